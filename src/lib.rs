@@ -1,0 +1,5 @@
+//! hook-runner: runs a Helm hook in its pod. It copies content from an image onto a volume, runs the
+//! hook's command, tees everything that is printed to a log on the volume and to the pod's log, and
+//! exits 0 only when every step succeeded and both are durable.
+//!
+//! The way of the data: cli -> hook -> (copy | process -> output) -> store -> exit.
