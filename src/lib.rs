@@ -3,3 +3,7 @@
 //! exits 0 only when every step succeeded and both are durable.
 //!
 //! The way of the data: cli -> hook -> (copy | process -> output) -> store -> exit.
+
+mod aside;
+pub mod hook;
+pub mod http;

@@ -1,0 +1,76 @@
+//! A blocking call on a thread of its own that nobody has to wait for.
+//!
+//! What it is for: `stat` on a hung NFS volume and `getaddrinfo` against a dead name server cannot be
+//! interrupted. Tokio's blocking pool is no help: dropping the runtime waits for its threads. The threads
+//! here are detached; a call that never returns costs its thread, not the attempt.
+//! It may start threads, one at a time for each [`Aside`]. It knows nothing of what is called.
+
+use std::io;
+
+use tokio::sync::oneshot;
+
+/// Runs one blocking call at a time. A call whose caller gave up goes on, and the next
+/// [`Aside::run`] waits for its answer and does not start a second one; so an `Aside` is for one and
+/// the same question, asked again and again.
+#[derive(Debug)]
+pub(crate) struct Aside<T> {
+    pending: Option<oneshot::Receiver<T>>,
+}
+
+impl<T> Default for Aside<T> {
+    fn default() -> Self {
+        Self { pending: None }
+    }
+}
+
+impl<T: Send + 'static> Aside<T> {
+    /// The answer of `call`, or of the same call when an earlier one is still under way.
+    ///
+    /// Dropping the returned future loses nothing.
+    ///
+    /// # Errors
+    /// No thread can be started, or the call panicked.
+    pub(crate) async fn run(&mut self, call: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let pending = match &mut self.pending {
+            Some(pending) => pending,
+            none => {
+                let (answer, pending) = oneshot::channel();
+                std::thread::Builder::new().name("aside".into()).spawn(move || {
+                    // The receiver is gone when the program has moved on: nobody wants the answer.
+                    let _ = answer.send(call());
+                })?;
+                none.insert(pending)
+            }
+        };
+        let answer = pending.await;
+        self.pending = None;
+        answer.map_err(|_| io::Error::other("the thread making a blocking call ended without an answer"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::Aside;
+
+    #[tokio::test]
+    async fn a_call_that_hangs_does_not_hold_its_caller_and_is_not_started_twice() {
+        let (release, hung) = mpsc::channel::<u32>();
+        let mut aside = Aside::default();
+        let first = aside.run(move || hung.recv().expect("the sender lives"));
+        assert!(tokio::time::timeout(Duration::from_millis(20), first).await.is_err());
+        release.send(7).expect("the call is still there");
+        let second = aside.run(|| unreachable!("the first call is still under way")).await;
+        assert_eq!(second.expect("an answer"), 7);
+        assert_eq!(aside.run(|| 8).await.expect("an answer"), 8);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_an_error() {
+        let mut aside = Aside::<()>::default();
+        let error = aside.run(|| panic!("on purpose")).await.expect_err("a panic");
+        assert!(error.to_string().contains("without an answer"));
+    }
+}

@@ -1,0 +1,3 @@
+//! What a hook is, and one attempt of it.
+
+pub mod wait;

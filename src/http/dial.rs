@@ -1,0 +1,155 @@
+//! From a host and a port to an open TCP connection: names, addresses tried in turn, time limits.
+//!
+//! May use the resolver and open sockets. Knows nothing of HTTP or TLS; `tcp:` conditions use it as it is.
+//! Names go to getaddrinfo(3): both musl and static glibc (2.34 and later) carry the DNS client inside, so
+//! `/etc/resolv.conf`, which the kubelet writes into every container, is the only file it needs.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::Endpoint;
+use crate::aside::Aside;
+
+/// How long one address may take to answer while there are others left to try. Two SYNs fit in (the first
+/// is repeated after 1 s, RFC 6298, section 2).
+const ONE_OF_MANY: Duration = Duration::from_secs(3);
+
+/// Opens connections to one endpoint.
+#[derive(Debug)]
+pub struct Dialer {
+    endpoint: Endpoint,
+    lookup: Aside<io::Result<Vec<SocketAddr>>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address, or the name server did not answer.
+    #[error("the name {host:?} cannot be resolved: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// getaddrinfo's words.
+        source: io::Error,
+    },
+    /// The name server took longer than there was time.
+    #[error("the name server has not answered for {host:?} within {}", seconds(*after))]
+    ResolveTimeout {
+        /// The name.
+        host: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The last address tried refused, or could not be reached.
+    #[error("{address}: {source}")]
+    Connect {
+        /// The address.
+        address: SocketAddr,
+        /// ECONNREFUSED, EHOSTUNREACH, ...
+        source: io::Error,
+    },
+    /// The last address tried gave no sign of life.
+    #[error("{address}: no connection within {}", seconds(*after))]
+    ConnectTimeout {
+        /// The address.
+        address: SocketAddr,
+        /// How long it was waited for.
+        after: Duration,
+    },
+}
+
+impl Dialer {
+    /// A dialer for `endpoint`; nothing is looked up yet.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, lookup: Aside::default() }
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Opens a connection, to the first address that takes one, before `deadline`. The name is looked up
+    /// each time: while an application starts, its address changes.
+    ///
+    /// # Errors
+    /// No address, or no address that takes the connection; the last address's error is returned.
+    pub async fn dial(&mut self, deadline: Instant) -> Result<TcpStream, DialError> {
+        let addresses = self.addresses(deadline).await?;
+        let last = addresses.len() - 1;
+        let mut failed = None;
+        for (index, address) in addresses.into_iter().enumerate() {
+            let started = Instant::now();
+            let until = if index == last { deadline } else { deadline.min(started + ONE_OF_MANY) };
+            failed = Some(match tokio::time::timeout_at(until, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // A refused option costs a little latency, nothing else.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(source)) => DialError::Connect { address, source },
+                Err(_) => DialError::ConnectTimeout { address, after: started.elapsed() },
+            });
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Err(failed.unwrap_or_else(|| self.unresolved(io::ErrorKind::NotFound.into())))
+    }
+
+    /// At least one address.
+    async fn addresses(&mut self, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
+        let Endpoint { host, port } = self.endpoint.clone();
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let started = Instant::now();
+        let name = host.clone();
+        let lookup = self.lookup.run(move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect));
+        match tokio::time::timeout_at(deadline, lookup).await {
+            Err(_) => Err(DialError::ResolveTimeout { host, after: started.elapsed() }),
+            Ok(Ok(Ok(addresses))) if Vec::is_empty(&addresses) => {
+                Err(self.unresolved(io::Error::other("it has no address")))
+            }
+            Ok(Ok(Ok(addresses))) => Ok(addresses),
+            Ok(Ok(Err(source)) | Err(source)) => Err(self.unresolved(source)),
+        }
+    }
+
+    fn unresolved(&self, source: io::Error) -> DialError {
+        DialError::Resolve { host: self.endpoint.host.clone(), source }
+    }
+}
+
+/// A time as people read it in a message: `10 s`, `1.5 s`, `200 ms`.
+pub(crate) fn seconds(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{} ms", time.as_millis())
+    } else {
+        let tenths = (time.as_millis() + 50) / 100;
+        if tenths % 10 == 0 {
+            format!("{} s", tenths / 10)
+        } else {
+            format!("{}.{} s", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::seconds;
+
+    #[test]
+    fn times_are_shown_as_people_say_them() {
+        for (millis, shown) in [(0, "0 ms"), (250, "250 ms"), (1000, "1 s"), (1549, "1.5 s"), (9999, "10 s")]
+        {
+            assert_eq!(seconds(Duration::from_millis(millis)), shown);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A small HTTP/1.1 client: GET requests, each on a connection of its own, with TLS and time limits.
+//!
+//! Used by the `http` and `https` conditions and by the sidecar. May open sockets and read the CA file.
+//! Knows nothing of hooks or of Kubernetes. It follows no redirect, uses no proxy, keeps no connection and
+//! no cookie: what it reports is what this one server answered this once.
+
+mod dial;
+mod tls;
+mod url;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderValue, USER_AGENT};
+use hyper::{HeaderMap, Request};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(crate) use self::dial::seconds;
+pub use self::dial::{DialError, Dialer};
+pub use self::tls::{Roots, RootsError};
+pub use self::url::{Endpoint, Malformed, Url};
+
+/// Speaks to one server.
+pub struct Client {
+    dialer: Dialer,
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    connector: TlsConnector,
+    roots: Roots,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The server's certificate does not hold.
+    #[error("{endpoint}: {why}; trusted: {roots}")]
+    Certificate {
+        /// The server.
+        endpoint: Endpoint,
+        /// What is wrong with the certificate.
+        why: String,
+        /// What it was checked against.
+        roots: Roots,
+    },
+    /// The handshake failed for another reason; often the server does not speak TLS on this port.
+    #[error("{endpoint}: TLS failed: {why}")]
+    Tls {
+        /// The server.
+        endpoint: Endpoint,
+        /// What failed.
+        why: String,
+    },
+    /// The server took the connection and then broke it, or what it sent is not HTTP.
+    #[error("{endpoint}: {why}")]
+    Broken {
+        /// The server.
+        endpoint: Endpoint,
+        /// What happened.
+        why: String,
+    },
+    /// The server took the connection and gave no answer in time.
+    #[error("{endpoint}: the connection was accepted, but there was no answer within {}", seconds(*after))]
+    Silent {
+        /// The server.
+        endpoint: Endpoint,
+        /// How long it was waited for, from the start of the request.
+        after: Duration,
+    },
+    /// The body is longer than its reader wants.
+    #[error("{endpoint}: the answer is longer than {limit} bytes")]
+    TooLong {
+        /// The server.
+        endpoint: Endpoint,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+impl Error {
+    /// Whether time ran out, and nothing else is known.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            self,
+            Self::Silent { .. }
+                | Self::Dial(DialError::ResolveTimeout { .. } | DialError::ConnectTimeout { .. })
+        )
+    }
+}
+
+/// Status and headers of an answer, and its body as it comes in. The connection ends when this is dropped.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code, 100 to 999.
+    pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
+    endpoint: Endpoint,
+    body: Incoming,
+    _connection: AbortOnDropHandle<()>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Client {
+    /// A client for the server of an `http://` URL, or, with `roots`, of an `https://` one.
+    ///
+    /// # Errors
+    /// The CA file cannot be used.
+    pub fn new(endpoint: Endpoint, roots: Option<Roots>) -> Result<Self, RootsError> {
+        let tls = roots.map(|roots| Ok(Tls { connector: roots.connector()?, roots })).transpose()?;
+        Ok(Self { dialer: Dialer::new(endpoint), tls })
+    }
+
+    /// Sends `GET target` on a new connection and returns when the answer's head is there.
+    ///
+    /// `target` is path and query. `headers` are sent beside Host, User-Agent, Accept and Connection.
+    ///
+    /// # Errors
+    /// No connection, no trust, no HTTP, or no head of an answer before `deadline`. An answer of any status
+    /// is no error.
+    pub async fn get(
+        &mut self,
+        target: &str,
+        headers: HeaderMap,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let stream = self.dialer.dial(deadline).await?;
+        let endpoint = self.dialer.endpoint().clone();
+        match tokio::time::timeout_at(deadline, self.exchange(stream, target, headers)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Silent { endpoint, after: started.elapsed() }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: tokio::net::TcpStream,
+        target: &str,
+        headers: HeaderMap,
+    ) -> Result<Answer, Error> {
+        let endpoint = self.dialer.endpoint();
+        let stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => Box::new(tls.handshake(endpoint, stream).await?),
+        };
+        let broken = |error: hyper::Error| Error::Broken { endpoint: endpoint.clone(), why: why(&error) };
+        let request = request(endpoint, self.tls.is_some(), target, headers)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let connection = AbortOnDropHandle::new(tokio::spawn(async move {
+            // Its error is also the sender's or the body's.
+            let _ = connection.await;
+        }));
+        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            endpoint: endpoint.clone(),
+            body,
+            _connection: connection,
+        })
+    }
+}
+
+impl Tls {
+    async fn handshake(
+        &self,
+        endpoint: &Endpoint,
+        stream: tokio::net::TcpStream,
+    ) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, Error> {
+        let name = ServerName::try_from(endpoint.host.clone())
+            .map_err(|error| Error::Tls { endpoint: endpoint.clone(), why: error.to_string() })?;
+        self.connector.connect(name, stream).await.map_err(|error| {
+            let endpoint = endpoint.clone();
+            match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(fault @ tokio_rustls::rustls::Error::InvalidCertificate(_)) => {
+                    Error::Certificate { endpoint, why: tls::why(fault), roots: self.roots.clone() }
+                }
+                Some(fault) => Error::Tls { endpoint, why: fault.to_string() },
+                None => Error::Tls { endpoint, why: error.to_string() },
+            }
+        })
+    }
+}
+
+fn request(
+    endpoint: &Endpoint,
+    secure: bool,
+    target: &str,
+    headers: HeaderMap,
+) -> Result<Request<Empty<Bytes>>, Error> {
+    let invalid = |why: String| Error::Broken { endpoint: endpoint.clone(), why };
+    let mut request = Request::get(target)
+        .body(Empty::new())
+        .map_err(|error| invalid(format!("the request cannot be made: {error}")))?;
+    *request.headers_mut() = headers;
+    // RFC 9110, section 7.2: the default port is left out.
+    let default_port = if secure { 443 } else { 80 };
+    let host = endpoint.to_string();
+    let host = if endpoint.port == default_port {
+        host.strip_suffix(&format!(":{default_port}")).unwrap_or(&host)
+    } else {
+        &host
+    };
+    let host = HeaderValue::from_str(host).map_err(|error| invalid(format!("the host name: {error}")))?;
+    let fields = request.headers_mut();
+    fields.insert(HOST, host);
+    fields.insert(USER_AGENT, HeaderValue::from_static(concat!("hook-runner/", env!("CARGO_PKG_VERSION"))));
+    fields.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(request)
+}
+
+impl Answer {
+    /// A header field's value, when there is one and it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The next piece of the body; `None` at its proper end.
+    ///
+    /// # Errors
+    /// The connection broke before the body's end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    // Trailers are of no interest.
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(Error::Broken { endpoint: self.endpoint.clone(), why: why(&error) });
+                }
+            }
+        }
+    }
+
+    /// The whole body, of at most `limit` bytes, before `deadline`.
+    ///
+    /// # Errors
+    /// It is longer, it breaks off, or time runs out.
+    pub async fn body(mut self, limit: usize, deadline: Instant) -> Result<Vec<u8>, Error> {
+        let started = Instant::now();
+        let mut whole = Vec::new();
+        loop {
+            let chunk = tokio::time::timeout_at(deadline, self.chunk()).await;
+            match chunk
+                .map_err(|_| Error::Silent { endpoint: self.endpoint.clone(), after: started.elapsed() })??
+            {
+                None => return Ok(whole),
+                Some(chunk) if whole.len() + chunk.len() > limit => {
+                    return Err(Error::TooLong { endpoint: self.endpoint, limit });
+                }
+                Some(chunk) => whole.extend_from_slice(&chunk),
+            }
+        }
+    }
+}
+
+/// The innermost cause, which is the one that names the fault, after hyper's own words.
+fn why(error: &hyper::Error) -> String {
+    if error.is_incomplete_message() {
+        return "the connection was closed before the answer was complete".into();
+    }
+    if error.is_parse() {
+        return format!("what it sends is not HTTP: {error}");
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let (outer, inner) = (error.to_string(), cause.to_string());
+    if outer == inner { outer } else { format!("{outer}: {inner}") }
+}

@@ -1,0 +1,136 @@
+//! Whom to trust: the certificate authorities that a server's certificate must lead to.
+//!
+//! May read the given CA file. Knows nothing of requests. Verification cannot be switched off: with a
+//! private authority, its certificate is what is to be given.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+
+/// Where the trusted authorities come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// Mozilla's list, compiled into the program: an image that holds nothing else has no list of its own.
+    #[default]
+    Bundled,
+    /// A PEM file with one or more certificates. It replaces the bundled list and does not add to it, as
+    /// `curl --cacert` and OpenSSL's `SSL_CERT_FILE` do.
+    File(PathBuf),
+}
+
+/// A CA file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RootsError {
+    /// Not there, not readable, or not PEM.
+    #[error("cannot read the CA file {}: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system or the PEM parser says.
+        why: String,
+    },
+    /// No `BEGIN CERTIFICATE` in it.
+    #[error("the CA file {} holds no certificate: expected PEM with BEGIN CERTIFICATE", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate in it is no X.509 v3 trust anchor.
+    #[error("certificate {number} in the CA file {} is not usable: {why}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Which one, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The TLS library refuses its own settings.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(TlsError),
+}
+
+impl Roots {
+    /// The authorities for a request to anywhere: `given` (`--ca-file`, `HOOK_RUNNER_CA_FILE`, or the hook
+    /// file), else `SSL_CERT_FILE` when that is set and not empty, else the bundled list.
+    pub fn choose(given: Option<&Path>) -> Self {
+        let from_environment =
+            || std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
+        given.map(Path::to_path_buf).or_else(from_environment).map_or(Self::Bundled, Self::File)
+    }
+
+    /// Reads the authorities and makes what TLS connections are opened with.
+    ///
+    /// # Errors
+    /// The CA file cannot be read or holds no usable certificate.
+    pub fn connector(&self) -> Result<TlsConnector, RootsError> {
+        let mut store = RootCertStore::empty();
+        match self {
+            Self::Bundled => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Self::File(path) => add_file(&mut store, path)?,
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(RootsError::Setup)?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+impl fmt::Display for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundled => f.write_str("the bundled list of public authorities"),
+            Self::File(path) => write!(f, "the CA file {}", path.display()),
+        }
+    }
+}
+
+fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
+    let unreadable =
+        |why: &dyn fmt::Display| RootsError::Unreadable { path: path.into(), why: why.to_string() };
+    let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        store.add(certificate).map_err(|error| RootsError::Certificate {
+            path: path.into(),
+            number: index + 1,
+            why: why(&error),
+        })?;
+    }
+    if store.is_empty() {
+        return Err(RootsError::Empty { path: path.into() });
+    }
+    Ok(())
+}
+
+/// A TLS fault in words for someone who has to repair a certificate.
+pub(super) fn why(error: &TlsError) -> String {
+    use CertificateError as C;
+    let TlsError::InvalidCertificate(fault) = error else { return error.to_string() };
+    match fault {
+        C::UnknownIssuer => "its certificate was issued by an authority that is not trusted here".into(),
+        C::Expired | C::ExpiredContext { .. } => "its certificate has expired".into(),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            "its certificate is not valid yet (or this node's clock is behind)".into()
+        }
+        C::NotValidForName | C::NotValidForNameContext { .. } => {
+            format!("its certificate is for another name: {fault}")
+        }
+        C::BadEncoding => "its certificate cannot be decoded".into(),
+        C::BadSignature => "its certificate's signature is wrong".into(),
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => "its certificate is not for a server".into(),
+        // webpki's CaUsedAsEndEntity, which rustls keeps as `Other`: what `openssl req -x509` makes.
+        C::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is an authority's own (CA:TRUE), which no server may use".into()
+        }
+        other => format!("its certificate is refused: {other}"),
+    }
+}
