@@ -5,5 +5,6 @@
 //! The way of the data: cli -> hook -> (copy | process -> output) -> store -> exit.
 
 mod aside;
+pub mod beneath;
 pub mod hook;
 pub mod http;
