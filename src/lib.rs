@@ -8,3 +8,5 @@ mod aside;
 pub mod beneath;
 pub mod hook;
 pub mod http;
+pub mod output;
+pub mod process;

@@ -1,0 +1,196 @@
+//! One exec step: the command under supervision, its output through the tee, its time, its retries, and what it
+//! leaves behind. The only place that joins `process` and `output`.
+
+use std::time::{Duration, Instant};
+
+use nix::libc;
+
+use crate::output::{Attached, Audience, Tee, say};
+use crate::process::{
+    ChildStdio, Command, Ending, Limits, SpawnError, Status, Supervisor, end_leftovers, leftovers,
+};
+
+/// From TERM to KILL for processes that the command left behind, and from KILL until they are given up.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+
+/// How the command is to be run.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    /// The command.
+    pub command: Command,
+    /// Of each try.
+    pub timeout: Option<Duration>,
+    /// Of the whole attempt.
+    pub deadline: Option<Instant>,
+    /// From TERM to KILL.
+    pub grace: Duration,
+    /// How long to wait for processes that the command left behind and that hold its output.
+    pub drain: Duration,
+    /// Further tries after a failure.
+    pub retries: u32,
+    /// Before the first retry; doubled for each further one, up to a minute.
+    pub backoff: Duration,
+}
+
+/// How the step ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The command ended by itself, or of the signal that was forwarded to it.
+    Ended(Status),
+    /// Its time, or the attempt's, was over.
+    TimedOut {
+        /// The limit that was hit.
+        limit: Limit,
+        /// What the command ended with.
+        status: Status,
+    },
+    /// It could not be started.
+    CannotExecute(SpawnError),
+    /// A TERM or INT came before the command was started, or between two tries.
+    Stopped,
+}
+
+/// Which time limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// The step's `timeout`.
+    Step,
+    /// The attempt's.
+    Attempt,
+}
+
+/// Runs the step to its end. Without a `tee` the command has the runner's own stdout and stderr.
+pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Outcome {
+    let mut backoff = exec.backoff;
+    let mut tried = 0;
+    loop {
+        if supervisor.stop_requested() {
+            return Outcome::Stopped;
+        }
+        let outcome = once(exec, supervisor, tee).await;
+        let what = match &outcome {
+            Outcome::Ended(Status::Exited(0)) | Outcome::CannotExecute(_) | Outcome::Stopped => {
+                return outcome;
+            }
+            Outcome::TimedOut { limit: Limit::Attempt, .. } => return outcome,
+            Outcome::TimedOut { .. } => "ran out of time".to_owned(),
+            Outcome::Ended(Status::Exited(code)) => format!("exited with {code}"),
+            Outcome::Ended(Status::Signaled(signal)) => format!("died of signal {signal}"),
+        };
+        if tried == exec.retries || supervisor.stop_requested() {
+            return outcome;
+        }
+        tried += 1;
+        if exec.deadline.is_some_and(|deadline| Instant::now() + backoff >= deadline) {
+            tell(
+                tee,
+                &format!("{} {what}; no time is left for retry {tried} of {}", name(exec), exec.retries),
+            );
+            return outcome;
+        }
+        tell(tee, &format!("{} {what}; retry {tried} of {} in {}", name(exec), exec.retries, shown(backoff)));
+        let stop = supervisor.stop_token();
+        let pause = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(backoff) => {}
+            }
+        };
+        if supervisor.attend(pause).await.is_err() || supervisor.stop_requested() {
+            return outcome;
+        }
+        backoff = (backoff * 2).min(Duration::from_secs(60));
+    }
+}
+
+async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Outcome {
+    let step_end = exec.timeout.map(|timeout| Instant::now() + timeout);
+    let limit = match (step_end, exec.deadline) {
+        (Some(step), Some(attempt)) if attempt <= step => Limit::Attempt,
+        (None, _) => Limit::Attempt,
+        _ => Limit::Step,
+    };
+    let deadline = if limit == Limit::Step { step_end } else { exec.deadline };
+    let limits = Limits { deadline, grace: exec.grace };
+    let (stdio, pipes) = match tee.map(Tee::attach).transpose() {
+        Ok(None) => (ChildStdio::default(), None),
+        Ok(Some(Attached { stdout, stderr, inodes, drained })) => {
+            (ChildStdio { stdout: Some(stdout), stderr }, Some((inodes, drained)))
+        }
+        Err(error) => return Outcome::CannotExecute(SpawnError::pipes(&exec.command, error)),
+    };
+    let ending = supervisor.run(&exec.command, stdio, limits).await;
+    let ending = match ending {
+        Ok(ending) => ending,
+        Err(error) => return Outcome::CannotExecute(error),
+    };
+    if let (Some(tee), Some((inodes, drained))) = (tee, pipes) {
+        drain(exec, supervisor, tee, &ending, &inodes, drained).await;
+    }
+    supervisor.forget_group();
+    if ending.timed_out {
+        return Outcome::TimedOut { limit, status: ending.status };
+    }
+    Outcome::Ended(ending.status)
+}
+
+/// Waits until everything the command has written is through. Processes that it left and that still hold the pipe
+/// get `drain`, then TERM, then KILL; the log says so.
+async fn drain(
+    exec: &Exec,
+    supervisor: &mut Supervisor,
+    tee: &Tee,
+    ending: &Ending,
+    inodes: &[u64],
+    mut drained: tokio::sync::oneshot::Receiver<()>,
+) {
+    let mut waits = [exec.drain, LEFTOVER_GRACE, LEFTOVER_GRACE].into_iter();
+    for signal in [None, Some(libc::SIGTERM), Some(libc::SIGKILL)] {
+        if let Some(signal) = signal {
+            let found = leftovers(ending.group, inodes);
+            let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+            if !found.is_empty() {
+                let (verb, name) = if signal == libc::SIGTERM {
+                    ("still holds", "TERM")
+                } else {
+                    ("ignored TERM and holds", "KILL")
+                };
+                tell(
+                    Some(tee),
+                    &format!(
+                        "{} has ended and left {}, which {verb} its output; sending {name}",
+                        self::name(exec),
+                        names.join(", ")
+                    ),
+                );
+            }
+            end_leftovers(ending.group, &found, signal);
+        }
+        let wait = tokio::time::timeout(waits.next().unwrap_or_default(), &mut drained);
+        // Not yet within its time, or a second TERM came: the next, harder step.
+        if let Ok(Ok(_)) = supervisor.attend(wait).await {
+            return;
+        }
+    }
+    tee.detach();
+}
+
+fn tell(tee: Option<&Tee>, text: &str) {
+    match tee {
+        Some(tee) => tee.note(text, Audience::Everyone),
+        None => say(&format!("hook-runner: {text}\n")),
+    }
+}
+
+fn name(exec: &Exec) -> String {
+    exec.command.argv.first().map(|name| name.display().to_string()).unwrap_or_default()
+}
+
+/// `500ms`, `2s`.
+fn shown(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}

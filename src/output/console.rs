@@ -1,0 +1,183 @@
+//! The runner's own stdout or stderr as a sink that may be closed or blocked without holding up the log.
+//! Writes to descriptor 1 or 2 only.
+//!
+//! The descriptor is shared with others, so it is never made non-blocking. A write is allowed after poll(2) has said
+//! there is room, and is no larger than what then cannot block (`PIPE_BUF`, pipe(7)), unless a non-blocking open file
+//! description of our own could be had.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How long stdout may block the log before the log goes on without it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// pipe(7): a pipe that poll(2) calls writable takes this many bytes without blocking.
+const PIPE_BUF: usize = 4096;
+
+/// One of the runner's own streams.
+#[derive(Debug)]
+pub(super) struct Console {
+    number: i32,
+    way: Option<Way>,
+    /// Closed: nobody will ever read it again.
+    pub(super) gone: Option<String>,
+    /// Bytes not written since it blocked.
+    blocked: u64,
+    /// All bytes that were not written because it blocked or was closed.
+    pub(super) missed: u64,
+    pub(super) mid_line: bool,
+}
+
+/// How to write without blocking.
+#[derive(Debug)]
+enum Way {
+    /// Regular files do not block in the sense of poll(2).
+    Plain(OwnedFd),
+    /// Our own description of the same pipe or terminal, non-blocking.
+    NonBlocking(File),
+    /// The shared description, in small writes.
+    Careful(OwnedFd),
+}
+
+impl Console {
+    pub(super) fn new(number: i32) -> Self {
+        Self { number, way: None, gone: None, blocked: 0, missed: 0, mid_line: false }
+    }
+
+    /// Writes all of `bytes`; waits at most `patience` without progress, then leaves the rest out and says so once it
+    /// can be written to again.
+    pub(super) fn write(&mut self, bytes: &[u8], patience: Option<Duration>) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.gone.is_some() {
+            self.missed += bytes.len() as u64;
+            return;
+        }
+        if self.blocked > 0 && !self.resume() {
+            self.skip(bytes.len());
+            return;
+        }
+        let written = self.push(bytes, patience);
+        if let Some(last) = written.checked_sub(1) {
+            self.mid_line = bytes[last] != b'\n';
+        }
+        if written < bytes.len() {
+            self.skip(bytes.len() - written);
+        }
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.missed += bytes as u64;
+        if self.gone.is_none() {
+            self.blocked += bytes as u64;
+        }
+    }
+
+    /// After a block: the reader learns what it did not get.
+    fn resume(&mut self) -> bool {
+        let newline = if self.mid_line { "\n" } else { "" };
+        let marker = format!(
+            "{newline}hook-runner: {} bytes are missing here: this stream was blocked\n",
+            self.blocked
+        );
+        if self.push(marker.as_bytes(), Some(Duration::ZERO)) < marker.len() {
+            return false;
+        }
+        self.blocked = 0;
+        self.mid_line = false;
+        true
+    }
+
+    /// Number of bytes written.
+    fn push(&mut self, bytes: &[u8], patience: Option<Duration>) -> usize {
+        let mut done = 0;
+        let mut since = Instant::now();
+        while done < bytes.len() {
+            match self.attempt(&bytes[done..]) {
+                Ok(n) => {
+                    done += n;
+                    since = Instant::now();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = patience.map(|patience| patience.saturating_sub(since.elapsed()));
+                    if left.is_some_and(|left| left.is_zero()) {
+                        return done;
+                    }
+                    self.wait(left);
+                }
+                Err(error) => {
+                    self.gone = Some(error.to_string());
+                    return done;
+                }
+            }
+        }
+        done
+    }
+
+    fn attempt(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.way.is_none() {
+            self.way = Some(Way::to(self.number)?);
+        }
+        match &mut self.way {
+            Some(Way::Plain(fd)) => Ok(nix::unistd::write(fd.as_fd(), bytes)?),
+            Some(Way::NonBlocking(file)) => file.write(bytes),
+            Some(Way::Careful(fd)) => {
+                if !ready(fd.as_fd(), PollTimeout::ZERO) {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(nix::unistd::write(fd.as_fd(), &bytes[..bytes.len().min(PIPE_BUF)])?)
+            }
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn wait(&self, left: Option<Duration>) {
+        let fd = match &self.way {
+            Some(Way::Plain(fd) | Way::Careful(fd)) => fd.as_fd(),
+            Some(Way::NonBlocking(file)) => file.as_fd(),
+            None => return,
+        };
+        let timeout = left.map_or(PollTimeout::NONE, |left| {
+            // Rounded up, so that a rest below a millisecond does not spin.
+            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+        });
+        ready(fd, timeout);
+    }
+}
+
+impl Way {
+    fn to(number: i32) -> io::Result<Self> {
+        // SAFETY: the descriptor is open for the whole life of the program (the standard library opens 0 to 2 where
+        // they are closed), and `dup` gives this value a descriptor of its own.
+        let shared = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?;
+        let file = File::from(shared);
+        let kind = file.metadata()?.file_type();
+        if kind.is_file() {
+            return Ok(Self::Plain(file.into()));
+        }
+        if kind.is_fifo() || kind.is_char_device() {
+            let own = OpenOptions::new()
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+                .open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            // Refused when the pipe belongs to another user; ENXIO when a FIFO has lost its reader.
+            if let Ok(own) = own {
+                return Ok(Self::NonBlocking(own));
+            }
+        }
+        Ok(Self::Careful(file.into()))
+    }
+}
+
+fn ready(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
+    // POLLERR (no reader left) counts: the write then says EPIPE.
+    matches!(poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], timeout), Ok(n) if n > 0)
+}

@@ -1,0 +1,210 @@
+//! The preserved log as a sink: verbatim bytes at its end, an account of what could not be written, and the way to the
+//! disk. Writes one descriptor, opened for appending by its owner, and syncs one directory.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::failure::LogFailure;
+
+/// How often a failed log is tried again while output goes on.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The log file of this attempt.
+#[derive(Debug)]
+pub(super) struct Log {
+    file: File,
+    directory: Option<File>,
+    name: PathBuf,
+    /// Size of the file.
+    size: u64,
+    /// Bytes written by this sink.
+    pub(super) written: u64,
+    pub(super) mid_line: bool,
+    /// The first failure; stays.
+    pub(super) failure: Option<LogFailure>,
+    /// Bytes not written since the last failure, for the marker.
+    gap: u64,
+    /// All bytes not written.
+    pub(super) missed: u64,
+    last_error: String,
+    retry_at: Option<Instant>,
+}
+
+impl Log {
+    pub(super) fn new(file: File, directory: Option<File>, name: PathBuf) -> Self {
+        let (size, mid_line) = match file.metadata() {
+            Ok(meta) => (meta.size(), ends_mid_line(&file, meta.size())),
+            Err(_) => (0, false),
+        };
+        Self {
+            file,
+            directory,
+            name,
+            size,
+            written: 0,
+            mid_line,
+            failure: None,
+            gap: 0,
+            missed: 0,
+            last_error: String::new(),
+            retry_at: None,
+        }
+    }
+
+    /// Appends `bytes`, or counts them. The first failure returns the line that tells of it.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Option<String> {
+        if bytes.is_empty() {
+            return None;
+        }
+        if self.gap > 0 && (self.retry_at.is_some_and(|at| Instant::now() < at) || !self.mark_gap()) {
+            self.skip(bytes.len());
+            return None;
+        }
+        match self.push(bytes) {
+            Ok(()) => None,
+            Err((written, error)) => {
+                self.skip(bytes.len() - written);
+                self.fail("write", &error)
+            }
+        }
+    }
+
+    /// As [`Log::append`], at the start of a line and even when it was tried a moment ago.
+    pub(super) fn append_line(&mut self, bytes: &[u8]) -> Option<String> {
+        self.retry_at = None;
+        let newline: &[u8] = if self.mid_line { b"\n" } else { b"" };
+        self.append(&[newline, bytes].concat())
+    }
+
+    /// Makes the log durable: file, then the directory that names it (fsync(2)), then close(2), which is where NFS
+    /// and FUSE may first tell of a failed write.
+    pub(super) fn seal(mut self) -> (Sealed, Option<String>) {
+        let mut line = None;
+        if self.gap > 0 {
+            self.retry_at = None;
+            self.mark_gap();
+        }
+        if let Err(error) = self.file.sync_all() {
+            line = self.fail("fsync", &error);
+            // Best effort: whoever reads the file should know that its end may be younger than the disk.
+            let text = format!("hook-runner: this log could not be made durable: {error}\n");
+            let _ = self.push(text.as_bytes());
+        }
+        if let Some(directory) = self.directory.take()
+            && let Err(error) = directory.sync_all()
+        {
+            line = line.or(self.fail("fsync of its directory", &error));
+        }
+        let closed = nix::unistd::close(OwnedFd::from(self.file));
+        let mut end = Sealed {
+            written: self.written,
+            mid_line: self.mid_line,
+            failure: self.failure,
+            missed: self.missed,
+        };
+        if let Err(errno) = closed {
+            let error = io::Error::from(errno);
+            if end.failure.is_none() {
+                let failure = LogFailure::new("close", self.size, &error);
+                line = Some(sentence(&self.name, &failure));
+                end.failure = Some(failure);
+            }
+        }
+        (end, line)
+    }
+
+    fn fail(&mut self, operation: &'static str, error: &io::Error) -> Option<String> {
+        self.last_error = error.to_string();
+        self.retry_at = Some(Instant::now() + RETRY);
+        if self.failure.is_some() {
+            return None;
+        }
+        let failure = LogFailure::new(operation, self.size, error);
+        let line = sentence(&self.name, &failure);
+        self.failure = Some(failure);
+        Some(line)
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.gap += bytes as u64;
+        self.missed += bytes as u64;
+    }
+
+    /// When the volume has recovered, the gap is marked where it is. A marker that does not fit whole is taken back.
+    fn mark_gap(&mut self) -> bool {
+        let newline = if self.mid_line { "\n" } else { "" };
+        let marker =
+            format!("{newline}hook-runner: {} bytes are missing here: {}\n", self.gap, self.last_error);
+        let (size, written, mid_line) = (self.size, self.written, self.mid_line);
+        match self.push(marker.as_bytes()) {
+            Ok(()) => {
+                self.gap = 0;
+                self.retry_at = None;
+                true
+            }
+            Err((part, error)) => {
+                self.last_error = error.to_string();
+                self.retry_at = Some(Instant::now() + RETRY);
+                if part > 0 && self.file.set_len(size).is_ok() {
+                    (self.size, self.written, self.mid_line) = (size, written, mid_line);
+                }
+                false
+            }
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < bytes.len() {
+            match self.file.write(&bytes[done..]) {
+                Ok(0) => {
+                    result = Err(io::ErrorKind::WriteZero.into());
+                    break;
+                }
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.size += done as u64;
+        self.written += done as u64;
+        if let Some(last) = done.checked_sub(1) {
+            self.mid_line = bytes[last] != b'\n';
+        }
+        result.map_err(|error| (done, error))
+    }
+}
+
+/// What is known of the log after it was closed.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) written: u64,
+    pub(super) mid_line: bool,
+    pub(super) failure: Option<LogFailure>,
+    pub(super) missed: u64,
+}
+
+fn sentence(name: &std::path::Path, failure: &LogFailure) -> String {
+    format!(
+        "hook-runner: {}: the log ends at byte {}: {} failed: {}; the output goes on here only\n",
+        name.display(),
+        failure.at,
+        failure.operation,
+        failure.message
+    )
+}
+
+fn ends_mid_line(file: &File, size: u64) -> bool {
+    use std::os::unix::fs::FileExt;
+    let mut last = [b'\n'];
+    // A file opened for writing only cannot be asked; its owner has ended its last line.
+    size > 0 && file.read_exact_at(&mut last, size - 1).is_ok() && last != [b'\n']
+}

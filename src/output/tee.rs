@@ -1,0 +1,216 @@
+//! The tee as its callers see it: pipes for the command, lines of the runner, the footer, and what became of it all.
+//! Every wait here is a future with a limit: a volume that does not answer holds the thread, never the caller.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::pipe2;
+use tokio::sync::oneshot;
+
+use super::console::{Console, PATIENCE};
+use super::failure::{Cause, LogFailure};
+use super::worker::{Job, Progress, Source, Worker};
+
+/// Capacity asked for: fewer switches between the command and the tee. An unprivileged user gets it up to
+/// /proc/sys/fs/pipe-max-size (1 MiB by default) and within pipe-user-pages-soft (pipe(7)).
+const PIPE_CAPACITY: i32 = 1 << 20;
+
+/// The thread keeps its buffers on the heap.
+const STACK: usize = 128 * 1024;
+
+/// Which stream of the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// The preserved log, opened for this attempt.
+#[derive(Debug)]
+pub struct LogFile {
+    /// Opened for appending. Only the tee writes to it until it is sealed.
+    pub file: File,
+    /// The directory it is in, synced when the log is sealed.
+    pub directory: Option<File>,
+    /// For messages.
+    pub name: PathBuf,
+}
+
+/// What the tee does with the output.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// None with `--log none`.
+    pub log: Option<LogFile>,
+    /// Two pipes: stderr stays apart from stdout, at the price of the order between them.
+    pub split_streams: bool,
+    /// A time before each line of the file.
+    pub timestamps: bool,
+    /// `stderr: ` before each line of the file that came from there; needs and implies two pipes.
+    pub annotate: bool,
+}
+
+/// Who is to read a line of the runner's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// The preserved log only.
+    Log,
+    /// The preserved log and the runner's stderr.
+    Everyone,
+}
+
+/// What became of the output so far, or in the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Bytes written to the log by this attempt, the header (if the tee wrote it) and the footer included.
+    pub log_bytes: u64,
+    /// The log does not end in a newline; what is framed next will be put on a line of its own.
+    pub mid_line: bool,
+    /// The first failure of the log.
+    pub log_failure: Option<LogFailure>,
+    /// Bytes that could not be written to the log.
+    pub log_missed: u64,
+    /// Why stdout was given up, if it was.
+    pub stdout_failure: Option<String>,
+    /// Bytes that stdout did not take.
+    pub stdout_missed: u64,
+}
+
+/// Write ends for one command, and the news that all of them have been closed.
+#[derive(Debug)]
+pub struct Attached {
+    /// Becomes the command's descriptor 1.
+    pub stdout: OwnedFd,
+    /// Becomes the command's descriptor 2; none: the same pipe as stdout.
+    pub stderr: Option<OwnedFd>,
+    /// Inode numbers of the pipes, to find who still holds them.
+    pub inodes: Vec<u64>,
+    /// Completes when nobody holds a write end any more and everything has been written.
+    pub drained: oneshot::Receiver<()>,
+}
+
+/// The handle to the tee's thread.
+#[derive(Debug)]
+pub struct Tee {
+    jobs: mpsc::Sender<Job>,
+    wake: Arc<EventFd>,
+    progress: Arc<Progress>,
+    two_pipes: bool,
+    name: PathBuf,
+}
+
+impl Tee {
+    /// Starts the thread. Signals must have been blocked before.
+    pub fn start(options: Options) -> io::Result<Self> {
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let (jobs, queue) = mpsc::channel();
+        let progress = Arc::new(Progress::default());
+        let two_pipes = options.split_streams || options.annotate;
+        let name = options.log.as_ref().map(|log| log.name.clone()).unwrap_or_default();
+        let worker = Worker::new(options, queue, Arc::clone(&wake), Arc::clone(&progress));
+        // Not joined: when the volume hangs the thread cannot end, and the process must.
+        std::thread::Builder::new().name("tee".into()).stack_size(STACK).spawn(move || worker.work())?;
+        Ok(Self { jobs, wake, progress, two_pipes, name })
+    }
+
+    /// New pipes for one command.
+    pub fn attach(&self) -> io::Result<Attached> {
+        let (done, drained) = oneshot::channel();
+        let mut inodes = Vec::with_capacity(2);
+        let (read, stdout) = command_pipe(&mut inodes)?;
+        let mut sources = vec![Source { stream: Stream::Stdout, fd: read }];
+        let mut stderr = None;
+        if self.two_pipes {
+            let (read, write) = command_pipe(&mut inodes)?;
+            sources.push(Source { stream: Stream::Stderr, fd: read });
+            stderr = Some(write);
+        }
+        self.send(Job::Attach { sources, done });
+        Ok(Attached { stdout, stderr, inodes, drained })
+    }
+
+    /// Takes what is in the pipes and stops reading them; whoever still writes gets SIGPIPE.
+    pub fn detach(&self) {
+        self.send(Job::Detach);
+    }
+
+    /// A line of the runner's own, put at the start of a line and marked `hook-runner: `.
+    pub fn note(&self, text: &str, to: Audience) {
+        self.send(Job::Note { line: format!("hook-runner: {text}\n"), to });
+    }
+
+    /// Header or footer: goes into the log file only, at the start of a line.
+    pub fn frame(&self, bytes: Vec<u8>) {
+        self.send(Job::Frame(bytes));
+    }
+
+    /// What became of everything given so far, after it has been written. A thread that does not get there within
+    /// `patience` is reported as a log that hangs.
+    pub async fn report(&self, patience: Duration) -> Report {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Report(reply));
+        self.answer(answer, patience).await
+    }
+
+    /// Writes the footer, makes the log durable and closes it. What this returns decides between 0 and 74.
+    pub async fn seal(self, footer: Vec<u8>, patience: Duration) -> Report {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Seal { footer, reply });
+        self.answer(answer, patience).await
+    }
+
+    async fn answer(&self, answer: oneshot::Receiver<Report>, patience: Duration) -> Report {
+        if let Ok(Ok(report)) = tokio::time::timeout(patience, answer).await {
+            return report;
+        }
+        let report = self.progress.hung();
+        if let Some(failure) = &report.log_failure {
+            say(&format!(
+                "hook-runner: {}: the log ends at byte {}: {} does not return: the volume hangs\n",
+                self.name.display(),
+                failure.at,
+                failure.operation
+            ));
+        }
+        report
+    }
+
+    fn send(&self, job: Job) {
+        // The thread ends only after Seal, which consumes this handle.
+        if self.jobs.send(job).is_ok() {
+            let _ = self.wake.write(1);
+        }
+    }
+}
+
+/// Writes a line of the runner's own to stderr, waiting a short time at most for a stderr that is blocked.
+pub fn say(line: &str) {
+    Console::new(2).write(line.as_bytes(), Some(PATIENCE));
+}
+
+fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    // Less capacity is slower, not wrong.
+    let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_CAPACITY));
+    // So that a command that has changed its user can still open /dev/stdout, which is opening the pipe anew.
+    fchmod(&write, Mode::from_bits_truncate(libc::S_IRUSR | libc::S_IWUSR | libc::S_IWGRP | libc::S_IWOTH))?;
+    let write = File::from(write);
+    inodes.push(write.metadata()?.ino());
+    Ok((read, write.into()))
+}
+
+impl Report {
+    /// The cause of a failed log, for the summary.
+    pub fn log_cause(&self) -> Option<Cause> {
+        self.log_failure.as_ref().map(|failure| failure.cause)
+    }
+}

@@ -1,0 +1,298 @@
+//! The tee's thread: reads the command's pipes, writes the log, then stdout. The only place that does.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+use nix::unistd::read;
+use tokio::sync::oneshot;
+
+use super::console::{Console, PATIENCE};
+use super::failure::{Cause, LogFailure};
+use super::log::{Log, Sealed};
+use super::stamp::Stamper;
+use super::tee::{Audience, Options, Report, Stream};
+
+/// Bytes of one read. Larger ones leave the processor's second-level cache.
+const CHUNK: usize = 64 * 1024;
+
+/// What is still taken from pipes that are given up: their capacity.
+const LAST_BYTES: usize = 1 << 20;
+
+/// How long stderr may hold up the tee with one line of the runner's own.
+const NOTE_PATIENCE: Duration = PATIENCE;
+
+/// One pipe of the command.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) stream: Stream,
+    pub(super) fd: OwnedFd,
+}
+
+/// What the thread is asked to do, in order.
+#[derive(Debug)]
+pub(super) enum Job {
+    Attach { sources: Vec<Source>, done: oneshot::Sender<()> },
+    Detach,
+    Note { line: String, to: Audience },
+    Frame(Vec<u8>),
+    Report(oneshot::Sender<Report>),
+    Seal { footer: Vec<u8>, reply: oneshot::Sender<Report> },
+}
+
+/// What the thread is doing, readable while it hangs.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    doing: AtomicU8,
+    log_bytes: AtomicU64,
+    log_missed: AtomicU64,
+}
+
+const IDLE: u8 = 0;
+const WRITING_LOG: u8 = 1;
+const SYNCING_LOG: u8 = 2;
+const WRITING_STDOUT: u8 = 3;
+
+impl Progress {
+    /// The report that the thread could not give.
+    pub(super) fn hung(&self) -> Report {
+        let at = self.log_bytes.load(Ordering::Relaxed);
+        let mut report = Report {
+            log_bytes: at,
+            log_missed: self.log_missed.load(Ordering::Relaxed),
+            ..Report::default()
+        };
+        let operation = match self.doing.load(Ordering::Relaxed) {
+            WRITING_STDOUT => {
+                report.stdout_failure = Some("blocked".into());
+                return report;
+            }
+            SYNCING_LOG => "fsync",
+            _ => "write",
+        };
+        let message = "no answer in time".into();
+        report.log_failure = Some(LogFailure { cause: Cause::Hung, operation, at, message });
+        report
+    }
+
+    fn doing(&self, what: u8) {
+        self.doing.store(what, Ordering::Relaxed);
+    }
+}
+
+/// The state of the thread.
+#[derive(Debug)]
+pub(super) struct Worker {
+    queue: mpsc::Receiver<Job>,
+    wake: Arc<EventFd>,
+    progress: Arc<Progress>,
+    sources: Vec<Source>,
+    done: VecDeque<oneshot::Sender<()>>,
+    log: Option<Log>,
+    stamper: Stamper,
+    stdout: Console,
+    /// stderr of the runner, where the command's goes when the streams are kept apart.
+    stderr: Console,
+}
+
+impl Worker {
+    pub(super) fn new(
+        options: Options,
+        queue: mpsc::Receiver<Job>,
+        wake: Arc<EventFd>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            queue,
+            wake,
+            progress,
+            sources: Vec::new(),
+            done: VecDeque::new(),
+            log: options.log.map(|log| Log::new(log.file, log.directory, log.name)),
+            stamper: Stamper::new(options.timestamps, options.annotate),
+            stdout: Console::new(1),
+            stderr: Console::new(2),
+        }
+    }
+
+    /// Until the log is sealed or the handle is gone.
+    pub(super) fn work(mut self) {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let ready = self.wait();
+            if ready.jobs {
+                // The counter is only there to wake us; the queue says what to do.
+                let _ = self.wake.read();
+                loop {
+                    match self.queue.try_recv() {
+                        Ok(Job::Seal { footer, reply }) => return self.seal(&footer, reply),
+                        Ok(job) => self.run(job, &mut buffer),
+                        Err(mpsc::TryRecvError::Empty) => break,
+                        Err(mpsc::TryRecvError::Disconnected) => return,
+                    }
+                }
+            }
+            for index in (0..2).rev().filter(|&index| ready.sources[index]) {
+                self.pump(index, &mut buffer);
+            }
+            self.tell_when_drained();
+        }
+    }
+
+    fn wait(&self) -> Ready {
+        let mut fds = Vec::with_capacity(3);
+        fds.push(PollFd::new(self.wake.as_fd(), PollFlags::POLLIN));
+        fds.extend(self.sources.iter().map(|source| PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)));
+        // All signals are blocked in this thread, so the only error left is a lack of kernel memory: try again.
+        let _ = poll(&mut fds, PollTimeout::NONE);
+        let at = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
+        Ready { jobs: at(0), sources: [at(1), at(2)] }
+    }
+
+    fn run(&mut self, job: Job, buffer: &mut [u8]) {
+        match job {
+            Job::Attach { sources, done } => {
+                self.sources = sources;
+                self.done.push_back(done);
+            }
+            Job::Detach => self.detach(buffer),
+            Job::Note { line, to } => self.note(&line, to),
+            Job::Frame(bytes) => self.append_line(&bytes),
+            // The caller may have stopped waiting.
+            Job::Report(reply) => drop(reply.send(self.report())),
+            Job::Seal { .. } => {}
+        }
+    }
+
+    /// One read and its writes. The source is removed at its end; returns the bytes read.
+    fn pump(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+        let Some(source) = self.sources.get(index) else { return 0 };
+        let stream = source.stream;
+        match read(source.fd.as_fd(), buffer) {
+            Ok(0) => {
+                self.sources.remove(index);
+                0
+            }
+            Ok(n) => {
+                self.pass(&buffer[..n], stream);
+                n
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => 0,
+            Err(_) => {
+                self.sources.remove(index);
+                0
+            }
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8], stream: Stream) {
+        if let Some(log) = &mut self.log {
+            self.progress.doing(WRITING_LOG);
+            let failed = if self.stamper.is_off() {
+                log.append(bytes)
+            } else {
+                log.append(self.stamper.stamp(bytes, stream, log.mid_line))
+            };
+            self.progress.log_bytes.store(log.written, Ordering::Relaxed);
+            self.progress.log_missed.store(log.missed, Ordering::Relaxed);
+            if let Some(line) = failed {
+                self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+            }
+        }
+        self.progress.doing(WRITING_STDOUT);
+        // Without a log there is nothing that could go on in place of stdout, so the command waits for its reader.
+        let patience = self.log.is_some().then_some(PATIENCE);
+        match stream {
+            Stream::Stdout => self.stdout.write(bytes, patience),
+            Stream::Stderr => self.stderr.write(bytes, patience),
+        }
+        self.progress.doing(IDLE);
+    }
+
+    fn detach(&mut self, buffer: &mut [u8]) {
+        let mut left = LAST_BYTES;
+        while left > 0 && !self.sources.is_empty() {
+            let Some(index) = self.readable() else { break };
+            left = left.saturating_sub(self.pump(index, buffer));
+        }
+        self.sources.clear();
+    }
+
+    fn readable(&self) -> Option<usize> {
+        self.sources.iter().position(|source| {
+            let mut fds = [PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)];
+            matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
+        })
+    }
+
+    fn tell_when_drained(&mut self) {
+        if self.sources.is_empty() {
+            for done in self.done.drain(..) {
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn note(&mut self, line: &str, to: Audience) {
+        self.append_line(line.as_bytes());
+        if to == Audience::Everyone {
+            let newline = if self.stderr.mid_line { "\n" } else { "" };
+            self.stderr.write(format!("{newline}{line}").as_bytes(), Some(NOTE_PATIENCE));
+        }
+    }
+
+    fn append_line(&mut self, bytes: &[u8]) {
+        if let Some(log) = &mut self.log {
+            self.progress.doing(WRITING_LOG);
+            if let Some(line) = log.append_line(bytes) {
+                self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+            }
+            self.progress.log_bytes.store(log.written, Ordering::Relaxed);
+            self.progress.doing(IDLE);
+        }
+    }
+
+    fn report(&self) -> Report {
+        let log = self.log.as_ref();
+        Report {
+            log_bytes: log.map_or(0, |log| log.written),
+            mid_line: log.is_some_and(|log| log.mid_line),
+            log_failure: log.and_then(|log| log.failure.clone()),
+            log_missed: log.map_or(0, |log| log.missed),
+            stdout_failure: self.stdout.gone.clone(),
+            stdout_missed: self.stdout.missed,
+        }
+    }
+
+    fn seal(mut self, footer: &[u8], reply: oneshot::Sender<Report>) {
+        if !footer.is_empty() {
+            self.append_line(footer);
+        }
+        let mut report = self.report();
+        self.progress.doing(SYNCING_LOG);
+        if let Some(log) = self.log.take() {
+            let (Sealed { written, mid_line, failure, missed }, line) = log.seal();
+            report.log_bytes = written;
+            report.mid_line = mid_line;
+            report.log_failure = failure;
+            report.log_missed = missed;
+            if let Some(line) = line {
+                self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+            }
+        }
+        self.progress.doing(IDLE);
+        // The caller may have stopped waiting.
+        let _ = reply.send(report);
+    }
+}
+
+struct Ready {
+    jobs: bool,
+    sources: [bool; 2],
+}

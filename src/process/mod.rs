@@ -1,0 +1,17 @@
+//! Being PID 1: starts the command of a hook, forwards signals to it, reaps whatever ends, and says how it ended.
+//! Knows nothing of hooks, logs or volumes; it never writes anything but through its caller.
+//!
+//! Who may block here: nobody. Every wait is a future on the runtime of the main thread, so that a signal is
+//! answered at once whatever else hangs.
+
+mod cause;
+mod leftovers;
+mod signals;
+mod spawn;
+mod supervise;
+mod terminal;
+
+pub use cause::{Reason, SpawnError};
+pub use leftovers::{Leftover, end_leftovers, leftovers};
+pub use spawn::{ChildStdio, Command};
+pub use supervise::{Abandoned, Ending, Limits, Status, Supervisor, within_pod_grace};

@@ -1,0 +1,167 @@
+//! Starts one command: found in PATH as execvp(3) finds it, in its own process group or session, with the mask and
+//! the dispositions that the runner was started with, and with no descriptor but those it should have.
+//!
+//! `posix_spawn(3)` is vfork(2) inside: the cost does not grow with the runner, and the answer of execve(2) comes back.
+
+use nix::libc;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{AccessFlags, Pid, access};
+
+use super::cause::{Reason, SpawnError};
+use super::signals::{Before, as_sigset};
+
+/// What to start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Command {
+    /// The program and its arguments; never empty. A name without a slash is looked up in PATH. A file without `#!`
+    /// is not given to a shell, as a container runtime does not either.
+    pub argv: Vec<OsString>,
+    /// Environment variables added to those of the runner.
+    pub env: Vec<(OsString, OsString)>,
+    /// A session of its own, without a terminal, instead of a process group of its own.
+    pub setsid: bool,
+}
+
+/// Where the command's stdout and stderr go; stdin is always the runner's. `None` inherits the runner's.
+#[derive(Debug, Default)]
+pub struct ChildStdio {
+    /// Becomes descriptor 1.
+    pub stdout: Option<OwnedFd>,
+    /// Becomes descriptor 2; `None` with a `stdout` means the same pipe as that.
+    pub stderr: Option<OwnedFd>,
+}
+
+impl ChildStdio {
+    /// The descriptors that stand for 1 and 2.
+    fn pair(&self) -> [Option<i32>; 2] {
+        let out = self.stdout.as_ref().map(AsRawFd::as_raw_fd);
+        [out, self.stderr.as_ref().map(AsRawFd::as_raw_fd).or(out)]
+    }
+}
+
+/// Starts `command`; its process group (or session) has its process id.
+pub(super) fn spawn(command: &Command, stdio: &ChildStdio, before: &Before) -> Result<Pid, SpawnError> {
+    let file = find(command.argv.first().map_or(OsStr::new(""), OsString::as_os_str))?;
+    if before.sigchld_ignored {
+        return spawn_with_sigchld_ignored(&file, command, stdio, before);
+    }
+    let argv = c_strings(&command.argv, &file)?;
+    let env = environment(command, &file)?;
+    let start = || -> nix::Result<Pid> {
+        let mut actions = PosixSpawnFileActions::init()?;
+        for (number, fd) in (1..).zip(stdio.pair()) {
+            if let Some(fd) = fd {
+                actions.add_dup2(fd, number)?;
+            }
+        }
+        let mut attr = PosixSpawnAttr::init()?;
+        let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
+        attr.set_sigmask(&as_sigset(before.mask))?;
+        if command.setsid {
+            flags |= PosixSpawnFlags::from_bits_retain(libc::c_int::from(libc::POSIX_SPAWN_SETSID));
+        } else {
+            flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
+            attr.set_pgroup(Pid::from_raw(0))?;
+        }
+        if !before.sigpipe_ignored {
+            flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+            attr.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+        }
+        attr.set_flags(flags)?;
+        posix_spawn(file.as_os_str(), &actions, &attr, &argv, &env)
+    };
+    start().map_err(|errno| SpawnError::explain(&file, errno))
+}
+
+/// The rare start with SIGCHLD ignored: `posix_spawn(3)` cannot ignore a signal in the child, so fork(2) must do.
+fn spawn_with_sigchld_ignored(
+    file: &Path,
+    command: &Command,
+    stdio: &ChildStdio,
+    before: &Before,
+) -> Result<Pid, SpawnError> {
+    let refused = |error: io::Error| {
+        SpawnError::explain(file, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    };
+    let mut child = std::process::Command::new(file);
+    child.arg0(&command.argv[0]).args(&command.argv[1..]).envs(command.env.iter().map(|(k, v)| (k, v)));
+    if let Some(out) = &stdio.stdout {
+        child.stdout(out.try_clone().map_err(refused)?);
+    }
+    if let Some(err) = stdio.stderr.as_ref().or(stdio.stdout.as_ref()) {
+        child.stderr(err.try_clone().map_err(refused)?);
+    }
+    if !command.setsid {
+        child.process_group(0);
+    }
+    let (before, setsid) = (*before, command.setsid);
+    // SAFETY: the closure makes system calls only and allocates nothing.
+    unsafe {
+        child.pre_exec(move || {
+            if setsid {
+                nix::unistd::setsid()?;
+            }
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            if before.sigpipe_ignored {
+                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+            }
+            as_sigset(before.mask).thread_set_mask()?;
+            Ok(())
+        });
+    }
+    let child = child.spawn().map_err(refused)?;
+    i32::try_from(child.id()).map(Pid::from_raw).map_err(|_| refused(io::ErrorKind::InvalidData.into()))
+}
+
+fn c_strings(words: &[OsString], file: &Path) -> Result<Vec<CString>, SpawnError> {
+    words
+        .iter()
+        .map(|word| CString::new(word.as_bytes()).map_err(|_| SpawnError::nul(file.as_os_str())))
+        .collect()
+}
+
+fn environment(command: &Command, file: &Path) -> Result<Vec<CString>, SpawnError> {
+    let inherited =
+        std::env::vars_os().filter(|(name, _)| command.env.iter().all(|(added, _)| added != name));
+    inherited
+        .chain(command.env.iter().cloned())
+        .map(|(name, value)| {
+            let mut entry = name.into_vec();
+            entry.push(b'=');
+            entry.extend_from_slice(value.as_bytes());
+            CString::new(entry).map_err(|_| SpawnError::nul(file.as_os_str()))
+        })
+        .collect()
+}
+
+/// execvp(3): a name with a slash is a path; else the first executable file in PATH, and when there are only files
+/// that cannot be executed, the first of those, so that the cause can be named.
+fn find(program: &OsStr) -> Result<PathBuf, SpawnError> {
+    if program.as_bytes().contains(&b'/') {
+        return Ok(program.into());
+    }
+    // The default of execvp(3) in musl and of the container runtimes.
+    let path = std::env::var_os("PATH")
+        .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+    let mut refused = None;
+    if !program.is_empty() {
+        for directory in std::env::split_paths(&path) {
+            let file = directory.join(program);
+            match access(&file, AccessFlags::X_OK) {
+                Ok(()) if !file.is_dir() => return Ok(file),
+                Err(Errno::EACCES) if refused.is_none() && file.is_file() => refused = Some(file),
+                _ => {}
+            }
+        }
+    }
+    refused.ok_or_else(|| SpawnError { command: program.into(), reason: Reason::NotInPath { path } })
+}

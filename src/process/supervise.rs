@@ -1,0 +1,377 @@
+//! The supervisor: one waiter for all children and one reader of all signals, from the start of the program to its
+//! end. Decides what each signal means; must not know what the command's output is or where it goes.
+//!
+//! What is done with which signal:
+//! - SIGCHLD: everything that has ended is reaped; PID 1 and subreapers inherit orphans.
+//! - SIGTERM, SIGINT: a stop request. Forwarded; after the grace the group is killed; a second one kills at once.
+//!   While no command runs (copying, waiting) the first cancels [`Supervisor::stop_token`].
+//! - SIGTSTP, SIGTTIN, SIGTTOU: forwarded, and the runner stops too when a shell is there to continue it.
+//! - SIGCONT: forwarded, after the terminal is the command's again.
+//! - Sent by this process itself (SIGPIPE of a write to a closed stdout): dropped, it was not meant for the command.
+//! - Every other, real-time signals and SIGFPE, SIGILL, SIGSEGV sent by others included: forwarded.
+
+use nix::libc;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use nix::sys::prctl::set_child_subreaper;
+use nix::unistd::Pid;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio_util::sync::CancellationToken;
+
+use super::cause::{Reason, SpawnError};
+use super::signals::{Before, Received, Signals, send};
+use super::spawn::{ChildStdio, Command, spawn};
+use super::terminal::{Terminal, can_be_continued};
+
+/// How long a killed command may take to go. One that sits in an uninterruptible call (a hung volume) may never, and
+/// must not keep the attempt from ending.
+const AFTER_KILL: Duration = Duration::from_secs(2);
+
+/// What is kept free of the pod's grace period for writing the footer, syncing the log and exiting.
+const SEALING: Duration = Duration::from_secs(3);
+
+/// When the command must have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// TERM is sent at this time; none: no limit.
+    pub deadline: Option<Instant>,
+    /// From a stop request or the deadline to KILL.
+    pub grace: Duration,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its exit status.
+    Exited(i32),
+    /// The signal it died of.
+    Signaled(i32),
+}
+
+impl Status {
+    /// As a shell shows it: the exit status, or 128 + the signal (POSIX shell, 2.8.2).
+    pub fn code(self) -> u8 {
+        let code = match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => 128 + signal,
+        };
+        u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+    }
+}
+
+/// The end of one command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Its status.
+    pub status: Status,
+    /// Its process group, for what it may have left behind.
+    pub group: i32,
+    /// It had not ended at its deadline.
+    pub timed_out: bool,
+    /// A TERM or INT came while it ran.
+    pub stopped: bool,
+    /// It had to be killed.
+    pub killed: bool,
+    /// It was killed and has still not gone (uninterruptible sleep); its status is assumed.
+    pub stuck: bool,
+}
+
+/// A second TERM or INT came while work without a command was being stopped: leave at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stopped by a second signal before the step had ended")]
+pub struct Abandoned;
+
+/// Reads all signals and reaps all children of this process. One for the whole life of the program.
+#[derive(Debug)]
+pub struct Supervisor {
+    /// Before the first wait; the runtime may not run yet when signals are blocked.
+    early: Option<Signals>,
+    signals: Option<AsyncFd<Signals>>,
+    before: Before,
+    own_pid: u32,
+    stop: CancellationToken,
+    stops: u32,
+    /// The command's process group while it, or what it left, may need signals.
+    group: Option<Pid>,
+    status: Option<Status>,
+    terminal: Option<Terminal>,
+}
+
+impl Supervisor {
+    /// Blocks all signals and becomes the reaper of all descendants. Must be called before any thread is started.
+    /// (The standard library has opened descriptors 0, 1 and 2 on /dev/null before `main`, where they were closed.)
+    pub fn new() -> io::Result<Self> {
+        let (signals, before) = Signals::block()?;
+        set_child_subreaper(true)?;
+        Ok(Self {
+            early: Some(signals),
+            signals: None,
+            before,
+            own_pid: std::process::id(),
+            stop: CancellationToken::new(),
+            stops: 0,
+            group: None,
+            status: None,
+            terminal: None,
+        })
+    }
+
+    /// Cancelled by the first TERM or INT.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Whether a TERM or INT has come.
+    pub fn stop_requested(&self) -> bool {
+        self.stops > 0
+    }
+
+    /// Starts `command` and stays with it until it has ended, been killed, or cannot be killed. Further processes of
+    /// its group may still run; until [`Supervisor::forget_group`] they get the signals.
+    pub async fn run(
+        &mut self,
+        command: &Command,
+        stdio: ChildStdio,
+        limits: Limits,
+    ) -> Result<Ending, SpawnError> {
+        let refused = |error| SpawnError {
+            command: command.argv.first().cloned().unwrap_or_default().into(),
+            reason: Reason::Other(error),
+        };
+        self.register().map_err(refused)?;
+        let terminal = if command.setsid { None } else { Terminal::held() };
+        let child = spawn(command, &stdio, &self.before)?;
+        // Our copies of the pipe's write end: the reader must see its end when the command's are closed.
+        drop(stdio);
+        if let Some(terminal) = &terminal {
+            terminal.give(child);
+        }
+        self.terminal = terminal;
+        self.group = Some(child);
+        self.status = None;
+        let ending = self.until_end(child, limits).await.map_err(refused);
+        if let Some(terminal) = self.terminal.take() {
+            terminal.take();
+        }
+        ending
+    }
+
+    /// No more signals for the last command's group.
+    pub fn forget_group(&mut self) {
+        self.group = None;
+    }
+
+    /// Drives `work` while signals are read and children reaped. Signals reach the last command's group, if it was
+    /// not forgotten.
+    pub async fn attend<F: Future>(&mut self, work: F) -> Result<F::Output, Abandoned> {
+        let mut work = pin!(work);
+        let stops = self.stops.max(1);
+        loop {
+            tokio::select! {
+                biased;
+                output = &mut work => return Ok(output),
+                read = self.next_signal() => {
+                    // Without signals there is still the work to be waited for.
+                    if read.is_err() {
+                        return Ok(work.await);
+                    }
+                    if self.stops > stops {
+                        return Err(Abandoned);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn until_end(&mut self, child: Pid, limits: Limits) -> io::Result<Ending> {
+        let group = child.as_raw();
+        let already = self.stops;
+        let mut ending = Ending {
+            status: Status::Signaled(libc::SIGKILL),
+            group,
+            timed_out: false,
+            stopped: false,
+            killed: false,
+            stuck: false,
+        };
+        let mut kill_at: Option<Instant> = None;
+        let mut give_up_at: Option<Instant> = None;
+        loop {
+            if let Some(status) = self.status.take() {
+                ending.status = status;
+                return Ok(ending);
+            }
+            let wake = if ending.killed { give_up_at } else { kill_at.or(limits.deadline) };
+            tokio::select! {
+                biased;
+                read = self.next_signal() => read?,
+                () = until(wake) => {
+                    if ending.killed {
+                        ending.stuck = true;
+                        return Ok(ending);
+                    }
+                    if kill_at.is_none() {
+                        ending.timed_out = true;
+                        send(-group, libc::SIGTERM);
+                        // A stopped process cannot act on TERM.
+                        send(-group, libc::SIGCONT);
+                    }
+                }
+            }
+            let now = Instant::now();
+            ending.stopped = self.stops > already;
+            if kill_at.is_none() && (ending.timed_out || ending.stopped) {
+                kill_at = Some(now + limits.grace);
+            }
+            let due = kill_at.is_some_and(|at| at <= now) || self.stops > already.max(1);
+            if due && !ending.killed && self.status.is_none() {
+                send(-group, libc::SIGKILL);
+                ending.killed = true;
+                give_up_at = Some(now + AFTER_KILL);
+            }
+        }
+    }
+
+    fn register(&mut self) -> io::Result<&AsyncFd<Signals>> {
+        if let Some(early) = self.early.take() {
+            // SAFETY: `Signals` owns its descriptor, always answers with it, and closes it only when dropped.
+            let signals = unsafe { AsyncFd::register_with_interest(early, Interest::READABLE) };
+            self.signals = Some(signals.map_err(|refused| refused.into_parts().1)?);
+        }
+        self.signals.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Waits for one signal and does what it asks for. Cancel-safe: a signal is handled in the poll that reads it.
+    async fn next_signal(&mut self) -> io::Result<()> {
+        let received = {
+            let signals = self.register()?;
+            loop {
+                let mut ready = signals.readable().await?;
+                match ready.get_inner().next()? {
+                    Some(received) => break received,
+                    None => ready.clear_ready(),
+                }
+            }
+        };
+        self.handle(received);
+        Ok(())
+    }
+
+    fn handle(&mut self, received: Received) {
+        match received.signal {
+            libc::SIGCHLD => self.reap(),
+            _ if received.sender == self.own_pid => {}
+            signal @ (libc::SIGTERM | libc::SIGINT) => {
+                self.forward(signal);
+                self.stops += 1;
+                self.stop.cancel();
+            }
+            signal @ (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+                self.forward(signal);
+                if can_be_continued() {
+                    self.stop_self();
+                }
+            }
+            libc::SIGCONT => {
+                if let (Some(terminal), Some(group)) = (&self.terminal, self.group) {
+                    terminal.give_again(group);
+                }
+                self.forward(libc::SIGCONT);
+            }
+            signal => self.forward(signal),
+        }
+    }
+
+    fn forward(&self, signal: i32) {
+        if let Some(group) = self.group {
+            send(-group.as_raw(), signal);
+        }
+    }
+
+    /// SIGSTOP, because the others are blocked here. Whoever continues us sends SIGCONT, which is read like any signal.
+    fn stop_self(&self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.take();
+        }
+        send(i32::try_from(self.own_pid).unwrap_or(0), libc::SIGSTOP);
+    }
+
+    fn reap(&mut self) {
+        let options = libc::WNOHANG | if self.terminal.is_some() { libc::WUNTRACED } else { 0 };
+        loop {
+            let mut status = 0;
+            // SAFETY: waitpid(2) writes the status into an int that lives across the call. (nix refuses a status with
+            // a real-time signal after having reaped it.)
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, options) };
+            if pid <= 0 {
+                return;
+            }
+            if self.group != Some(Pid::from_raw(pid)) {
+                continue;
+            }
+            if libc::WIFSTOPPED(status) {
+                self.command_stopped(Pid::from_raw(pid), libc::WSTOPSIG(status));
+            } else if libc::WIFSIGNALED(status) {
+                self.status = Some(Status::Signaled(libc::WTERMSIG(status)));
+            } else {
+                self.status = Some(Status::Exited(libc::WEXITSTATUS(status)));
+            }
+        }
+    }
+
+    /// The command stopped in a terminal: its shell gets the terminal back, as if the command were its own job.
+    fn command_stopped(&self, group: Pid, signal: i32) {
+        let Some(terminal) = &self.terminal else { return };
+        let wants_terminal = signal == libc::SIGTTIN || signal == libc::SIGTTOU;
+        if wants_terminal && terminal.is_foreground(group) {
+            // It asked for the terminal in the moment before it was given to it.
+            send(-group.as_raw(), libc::SIGCONT);
+        } else if can_be_continued() {
+            self.stop_self();
+        } else if signal != libc::SIGSTOP {
+            // Nobody could ever continue it.
+            send(-group.as_raw(), libc::SIGCONT);
+        }
+    }
+}
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The grace that still leaves time to end what the command left (`drain`), to write the footer and to sync it before
+/// the kubelet kills the pod, whose whole period (`terminationGracePeriodSeconds`) is `pod`. At least one second.
+pub fn within_pod_grace(grace: Duration, drain: Duration, pod: Option<Duration>) -> Duration {
+    match pod {
+        Some(pod) => grace.min(pod.saturating_sub(drain + SEALING).max(Duration::from_secs(1))),
+        None => grace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grace_leaves_time_to_seal_within_the_pods_own() {
+        let s = Duration::from_secs;
+        assert_eq!(within_pod_grace(s(20), s(2), Some(s(30))), s(20));
+        assert_eq!(within_pod_grace(s(60), s(2), Some(s(30))), s(25));
+        assert_eq!(within_pod_grace(s(60), s(2), Some(s(3))), s(1));
+        assert_eq!(within_pod_grace(s(60), s(2), None), s(60));
+    }
+
+    #[test]
+    fn a_signal_is_shown_as_a_shell_shows_it() {
+        assert_eq!(Status::Exited(3).code(), 3);
+        assert_eq!(Status::Signaled(15).code(), 143);
+        assert_eq!(Status::Signaled(64).code(), 192);
+    }
+}
