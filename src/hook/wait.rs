@@ -148,7 +148,7 @@ pub async fn until(wait: &Wait, cancel: &CancellationToken) -> Result<Met, NotMe
     let condition = &wait.condition;
     let mut probe =
         Probe::new(wait).map_err(|source| NotMet::Roots { condition: condition.clone(), source })?;
-    let mut pause = FIRST_PAUSE;
+    let mut pause = FIRST_PAUSE.min(wait.interval);
     let mut probes = 0;
     let mut last: Option<Observation> = None;
 
@@ -180,8 +180,8 @@ pub async fn until(wait: &Wait, cancel: &CancellationToken) -> Result<Met, NotMe
 
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if !cancel.is_cancelled() && left != Some(Duration::ZERO) {
-            let rest = sleep(shortened(pause.min(wait.interval), left));
-            pause = pause * 3 / 2;
+            let rest = sleep(shortened(pause, left));
+            pause = (pause.saturating_mul(3) / 2).min(wait.interval);
             tokio::select! {
                 () = cancel.cancelled() => {}
                 () = rest => {}
@@ -208,7 +208,7 @@ pub async fn until(wait: &Wait, cancel: &CancellationToken) -> Result<Met, NotMe
 fn shortened(pause: Duration, left: Option<Duration>) -> Duration {
     match left {
         Some(left) if pause < left => pause,
-        Some(left) if left > 2 * LAST_PROBE => left - LAST_PROBE,
+        Some(left) if left > 2 * LAST_PROBE => left.saturating_sub(LAST_PROBE),
         Some(left) => left,
         None => pause,
     }

@@ -131,7 +131,7 @@ pub(crate) fn seconds(time: Duration) -> String {
         format!("{} ms", time.as_millis())
     } else {
         let tenths = (time.as_millis() + 50) / 100;
-        if tenths % 10 == 0 {
+        if tenths.is_multiple_of(10) {
             format!("{} s", tenths / 10)
         } else {
             format!("{}.{} s", tenths / 10, tenths % 10)
