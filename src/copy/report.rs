@@ -1,0 +1,220 @@
+//! What a copy did: counts for the summary, and the lists that a reader has to act on.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// Longest list kept of each kind; `more` of the report counts the rest, so that memory stays bounded.
+const LISTED: usize = 100;
+
+/// What a copy did. Paths are relative to the destination; bytes that are not UTF-8 are shown as `U+FFFD`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// Regular files written, hard links included.
+    pub files: u64,
+    /// Directories created.
+    pub dirs: u64,
+    /// Symbolic links created.
+    pub links: u64,
+    /// Bytes of content written.
+    pub bytes: u64,
+    /// Entries that were as they should be.
+    pub unchanged: u64,
+    /// Entries whose mode, owner or attributes alone were set right.
+    pub metadata: u64,
+    /// Entries removed by pruning.
+    pub removed: u64,
+    /// Entries of the volume that stayed although the image has something else.
+    pub kept: u64,
+    /// What a dry run would have done, in words (`create`, `replace`, `remove`, `keep`) and path.
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub plan: List,
+    /// Files that the user and the image both changed; the image's version is beside them as `NAME.from-image`.
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub conflicts: List,
+    /// FIFOs, sockets and devices of the source: not copied.
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub skipped: List,
+    /// Source files that changed while they were copied.
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub changed_source: List,
+    /// Metadata that this user or this volume does not permit (`owner`, `xattr user.a`), once each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_permitted: Vec<String>,
+    /// Remarks about the state that was found: a manifest that could not be read, a volume that was emptied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+    /// Leftovers of a copy that was interrupted, cleared away.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub leftovers: u64,
+}
+
+/// A list that keeps its first hundred items and counts the others.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct List {
+    /// The items kept.
+    pub items: Vec<String>,
+    /// How many more there were.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more: u64,
+    /// A dry run's list is the result itself and kept whole.
+    #[serde(skip)]
+    pub(crate) whole: bool,
+}
+
+impl List {
+    /// Whether nothing was listed.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many items there were, kept or not.
+    pub fn len(&self) -> u64 {
+        self.items.len() as u64 + self.more
+    }
+
+    pub(crate) fn push(&mut self, item: String) {
+        if self.whole || self.items.len() < LISTED {
+            self.items.push(item);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.more += other.more;
+        for item in other.items {
+            self.push(item);
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+impl Report {
+    /// Whether anything on the volume was (or, in a dry run, would be) changed.
+    pub fn changed(&self) -> bool {
+        self.files + self.dirs + self.links + self.metadata + self.removed > 0
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        let mut line = format!("{} files ({}) copied", self.files, human_bytes(self.bytes));
+        for (count, what) in [
+            (self.dirs, "directories"),
+            (self.links, "symbolic links"),
+            (self.metadata, "with metadata set right"),
+            (self.unchanged, "unchanged"),
+            (self.removed, "removed"),
+            (self.kept, "kept as the volume has them"),
+            (self.conflicts.len(), "in conflict"),
+            (self.skipped.len(), "special files skipped"),
+            (self.changed_source.len(), "changed in the source meanwhile"),
+        ] {
+            if count > 0 {
+                let _ = write!(line, ", {count} {what}");
+            }
+        }
+        if !self.not_permitted.is_empty() {
+            let _ = write!(line, "; not permitted: {}", self.not_permitted.join(", "));
+        }
+        line
+    }
+
+    /// Adds what another worker did.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.files += other.files;
+        self.dirs += other.dirs;
+        self.links += other.links;
+        self.bytes += other.bytes;
+        self.unchanged += other.unchanged;
+        self.metadata += other.metadata;
+        self.removed += other.removed;
+        self.kept += other.kept;
+        self.leftovers += other.leftovers;
+        self.plan.merge(other.plan);
+        self.conflicts.merge(other.conflicts);
+        self.skipped.merge(other.skipped);
+        self.changed_source.merge(other.changed_source);
+        for item in other.not_permitted {
+            if !self.not_permitted.contains(&item) {
+                self.not_permitted.push(item);
+            }
+        }
+        self.remarks.extend(other.remarks);
+    }
+
+    /// Puts the lists in order: workers finish in any.
+    pub(crate) fn sort(&mut self) {
+        for list in [&mut self.plan, &mut self.conflicts, &mut self.skipped, &mut self.changed_source] {
+            list.items.sort_unstable();
+        }
+        self.not_permitted.sort_unstable();
+    }
+}
+
+/// What `verify` found. Paths are relative to the destination.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// Entries that are as the manifest says.
+    pub matching: u64,
+    /// Entries whose type, content or target is another.
+    pub modified: List,
+    /// Entries whose permission bits alone are others.
+    pub mode: List,
+    /// Entries that are not there.
+    pub missing: List,
+    /// Entries that a copy left to the user: not compared.
+    pub kept: u64,
+}
+
+impl VerifyReport {
+    /// Whether the volume is as the manifest says.
+    pub fn is_clean(&self) -> bool {
+        self.modified.is_empty() && self.mode.is_empty() && self.missing.is_empty()
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} as installed, {} modified, {} with another mode, {} missing, {} kept by the user",
+            self.matching,
+            self.modified.len(),
+            self.mode.len(),
+            self.missing.len(),
+            self.kept
+        )
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.matching += other.matching;
+        self.kept += other.kept;
+        self.modified.merge(other.modified);
+        self.mode.merge(other.mode);
+        self.missing.merge(other.missing);
+    }
+
+    pub(crate) fn sort(&mut self) {
+        for list in [&mut self.modified, &mut self.mode, &mut self.missing] {
+            list.items.sort_unstable();
+        }
+    }
+}
+
+/// Bytes in binary units, one decimal: `1.5 MiB`.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = bytes.saturating_mul(10) / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
