@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::failure::LogFailure;
+use super::tail::{MaxLog, Tail};
 
 /// How often a failed log is tried again while output goes on.
 const RETRY: Duration = Duration::from_millis(100);
@@ -32,10 +33,26 @@ pub(super) struct Log {
     pub(super) missed: u64,
     last_error: String,
     retry_at: Option<Instant>,
+    limit: Limit,
+    /// Appended to the log, still to be removed.
+    finished: Option<Tail>,
+}
+
+/// What `--max-log` still allows.
+#[derive(Debug)]
+enum Limit {
+    None,
+    /// The first part goes into the log.
+    Head {
+        max: MaxLog,
+        taken: u64,
+    },
+    /// The rest goes where only its end is kept.
+    Tail(Tail),
 }
 
 impl Log {
-    pub(super) fn new(file: File, directory: Option<File>, name: PathBuf) -> Self {
+    pub(super) fn new(file: File, directory: Option<File>, name: PathBuf, max: Option<MaxLog>) -> Self {
         let (size, mid_line) = match file.metadata() {
             Ok(meta) => (meta.size(), ends_mid_line(&file, meta.size())),
             Err(_) => (0, false),
@@ -52,6 +69,8 @@ impl Log {
             missed: 0,
             last_error: String::new(),
             retry_at: None,
+            limit: max.map_or(Limit::None, |max| Limit::Head { max, taken: 0 }),
+            finished: None,
         }
     }
 
@@ -80,6 +99,18 @@ impl Log {
         self.append(&[newline, bytes].concat())
     }
 
+    /// Ends the command's output: what `--max-log` kept of its end is appended. Returns as [`Log::append`] does.
+    pub(super) fn finish(&mut self) -> Option<String> {
+        let Limit::Tail(mut tail) = std::mem::replace(&mut self.limit, Limit::None) else { return None };
+        let mut line = None;
+        let finished = tail.finish(|bytes| line = line.take().or(self.append(bytes)));
+        if let Err(error) = finished {
+            line = line.or(self.fail("read of its end in the state directory", &error));
+        }
+        self.finished = Some(tail);
+        line
+    }
+
     /// Makes the log durable: file, then the directory that names it (fsync(2)), then close(2), which is where NFS
     /// and FUSE may first tell of a failed write.
     pub(super) fn seal(mut self) -> (Sealed, Option<String>) {
@@ -98,6 +129,9 @@ impl Log {
             && let Err(error) = directory.sync_all()
         {
             line = line.or(self.fail("fsync of its directory", &error));
+        }
+        if let (Some(tail), None) = (self.finished.take(), &self.failure) {
+            tail.remove();
         }
         let closed = nix::unistd::close(OwnedFd::from(self.file));
         let mut end = Sealed {
@@ -158,6 +192,35 @@ impl Log {
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let head = self.room_in_head(bytes.len());
+        self.push_to_file(&bytes[..head])?;
+        let Limit::Tail(tail) = &mut self.limit else { return Ok(()) };
+        let result = tail.push(&bytes[head..]);
+        if let Some(last) = bytes[head..].last() {
+            self.mid_line = *last != b'\n';
+        }
+        result.map_err(|(done, error)| (head + done, error))
+    }
+
+    /// How many of `bytes` go into the log itself. Where its first part is full, the tail begins.
+    fn room_in_head(&mut self, bytes: usize) -> usize {
+        match &mut self.limit {
+            Limit::None => bytes,
+            Limit::Tail(_) => 0,
+            Limit::Head { max, taken } => {
+                let room = usize::try_from(max.bytes / 2 - *taken).unwrap_or(usize::MAX);
+                *taken += bytes.min(room) as u64;
+                if bytes > room
+                    && let Limit::Head { max, taken } = std::mem::replace(&mut self.limit, Limit::None)
+                {
+                    self.limit = Limit::Tail(Tail::new(max, taken));
+                }
+                bytes.min(room)
+            }
+        }
+    }
+
+    fn push_to_file(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut done = 0;
         let mut result = Ok(());
         while done < bytes.len() {

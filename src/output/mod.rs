@@ -7,9 +7,13 @@
 mod console;
 mod failure;
 mod log;
+mod redact;
 mod stamp;
+mod tail;
 mod tee;
 mod worker;
 
 pub use failure::{Cause, LogFailure};
+pub use redact::{Redactor, SourceError, Sources, Stream as RedactedStream};
+pub use tail::{MaxLog, recover as recover_tail};
 pub use tee::{Attached, Audience, LogFile, Options, Report, Tee, say};

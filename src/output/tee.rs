@@ -19,6 +19,8 @@ use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
 use super::failure::{Cause, LogFailure};
+use super::redact::Redactor;
+use super::tail::MaxLog;
 use super::worker::{Job, Progress, Source, Worker};
 
 /// Capacity asked for: fewer switches between the command and the tee. An unprivileged user gets it up to
@@ -57,6 +59,10 @@ pub struct Options {
     pub timestamps: bool,
     /// `stderr: ` before each line of the file that came from there; needs and implies two pipes.
     pub annotate: bool,
+    /// Keeps the first and the last part of an endless log.
+    pub max_log: Option<MaxLog>,
+    /// What must not be seen, in either sink.
+    pub redact: Option<Redactor>,
 }
 
 /// Who is to read a line of the runner's own.

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::console::{Console, PATIENCE};
 use super::failure::{Cause, LogFailure};
 use super::log::{Log, Sealed};
+use super::redact::{self, Redactor};
 use super::stamp::Stamper;
 use super::tee::{Audience, Options, Report, Stream};
 
@@ -26,6 +27,9 @@ const LAST_BYTES: usize = 1 << 20;
 
 /// How long stderr may hold up the tee with one line of the runner's own.
 const NOTE_PATIENCE: Duration = PATIENCE;
+
+/// A command that has printed nothing for this many milliseconds pauses: what the redaction holds back is shown.
+const PAUSE: u8 = 100;
 
 /// One pipe of the command.
 #[derive(Debug)]
@@ -95,6 +99,9 @@ pub(super) struct Worker {
     done: VecDeque<oneshot::Sender<()>>,
     log: Option<Log>,
     stamper: Stamper,
+    redactor: Option<Redactor>,
+    /// One state per stream of the command.
+    redacted: Vec<(Stream, redact::Stream)>,
     stdout: Console,
     /// stderr of the runner, where the command's goes when the streams are kept apart.
     stderr: Console,
@@ -113,8 +120,10 @@ impl Worker {
             progress,
             sources: Vec::new(),
             done: VecDeque::new(),
-            log: options.log.map(|log| Log::new(log.file, log.directory, log.name)),
+            log: options.log.map(|log| Log::new(log.file, log.directory, log.name, options.max_log)),
             stamper: Stamper::new(options.timestamps, options.annotate),
+            redactor: options.redact,
+            redacted: Vec::new(),
             stdout: Console::new(1),
             stderr: Console::new(2),
         }
@@ -140,6 +149,9 @@ impl Worker {
             for index in (0..2).rev().filter(|&index| ready.sources[index]) {
                 self.pump(index, &mut buffer);
             }
+            if ready.pause || self.sources.is_empty() {
+                self.flush();
+            }
             self.tell_when_drained();
         }
     }
@@ -149,14 +161,22 @@ impl Worker {
         fds.push(PollFd::new(self.wake.as_fd(), PollFlags::POLLIN));
         fds.extend(self.sources.iter().map(|source| PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)));
         // All signals are blocked in this thread, so the only error left is a lack of kernel memory: try again.
-        let _ = poll(&mut fds, PollTimeout::NONE);
+        let held = self.redacted.iter().any(|(_, stream)| stream.holds());
+        let timeout = if held { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
+        let pause = poll(&mut fds, timeout) == Ok(0);
         let at = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
-        Ready { jobs: at(0), sources: [at(1), at(2)] }
+        Ready { jobs: at(0), sources: [at(1), at(2)], pause }
     }
 
     fn run(&mut self, job: Job, buffer: &mut [u8]) {
         match job {
             Job::Attach { sources, done } => {
+                self.redacted = match &self.redactor {
+                    Some(redactor) => {
+                        sources.iter().map(|source| (source.stream, redactor.stream())).collect()
+                    }
+                    None => Vec::new(),
+                };
                 self.sources = sources;
                 self.done.push_back(done);
             }
@@ -179,7 +199,7 @@ impl Worker {
                 0
             }
             Ok(n) => {
-                self.pass(&buffer[..n], stream);
+                self.take(&buffer[..n], stream);
                 n
             }
             Err(Errno::EINTR | Errno::EAGAIN) => 0,
@@ -190,7 +210,31 @@ impl Worker {
         }
     }
 
+    /// Bytes of the command, through the redaction if there is one.
+    fn take(&mut self, bytes: &[u8], stream: Stream) {
+        let Some(index) = self.redacted.iter().position(|(other, _)| *other == stream) else {
+            return self.pass(bytes, stream);
+        };
+        // Lent out for the call: what it gives is in its own buffer.
+        let (_, mut state) = self.redacted.swap_remove(index);
+        self.pass(state.push(bytes), stream);
+        self.redacted.push((stream, state));
+    }
+
+    /// The command pauses or has closed its output: nothing is held back any longer.
+    fn flush(&mut self) {
+        for (stream, mut state) in std::mem::take(&mut self.redacted) {
+            if state.holds() {
+                self.pass(state.flush(), stream);
+            }
+            self.redacted.push((stream, state));
+        }
+    }
+
     fn pass(&mut self, bytes: &[u8], stream: Stream) {
+        if bytes.is_empty() {
+            return;
+        }
         if let Some(log) = &mut self.log {
             self.progress.doing(WRITING_LOG);
             let failed = if self.stamper.is_off() {
@@ -221,6 +265,7 @@ impl Worker {
             left = left.saturating_sub(self.pump(index, buffer));
         }
         self.sources.clear();
+        self.flush();
     }
 
     fn readable(&self) -> Option<usize> {
@@ -240,10 +285,12 @@ impl Worker {
     }
 
     fn note(&mut self, line: &str, to: Audience) {
-        self.append_line(line.as_bytes());
+        let line =
+            self.redactor.as_ref().map_or_else(|| line.into(), |redactor| redactor.redact(line.as_bytes()));
+        self.append_line(&line);
         if to == Audience::Everyone {
-            let newline = if self.stderr.mid_line { "\n" } else { "" };
-            self.stderr.write(format!("{newline}{line}").as_bytes(), Some(NOTE_PATIENCE));
+            let newline: &[u8] = if self.stderr.mid_line { b"\n" } else { b"" };
+            self.stderr.write(&[newline, &line].concat(), Some(NOTE_PATIENCE));
         }
     }
 
@@ -271,6 +318,10 @@ impl Worker {
     }
 
     fn seal(mut self, footer: &[u8], reply: oneshot::Sender<Report>) {
+        self.progress.doing(WRITING_LOG);
+        if let Some(line) = self.log.as_mut().and_then(Log::finish) {
+            self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+        }
         if !footer.is_empty() {
             self.append_line(footer);
         }
@@ -293,6 +344,8 @@ impl Worker {
 }
 
 struct Ready {
+    /// Nothing came for a while.
+    pause: bool,
     jobs: bool,
     sources: [bool; 2],
 }

@@ -1,0 +1,120 @@
+//! Finds needles in bytes. An Aho-Corasick automaton says exactly what matches; a sampled filter of four-byte grams
+//! in front of it skips what cannot. Measured with 50 secrets in all their forms: the automaton alone takes several
+//! times as long as the rest of the tee, the filter a fraction of it.
+//!
+//! The filter: a needle of at least m bytes covers one of every `step` = m - 3 consecutive positions together with
+//! the three that follow, so it is enough to look at every step-th position, and to know each needle's grams at its
+//! first `step` offsets (the idea of Wu and Manber, 1994).
+
+use aho_corasick::automaton::Automaton;
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, MatchKind};
+
+/// Bytes of a gram.
+const GRAM: usize = 4;
+
+/// More would make the table larger for little.
+const LONGEST_STEP: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Matcher {
+    automaton: NFA,
+    longest: usize,
+    step: usize,
+    /// One bit per hash of a gram; its length in bits is a power of two.
+    grams: Vec<u64>,
+    shift: u32,
+}
+
+impl Matcher {
+    /// None without needles, or when they are too many to be held (never with what [`super::Sources`] lets through).
+    pub(super) fn new(needles: &[Vec<u8>]) -> Option<Self> {
+        let shortest = needles.iter().map(Vec::len).min()?;
+        let longest = needles.iter().map(Vec::len).max()?;
+        debug_assert!(shortest >= GRAM, "the sources refuse short values");
+        let step = (shortest + 1).saturating_sub(GRAM).clamp(1, LONGEST_STEP);
+        // Sixty-four bits per gram: one position in 64 is looked at for nothing.
+        let bits = (needles.len() * step * 64).next_power_of_two().clamp(1 << 10, 1 << 20);
+        let mut grams = vec![0_u64; bits / 64];
+        let shift = 32 - bits.trailing_zeros();
+        for needle in needles {
+            for gram in needle.windows(GRAM).take(step) {
+                let hash = hash(gram, shift);
+                grams[hash / 64] |= 1 << (hash % 64);
+            }
+        }
+        let automaton = NFA::builder().match_kind(MatchKind::Standard).build(needles).ok()?;
+        Some(Self { automaton, longest, step, grams, shift })
+    }
+
+    /// Bytes of the longest needle.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Calls `found` with start and end of the needles in `bytes` that begin at `from` or later. Of the needles that
+    /// end at one place only the longest is told.
+    pub(super) fn find(&self, bytes: &[u8], from: usize, mut found: impl FnMut(usize, usize)) {
+        let mut at = from;
+        // Up to here the automaton has looked.
+        let mut done = from;
+        while at + GRAM <= bytes.len() {
+            if at >= done && self.is_candidate(&bytes[at..at + GRAM]) {
+                let start = at.saturating_sub(self.step - 1).max(from);
+                done = self.confirm(bytes, start, at + GRAM, &mut found);
+            }
+            at += self.step;
+        }
+    }
+
+    /// Runs the automaton from `start` until no needle is open and at least to `least`.
+    fn confirm(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        least: usize,
+        found: &mut impl FnMut(usize, usize),
+    ) -> usize {
+        let Ok(root) = self.automaton.start_state(Anchored::No) else { return least };
+        let mut state = root;
+        for (index, &byte) in bytes.iter().enumerate().skip(start) {
+            state = self.automaton.next_state(Anchored::No, state, byte);
+            if self.automaton.is_match(state) {
+                let longest = (0..self.automaton.match_len(state))
+                    .map(|n| self.automaton.pattern_len(self.automaton.match_pattern(state, n)))
+                    .max();
+                found(index + 1 - longest.unwrap_or(0), index + 1);
+            }
+            if state == root && index + 1 >= least {
+                return index + 1;
+            }
+        }
+        bytes.len()
+    }
+
+    /// How many bytes at the end may begin a needle that is not yet whole: at most the longest needle minus one.
+    pub(super) fn open_suffix(&self, bytes: &[u8]) -> usize {
+        let Ok(root) = self.automaton.start_state(Anchored::No) else { return 0 };
+        let start = bytes.len().saturating_sub(self.longest - 1);
+        let mut state = root;
+        let mut open_since = start;
+        for (index, &byte) in bytes.iter().enumerate().skip(start) {
+            state = self.automaton.next_state(Anchored::No, state, byte);
+            if state == root {
+                open_since = index + 1;
+            }
+        }
+        bytes.len() - open_since
+    }
+
+    fn is_candidate(&self, gram: &[u8]) -> bool {
+        let hash = hash(gram, self.shift);
+        self.grams[hash / 64] & (1 << (hash % 64)) != 0
+    }
+}
+
+/// Multiplicative hashing (Knuth): the high bits of a product with an odd number near 2^32 over the golden ratio.
+fn hash(gram: &[u8], shift: u32) -> usize {
+    let gram = u32::from_ne_bytes([gram[0], gram[1], gram[2], gram[3]]);
+    (gram.wrapping_mul(0x9E37_79B1) >> shift) as usize
+}

@@ -1,0 +1,123 @@
+//! Redaction: known secrets are replaced by `***` before the bytes reach either sink, whatever the chunk boundaries.
+//! Knows bytes and needles; must not know where the bytes come from or go.
+//!
+//! The rule, which makes the result independent of chunks: a byte is masked when it lies in an occurrence of any
+//! needle, occurrences that overlap included, and each run of masked bytes becomes one `***`. To decide that, bytes at
+//! the end of what has come are held back while they could begin a needle: at most the longest needle minus one.
+
+mod forms;
+mod matcher;
+mod sources;
+
+use std::sync::Arc;
+
+pub use sources::{SourceError, Sources};
+
+use matcher::Matcher;
+
+/// What stands in place of a secret.
+const MASK: &[u8] = b"***";
+
+/// The secrets of one attempt, ready to be looked for.
+#[derive(Debug, Clone)]
+pub struct Redactor {
+    matcher: Arc<Matcher>,
+}
+
+/// Redaction of one stream.
+#[derive(Debug)]
+pub struct Stream {
+    matcher: Arc<Matcher>,
+    /// The last bytes that were passed on, as they came, then the bytes held back.
+    bytes: Vec<u8>,
+    /// For each of `bytes`: it lies in a needle.
+    masked: Vec<bool>,
+    /// How many of `bytes` were passed on.
+    passed: usize,
+    /// The last byte that was passed on was masked.
+    in_mask: bool,
+    out: Vec<u8>,
+}
+
+impl Redactor {
+    /// Looks for `secrets` and their encoded forms. None when there is nothing to look for.
+    pub fn new(secrets: &[Vec<u8>]) -> Option<Self> {
+        Some(Self { matcher: Arc::new(Matcher::new(&forms::all(secrets))?) })
+    }
+
+    /// State for one stream.
+    pub fn stream(&self) -> Stream {
+        Stream {
+            matcher: Arc::clone(&self.matcher),
+            bytes: Vec::new(),
+            masked: Vec::new(),
+            passed: 0,
+            in_mask: false,
+            out: Vec::new(),
+        }
+    }
+
+    /// All of `text` at once.
+    pub fn redact(&self, text: &[u8]) -> Vec<u8> {
+        let mut stream = self.stream();
+        let mut out = stream.push(text).to_vec();
+        out.extend_from_slice(stream.flush());
+        out
+    }
+}
+
+impl Stream {
+    /// Takes `chunk`, gives what can be passed on.
+    pub fn push(&mut self, chunk: &[u8]) -> &[u8] {
+        self.forget();
+        let seen = self.bytes.len();
+        self.bytes.extend_from_slice(chunk);
+        self.masked.resize(self.bytes.len(), false);
+        let masked = &mut self.masked;
+        // A needle that was not whole before begins at most its length minus one before the new bytes.
+        let from = seen.saturating_sub(self.matcher.longest() - 1);
+        self.matcher.find(&self.bytes, from, |start, end| masked[start..end].fill(true));
+        let held = self.matcher.open_suffix(&self.bytes).min(self.bytes.len() - self.passed);
+        self.pass(self.bytes.len() - held)
+    }
+
+    /// Whether bytes are held back.
+    pub fn holds(&self) -> bool {
+        self.passed < self.bytes.len()
+    }
+
+    /// Gives what is held back: the command pauses, or has ended. Should the rest of a needle come later, that rest is
+    /// still masked.
+    pub fn flush(&mut self) -> &[u8] {
+        self.pass(self.bytes.len())
+    }
+
+    fn pass(&mut self, until: usize) -> &[u8] {
+        self.out.clear();
+        while self.passed < until {
+            let masked = self.masked[self.passed];
+            let run = self.masked[self.passed..until].iter().position(|&other| other != masked);
+            let end = run.map_or(until, |run| self.passed + run);
+            if !masked {
+                self.out.extend_from_slice(&self.bytes[self.passed..end]);
+            } else if !self.in_mask {
+                self.out.extend_from_slice(MASK);
+            }
+            self.in_mask = masked;
+            self.passed = end;
+        }
+        &self.out
+    }
+
+    /// Drops what no needle to come can reach back to.
+    fn forget(&mut self) {
+        let keep = (self.matcher.longest() - 1).max(self.bytes.len() - self.passed);
+        let drop = self.bytes.len().saturating_sub(keep);
+        self.bytes.drain(..drop);
+        self.masked.drain(..drop);
+        self.passed -= drop;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Where secrets come from: named environment variables, files and directories (a mounted Secret), literals. Reads
+//! them once, before the first step; what is wrong with them is said by name, never by value.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Shorter values occur by chance: their redaction would spoil the log and tell that it is them.
+const SHORTEST: usize = 6;
+
+/// A Secret holds at most 1 MiB in all (Kubernetes, "Secrets"); a single value beyond this is no password or key.
+const LONGEST: usize = 64 * 1024;
+
+/// The `redact` of a hook.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Names of environment variables.
+    pub env: Vec<OsString>,
+    /// Files, whose whole content (without a newline at its end) is a secret, and directories of such files.
+    pub files: Vec<PathBuf>,
+    /// Values as they are.
+    pub literals: Vec<OsString>,
+}
+
+/// A file with a secret that cannot be read. Going on without it would publish what it holds.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the secret to redact from {}: {source}", path.display())]
+pub struct SourceError {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Sources {
+    /// The secrets, and warnings about what is not redacted.
+    pub fn read(&self) -> Result<(Vec<Vec<u8>>, Vec<String>), SourceError> {
+        let mut taken = Taken::default();
+        for name in &self.env {
+            match std::env::var_os(name) {
+                Some(value) => {
+                    taken.take(value.into_vec(), || format!("environment variable {}", name.display()));
+                }
+                None => taken.warnings.push(format!(
+                    "redact: environment variable {} is not set, so there is nothing to redact for it",
+                    name.display()
+                )),
+            }
+        }
+        for path in &self.files {
+            taken.take_path(path)?;
+        }
+        for (number, literal) in (1..).zip(&self.literals) {
+            taken.take(literal.as_bytes().to_vec(), || format!("value number {number}"));
+        }
+        Ok((taken.secrets, taken.warnings))
+    }
+}
+
+#[derive(Default)]
+struct Taken {
+    secrets: Vec<Vec<u8>>,
+    warnings: Vec<String>,
+}
+
+impl Taken {
+    fn take_path(&mut self, path: &Path) -> Result<(), SourceError> {
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| SourceError { path, source }
+        };
+        if !fs::metadata(path).map_err(failed(path))?.is_dir() {
+            return self.take_file(path).map_err(failed(path));
+        }
+        let mut files = Vec::new();
+        for entry in fs::read_dir(path).map_err(failed(path))? {
+            let entry = entry.map_err(failed(path))?;
+            // The kubelet keeps the versions of a mounted Secret in entries that begin with two dots; the keys are
+            // links into them.
+            if !entry.file_name().as_bytes().starts_with(b"..") {
+                files.push(entry.path());
+            }
+        }
+        files.sort();
+        for file in files {
+            if fs::metadata(&file).map_err(failed(&file))?.is_file() {
+                self.take_file(&file).map_err(failed(&file))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_file(&mut self, path: &Path) -> io::Result<()> {
+        let mut value = fs::read(path)?;
+        if value.ends_with(b"\n") {
+            value.pop();
+            if value.ends_with(b"\r") {
+                value.pop();
+            }
+        }
+        self.take(value, || format!("file {}", path.display()));
+        Ok(())
+    }
+
+    fn take(&mut self, value: Vec<u8>, name: impl FnOnce() -> String) {
+        if value.len() < SHORTEST {
+            self.warnings.push(format!(
+                "redact: the value of {} is shorter than {SHORTEST} bytes and is NOT redacted; use a longer one",
+                name()
+            ));
+        } else if value.len() > LONGEST {
+            self.warnings.push(format!(
+                "redact: the value of {} is longer than {LONGEST} bytes and is NOT redacted",
+                name()
+            ));
+        } else {
+            self.secrets.push(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_values_are_refused_by_name_and_not_by_value() {
+        let sources = Sources { literals: vec!["short".into(), "longer".into()], ..Sources::default() };
+        let (secrets, warnings) = sources.read().expect("no files");
+        assert_eq!(secrets, [b"longer"]);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("value number 1") && !warnings[0].contains("short "), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        let sources = Sources { files: vec!["/nonexistent/secret".into()], ..Sources::default() };
+        let error = sources.read().expect_err("there is no such file");
+        assert!(error.to_string().contains("/nonexistent/secret"));
+    }
+}

@@ -1,0 +1,135 @@
+//! What redaction promises, against a reference that is too simple to be wrong, over generated texts and chunks.
+
+use super::*;
+
+/// xorshift64*: the same cases in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).expect("31 bits") % limit
+    }
+
+    fn bytes(&mut self, length: usize, alphabet: &[u8]) -> Vec<u8> {
+        (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect()
+    }
+}
+
+fn reference(text: &[u8], needles: &[Vec<u8>]) -> Vec<u8> {
+    let mut masked = vec![false; text.len()];
+    for needle in needles {
+        for start in 0..text.len() {
+            if text[start..].starts_with(needle) {
+                masked[start..start + needle.len()].fill(true);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for (index, &byte) in text.iter().enumerate() {
+        if !masked[index] {
+            out.push(byte);
+        } else if index == 0 || !masked[index - 1] {
+            out.extend_from_slice(b"***");
+        }
+    }
+    out
+}
+
+#[test]
+fn any_chunking_gives_the_same_output_and_no_needle_appears_in_it() {
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    for round in 0..400 {
+        // Few letters, so that needles overlap, repeat and nearly match.
+        let alphabet: &[u8] = if round % 2 == 0 { b"ab" } else { b"abcdefgh\n\"%" };
+        let count = 1 + random.below(5);
+        let secrets: Vec<Vec<u8>> = (0..count)
+            .map(|_| {
+                let length = 6 + random.below(if round % 3 == 0 { 3 } else { 30 });
+                random.bytes(length, alphabet)
+            })
+            .collect();
+        let mut text = Vec::new();
+        for _ in 0..random.below(40) {
+            let secret = &secrets[random.below(secrets.len())];
+            let piece = random.below(secret.len() + 1);
+            match random.below(3) {
+                0 => text.extend_from_slice(secret),
+                1 => text.extend_from_slice(&secret[..piece]),
+                _ => {
+                    let length = random.below(20);
+                    text.extend(random.bytes(length, alphabet));
+                }
+            }
+        }
+        let redactor = Redactor::new(&secrets).expect("there are secrets");
+        let needles = forms::all(&secrets);
+        let expected = reference(&text, &needles);
+        let longest = needles.iter().map(Vec::len).max().expect("there are needles");
+        for chunking in 0..8 {
+            let mut stream = redactor.stream();
+            let mut out = Vec::new();
+            let mut rest = &text[..];
+            while !rest.is_empty() {
+                let largest = if chunking == 0 { 1 } else { 1 + random.below(60) };
+                let (chunk, further) = rest.split_at(largest.min(rest.len()));
+                out.extend_from_slice(stream.push(chunk));
+                assert!(
+                    stream.bytes.len() - stream.passed < longest,
+                    "holds back at most the longest minus one"
+                );
+                rest = further;
+            }
+            out.extend_from_slice(stream.flush());
+            assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        }
+        for needle in &needles {
+            assert!(!expected.windows(needle.len()).any(|window| window == &needle[..]));
+        }
+    }
+}
+
+#[test]
+fn a_needle_split_by_a_pause_never_appears_whole_and_its_rest_is_masked() {
+    let redactor = Redactor::new(&[b"correct horse".to_vec()]).expect("one secret");
+    let mut stream = redactor.stream();
+    assert_eq!(stream.push(b"say correct "), b"say ");
+    assert!(stream.holds());
+    assert_eq!(stream.flush(), b"correct ");
+    assert_eq!(stream.push(b"horse!"), b"***!");
+}
+
+#[test]
+fn what_cannot_begin_a_needle_is_not_held_back() {
+    let redactor = Redactor::new(&[b"correct horse".to_vec()]).expect("one secret");
+    let mut stream = redactor.stream();
+    assert_eq!(stream.push(b"Password: "), b"Password: ");
+    assert!(!stream.holds());
+}
+
+#[test]
+fn every_encoded_form_is_masked() {
+    let secret = b"p@ss/w\"rd 1".to_vec();
+    let redactor = Redactor::new(&[secret]).expect("one secret");
+    for (text, masked) in [
+        ("x p@ss/w\"rd 1 y", "x *** y"),
+        // base64 of the secret and a full stop, behind none, `x`, `xy` and `user:`.
+        ("cEBzcy93InJkIDEu", "***Eu"),
+        ("eHBAc3MvdyJyZCAxLg==", "eH***Lg=="),
+        ("eHlwQHNzL3cicmQgMS4=", "eHl***S4="),
+        ("dXNlcjpwQHNzL3cicmQgMS4=", "dXNlcjp***S4="),
+        ("p%40ss%2Fw%22rd%201", "***"),
+        ("p@ss/w%22rd%201", "***"),
+        ("p%40ss%2Fw%22rd+1", "***"),
+        ("{\"k\":\"p@ss/w\\\"rd 1\"}", "{\"k\":\"***\"}"),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&redactor.redact(text.as_bytes())), masked, "{text}");
+    }
+}
+
+#[test]
+fn without_secrets_there_is_no_redactor() {
+    assert!(Redactor::new(&[]).is_none());
+}

@@ -1,0 +1,225 @@
+//! `--max-log`: the first half of an endless log is in the log itself; of the rest, the last part is kept in two
+//! segment files that take turns, in the state directory. When the attempt ends they are appended to the log behind a
+//! marker that says how many bytes are left out. When the runner is killed they stay, and the next attempt does that.
+//!
+//! Why files: the end of an endless log is what is worth reading after a kill too, so it may not be in memory; a log
+//! that is appended to verbatim cannot hold a ring itself; and cutting a file at its front is not portable.
+//! On the disk: at most the limit while the command runs, and at most half of it more while the end is appended.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+/// Where the end of the log is kept meanwhile, and how much is kept in all.
+#[derive(Debug)]
+pub struct MaxLog {
+    /// Bytes of one attempt's output that are kept.
+    pub bytes: u64,
+    /// The state directory.
+    pub directory: File,
+    /// Name of the log file, which tells segments of several logs apart.
+    pub log_name: OsString,
+}
+
+/// First line of a segment: name, version, output bytes before this segment, output bytes in the log's first part.
+const MAGIC: &str = "hook-runner-tail 1";
+
+#[derive(Debug)]
+pub(super) struct Tail {
+    directory: File,
+    names: [OsString; 2],
+    /// Bytes that one segment takes.
+    capacity: u64,
+    /// Output bytes in the log's first part.
+    head: u64,
+    /// Output bytes so far, those of the first part included.
+    total: u64,
+    current: Option<Segment>,
+    /// Output bytes before the other segment, if it is in use.
+    previous: Option<u64>,
+    /// Which name is in use.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: File,
+    start: u64,
+    room: u64,
+}
+
+impl Tail {
+    /// The tail of a log whose first part has taken `head` bytes.
+    pub(super) fn new(max: MaxLog, head: u64) -> Self {
+        Self {
+            names: names(&max.log_name),
+            directory: max.directory,
+            capacity: (max.bytes / 4).max(1),
+            head,
+            total: head,
+            current: None,
+            previous: None,
+            turn: 0,
+        }
+    }
+
+    /// Keeps `bytes`; on an error, how many of them were kept.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let step = self.push_some(&bytes[done..]);
+            match step {
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((done, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn push_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.current.as_ref().is_none_or(|segment| segment.room == 0) {
+            self.turn_over()?;
+        }
+        let Some(segment) = &mut self.current else { return Err(io::ErrorKind::NotFound.into()) };
+        let room = usize::try_from(segment.room).unwrap_or(usize::MAX);
+        let n = segment.file.write(&bytes[..bytes.len().min(room)])?;
+        if n == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        segment.room -= n as u64;
+        self.total += n as u64;
+        Ok(n)
+    }
+
+    /// The other segment, older than everything kept, gives its place.
+    fn turn_over(&mut self) -> io::Result<()> {
+        let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file =
+            openat(&self.directory, self.names[next].as_os_str(), flags, Mode::from_bits_truncate(0o640))?;
+        let mut file = File::from(file);
+        file.write_all(format!("{MAGIC} {} {}\n", self.total, self.head).as_bytes())?;
+        self.previous = self.current.take().map(|segment| segment.start);
+        self.current = Some(Segment { file, start: self.total, room: self.capacity });
+        self.turn = next;
+        Ok(())
+    }
+
+    /// Appends what is kept to the log, through `append`. The segments stay until [`Tail::remove`].
+    pub(super) fn finish(&mut self, mut append: impl FnMut(&[u8])) -> io::Result<()> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let left_out = self.previous.unwrap_or(current.start) - self.head;
+        if left_out > 0 {
+            append(marker(left_out).as_bytes());
+        }
+        let order = if self.previous.is_some() { [1 - self.turn, self.turn] } else { [self.turn; 2] };
+        for turn in &order[usize::from(self.previous.is_none())..] {
+            if let Some(segment) = read_segment(&self.directory, &self.names[*turn])? {
+                append_all(segment.file, &mut append)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the segments, after what they held is durable in the log.
+    pub(super) fn remove(&self) {
+        remove(&self.directory, &self.names);
+    }
+}
+
+/// Appends to `log` the end of an attempt that was killed, if there is one; returns whether there was. To be called
+/// before anything else is appended to the log or the log is archived. Should the runner be killed between this and
+/// the removal of the segments, the end is there twice, never missing.
+pub fn recover(directory: &File, log_name: &OsStr, log: &mut File) -> io::Result<bool> {
+    let names = names(log_name);
+    let mut segments = Vec::new();
+    for name in &names {
+        segments.extend(read_segment(directory, name)?);
+    }
+    segments.sort_by_key(|segment| segment.start);
+    let Some(first) = segments.first() else {
+        remove(directory, &names);
+        return Ok(false);
+    };
+    let left_out = first.start.saturating_sub(first.head);
+    let mut text = Vec::new();
+    if left_out > 0 {
+        text.extend_from_slice(marker(left_out).as_bytes());
+    }
+    log.write_all(&text)?;
+    for segment in segments {
+        let mut result = Ok(());
+        append_all(segment.file, |bytes| {
+            if result.is_ok() {
+                result = log.write_all(bytes);
+            }
+        })?;
+        result?;
+    }
+    log.sync_all()?;
+    remove(directory, &names);
+    Ok(true)
+}
+
+struct Found {
+    file: File,
+    start: u64,
+    head: u64,
+}
+
+/// The segment, positioned behind its first line. None when there is none, or when it was torn in its first line.
+fn read_segment(directory: &File, name: &OsStr) -> io::Result<Option<Found>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < 128 && file.read(&mut byte)? == 1 && byte != *b"\n" {
+        line.push(byte[0]);
+    }
+    let parse = || {
+        let mut numbers = std::str::from_utf8(&line).ok()?.strip_prefix(MAGIC)?.split_ascii_whitespace();
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    };
+    Ok((byte == *b"\n").then(parse).flatten().map(|(start, head)| Found { file, start, head }))
+}
+
+fn append_all(mut file: File, mut append: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => append(&buffer[..n]),
+        }
+    }
+}
+
+fn remove(directory: &File, names: &[OsString; 2]) {
+    for name in names {
+        // Not there in most cases; what cannot be removed is recognised and overwritten later.
+        let _ = unlinkat(directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+fn names(log_name: &OsStr) -> [OsString; 2] {
+    ["0", "1"].map(|turn| {
+        let mut name = OsString::from("tail-");
+        name.push(log_name);
+        name.push(".");
+        name.push(turn);
+        name
+    })
+}
+
+fn marker(left_out: u64) -> String {
+    format!("\nhook-runner: {left_out} bytes are left out here (max-log)\n")
+}
