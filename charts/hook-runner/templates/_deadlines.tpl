@@ -1,0 +1,38 @@
+{{/* A duration such as 4m or 1m30s in seconds. "what" names the value in the message. */}}
+{{- define "hook-runner.seconds" -}}
+{{- $text := toString .text -}}
+{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $text | and (regexMatch "^[0-9]" $text)) -}}
+{{- fail (printf "hook-runner: %s is %q, which is no duration; write hours, minutes and seconds as in 90s, 4m or 1m30s" .what $text) -}}
+{{- end -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" $text -1 -}}
+{{- $count := trimSuffix (substr (int (sub (len .) 1)) (len .) .) . | atoi -}}
+{{- $unit := substr (int (sub (len .) 1)) (len .) . -}}
+{{- $seconds = add $seconds (mul $count (index (dict "h" 3600 "m" 60 "s" 1) $unit)) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end -}}
+
+{{/*
+Every deadline out of `timeout`, innermost first, so that each layer ends before the one around it and can say why:
+
+    grace        the runner, between TERM and KILL to the command
+    attempt      the runner's --timeout of one attempt: the Job's less the pod's start and end
+    termination  terminationGracePeriodSeconds: an eighth of the Job's, from 9 to 30 s; a third more than grace
+    job          activeDeadlineSeconds, all attempts together
+    helm         `helm --timeout` (helmTimeout): the Job's and its pod's end must fit into it, else Helm gives up on a
+                 hook that still runs
+*/}}
+{{- define "hook-runner.deadlines" -}}
+{{- $job := include "hook-runner.seconds" (dict "text" .timeout "what" "timeout") | int -}}
+{{- $helm := include "hook-runner.seconds" (dict "text" .helmTimeout "what" "helmTimeout") | int -}}
+{{- if lt $job 30 -}}
+{{- fail (printf "hook-runner: timeout is %s; a Job needs at least 30s to start its pod and to end it in order" .timeout) -}}
+{{- end -}}
+{{- $termination := min 30 (max 9 (div $job 8)) | int -}}
+{{- if gt (add $job $termination) $helm -}}
+{{- fail (printf "hook-runner: timeout %s and %d s for the pod's end do not fit into helmTimeout %s; lower timeout, or raise helmTimeout and call helm with --timeout %s" .timeout $termination .helmTimeout (printf "%ds" (add $job $termination 10))) -}}
+{{- end -}}
+{{- $grace := div (mul $termination 2) 3 -}}
+{{- dict "job" $job "termination" $termination "grace" $grace "attempt" (sub (sub $job $termination) 10) | toJson -}}
+{{- end -}}

@@ -1,0 +1,100 @@
+{{/*
+What a chart includes. One argument: the chart's root context (then the hook is described by its values below
+`hook-runner`), or a dict of "root" (the root context) and "hook" (a block of values; what it does not say comes from
+the values below `hook-runner`). Renders everything the hook needs, the Job last:
+
+    {{ include "hook-runner.hook" . }}
+*/}}
+{{- define "hook-runner.hook" -}}
+{{- $hook := include "hook-runner.values" . | fromJson -}}
+{{- if or $hook.script $hook.scriptFile }}
+---
+{{ include "hook-runner.configmap" . }}
+{{- end }}
+{{- if $hook.claim.create }}
+---
+{{ include "hook-runner.claim" . }}
+{{- end }}
+{{- if $hook.sidecar.enabled }}
+---
+{{ include "hook-runner.rbac" . }}
+{{- end }}
+---
+{{ include "hook-runner.job" . }}
+{{- end -}}
+
+{{/* The root context out of either form of the argument. Not a JSON round trip: it holds .Files. */}}
+{{- define "hook-runner.is-block" -}}
+{{- if and (hasKey . "root") (hasKey . "hook") }}true{{ end -}}
+{{- end -}}
+
+{{/* The hook's values as JSON: the block over the chart's defaults, checked, with what follows from them:
+     fullname, scriptName, seconds.{job,termination,grace,attempt}. Templates in image, env, claim.name and
+     app.matchLabels are rendered in the root context, so that a chart states its image and names once. */}}
+{{- define "hook-runner.values" -}}
+{{- $root := . -}}
+{{- $hook := dict -}}
+{{- if include "hook-runner.is-block" . -}}
+{{- $root = .root -}}
+{{- $hook = mustMergeOverwrite (deepCopy (index $root.Values "hook-runner" | default dict)) (deepCopy (.hook | default dict)) -}}
+{{- else -}}
+{{- $hook = deepCopy (index $root.Values "hook-runner" | default dict) -}}
+{{- end -}}
+{{- include "hook-runner.check" $hook -}}
+{{- $_ := set $hook "image" (tpl $hook.image $root) -}}
+{{- $_ := set $hook "env" (tpl (toYaml $hook.env) $root | fromYamlArray) -}}
+{{- $_ := set $hook.claim "name" (tpl $hook.claim.name $root) -}}
+{{- $_ := set $hook.app "matchLabels" (tpl (toYaml $hook.app.matchLabels) $root | fromYaml) -}}
+{{- $_ := set $hook "fullname" (printf "%s-%s" $root.Release.Name $hook.name | trunc 52 | trimSuffix "-") -}}
+{{- $_ := set $hook "scriptName" (ternary (base $hook.scriptFile) (printf "%s.sh" $hook.name) (not (empty $hook.scriptFile))) -}}
+{{- if not $hook.log -}}
+{{- $_ := set $hook "log" (printf "%s/post-hook-output.txt" (trimSuffix "/" $hook.claim.mountPath)) -}}
+{{- end -}}
+{{- if and $hook.claim.create (not $hook.claim.name) -}}
+{{- $_ := set $hook.claim "name" $hook.fullname -}}
+{{- end -}}
+{{- $_ := set $hook "seconds" (include "hook-runner.deadlines" $hook | fromJson) -}}
+{{- if $hook.scriptFile -}}
+{{- $text := $root.Files.Get $hook.scriptFile -}}
+{{- if not $text -}}
+{{- fail (printf "hook-runner: scriptFile %q is not in the chart, or is empty; give the path of a file below the chart's directory that .helmignore does not exclude" $hook.scriptFile) -}}
+{{- end -}}
+{{- $_ := set $hook "script" $text -}}
+{{- end -}}
+{{- toJson $hook -}}
+{{- end -}}
+
+{{/* The event the hook is rendered for. Install and upgrade are told apart when the release is rendered; a rollback
+     runs the hooks as an earlier revision rendered them, so a hook with other events names them all. */}}
+{{- define "hook-runner.event" -}}
+{{- $phase := ternary "install" "upgrade" .root.Release.IsInstall -}}
+{{- $now := list -}}
+{{- $other := false -}}
+{{- range .events -}}
+{{- if hasSuffix (printf "-%s" $phase) . }}{{ $now = append $now . }}{{ end -}}
+{{- if not (or (hasSuffix "-install" .) (hasSuffix "-upgrade" .)) }}{{ $other = true }}{{ end -}}
+{{- end -}}
+{{- if or $other (empty $now) }}{{ $now = .events }}{{ end -}}
+{{- join "," $now -}}
+{{- end -}}
+
+{{/* Labels. The name is the hook's own, not the application's: a Service that selects the application by name and
+     instance must not send requests to the hook's pod. */}}
+{{- define "hook-runner.labels" -}}
+app.kubernetes.io/name: {{ printf "%s-%s" .root.Chart.Name .hook.name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: hook
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .hook.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Helm's annotations of a hook resource. before-hook-creation as well as hook-succeeded: a failed Job stays to be
+     looked at, and without the first it would block the next release by its name. */}}
+{{- define "hook-runner.annotations" -}}
+helm.sh/hook: {{ join "," .hook.events | quote }}
+helm.sh/hook-weight: {{ .weight | int | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
