@@ -1,7 +1,9 @@
 {{/* What no single value shows to be wrong, each in one sentence: what, why, what to do. Takes the hook's values. */}}
 {{- define "hook-runner.check" -}}
-{{- if not (and (hasKey . "timeout") (hasKey . "claim") (hasKey . "runner")) -}}
-{{- fail "hook-runner: the hook's values lack the library chart's defaults; put them below the name (or alias) of the hook-runner dependency, or pass a block together with the root context" -}}
+{{- range list "name" "events" "runner" "claim" "app" "timeout" "sidecar" "podSecurity" -}}
+{{- if not (hasKey $ .) -}}
+{{- fail (printf "hook-runner: the hook's values have no %q, so they are not those of a dependency: put them below `hook-runner`, or list the dependency again in Chart.yaml with an alias and put them below that" .) -}}
+{{- end -}}
 {{- end -}}
 {{- if not .image -}}
 {{- fail "hook-runner: image is empty; give the image the hook runs in, such as vote:1.0.0" -}}

@@ -1,9 +1,14 @@
 {{/*
-What a chart includes. One argument: the chart's root context (then the hook is described by its values below
-`hook-runner`), or a dict of "root" (the root context) and "hook" (a block of values; what it does not say comes from
-the values below `hook-runner`). Renders everything the hook needs, the Job last:
+What a chart includes. Renders everything the hook needs, the Job last, from the values below `hook-runner`:
 
     {{ include "hook-runner.hook" . }}
+
+A chart with several hooks lists the dependency once for each, with an alias, and names the alias's values:
+
+    {{ include "hook-runner.hook" (dict "root" . "hook" .Values.migrate) }}
+
+Helm puts this chart's defaults and its schema below a dependency's name or alias, and nowhere else: a block of values
+from another place would be neither complete nor checked, so it is refused.
 */}}
 {{- define "hook-runner.hook" -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
@@ -23,20 +28,20 @@ the values below `hook-runner`). Renders everything the hook needs, the Job last
 {{ include "hook-runner.job" . }}
 {{- end -}}
 
-{{/* The root context out of either form of the argument. Not a JSON round trip: it holds .Files. */}}
+{{/* Says "true" for the second form. */}}
 {{- define "hook-runner.is-block" -}}
 {{- if and (hasKey . "root") (hasKey . "hook") }}true{{ end -}}
 {{- end -}}
 
-{{/* The hook's values as JSON: the block over the chart's defaults, checked, with what follows from them:
-     fullname, scriptName, seconds.{job,termination,grace,attempt}. Templates in image, env, claim.name and
-     app.matchLabels are rendered in the root context, so that a chart states its image and names once. */}}
+{{/* The hook's values as JSON, checked, with what follows from them: fullname, scriptName and
+     seconds.{job,termination,grace,attempt}. Templates in image, env, claim.name and app.matchLabels are rendered in
+     the root context, so that a chart states its image and names once. */}}
 {{- define "hook-runner.values" -}}
 {{- $root := . -}}
 {{- $hook := dict -}}
 {{- if include "hook-runner.is-block" . -}}
 {{- $root = .root -}}
-{{- $hook = mustMergeOverwrite (deepCopy (index $root.Values "hook-runner" | default dict)) (deepCopy (.hook | default dict)) -}}
+{{- $hook = deepCopy (.hook | default dict) -}}
 {{- else -}}
 {{- $hook = deepCopy (index $root.Values "hook-runner" | default dict) -}}
 {{- end -}}
