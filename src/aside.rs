@@ -48,6 +48,14 @@ impl<T: Send + 'static> Aside<T> {
     }
 }
 
+/// The answer of one call that is not asked again.
+///
+/// # Errors
+/// No thread can be started, or the call panicked.
+pub(crate) async fn once<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    Aside::default().run(call).await
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;

@@ -42,6 +42,11 @@ impl Dir {
         Self { fd }
     }
 
+    /// Gives up the handle for its descriptor.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// A second handle of the same directory, sharing nothing but the directory (its read position is its own).
     pub fn reopen(&self) -> io::Result<Self> {
         Ok(Self { fd: rustix::fs::openat(&self.fd, c".", DIRECTORY | OFlags::CLOEXEC, Mode::empty())? })

@@ -6,8 +6,13 @@
 
 mod aside;
 pub mod beneath;
+pub mod cli;
 pub mod copy;
+pub mod exit;
+pub mod history;
 pub mod hook;
 pub mod http;
+pub mod install;
 pub mod output;
 pub mod process;
+pub mod store;

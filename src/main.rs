@@ -1,2 +1,174 @@
 //! Parses the command line, dispatches to a command, turns its outcome into an exit status.
-fn main() {}
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use hook_runner::cli::{self, Cli, Command};
+use hook_runner::exit::Kind;
+use hook_runner::history::{self, HistoryError, Records};
+use hook_runner::hook::summary::Failure;
+use hook_runner::hook::{self, file, layer::Layer, spec::Hook};
+use hook_runner::install;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
+    let status = match cli.command {
+        Command::Run(run) => return ExitCode::from(run_hook(*run)),
+        Command::Copy(copy) => hook::copying::run(&copy),
+        Command::Sidecar(_) => Err(Failure::new(Kind::Config, "the sidecar is not part of this build")),
+        Command::Logs(logs) => print_logs(&logs),
+        Command::History(history) => print_history(&history),
+        Command::Verify(verify) => hook::copying::verify(&verify),
+        Command::Check { file } => check(&file),
+        Command::Install { dir } => install::install(&dir).map(drop).map_err(|error| {
+            let kind = match error {
+                install::InstallError::NoDirectory(_) => Kind::Config,
+                install::InstallError::Io { .. } => Kind::Io,
+            };
+            Failure::new(kind, error.to_string())
+        }),
+        Command::Schema => print(format!("{}\n", file::schema()).as_bytes()),
+        Command::Completions { shell } => print(&cli::completions(shell)),
+        Command::Man => cli::manual().map_err(|error| unprintable(&error)).and_then(|text| print(&text)),
+    };
+    match status {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(failure.kind.status())
+        }
+    }
+}
+
+/// clap's own status for wrong usage is 2, which the contract gives to the command; ours is 78.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(Kind::Config.status())
+        }
+        _ => {
+            let text = error.render().to_string();
+            let sentence = text.split("\n\n").next().unwrap_or(&text).replace("error: ", "").replace("\n ", "");
+            complain(&Failure::new(Kind::Config, sentence.trim()).advise("`hook-runner --help` lists what there is"));
+            ExitCode::from(Kind::Config.status())
+        }
+    }
+}
+
+fn run_hook(run: cli::Run) -> u8 {
+    // Before anything else: signals that come while the hook is read must not be lost, and no thread may
+    // have been started with another mask.
+    let supervisor = match hook_runner::process::Supervisor::new() {
+        Ok(supervisor) => supervisor,
+        Err(error) => {
+            return refuse(&Failure::new(Kind::Fault, format!("cannot take over the signals: {error}")), None);
+        }
+    };
+    let termination_log = run.layer.termination_log.clone();
+    let layers = match &run.hook {
+        Some(path) => file::read(path).map_err(hook::spec::SpecError::from),
+        None => Ok(Layer::default()),
+    };
+    let hook = match layers.and_then(|file| Hook::from_layers(run.layer, file)) {
+        Ok(hook) => hook,
+        Err(error) => return refuse(&Failure::new(Kind::Config, error.to_string()), termination_log.as_deref()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&Failure::new(Kind::Fault, error.to_string()), termination_log.as_deref()),
+    };
+    let mut supervisor = supervisor;
+    let outcome = runtime.block_on(hook::attempt::run(&hook, &mut supervisor));
+    hook::attempt::termination_message(&outcome, hook.termination_log.as_deref());
+    hook_runner::output::say(&format!("hook-runner: {}\n", outcome.line()));
+    // Threads that a hung volume holds are left to the kernel.
+    outcome.status()
+}
+
+/// A hook that is wrong, before there is an attempt: the sentence, and the same for `kubectl describe`.
+fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
+    complain(failure);
+    let identity = hook::identity::Identity::from_environment(None);
+    let mut outcome = hook::summary::Outcome::new(identity, None);
+    outcome.fail(failure.clone());
+    hook::attempt::termination_message(&outcome, termination_log);
+    outcome.status()
+}
+
+fn check(path: &Path) -> Result<(), Failure> {
+    let wrong = |error: hook::spec::SpecError| Failure::new(Kind::Config, error.to_string());
+    let layer = file::read(path).map_err(|error| wrong(error.into()))?;
+    let hook = Hook::from_layers(Layer::default(), layer).map_err(wrong)?;
+    let steps: Vec<String> =
+        hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect();
+    print(format!("{}: a hook with {} steps\n{}", path.display(), hook.steps.len(), steps.concat()).as_bytes())
+}
+
+fn print_logs(logs: &cli::Logs) -> Result<(), Failure> {
+    let records = Records::open(&logs.place.log, logs.place.state.as_deref()).map_err(unreadable)?;
+    let mut out = std::io::stdout().lock();
+    let selection = history::logs::Selection {
+        run: logs.run.clone(),
+        attempt: logs.attempt,
+        failed: logs.failed,
+        all: logs.all,
+    };
+    let done = if logs.follow {
+        history::logs::follow(&records, &mut out)
+    } else {
+        history::logs::print(&records, &selection, logs.json, &mut out)
+    };
+    forgive_closed_pipe(done)
+}
+
+fn print_history(options: &cli::History) -> Result<(), Failure> {
+    let records = Records::open(&options.place.log, options.place.state.as_deref()).map_err(unreadable)?;
+    forgive_closed_pipe(history::table::print(&records, options.json, &mut std::io::stdout().lock()))
+}
+
+/// `hook-runner logs | head` is no failure.
+fn forgive_closed_pipe(done: Result<(), HistoryError>) -> Result<(), Failure> {
+    match done {
+        Err(HistoryError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(unreadable),
+    }
+}
+
+fn unreadable(error: HistoryError) -> Failure {
+    let kind = match error {
+        HistoryError::Store(_) | HistoryError::Print(_) => Kind::Io,
+        _ => Kind::Config,
+    };
+    Failure::new(kind, error.to_string())
+}
+
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(unprintable(&error)),
+        _ => Ok(()),
+    }
+}
+
+fn unprintable(error: &std::io::Error) -> Failure {
+    Failure::new(Kind::Io, format!("cannot print: {error}"))
+}
+
+fn complain(failure: &Failure) {
+    let mut stderr = std::io::stderr().lock();
+    let mark = if stderr.is_terminal() { "\u{1b}[31mhook-runner:\u{1b}[0m" } else { "hook-runner:" };
+    let _ = writeln!(stderr, "{mark} {}", failure.sentence());
+}

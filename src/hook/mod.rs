@@ -1,4 +1,14 @@
 //! What a hook is, and one attempt of it.
 
+pub mod attempt;
+pub mod copying;
 pub mod exec;
+mod failures;
+pub mod file;
+pub mod identity;
+pub mod layer;
+pub mod opening;
+pub mod spec;
+pub mod summary;
+pub mod values;
 pub mod wait;

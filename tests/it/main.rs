@@ -1,4 +1,8 @@
-//! The one integration binary.
+//! The one integration binary: the program under test is the real one, spawned; each module is a subject, each
+//! test a promise.
 
+mod harness;
+mod hook;
+mod reading;
 mod server;
 mod wait;

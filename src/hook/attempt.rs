@@ -1,0 +1,384 @@
+//! One attempt of a hook: open, run the steps in order, seal, summarise. The only place that joins the copy
+//! engine, the command and the log.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::exec::{self, Exec};
+use super::identity::Identity;
+use super::opening::{self, Opened, Plan};
+use super::spec::{Hook, Step};
+use super::failures;
+use super::summary::{Failure, Outcome, StepReport, milliseconds};
+use super::values::OnLogFailure;
+use super::wait::{self, NotMet, Wait};
+use crate::aside;
+use crate::copy;
+use crate::exit::Kind;
+use crate::output::{LogFailure, LogFile, Options, Tee};
+use crate::process::{Command, Supervisor, within_pod_grace};
+use crate::store::{StoreError, frame, index, now};
+
+/// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Runs `hook` to its end. Everything that can go wrong is in the outcome.
+pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
+    let began = Instant::now();
+    let identity = Identity::from_environment(hook.run_id.as_deref());
+    let log = hook.log.as_ref().map(|path| path.display().to_string());
+    let mut attempt = Attempt {
+        hook,
+        supervisor,
+        outcome: Outcome::new(identity, log),
+        deadline: hook.timeout.and_then(|timeout| began.checked_add(timeout)),
+        grace: within_pod_grace(hook.grace, hook.drain, pod_grace()),
+        tee: None,
+        opened: None,
+    };
+    attempt.run().await;
+    attempt.outcome.duration_ms = milliseconds(began.elapsed());
+    attempt.seal().await;
+    attempt.outcome.duration_ms = milliseconds(began.elapsed());
+    attempt.outcome
+}
+
+struct Attempt<'a> {
+    hook: &'a Hook,
+    supervisor: &'a mut Supervisor,
+    outcome: Outcome,
+    deadline: Option<Instant>,
+    grace: Duration,
+    tee: Option<Tee>,
+    opened: Option<Arc<Opened>>,
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self) {
+        if let Err(failure) = self.open().await {
+            self.outcome.fail(failure);
+            return;
+        }
+        for step in &self.hook.steps {
+            let began = Instant::now();
+            let result = self.step(step).await;
+            let text = result.as_ref().map_or_else(|failure| failure.message.clone(), Clone::clone);
+            let duration_ms = milliseconds(began.elapsed());
+            self.outcome.steps.push(StepReport { step: step.to_string(), result: text, duration_ms });
+            if let Err(failure) = result {
+                self.outcome.fail(failure);
+                return;
+            }
+        }
+        // What the command changed is the volume's content too: durable, then recorded as the run left it.
+        if let Err(failure) = self.settle().await {
+            self.outcome.fail(failure);
+        }
+    }
+
+    /// Lock, log, header; then the tee is ready for the steps.
+    async fn open(&mut self) -> Result<(), Failure> {
+        let mut log = None;
+        if let Some(path) = &self.hook.log {
+            let plan = Plan {
+                log: path.clone(),
+                state: self.hook.state.clone(),
+                log_mode: self.hook.log_mode,
+                lock_timeout: self.hook.lock_timeout,
+                keep: self.hook.keep,
+                identity: self.outcome.identity.clone(),
+                rows: self.header_rows(),
+            };
+            let opened = self.limited(opening::open(plan)).await?.map_err(failures::open)?;
+            self.outcome.attempt = opened.attempt;
+            self.outcome.warnings.extend(opened.warnings.iter().cloned());
+            let name = opened.volume.log_path.clone();
+            let file = opened.log.try_clone().map_err(StoreError::at("open", &name));
+            let directory = opened.volume.directory.reopen().map(|dir| File::from(dir.into_fd())).map_err(StoreError::at("open", &name));
+            self.opened = Some(Arc::new(opened));
+            let (file, directory) = (file.map_err(|error| failures::store(&error))?, directory.map_err(|error| failures::store(&error))?);
+            log = Some(LogFile { file, directory: Some(directory), name });
+        }
+        if log.is_none() {
+            return Ok(());
+        }
+        let output = self.hook.output;
+        let options = Options {
+            log,
+            split_streams: output.split_streams,
+            timestamps: output.timestamps,
+            annotate: output.annotate,
+        };
+        let tee = Tee::start(options)
+            .map_err(|error| Failure::new(Kind::Io, format!("cannot start the tee: {error}")))?;
+        self.tee = Some(tee);
+        Ok(())
+    }
+
+    fn header_rows(&self) -> Vec<(&'static str, String)> {
+        let hook = self.hook;
+        let steps: Vec<String> =
+            hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1)).collect();
+        let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
+        let timeout = hook.timeout.map_or("none".into(), time);
+        vec![("steps", steps.join("\n")), ("limits", format!("timeout {timeout}, grace {}", time(self.grace)))]
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<String, Failure> {
+        if self.supervisor.stop_requested() {
+            return Err(failures::stopped("before this step"));
+        }
+        match step {
+            Step::Copy { from, to, options } => self.copy(from, to, options).await,
+            Step::Wait(wait) => self.wait(wait).await,
+            Step::Exec { command, timeout, retries, backoff } => {
+                let exec = Exec {
+                    command: Command { argv: command.clone(), env: Vec::new(), setsid: self.hook.setsid },
+                    timeout: *timeout,
+                    deadline: self.deadline,
+                    grace: self.grace,
+                    drain: self.hook.drain,
+                    retries: *retries,
+                    backoff: *backoff,
+                };
+                let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
+                let outcome = exec::run(&exec, self.supervisor, self.tee.as_ref()).await;
+                failures::exec(outcome, &name, *timeout, self.hook.timeout)
+            }
+        }
+    }
+
+    async fn copy(&mut self, from: &Path, to: &Path, options: &copy::Options) -> Result<String, Failure> {
+        let request = self.request(from, to, options);
+        let label = format!("{} -> {}", from.display(), to.display());
+        let cancel = self.supervisor.stop_token().child_token();
+        let engine = cancel.clone();
+        let work = aside::once(move || {
+            let progress = copy::Stderr::new(label);
+            copy::copy(&request, &progress, &engine)
+        });
+        let report = self.cancellable(work, &cancel).await?;
+        let report = report.map_err(|error| failures::fault(error))?;
+        match report {
+            Ok(report) => {
+                self.outcome.files_copied += report.files;
+                self.outcome.warnings.extend(report.warnings());
+                Ok(report.summary())
+            }
+            Err(_) if self.supervisor.stop_requested() => Err(failures::stopped("during the copy")),
+            Err(_) if self.late() => Err(self.timed_out("the copy was not finished")),
+            Err(error) => Err(failures::copy(&error)),
+        }
+    }
+
+    fn request(&self, from: &Path, to: &Path, options: &copy::Options) -> copy::Request {
+        let state = match &self.opened {
+            Some(opened) => opened.volume.state_path.clone(),
+            None => self.hook.state.clone().unwrap_or_else(|| to.join(crate::store::STATE_DIRECTORY)),
+        };
+        let log = self.opened.as_ref().map(|opened| opened.volume.log_path.clone());
+        copy::Request {
+            source: from.to_path_buf(),
+            destination: to.to_path_buf(),
+            run: self.outcome.identity.run.clone(),
+            protect: log.into_iter().chain([state.clone()]).collect(),
+            state,
+            options: options.clone(),
+        }
+    }
+
+    async fn wait(&mut self, wait: &Wait) -> Result<String, Failure> {
+        let cancel = self.supervisor.stop_token().child_token();
+        let token = cancel.clone();
+        match self.cancellable(wait::until(wait, &token), &cancel).await? {
+            Ok(met) => Ok(format!("met: {}", met.observation)),
+            Err(error @ NotMet::Roots { .. }) => {
+                Err(Failure::new(Kind::Config, error.to_string()).advise(error.advice()))
+            }
+            Err(NotMet::Cancelled { .. }) if self.supervisor.stop_requested() => {
+                Err(failures::stopped("during the wait"))
+            }
+            Err(error @ NotMet::Cancelled { .. }) => Err(self.timed_out(&error.to_string())),
+            Err(error) => Err(Failure::new(Kind::WaitUnmet, error.to_string()).advise(error.advice())),
+        }
+    }
+
+    /// Makes the volume's content durable and records it as the run left it.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        let copies: Vec<copy::Request> = self
+            .hook
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Copy { from, to, options } => Some(self.request(from, to, options)),
+                _ => None,
+            })
+            .collect();
+        if copies.is_empty() && self.opened.is_none() {
+            return Ok(());
+        }
+        let opened = self.opened.clone();
+        let work = aside::once(move || -> Result<(), Failure> {
+            if copies.is_empty()
+                && let Some(opened) = opened
+            {
+                let volume = &opened.volume;
+                let synced = volume.directory.sync_filesystem();
+                return synced.map_err(StoreError::at("sync the volume of", &volume.log_path)).map_err(|error| failures::store(&error));
+            }
+            copies.iter().try_for_each(|request| copy::seal(request).map_err(|error| failures::copy(&error)))
+        });
+        match tokio::time::timeout(self.patience(), self.supervisor.attend(work)).await {
+            Ok(Ok(Ok(done))) => done,
+            Ok(Ok(Err(error))) => Err(failures::fault(error)),
+            Ok(Err(_)) => Err(failures::stopped("while the volume was synced")),
+            Err(_) => Err(failures::hung("syncing the volume")),
+        }
+    }
+
+    /// The footer, the log's durability, the index. May turn success into 74; never the reverse.
+    async fn seal(&mut self) {
+        let patience = self.patience();
+        if let Some(tee) = self.tee.take() {
+            let report = tee.report(patience).await;
+            self.judge_log(report.log_failure.as_ref(), report.log_missed);
+            let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false);
+            let sealed = tee.seal(footer.into_bytes(), patience).await;
+            if sealed.log_failure != report.log_failure {
+                self.judge_log(sealed.log_failure.as_ref(), sealed.log_missed);
+            }
+            if let Some(failure) = sealed.stdout_failure {
+                self.outcome.warnings.push(format!("stdout was given up: {failure}"));
+            }
+        }
+        if let Some(opened) = self.opened.take() {
+            let ended = index::Ended {
+                run: self.outcome.identity.run.clone(),
+                attempt: self.outcome.attempt,
+                at: now(),
+                status: self.outcome.status(),
+                result: self.outcome.word().into(),
+                message: self.outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
+                duration_ms: self.outcome.duration_ms,
+                files_copied: self.outcome.files_copied,
+            };
+            let work = aside::once(move || opened.close(ended));
+            let failure = match tokio::time::timeout(patience, self.supervisor.attend(work)).await {
+                Ok(Ok(Ok(Ok(())))) => None,
+                Ok(Ok(Ok(Err(error)))) => Some(failures::store(&error)),
+                Ok(Ok(Err(error))) => Some(failures::fault(error)),
+                Ok(Err(_)) => Some(failures::stopped("while the log was sealed")),
+                Err(_) => Some(failures::hung("entering the attempt's end in the index")),
+            };
+            if let Some(failure) = failure {
+                self.log_failed(failure);
+            }
+        }
+    }
+
+    fn judge_log(&mut self, failure: Option<&LogFailure>, missed: u64) {
+        let Some(failure) = failure else { return };
+        let log = self.outcome.log.clone().unwrap_or_default();
+        self.log_failed(failures::log(&log, failure, missed));
+    }
+
+    fn log_failed(&mut self, failure: Failure) {
+        match self.hook.log_failure {
+            OnLogFailure::Fail => self.outcome.fail(failure),
+            OnLogFailure::Warn => self.outcome.warnings.push(failure.sentence()),
+        }
+    }
+
+    /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does
+    /// not end then within the grace is given up.
+    async fn cancellable<F: Future>(&mut self, work: F, cancel: &CancellationToken) -> Result<F::Output, Failure> {
+        let (deadline, grace) = (self.deadline, self.grace);
+        let stop = cancel.clone();
+        let limited = async move {
+            tokio::pin!(work);
+            let at_deadline = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                output = &mut work => return Some(output),
+                () = at_deadline => stop.cancel(),
+                () = stop.cancelled() => {}
+            }
+            tokio::time::timeout(grace, work).await.ok()
+        };
+        match self.supervisor.attend(limited).await {
+            Ok(Some(output)) => Ok(output),
+            Ok(None) if self.supervisor.stop_requested() => Err(failures::stopped("during a step that did not end in its grace")),
+            Ok(None) => Err(self.timed_out("the volume does not answer")),
+            Err(_) => Err(failures::stopped("by a second signal")),
+        }
+    }
+
+    /// As [`Attempt::cancellable`], for work that has no token and may simply be dropped.
+    async fn limited<F: Future>(&mut self, work: F) -> Result<F::Output, Failure> {
+        let stop = self.supervisor.stop_token();
+        let deadline = self.deadline;
+        let limited = async move {
+            tokio::select! {
+                output = work => Some(output),
+                () = stop.cancelled() => None,
+                () = async {
+                    match deadline {
+                        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                        None => std::future::pending().await,
+                    }
+                } => None,
+            }
+        };
+        match self.supervisor.attend(limited).await {
+            Ok(Some(output)) => Ok(output),
+            Ok(None) if self.late() => Err(self.timed_out("the volume was not opened")),
+            _ => Err(failures::stopped("before the first step")),
+        }
+    }
+
+    fn late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    fn timed_out(&self, what: &str) -> Failure {
+        failures::timed_out(self.hook.timeout, what)
+    }
+
+    /// How long the end of the attempt may take.
+    fn patience(&self) -> Duration {
+        if self.supervisor.stop_requested() {
+            return LAST_WORDS;
+        }
+        match self.deadline {
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()).max(LAST_WORDS),
+            None => PATIENCE,
+        }
+    }
+}
+
+fn pod_grace() -> Option<Duration> {
+    let text = std::env::var("HOOK_RUNNER_TERMINATION_GRACE_PERIOD").ok()?;
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    humantime::parse_duration(&text).ok().or_else(seconds)
+}
+
+/// Writes the summary's JSON where the kubelet looks for it. Its failure is nobody's: the status stands.
+pub fn termination_message(outcome: &Outcome, path: Option<&Path>) {
+    use std::io::Write as _;
+    // The default file is the kubelet's to make; outside a pod none appears in /dev.
+    let (path, create) = path.map_or((Path::new("/dev/termination-log"), false), |path| (path, true));
+    let opened = std::fs::OpenOptions::new().write(true).create(create).truncate(true).open(path);
+    if let Ok(mut file) = opened {
+        let _ = file.write_all(outcome.json(super::summary::TERMINATION_MESSAGE_LIMIT).as_bytes());
+    }
+}

@@ -1,0 +1,101 @@
+//! `copy` and `verify`: the copy engine alone, as an initContainer's job. Takes the volume's lock as a run does,
+//! so that a hook and a starting pod do not copy at the same time.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::failures;
+use super::identity::Identity;
+use super::layer::CopyStep;
+use super::spec::copy_options;
+use super::summary::Failure;
+use crate::cli;
+use crate::copy::{self, Request};
+use crate::exit::Kind;
+use crate::store::lock::{self, Holder, Lock, Taken};
+use crate::store::{LOG_NAME, STATE_DIRECTORY, Volume, now};
+
+/// Copies and, as nothing comes after it, records the copied files as they are.
+pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
+    let mut options = copy_options(&arguments.options, &CopyStep::default())
+        .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
+    options.dry_run = arguments.dry_run;
+    let destination = arguments.destination.clone();
+    let state = arguments.state.clone().unwrap_or_else(|| destination.join(STATE_DIRECTORY));
+    if !arguments.source.is_dir() {
+        let message = format!("the source {} is not a directory", arguments.source.display());
+        return Err(Failure::new(Kind::Config, message).advise("give the directory whose contents are to be copied"));
+    }
+    let request = Request {
+        source: arguments.source.clone(),
+        run: Identity::from_environment(None).run,
+        protect: vec![destination.join(LOG_NAME), state.clone()],
+        destination,
+        state,
+        options,
+    };
+    let cancel = CancellationToken::new();
+    let progress = copy::Stderr::new(format!("{} -> {}", request.source.display(), request.destination.display()));
+    if arguments.dry_run {
+        let report = copy::copy(&request, &progress, &cancel).map_err(|error| failures::copy(&error))?;
+        let mut out = std::io::stdout().lock();
+        for line in &report.plan.items {
+            let _ = writeln!(out, "{line}");
+        }
+        let _ = writeln!(out, "{}", report.summary());
+        return Ok(());
+    }
+    let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
+    let _lock = take_lock(&request, arguments.state.as_ref(), patience)?;
+    let report = copy::copy(&request, &progress, &cancel).map_err(|error| failures::copy(&error))?;
+    for warning in report.warnings() {
+        eprintln!("hook-runner: {warning}");
+    }
+    println!("hook-runner: {}", report.summary());
+    Ok(())
+}
+
+fn take_lock(request: &Request, state: Option<&PathBuf>, patience: Duration) -> Result<Option<Lock>, Failure> {
+    let log = request.destination.join(LOG_NAME);
+    let volume = Volume::create(&log, state.map(PathBuf::as_path)).map_err(|error| failures::destination(&error))?;
+    let pod = Identity::from_environment(None).pod.unwrap_or_default();
+    let holder = Holder { run: request.run.clone(), pod, pid: std::process::id(), since: now() };
+    let end = Instant::now() + patience;
+    loop {
+        let taken = lock::try_take(&volume.state, &volume.state_path, &holder);
+        match taken.map_err(|error| failures::store(&error))? {
+            Taken::Held(lock) => return Ok(Some(lock)),
+            Taken::Unsupported(_) => return Ok(None),
+            Taken::Busy(holder) if Instant::now() >= end => {
+                return Err(failures::locked(&volume.state_path, &holder, patience));
+            }
+            Taken::Busy(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// Compares a volume with its manifest; status 1 when it differs.
+pub fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
+    let state = arguments.state.clone().unwrap_or_else(|| arguments.destination.join(STATE_DIRECTORY));
+    let report = copy::verify(&arguments.destination, &state).map_err(|error| failures::copy(&error))?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let text = serde_json::to_string(&report).map_err(failures::fault)?;
+        let _ = writeln!(out, "{text}");
+    } else {
+        for (what, list) in [("missing", &report.missing), ("modified", &report.modified), ("mode", &report.mode)] {
+            for path in &list.items {
+                let _ = writeln!(out, "{what:<9} {path}");
+            }
+        }
+        let _ = writeln!(out, "{}", report.summary());
+    }
+    if report.is_clean() {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Command(1), format!("{} is not as the last copy left it", arguments.destination.display()))
+        .advise("the list says what differs; a new run brings back what is missing"))
+}

@@ -1,0 +1,171 @@
+//! What failed below, as the user's sentence: the kind of end it is, and what to do about it. The one place
+//! where the words of a lower room become the words of the exit-status table.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::exec::{Limit, Outcome};
+use super::opening::OpenError;
+use super::summary::Failure;
+use crate::copy;
+use crate::exit::Kind;
+use crate::output::{Cause, LogFailure};
+use crate::process::Status;
+use crate::store::StoreError;
+use crate::store::lock::Holder;
+
+/// Kubernetes' own name for a stop (`kubectl delete pod`, a drain, a deadline) is TERM.
+const TERM: u8 = 15;
+
+/// The runner was told to stop.
+pub(super) fn stopped(when: &str) -> Failure {
+    Failure::new(Kind::Stopped(TERM), format!("stopped by a signal {when}"))
+        .advise("the pod was deleted, or activeDeadlineSeconds was over; the next attempt goes on from here")
+}
+
+/// The volume does not answer.
+pub(super) fn hung(what: &str) -> Failure {
+    Failure::new(Kind::Io, format!("the volume hangs: {what} did not end"))
+        .because("hung")
+        .advise(volume_advice("hung"))
+}
+
+/// A fault of ours, or of a machine without threads.
+pub(super) fn fault(error: impl ToString) -> Failure {
+    Failure::new(Kind::Fault, error.to_string())
+}
+
+/// The attempt did not open.
+pub(super) fn open(error: OpenError) -> Failure {
+    let message = error.to_string();
+    match error {
+        OpenError::Store(error) => store(&error),
+        OpenError::Locked { state, holder, waited } => locked(&state, &holder, waited),
+        OpenError::Thread(_) => fault(message),
+    }
+}
+
+/// Somebody else has the volume.
+pub(super) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure {
+    let waited = humantime::format_duration(waited);
+    let message = format!("another run holds the volume ({}): {holder}; waited {waited}", state.display());
+    Failure::new(Kind::Locked, message)
+        .advise("wait for it or stop it, or raise --lock-timeout; the lock goes with its process")
+}
+
+/// A destination that cannot be made or written: the hook's fault where the path is wrong.
+pub(super) fn destination(error: &StoreError) -> Failure {
+    let config = matches!(
+        error.source.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+    );
+    let mut failure = store(error);
+    if config {
+        failure.kind = Kind::Config;
+    }
+    failure
+}
+
+/// A file of the runner's own.
+pub(super) fn store(error: &StoreError) -> Failure {
+    let cause = Cause::of(&error.source).to_string();
+    let advice = match error.source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "let the pod's user write there (fsGroup, or the directory's mode), or give --log and --state elsewhere"
+        }
+        io::ErrorKind::InvalidInput => "remove it, or give --log elsewhere",
+        _ => match error.source.raw_os_error() {
+            Some(nix::libc::ELOOP | nix::libc::ENOTDIR) => {
+                "symbolic links on the volume are not followed; remove it, or give --log elsewhere"
+            }
+            _ => volume_advice(&cause),
+        },
+    };
+    Failure::new(Kind::Io, error.to_string()).because(word(&cause)).advise(advice)
+}
+
+/// The preserved log failed while the hook ran.
+pub(super) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
+    let missing = if missed > 0 { format!(", {missed} bytes are missing") } else { String::new() };
+    let cause = failure.cause.to_string();
+    Failure::new(Kind::Io, format!("the preserved log {log} is incomplete: {failure}{missing}"))
+        .because(word(&cause))
+        .advise(volume_advice(&cause))
+}
+
+/// The copy failed.
+pub(super) fn copy(error: &copy::Error) -> Failure {
+    if error.cause() == copy::Cause::Config {
+        return Failure::new(Kind::Config, error.to_string()).advise("correct the copy's source, destination or options");
+    }
+    let cause = error.cause().to_string();
+    let reached = error.reached;
+    let message = if reached.files > 0 {
+        format!("{error} (after {} files, {})", reached.files, copy::human_bytes(reached.bytes))
+    } else {
+        error.to_string()
+    };
+    Failure::new(Kind::Io, message).because(word(&cause)).advise(volume_advice(&cause))
+}
+
+/// How the command ended: a word for the summary when it was well, else the failure.
+pub(super) fn exec(
+    outcome: Outcome,
+    name: &str,
+    step: Option<Duration>,
+    attempt: Option<Duration>,
+) -> Result<String, Failure> {
+    let time = |limit: Option<Duration>| humantime::format_duration(limit.unwrap_or_default()).to_string();
+    let failure = match outcome {
+        Outcome::Ended(Status::Exited(0)) => return Ok("exited with 0".into()),
+        Outcome::Ended(status @ Status::Exited(code)) => {
+            Failure::new(Kind::Command(status.code()), format!("{name} exited with {code}"))
+                .advise("its output says why")
+        }
+        Outcome::Ended(Status::Signaled(signal)) => {
+            let number = u8::try_from(signal).unwrap_or(0);
+            Failure::new(Kind::Signal(number), format!("{name} died of signal {signal}")).advise(match signal {
+                9 => "see the pod's memory limit (OOMKilled), and whether the pod was being stopped",
+                15 => "the pod was being stopped, or activeDeadlineSeconds was over",
+                _ => "its output says why",
+            })
+        }
+        Outcome::TimedOut { limit, .. } => {
+            let (whose, limit, flag) = match limit {
+                Limit::Step => ("the step's", step, "--exec-timeout"),
+                Limit::Attempt => ("the attempt's", attempt, "--timeout"),
+            };
+            Failure::new(Kind::Timeout, format!("{name} ran out of {whose} time of {}", time(limit)))
+                .advise(format!("raise {flag}, or see in its output what took so long"))
+        }
+        Outcome::CannotExecute(error) => {
+            let kind = if error.status() == 127 { Kind::NotFound } else { Kind::CannotExecute };
+            Failure::new(kind, error.to_string())
+        }
+        Outcome::Stopped => stopped("before the command was started"),
+    };
+    Err(failure)
+}
+
+/// The attempt's time is over.
+pub(super) fn timed_out(limit: Option<Duration>, what: &str) -> Failure {
+    let limit = humantime::format_duration(limit.unwrap_or_default());
+    Failure::new(Kind::Timeout, format!("the attempt's time of {limit} was over: {what}"))
+        .advise("raise --timeout (and helm --timeout above it), or see what took so long")
+}
+
+/// The cause as a word that lives as long as the program.
+fn word(word: &str) -> &'static str {
+    ["no-space", "read-only", "stale", "hung"].into_iter().find(|known| *known == word).unwrap_or("io")
+}
+
+fn volume_advice(cause: &str) -> &'static str {
+    match cause {
+        "no-space" => "free space on the volume or enlarge its claim; a retry goes on from here",
+        "read-only" => "see why the volume is read-only (readOnly in the pod, or errors of its device)",
+        "stale" => "the NFS server no longer knows the file; a new pod mounts the volume anew",
+        "hung" => "the volume does not answer; see its server and the node's kernel log",
+        _ => "see the volume's state and the node's kernel log",
+    }
+}

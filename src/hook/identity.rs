@@ -1,0 +1,100 @@
+//! Who runs: run id, release, revision, Job, pod. Read from the environment, which the charts fill by the
+//! downward API; each part may be missing, as when the runner is started locally.
+
+use serde::{Deserialize, Serialize};
+
+/// What is known of the run and of where it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Identity {
+    /// The run id; unique per Job.
+    pub run: String,
+    /// Helm release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Helm revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Chart and version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chart: Option<String>,
+    /// The hook's event, such as post-upgrade.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// The Job's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The pod's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The node's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+impl Identity {
+    /// Reads the environment. `run_id` is what `--run-id` says; without it release and revision name the
+    /// run (with the event, so that two hooks of one revision do not share a log), and without those each
+    /// start is a run of its own.
+    pub fn from_environment(run_id: Option<&str>) -> Self {
+        let get = |name: &str| {
+            std::env::var(format!("HOOK_RUNNER_{name}")).ok().filter(|value| !value.is_empty())
+        };
+        let mut identity = Self {
+            run: String::new(),
+            release: get("RELEASE"),
+            revision: get("REVISION"),
+            chart: get("CHART"),
+            event: get("HOOK_EVENT"),
+            job: get("JOB"),
+            pod: get("POD"),
+            namespace: get("NAMESPACE"),
+            node: get("NODE"),
+        };
+        identity.run = match (run_id, &identity.release, &identity.revision) {
+            (Some(id), ..) => id.into(),
+            (None, Some(release), Some(revision)) => {
+                let event = identity.event.as_deref().map_or(String::new(), |event| format!("-{event}"));
+                file_name(&format!("{release}-{revision}{event}"))
+            }
+            _ => unique(),
+        };
+        identity
+    }
+
+    /// "release vote, revision 3, post-upgrade", or nothing when nothing is known.
+    pub fn release_text(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(release) = &self.release {
+            parts.push(format!("release {release}"));
+        }
+        if let Some(revision) = &self.revision {
+            parts.push(format!("revision {revision}"));
+        }
+        parts.extend(self.event.clone());
+        parts.join(", ")
+    }
+
+    /// "pod x, job y, namespace z, node n", or nothing when nothing is known.
+    pub fn place_text(&self) -> String {
+        let named = [("pod", &self.pod), ("job", &self.job), ("namespace", &self.namespace), ("node", &self.node)];
+        let parts = named.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}")));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `post-install,post-upgrade` is a legal event list and not a legal file name.
+fn file_name(text: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    text.chars().map(fits).take(128).collect()
+}
+
+/// An id from the clock (microseconds) and the process, sortable by start.
+fn unique() -> String {
+    let now = humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string();
+    let digits: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{digits}-{}", std::process::id())
+}

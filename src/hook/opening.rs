@@ -1,0 +1,217 @@
+//! The opening of an attempt: the volume's lock taken, the log of the right run in place, the attempt entered
+//! in the index, the header written. All of it blocks on the volume, so it runs beside the runtime
+//! ([`crate::aside`]); the signals and the attempt's time limit go on meanwhile.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::identity::Identity;
+use super::spec::Keep;
+use crate::aside;
+use crate::store::index::{self, Attempt, Line, Started};
+use crate::store::lock::{self, Holder, Lock, Taken};
+use crate::store::{StoreError, Volume, archive, frame, now};
+
+/// What an attempt needs to know before it can open.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The preserved log.
+    pub log: PathBuf,
+    /// The state directory, if it was given.
+    pub state: Option<PathBuf>,
+    /// Mode of a new log.
+    pub log_mode: u32,
+    /// How long to wait for the lock.
+    pub lock_timeout: Duration,
+    /// How many earlier logs stay.
+    pub keep: Keep,
+    /// Who runs.
+    pub identity: Identity,
+    /// Rows of the header beside those that are the opening's own.
+    pub rows: Vec<(&'static str, String)>,
+}
+
+/// An open attempt: the lock is held as long as this lives.
+#[derive(Debug)]
+pub struct Opened {
+    /// The directories.
+    pub volume: Volume,
+    /// The log, at its end, for appending.
+    pub log: File,
+    /// The attempt's number within its run.
+    pub attempt: u32,
+    /// What is worth a line in the summary: a volume without locks, a log that was tidied up.
+    pub warnings: Vec<String>,
+    /// Released when the attempt is over.
+    lock: Option<Lock>,
+}
+
+/// Why an attempt did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file or directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another run holds the volume.
+    #[error("another run holds the volume: {holder}")]
+    Locked {
+        /// The state directory.
+        state: PathBuf,
+        /// Who holds it.
+        holder: Holder,
+        /// For how long it was waited.
+        waited: Duration,
+    },
+    /// No thread can be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Takes the lock, waiting for it at most the plan's time, and opens the attempt.
+pub async fn open(plan: Plan) -> Result<Opened, OpenError> {
+    let began = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let left = plan.lock_timeout.saturating_sub(began.elapsed());
+        let attempt = plan.clone();
+        match aside::once(move || try_open(&attempt)).await.map_err(OpenError::Thread)?? {
+            Try::Opened(opened) => return Ok(*opened),
+            Try::Busy(holder, state) if left.is_zero() => {
+                return Err(OpenError::Locked { state, holder, waited: plan.lock_timeout });
+            }
+            Try::Busy(..) => sleep(pause.min(left)).await,
+        }
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+enum Try {
+    Opened(Box<Opened>),
+    Busy(Holder, PathBuf),
+}
+
+fn try_open(plan: &Plan) -> Result<Try, OpenError> {
+    let volume = Volume::create(&plan.log, plan.state.as_deref())?;
+    let holder = Holder {
+        run: plan.identity.run.clone(),
+        pod: plan.identity.pod.clone().unwrap_or_default(),
+        pid: std::process::id(),
+        since: now(),
+    };
+    let mut warnings = Vec::new();
+    let lock = match lock::try_take(&volume.state, &volume.state_path, &holder)? {
+        Taken::Held(lock) => Some(lock),
+        Taken::Busy(holder) => return Ok(Try::Busy(holder, volume.state_path)),
+        Taken::Unsupported(error) => {
+            warnings.push(format!(
+                "the volume has no file locks ({error}); see to it that only one hook runs on it at a time"
+            ));
+            None
+        }
+    };
+    index::trim(&volume.state, &volume.state_path)?;
+    let attempts = index::read(&volume.state, &volume.state_path)?;
+    place_log(plan, &volume, &attempts)?;
+    let mut log = volume.open_log(plan.log_mode)?;
+    let offset = log.metadata().map_err(StoreError::at("read", &volume.log_path))?.len();
+    let earlier: Vec<&Attempt> =
+        attempts.iter().filter(|known| known.started.run == plan.identity.run).collect();
+    let attempt = earlier.last().map_or(1, |last| last.started.attempt + 1);
+    let started = Started {
+        run: plan.identity.run.clone(),
+        attempt,
+        at: now(),
+        log: volume.log_name.to_string_lossy().into_owned(),
+        offset,
+        release: plan.identity.release.clone(),
+        revision: plan.identity.revision.clone(),
+        event_name: plan.identity.event.clone(),
+        pod: plan.identity.pod.clone(),
+    };
+    let header = header(plan, &started, attempts.last());
+    log.write_all(header.as_bytes()).map_err(StoreError::at("write to", &volume.log_path))?;
+    index::append(&volume.state, &volume.state_path, &Line::Start(started))?;
+    // From here on a power cut leaves at least that this attempt was begun, and where.
+    log.sync_data().map_err(StoreError::at("sync", &volume.log_path))?;
+    volume.directory.sync().map_err(StoreError::at("sync the directory of", &volume.log_path))?;
+    Ok(Try::Opened(Box::new(Opened { volume, log, attempt, warnings, lock })))
+}
+
+/// Sees to it that the log under the current name is that of this run: another run's is archived first, and
+/// this run's own is brought back when another ran in between.
+fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<(), StoreError> {
+    let name = volume.log_name.to_string_lossy();
+    let here = attempts.iter().rev().find(|known| known.started.log == name);
+    let current = volume
+        .directory
+        .find(&volume.log_name)
+        .map_err(StoreError::at("look for", &volume.log_path))?
+        .filter(|stat| stat.st_size > 0);
+    if here.is_some_and(|known| known.started.run == plan.identity.run) && current.is_some() {
+        return Ok(());
+    }
+    if let Some(stat) = current {
+        // A log without an entry was written by something else, or the state directory is new.
+        let run = here.map_or_else(|| format!("unknown-{}", stat.st_mtime), |known| known.started.run.clone());
+        archive::put_away(volume, &run)?;
+    }
+    archive::bring_back(volume, &plan.identity.run)?;
+    archive::prune(volume, plan.keep.runs, plan.keep.bytes)?;
+    Ok(())
+}
+
+fn header(plan: &Plan, started: &Started, last: Option<&Attempt>) -> String {
+    let identity = &plan.identity;
+    let release = identity.release_text();
+    let title = if release.is_empty() {
+        format!("{} of run {}", started.attempt, started.run)
+    } else {
+        format!("{} of run {} ({release})", started.attempt, started.run)
+    };
+    let mut rows = vec![
+        ("started", format!("{} by hook-runner {}", started.at, env!("CARGO_PKG_VERSION"))),
+        ("where", identity.place_text()),
+    ];
+    if let Some(chart) = &identity.chart {
+        rows.push(("chart", chart.clone()));
+    }
+    if let Some(text) = last.and_then(|last| earlier_text(last, &started.run)) {
+        rows.push(("before", text));
+    }
+    rows.extend(plan.rows.iter().cloned());
+    frame::header(&title, &rows)
+}
+
+/// What to know of the attempt before this one: nothing, when that was another run that ended well.
+fn earlier_text(last: &Attempt, run: &str) -> Option<String> {
+    let same = last.started.run == run;
+    let who = if same {
+        format!("attempt {}", last.started.attempt)
+    } else {
+        format!("attempt {} of run {}", last.started.attempt, last.started.run)
+    };
+    match &last.ended {
+        None => Some(format!(
+            "{who} was interrupted: it started at {} and has no end (killed, out of memory, or the node went down)",
+            last.started.at
+        )),
+        Some(end) if end.status == 0 => same.then(|| format!("{who} succeeded at {}", end.at)),
+        Some(end) => Some(format!("{who} ended at {} with status {}: {}", end.at, end.status, end.message)),
+    }
+}
+
+impl Opened {
+    /// Enters the end of the attempt in the index.
+    pub fn close(&self, ended: index::Ended) -> Result<(), StoreError> {
+        index::append(&self.volume.state, &self.volume.state_path, &Line::End(ended))
+    }
+
+    /// Whether other runs are kept out of the volume.
+    pub fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+}

@@ -1,0 +1,266 @@
+//! The outcome of an attempt, as everybody reads it: one line for people, the footer of the log, JSON for the
+//! termination message. The sentence for the user is made here and nowhere else.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::identity::Identity;
+use crate::exit::Kind;
+
+/// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
+/// Failure", 4096).
+pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// What kind of end it is, and with it the status.
+    #[serde(skip)]
+    pub kind: Kind,
+    /// A finer word where there is one: no-space, read-only, stale, io.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
+    /// What failed, on what, and why.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub advice: String,
+}
+
+impl Failure {
+    /// A failure with its sentence.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, cause: None, message: message.into(), advice: String::new() }
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = advice.into();
+        self
+    }
+
+    /// Adds the finer word.
+    #[must_use]
+    pub fn because(mut self, cause: &'static str) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// The one line: what, where, why, what to do.
+    pub fn sentence(&self) -> String {
+        if self.advice.is_empty() { self.message.clone() } else { format!("{}; {}", self.message, self.advice) }
+    }
+}
+
+/// How one step went.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepReport {
+    /// The step in words.
+    pub step: String,
+    /// How it ended, in words.
+    pub result: String,
+    /// Milliseconds.
+    pub duration_ms: u64,
+}
+
+/// How an attempt went.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// Who ran.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// The failure, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Each step that was begun.
+    pub steps: Vec<StepReport>,
+    /// What is no failure and worth knowing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Milliseconds.
+    pub duration_ms: u64,
+    /// Files that the copies brought.
+    pub files_copied: u64,
+    /// The preserved log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+impl Outcome {
+    /// An outcome with nothing done yet.
+    pub fn new(identity: Identity, log: Option<String>) -> Self {
+        Self {
+            identity,
+            attempt: 1,
+            failure: None,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            duration_ms: 0,
+            files_copied: 0,
+            log,
+        }
+    }
+
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        self.failure.as_ref().map_or(0, |failure| failure.kind.status())
+    }
+
+    /// One word: succeeded, or the kind of failure.
+    pub fn word(&self) -> &'static str {
+        self.failure.as_ref().map_or("succeeded", |failure| failure.kind.word())
+    }
+
+    /// Records a failure; the first one stands, later ones become warnings.
+    pub fn fail(&mut self, failure: Failure) {
+        if self.failure.is_none() {
+            self.failure = Some(failure);
+        } else {
+            self.warnings.push(failure.sentence());
+        }
+    }
+
+    /// "attempt 2 of run x failed with status 3 after 1.2s".
+    pub fn title(&self) -> String {
+        let verdict = match self.status() {
+            0 => "succeeded".to_owned(),
+            status => format!("failed with status {status}"),
+        };
+        format!("attempt {} of run {} {verdict} after {}", self.attempt, self.identity.run, time(self.duration_ms))
+    }
+
+    /// The line on stderr.
+    pub fn line(&self) -> String {
+        let mut text = self.title();
+        if let Some(failure) = &self.failure {
+            let _ = write!(text, ": {}", failure.sentence());
+        } else if !self.steps.is_empty() {
+            let results: Vec<_> = self.steps.iter().map(|step| step.result.as_str()).collect();
+            let _ = write!(text, ": {}", results.join("; "));
+        }
+        if let Some(log) = &self.log {
+            let _ = write!(text, " (log: {log})");
+        }
+        text.replace('\n', " ")
+    }
+
+    /// The rows of the log's footer.
+    pub fn rows(&self, ended: &str) -> Vec<(&'static str, String)> {
+        let mut steps = String::new();
+        for (number, step) in self.steps.iter().enumerate() {
+            let _ = writeln!(steps, "{}. {}: {} ({})", number + 1, step.step, step.result, time(step.duration_ms));
+        }
+        let failure = self.failure.as_ref();
+        vec![
+            ("ended", ended.to_owned()),
+            ("steps", steps),
+            ("failed", failure.map(|failure| failure.message.clone()).unwrap_or_default()),
+            ("to do", failure.map(|failure| failure.advice.clone()).unwrap_or_default()),
+            ("note", self.warnings.join("\n")),
+        ]
+    }
+
+    /// The JSON, at most `limit` bytes: when it is longer, warnings go first, then steps, and then the failure's
+    /// texts are cut on a character boundary, so that it stays valid JSON.
+    pub fn json(&self, limit: usize) -> String {
+        #[derive(Serialize)]
+        struct Message<'a> {
+            status: u8,
+            result: &'a str,
+            #[serde(flatten)]
+            outcome: &'a Outcome,
+        }
+        let render = |outcome: &Outcome| {
+            serde_json::to_string(&Message { status: self.status(), result: self.word(), outcome })
+                .unwrap_or_default()
+        };
+        let mut short = self.clone();
+        let mut room = limit;
+        loop {
+            let text = render(&short);
+            if text.len() <= limit || room == 0 {
+                return text;
+            }
+            room /= 2;
+            short.warnings.iter_mut().for_each(|text| cut(text, room / 16));
+            short.steps.iter_mut().for_each(|step| {
+                cut(&mut step.step, room / 8);
+                cut(&mut step.result, room / 8);
+            });
+            if room < limit / 2 {
+                short.warnings.truncate(room / 256);
+                let surplus = short.steps.len().saturating_sub(room / 128);
+                short.steps.drain(..surplus);
+            }
+            if let Some(failure) = &mut short.failure {
+                cut(&mut failure.message, room);
+                cut(&mut failure.advice, room / 2);
+            }
+            if let Some(log) = &mut short.log {
+                cut(log, room);
+            }
+        }
+    }
+}
+
+/// Cuts `text` to at most `limit` bytes on a character boundary.
+fn cut(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit.saturating_sub(3)));
+        text.push_str("...");
+    }
+}
+
+/// Milliseconds as people read them: `0.2s`, `12.3s`, `4m05s`.
+pub fn time(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    if seconds < 60 {
+        format!("{seconds}.{}s", milliseconds % 1000 / 100)
+    } else {
+        format!("{}m{:02}s", seconds / 60, seconds % 60)
+    }
+}
+
+/// Whole milliseconds of `duration`.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(message: &str, steps: usize) -> Outcome {
+        let identity = Identity { run: "r".into(), ..Identity::default() };
+        let mut outcome = Outcome::new(identity, Some("/data/log".into()));
+        outcome.fail(Failure::new(Kind::Command(3), message).advise("read the log"));
+        for _ in 0..steps {
+            outcome.steps.push(StepReport { step: "é".repeat(300), result: "ö".repeat(300), duration_ms: 1 });
+        }
+        outcome
+    }
+
+    #[test]
+    fn the_termination_message_is_valid_json_within_the_limit_whatever_the_size() {
+        for (message, steps) in [("short".into(), 0), ("é".repeat(5000), 0), ("\u{1}".repeat(9000), 3), ("x".into(), 500)] {
+            let text = outcome(&message, steps).json(TERMINATION_MESSAGE_LIMIT);
+            assert!(text.len() <= TERMINATION_MESSAGE_LIMIT, "{} bytes", text.len());
+            let value: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
+            assert_eq!(value["status"], 3);
+            assert_eq!(value["result"], "command");
+        }
+    }
+
+    #[test]
+    fn the_first_failure_stands_and_later_ones_are_told() {
+        let mut outcome = outcome("first", 0);
+        outcome.fail(Failure::new(Kind::Io, "second"));
+        assert_eq!(outcome.status(), 3);
+        assert_eq!(outcome.warnings, ["second"]);
+    }
+}

@@ -1,0 +1,57 @@
+//! `install DIR`: puts a copy of this program into a directory that another container shares, so that any
+//! image can run it. Whole files, paths followed as given: what `fs_extra` is for.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The directory is the hook author's to correct (78), the copy is the volume's to fail (74).
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// Not a directory that exists.
+    #[error("{} is not a directory; mount the shared volume (an emptyDir) there", .0.display())]
+    NoDirectory(PathBuf),
+    /// The copy failed.
+    #[error("cannot {operation} {}: {source}; see the volume's free space and that user {uid} may write to it", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// Who tried.
+        uid: u32,
+    },
+}
+
+/// Copies this program to `directory/hook-runner`: mode 0755, durable, and under its name only when complete.
+pub fn install(directory: &Path) -> Result<PathBuf, InstallError> {
+    let fail = |operation: &'static str, path: &Path| {
+        let path = path.to_path_buf();
+        move |source: io::Error| InstallError::Io { operation, path, source, uid: rustix::process::getuid().as_raw() }
+    };
+    if !directory.is_dir() {
+        return Err(InstallError::NoDirectory(directory.to_path_buf()));
+    }
+    let program = std::env::current_exe().map_err(fail("find", Path::new("/proc/self/exe")))?;
+    let target = directory.join("hook-runner");
+    let temporary = directory.join(format!(".hook-runner.{}.new", std::process::id()));
+    let copy = || -> io::Result<()> {
+        let options = fs_extra::file::CopyOptions::new().overwrite(true);
+        fs_extra::file::copy(&program, &temporary, &options).map_err(|error| match error.kind {
+            fs_extra::error::ErrorKind::Io(cause) => cause,
+            _ => io::Error::other(error),
+        })?;
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))?;
+        fs::File::open(&temporary)?.sync_all()?;
+        fs::rename(&temporary, &target)?;
+        fs::File::open(directory)?.sync_all()
+    };
+    copy().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        fail("install", &target)(error)
+    })?;
+    Ok(target)
+}

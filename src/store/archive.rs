@@ -1,0 +1,134 @@
+//! The logs of earlier runs: `runs/<id>.log` in the state directory. A log moves there when a new run starts,
+//! comes back when its run is retried, and goes when there are too many.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::{StoreError, Volume};
+use crate::beneath::Dir;
+
+/// Name of the directory in the state directory.
+pub const DIRECTORY: &str = "runs";
+
+/// The archived log's name.
+pub fn name(run: &str) -> String {
+    format!("{run}.log")
+}
+
+/// Moves the current log, which belongs to `run`, among the earlier ones.
+pub fn put_away(volume: &Volume, run: &str) -> Result<(), StoreError> {
+    let runs = open(volume)?;
+    shift(&volume.directory, &volume.log_name, &runs, OsStr::new(&name(run)))
+        .map_err(StoreError::at("archive", &volume.log_path))
+}
+
+/// Brings the log of `run` back as the current one; false when there is none.
+pub fn bring_back(volume: &Volume, run: &str) -> Result<bool, StoreError> {
+    let runs = open(volume)?;
+    let name = name(run);
+    match shift(&runs, OsStr::new(&name), &volume.directory, &volume.log_name) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::at("bring back", volume.state_path.join(DIRECTORY).join(name))(error)),
+    }
+}
+
+/// Removes the oldest logs until at most `runs` of them with at most `bytes` in all are left. Returns how many went.
+pub fn prune(volume: &Volume, runs: usize, bytes: u64) -> Result<usize, StoreError> {
+    let directory = open(volume)?;
+    let path = volume.state_path.join(DIRECTORY);
+    let list = || -> io::Result<Vec<(i64, u64, OsString)>> {
+        let mut logs = Vec::new();
+        for (name, _) in directory.entries()? {
+            let Some(stat) = directory.find(&name)? else { continue };
+            if name.as_bytes().ends_with(b".log") {
+                logs.push((stat.st_mtime, u64::try_from(stat.st_size).unwrap_or(0), name));
+            }
+        }
+        // Newest first; what has the same second is taken in the order of names.
+        logs.sort_by(|a, b| b.cmp(a));
+        Ok(logs)
+    };
+    let (mut kept, mut size, mut removed) = (0, 0_u64, 0);
+    for (_, length, name) in list().map_err(StoreError::at("list", &path))? {
+        if kept < runs && size.saturating_add(length) <= bytes {
+            kept += 1;
+            size += length;
+            continue;
+        }
+        directory.unlink(&name).map_err(StoreError::at("remove", path.join(&name)))?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+fn open(volume: &Volume) -> Result<Dir, StoreError> {
+    let path = volume.state_path.join(DIRECTORY);
+    volume.state.create_dir_all(DIRECTORY, 0o750).map_err(StoreError::at("create", path))
+}
+
+/// rename(2); where the two directories are on different mounts (`--state`), a copy that is durable before the
+/// original goes.
+fn shift(from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr) -> io::Result<()> {
+    match from.rename(name, to, new_name) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+        done => {
+            done?;
+            to.sync()?;
+            return from.sync();
+        }
+    }
+    let mut source = from.open_regular(name, OFlags::RDONLY, 0)?;
+    let temporary = Path::new(new_name).with_extension("moving");
+    to.remove_all(&temporary)?;
+    let mut copy = to.create_new(&temporary, 0o640)?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()?;
+    to.rename(&temporary, to, new_name)?;
+    to.sync()?;
+    from.unlink(name)?;
+    from.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(directory: &Path) -> Volume {
+        Volume::create(&directory.join("log.txt"), None).unwrap()
+    }
+
+    #[test]
+    fn a_log_is_put_away_and_brought_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let volume = volume(directory.path());
+        std::fs::write(directory.path().join("log.txt"), "one").unwrap();
+        put_away(&volume, "a").unwrap();
+        assert!(!directory.path().join("log.txt").exists());
+        assert!(bring_back(&volume, "a").unwrap());
+        assert_eq!(std::fs::read(directory.path().join("log.txt")).unwrap(), b"one");
+        assert!(!bring_back(&volume, "b").unwrap());
+    }
+
+    #[test]
+    fn the_newest_logs_stay_within_both_limits() {
+        let directory = tempfile::tempdir().unwrap();
+        let volume = volume(directory.path());
+        let runs = directory.path().join(".hook-runner/runs");
+        std::fs::create_dir(&runs).unwrap();
+        for (at, run) in ["a", "b", "c", "d"].iter().enumerate() {
+            let path = runs.join(name(run));
+            std::fs::write(&path, [b'x'; 10]).unwrap();
+            let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at as u64 + 1);
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+        assert_eq!(prune(&volume, 3, 1000).unwrap(), 1);
+        assert!(!runs.join("a.log").exists());
+        assert_eq!(prune(&volume, 3, 25).unwrap(), 1);
+        assert!(runs.join("d.log").exists() && runs.join("c.log").exists());
+    }
+}

@@ -1,0 +1,113 @@
+//! The volume's lock: flock(2) on `lock` in the state directory, held for the attempt. The kernel releases it
+//! with the process, however that ends; the file stays, with the last holder in it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::beneath::Dir;
+
+const NAME: &str = "lock";
+
+/// Who holds the lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holder {
+    /// The run's id.
+    pub run: String,
+    /// The pod, where there is one.
+    pub pod: String,
+    /// Process id in the holder's own namespace.
+    pub pid: u32,
+    /// RFC 3339.
+    pub since: String,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unknown = |text: &str| if text.is_empty() { "unknown".into() } else { text.to_owned() };
+        write!(f, "run {}", unknown(&self.run))?;
+        if !self.pod.is_empty() {
+            write!(f, " in pod {}", self.pod)?;
+        }
+        write!(f, " (process {}) since {}", self.pid, unknown(&self.since))
+    }
+}
+
+/// The lock while it is held; dropping it releases it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// What trying to take the lock gave.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is ours.
+    Held(Lock),
+    /// Somebody else holds it.
+    Busy(Holder),
+    /// The volume has no locks (`ENOLCK`, `EOPNOTSUPP`, `ENOSYS`): some network filesystems.
+    Unsupported(io::Error),
+}
+
+/// Tries once; does not block.
+pub fn try_take(state: &Dir, state_path: &Path, holder: &Holder) -> Result<Taken, StoreError> {
+    let path = state_path.join(NAME);
+    let mut file = state
+        .open_regular(NAME, OFlags::RDWR | OFlags::CREATE, 0o640)
+        .map_err(StoreError::at("open", &path))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(Taken::Busy(read(&mut file))),
+        Err(errno @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
+            return Ok(Taken::Unsupported(errno.into()));
+        }
+        Err(errno) => return Err(StoreError::at("lock", &path)(errno.into())),
+    }
+    let text = serde_json::to_vec(holder).unwrap_or_default();
+    let write = file.set_len(0).and_then(|()| file.write_all(&text));
+    write.map_err(StoreError::at("write to", &path))?;
+    Ok(Taken::Held(Lock { _file: file }))
+}
+
+/// The holder, if the lock is held now. For readers: takes it for no longer than the question.
+pub fn holder(state: &Dir) -> Option<Holder> {
+    let mut file = state.open_regular(NAME, OFlags::RDONLY, 0).ok()?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Some(read(&mut file)),
+        _ => None,
+    }
+}
+
+fn read(file: &mut File) -> Holder {
+    let mut text = Vec::new();
+    // A holder that is just writing its name is one whose name is not known.
+    let _ = file.take(4096).read_to_end(&mut text);
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_told_who_holds_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = Dir::open(directory.path()).unwrap();
+        let holder = Holder { run: "one".into(), pod: "p".into(), pid: 7, since: "now".into() };
+        let Ok(Taken::Held(lock)) = try_take(&state, directory.path(), &holder) else { panic!("not taken") };
+        match try_take(&state, directory.path(), &Holder::default()) {
+            Ok(Taken::Busy(found)) => assert_eq!(found, holder),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(super::holder(&state), Some(holder));
+        drop(lock);
+        assert_eq!(super::holder(&state), None);
+    }
+}

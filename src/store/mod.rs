@@ -1,0 +1,44 @@
+//! The files on the volume: the preserved log with its frames, the index of attempts, the logs of earlier
+//! runs, the lock. Written by `hook`, read by `history`. Every name is reached through [`crate::beneath`]; nothing
+//! here knows what a step is.
+
+pub mod archive;
+pub mod frame;
+pub mod index;
+pub mod lock;
+mod volume;
+
+pub use volume::Volume;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Name of the state directory, beside the log.
+pub const STATE_DIRECTORY: &str = ".hook-runner";
+/// Name of the preserved log, where none is given.
+pub const LOG_NAME: &str = "post-hook-output.txt";
+
+/// A file of the runner's own that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+pub struct StoreError {
+    /// What was tried, as a verb with its object's preposition: "open", "write to".
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl StoreError {
+    /// For `map_err`: names operation and path.
+    pub fn at(operation: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self { operation, path, source }
+    }
+}
+
+/// Now, as all files of the store write it: RFC 3339 in UTC, with microseconds.
+pub fn now() -> String {
+    humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string()
+}

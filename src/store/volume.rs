@@ -1,0 +1,103 @@
+//! Handles of the log's directory and of the state directory.
+//!
+//! The path of the log is the hook author's up to the mount point, and links in it are followed there. From
+//! the mount point on it lies on the volume, where anybody may have planted a link, and none is followed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::{STATE_DIRECTORY, StoreError};
+use crate::beneath::Dir;
+
+/// The log's place and the state directory.
+#[derive(Debug)]
+pub struct Volume {
+    /// The directory that holds the log.
+    pub directory: Dir,
+    /// The log's name in it.
+    pub log_name: OsString,
+    /// The log's path, for messages.
+    pub log_path: PathBuf,
+    /// The state directory.
+    pub state: Dir,
+    /// Its path, for messages and for the copy engine.
+    pub state_path: PathBuf,
+}
+
+impl Volume {
+    /// Opens the directories for writing, creating what is missing (0755 for the log's, 0750 for the state).
+    pub fn create(log: &Path, state: Option<&Path>) -> Result<Self, StoreError> {
+        let (log, parent, name) = split(log)?;
+        let directory = open_or_create(&parent, 0o755)?;
+        let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
+        let opened = match state {
+            Some(path) => open_or_create(path, 0o750)?,
+            None => directory
+                .create_dir_all(STATE_DIRECTORY, 0o750)
+                .map_err(StoreError::at("create", &state_path))?,
+        };
+        Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
+    }
+
+    /// Opens the directories for reading; nothing is created.
+    pub fn open(log: &Path, state: Option<&Path>) -> Result<Self, StoreError> {
+        let (log, parent, name) = split(log)?;
+        let directory = Dir::open(&parent).map_err(StoreError::at("open", &parent))?;
+        let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
+        let opened = match state {
+            Some(path) => Dir::open(path),
+            None => directory.open_dir(STATE_DIRECTORY),
+        }
+        .map_err(StoreError::at("open", &state_path))?;
+        Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
+    }
+
+    /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing.
+    pub fn open_log(&self, mode: u32) -> Result<File, StoreError> {
+        self.directory
+            .open_regular(&self.log_name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE, mode)
+            .map_err(StoreError::at("open the preserved log", &self.log_path))
+    }
+}
+
+/// The absolute path, the parent directory and the name.
+fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), StoreError> {
+    let wrong = |what: &str| StoreError {
+        operation: "use as the preserved log",
+        path: log.to_path_buf(),
+        source: io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()),
+    };
+    let log = std::path::absolute(log).map_err(StoreError::at("resolve", log))?;
+    match (log.parent(), log.file_name()) {
+        (Some(parent), Some(name)) if name != OsStr::new("..") => {
+            Ok((log.clone(), parent.to_path_buf(), name.to_owned()))
+        }
+        _ => Err(wrong("it names no file")),
+    }
+}
+
+/// Opens `path`, creating what is missing below the deepest directory that exists.
+fn open_or_create(path: &Path, mode: u32) -> Result<Dir, StoreError> {
+    let path = std::path::absolute(path).map_err(StoreError::at("resolve", path))?;
+    let base = mount_point(&path);
+    let below = path.strip_prefix(&base).unwrap_or(Path::new(""));
+    let dir = Dir::open(&base).map_err(StoreError::at("open", &base))?;
+    dir.create_dir_all(below, mode).map_err(StoreError::at("open the directory", &path))
+}
+
+/// Where the volume begins: the topmost existing ancestor on the same device as the deepest existing one; on
+/// the root filesystem, which is no volume, the deepest existing one itself.
+fn mount_point(path: &Path) -> PathBuf {
+    let existing = || path.ancestors().filter_map(|at| std::fs::metadata(at).ok().map(|meta| (at, meta.dev())));
+    let root = std::fs::metadata("/").map_or(0, |meta| meta.dev());
+    let Some((deepest, device)) = existing().next() else { return PathBuf::from("/") };
+    if device == root {
+        return deepest.to_path_buf();
+    }
+    existing().take_while(|(_, dev)| *dev == device).last().map_or(deepest, |(at, _)| at).to_path_buf()
+}
