@@ -30,7 +30,12 @@ pub enum InstallError {
 pub fn install(directory: &Path) -> Result<PathBuf, InstallError> {
     let fail = |operation: &'static str, path: &Path| {
         let path = path.to_path_buf();
-        move |source: io::Error| InstallError::Io { operation, path, source, uid: rustix::process::getuid().as_raw() }
+        move |source: io::Error| InstallError::Io {
+            operation,
+            path,
+            source,
+            uid: rustix::process::getuid().as_raw(),
+        }
     };
     if !directory.is_dir() {
         return Err(InstallError::NoDirectory(directory.to_path_buf()));

@@ -60,8 +60,12 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let text = error.render().to_string();
-            let sentence = text.split("\n\n").next().unwrap_or(&text).replace("error: ", "").replace("\n ", "");
-            complain(&Failure::new(Kind::Config, sentence.trim()).advise("`hook-runner --help` lists what there is"));
+            let sentence =
+                text.split("\n\n").next().unwrap_or(&text).replace("error: ", "").replace("\n ", "");
+            complain(
+                &Failure::new(Kind::Config, sentence.trim())
+                    .advise("`hook-runner --help` lists what there is"),
+            );
             ExitCode::from(Kind::Config.status())
         }
     }
@@ -73,7 +77,10 @@ fn run_hook(run: cli::Run) -> u8 {
     let supervisor = match hook_runner::process::Supervisor::new() {
         Ok(supervisor) => supervisor,
         Err(error) => {
-            return refuse(&Failure::new(Kind::Fault, format!("cannot take over the signals: {error}")), None);
+            return refuse(
+                &Failure::new(Kind::Fault, format!("cannot take over the signals: {error}")),
+                None,
+            );
         }
     };
     let termination_log = run.layer.termination_log.clone();
@@ -83,12 +90,16 @@ fn run_hook(run: cli::Run) -> u8 {
     };
     let hook = match layers.and_then(|file| Hook::from_layers(run.layer, file)) {
         Ok(hook) => hook,
-        Err(error) => return refuse(&Failure::new(Kind::Config, error.to_string()), termination_log.as_deref()),
+        Err(error) => {
+            return refuse(&Failure::new(Kind::Config, error.to_string()), termination_log.as_deref());
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(&Failure::new(Kind::Fault, error.to_string()), termination_log.as_deref()),
+        Err(error) => {
+            return refuse(&Failure::new(Kind::Fault, error.to_string()), termination_log.as_deref());
+        }
     };
     let mut supervisor = supervisor;
     let outcome = runtime.block_on(hook::attempt::run(&hook, &mut supervisor));
@@ -114,7 +125,9 @@ fn check(path: &Path) -> Result<(), Failure> {
     let hook = Hook::from_layers(Layer::default(), layer).map_err(wrong)?;
     let steps: Vec<String> =
         hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect();
-    print(format!("{}: a hook with {} steps\n{}", path.display(), hook.steps.len(), steps.concat()).as_bytes())
+    print(
+        format!("{}: a hook with {} steps\n{}", path.display(), hook.steps.len(), steps.concat()).as_bytes(),
+    )
 }
 
 fn print_logs(logs: &cli::Logs) -> Result<(), Failure> {

@@ -95,6 +95,29 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Report {
+    /// What is no failure and worth a line: conflicts, what was skipped, what was not permitted.
+    pub fn warnings(&self) -> Vec<String> {
+        let lists = [
+            (
+                &self.conflicts,
+                "changed by the user and by the image; the image's version is beside it as NAME.from-image",
+            ),
+            (&self.skipped, "is neither file, directory nor link, and was not copied"),
+            (&self.changed_source, "changed in the source while it was copied"),
+        ];
+        let mut warnings = self.remarks.clone();
+        for (list, what) in lists {
+            warnings.extend(list.items.iter().map(|item| format!("{item} {what}")));
+            if list.more > 0 {
+                warnings.push(format!("{} more {what}", list.more));
+            }
+        }
+        if !self.not_permitted.is_empty() {
+            warnings.push(format!("not permitted here, so not kept: {}", self.not_permitted.join(", ")));
+        }
+        warnings
+    }
+
     /// Whether anything on the volume was (or, in a dry run, would be) changed.
     pub fn changed(&self) -> bool {
         self.files + self.dirs + self.links + self.metadata + self.removed > 0

@@ -26,7 +26,12 @@ pub struct Selection {
 }
 
 /// Prints the selected attempts.
-pub fn print(records: &Records, selection: &Selection, json: bool, out: &mut impl Write) -> Result<(), HistoryError> {
+pub fn print(
+    records: &Records,
+    selection: &Selection,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), HistoryError> {
     let chosen = select(records, selection)?;
     let several = selection.all || selection.failed || selection.run.is_some();
     for attempt in chosen {
@@ -36,7 +41,11 @@ pub fn print(records: &Records, selection: &Selection, json: bool, out: &mut imp
             // A pruned log is no error when many are printed; it is told all the same.
             Err(error) if several && !json && error.source.kind() == io::ErrorKind::NotFound => {
                 let started = &attempt.started;
-                writeln!(out, "(the log of run {}, attempt {}, is no longer kept)", started.run, started.attempt)?;
+                writeln!(
+                    out,
+                    "(the log of run {}, attempt {}, is no longer kept)",
+                    started.run, started.attempt
+                )?;
                 continue;
             }
             Err(error) if json && error.source.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
@@ -61,7 +70,10 @@ pub fn follow(records: &Records, out: &mut impl Write) -> Result<(), HistoryErro
     loop {
         // The state is read before the bytes: what was written before the end is printed.
         let attempts = index::read(&volume.state, &volume.state_path)?;
-        let now = Records { volume: crate::store::Volume::open(&volume.log_path, Some(&volume.state_path))?, attempts };
+        let now = Records {
+            volume: crate::store::Volume::open(&volume.log_path, Some(&volume.state_path))?,
+            attempts,
+        };
         let current = now.attempts.iter().rfind(|known| known.started.run == last.started.run);
         let over = current.is_none_or(|attempt| now.state(attempt) != State::Running);
         let mut file = open_log(&now, last)?;
@@ -147,7 +159,10 @@ fn open_log(records: &Records, attempt: &Attempt) -> Result<File, StoreError> {
     }
     let name = Path::new(archive::DIRECTORY).join(archive::name(&started.run));
     let path = volume.state_path.join(&name);
-    volume.state.open_regular(&name, OFlags::RDONLY, 0).map_err(StoreError::at("open the preserved log", path))
+    volume
+        .state
+        .open_regular(&name, OFlags::RDONLY, 0)
+        .map_err(StoreError::at("open the preserved log", path))
 }
 
 fn print_json(

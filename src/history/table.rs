@@ -45,10 +45,9 @@ pub fn print(records: &Records, json: bool, out: &mut impl Write) -> Result<(), 
             row.revision.map_or_else(dash, String::from),
             row.run.chars().take(36).collect(),
             row.attempt.to_string(),
-            row.status.filter(|&status| status != 0).map_or_else(
-                || row.result.clone(),
-                |status| format!("{} ({status})", row.result),
-            ),
+            row.status
+                .filter(|&status| status != 0)
+                .map_or_else(|| row.result.clone(), |status| format!("{} ({status})", row.result)),
             row.duration_ms.map_or_else(dash, time),
             row.files_copied.map_or_else(dash, |files| files.to_string()),
         ]);

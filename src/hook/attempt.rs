@@ -1,6 +1,7 @@
 //! One attempt of a hook: open, run the steps in order, seal, summarise. The only place that joins the copy
 //! engine, the command and the log.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,14 +13,14 @@ use super::exec::{self, Exec};
 use super::identity::Identity;
 use super::opening::{self, Opened, Plan};
 use super::spec::{Hook, Step};
-use super::failures;
 use super::summary::{Failure, Outcome, StepReport, milliseconds};
 use super::values::OnLogFailure;
 use super::wait::{self, NotMet, Wait};
+use super::{copying, failures};
 use crate::aside;
 use crate::copy;
 use crate::exit::Kind;
-use crate::output::{LogFailure, LogFile, Options, Tee};
+use crate::output::{LogFailure, LogFile, MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
 use crate::store::{StoreError, frame, index, now};
 
@@ -31,7 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// Runs `hook` to its end. Everything that can go wrong is in the outcome.
 pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
     let began = Instant::now();
-    let identity = Identity::from_environment(hook.run_id.as_deref());
+    let mut identity = Identity::from_environment(hook.run_id.as_deref());
+    let group = identity.run.clone();
+    if let Some(shard) = hook.shard() {
+        // Each share has a log of its own, and is read back on its own.
+        identity.run = format!("{group}.shard-{}", shard.index);
+    }
     let log = hook.log.as_ref().map(|path| path.display().to_string());
     let mut attempt = Attempt {
         hook,
@@ -39,6 +45,8 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         outcome: Outcome::new(identity, log),
         deadline: hook.timeout.and_then(|timeout| began.checked_add(timeout)),
         grace: within_pod_grace(hook.grace, hook.drain, pod_grace()),
+        group,
+        redactor: None,
         tee: None,
         opened: None,
     };
@@ -55,6 +63,9 @@ struct Attempt<'a> {
     outcome: Outcome,
     deadline: Option<Instant>,
     grace: Duration,
+    /// The run's id without the share's number.
+    group: String,
+    redactor: Option<Redactor>,
     tee: Option<Tee>,
     opened: Option<Arc<Opened>>,
 }
@@ -68,10 +79,15 @@ impl Attempt<'_> {
         for step in &self.hook.steps {
             let began = Instant::now();
             let result = self.step(step).await;
-            let text = result.as_ref().map_or_else(|failure| failure.message.clone(), Clone::clone);
-            let duration_ms = milliseconds(began.elapsed());
-            self.outcome.steps.push(StepReport { step: step.to_string(), result: text, duration_ms });
-            if let Err(failure) = result {
+            let text = result.as_ref().map_or_else(|failure| &failure.message, |text| text);
+            let report = StepReport {
+                step: self.clean(&step.to_string()),
+                result: self.clean(text),
+                duration_ms: milliseconds(began.elapsed()),
+            };
+            self.outcome.steps.push(report);
+            if let Err(mut failure) = result {
+                failure.message = self.clean(&failure.message);
                 self.outcome.fail(failure);
                 return;
             }
@@ -84,10 +100,12 @@ impl Attempt<'_> {
 
     /// Lock, log, header; then the tee is ready for the steps.
     async fn open(&mut self) -> Result<(), Failure> {
+        self.redactor = self.redactor()?;
         let mut log = None;
         if let Some(path) = &self.hook.log {
             let plan = Plan {
                 log: path.clone(),
+                shared: self.hook.shard().is_some(),
                 state: self.hook.state.clone(),
                 log_mode: self.hook.log_mode,
                 lock_timeout: self.hook.lock_timeout,
@@ -100,12 +118,20 @@ impl Attempt<'_> {
             self.outcome.warnings.extend(opened.warnings.iter().cloned());
             let name = opened.volume.log_path.clone();
             let file = opened.log.try_clone().map_err(StoreError::at("open", &name));
-            let directory = opened.volume.directory.reopen().map(|dir| File::from(dir.into_fd())).map_err(StoreError::at("open", &name));
+            let directory = opened
+                .volume
+                .directory
+                .reopen()
+                .map(|dir| File::from(dir.into_fd()))
+                .map_err(StoreError::at("open", &name));
             self.opened = Some(Arc::new(opened));
-            let (file, directory) = (file.map_err(|error| failures::store(&error))?, directory.map_err(|error| failures::store(&error))?);
+            let (file, directory) = (
+                file.map_err(|error| failures::store(&error))?,
+                directory.map_err(|error| failures::store(&error))?,
+            );
             log = Some(LogFile { file, directory: Some(directory), name });
         }
-        if log.is_none() {
+        if log.is_none() && self.redactor.is_none() {
             return Ok(());
         }
         let output = self.hook.output;
@@ -114,6 +140,8 @@ impl Attempt<'_> {
             split_streams: output.split_streams,
             timestamps: output.timestamps,
             annotate: output.annotate,
+            max_log: self.max_log()?,
+            redact: self.redactor.clone(),
         };
         let tee = Tee::start(options)
             .map_err(|error| Failure::new(Kind::Io, format!("cannot start the tee: {error}")))?;
@@ -121,13 +149,51 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// What must not be seen. A secret that cannot be read is the hook's fault: going on would publish it.
+    fn redactor(&mut self) -> Result<Option<Redactor>, Failure> {
+        let redact = &self.hook.redact;
+        let sources = Sources {
+            env: redact.env.iter().map(OsString::from).collect(),
+            files: redact.files.clone(),
+            literals: redact.literals.iter().map(OsString::from).collect(),
+        };
+        let (secrets, warnings) = sources.read().map_err(|error| {
+            Failure::new(Kind::Config, error.to_string()).advise("mount the Secret there, or correct redact")
+        })?;
+        self.outcome.warnings.extend(warnings);
+        Ok(Redactor::new(&secrets))
+    }
+
+    fn max_log(&self) -> Result<Option<MaxLog>, Failure> {
+        let (Some(bytes), Some(opened)) = (self.hook.output.max_log, &self.opened) else { return Ok(None) };
+        let volume = &opened.volume;
+        let directory = volume.state.reopen().map_err(StoreError::at("open", &volume.state_path));
+        let directory = File::from(directory.map_err(|error| failures::store(&error))?.into_fd());
+        Ok(Some(MaxLog { bytes, directory, log_name: volume.log_name.clone() }))
+    }
+
+    /// `text` without the secrets: the runner's own words may hold some, a command's arguments above all.
+    fn clean(&self, text: &str) -> String {
+        match &self.redactor {
+            Some(redactor) => String::from_utf8_lossy(&redactor.redact(text.as_bytes())).into_owned(),
+            None => text.to_owned(),
+        }
+    }
+
     fn header_rows(&self) -> Vec<(&'static str, String)> {
         let hook = self.hook;
-        let steps: Vec<String> =
-            hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}", at + 1)).collect();
+        let steps: Vec<String> = hook
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(at, step)| self.clean(&format!("{}. {step}", at + 1)))
+            .collect();
         let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
         let timeout = hook.timeout.map_or("none".into(), time);
-        vec![("steps", steps.join("\n")), ("limits", format!("timeout {timeout}, grace {}", time(self.grace)))]
+        vec![
+            ("steps", steps.join("\n")),
+            ("limits", format!("timeout {timeout}, grace {}", time(self.grace))),
+        ]
     }
 
     async fn step(&mut self, step: &Step) -> Result<String, Failure> {
@@ -159,13 +225,13 @@ impl Attempt<'_> {
         let label = format!("{} -> {}", from.display(), to.display());
         let cancel = self.supervisor.stop_token().child_token();
         let engine = cancel.clone();
+        let patience = self.hook.lock_timeout;
         let work = aside::once(move || {
+            let _turn = copying::take_turn(&request, patience, &engine)?;
             let progress = copy::Stderr::new(label);
-            copy::copy(&request, &progress, &engine)
+            copy::copy(&request, &progress, &engine).map_err(|error| failures::copy(&error))
         });
-        let report = self.cancellable(work, &cancel).await?;
-        let report = report.map_err(|error| failures::fault(error))?;
-        match report {
+        match self.cancellable(work, &cancel).await?.map_err(failures::fault)? {
             Ok(report) => {
                 self.outcome.files_copied += report.files;
                 self.outcome.warnings.extend(report.warnings());
@@ -173,7 +239,7 @@ impl Attempt<'_> {
             }
             Err(_) if self.supervisor.stop_requested() => Err(failures::stopped("during the copy")),
             Err(_) if self.late() => Err(self.timed_out("the copy was not finished")),
-            Err(error) => Err(failures::copy(&error)),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -186,7 +252,9 @@ impl Attempt<'_> {
         copy::Request {
             source: from.to_path_buf(),
             destination: to.to_path_buf(),
-            run: self.outcome.identity.run.clone(),
+            run: format!("{}.{}.{}", self.outcome.identity.run, self.outcome.attempt, std::process::id()),
+            group: self.group.clone(),
+            beside_run: false,
             protect: log.into_iter().chain([state.clone()]).collect(),
             state,
             options: options.clone(),
@@ -230,7 +298,9 @@ impl Attempt<'_> {
             {
                 let volume = &opened.volume;
                 let synced = volume.directory.sync_filesystem();
-                return synced.map_err(StoreError::at("sync the volume of", &volume.log_path)).map_err(|error| failures::store(&error));
+                return synced
+                    .map_err(StoreError::at("sync the volume of", &volume.log_path))
+                    .map_err(|error| failures::store(&error));
             }
             copies.iter().try_for_each(|request| copy::seal(request).map_err(|error| failures::copy(&error)))
         });
@@ -297,7 +367,11 @@ impl Attempt<'_> {
 
     /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does
     /// not end then within the grace is given up.
-    async fn cancellable<F: Future>(&mut self, work: F, cancel: &CancellationToken) -> Result<F::Output, Failure> {
+    async fn cancellable<F: Future>(
+        &mut self,
+        work: F,
+        cancel: &CancellationToken,
+    ) -> Result<F::Output, Failure> {
         let (deadline, grace) = (self.deadline, self.grace);
         let stop = cancel.clone();
         let limited = async move {
@@ -317,7 +391,9 @@ impl Attempt<'_> {
         };
         match self.supervisor.attend(limited).await {
             Ok(Some(output)) => Ok(output),
-            Ok(None) if self.supervisor.stop_requested() => Err(failures::stopped("during a step that did not end in its grace")),
+            Ok(None) if self.supervisor.stop_requested() => {
+                Err(failures::stopped("during a step that did not end in its grace"))
+            }
             Ok(None) => Err(self.timed_out("the volume does not answer")),
             Err(_) => Err(failures::stopped("by a second signal")),
         }

@@ -1,8 +1,7 @@
-//! `copy` and `verify`: the copy engine alone, as an initContainer's job. Takes the volume's lock as a run does,
-//! so that a hook and a starting pod do not copy at the same time.
+//! `copy` and `verify`: the copy engine alone, as an initContainer's job; and the turn to copy, which a run's copy
+//! steps wait for too, so that a hook and a starting pod do not copy at the same time.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -12,10 +11,11 @@ use super::identity::Identity;
 use super::layer::CopyStep;
 use super::spec::copy_options;
 use super::summary::Failure;
+use crate::beneath::Dir;
 use crate::cli;
 use crate::copy::{self, Request};
 use crate::exit::Kind;
-use crate::store::lock::{self, Holder, Lock, Taken};
+use crate::store::lock::{self, Holder, Lock, Name, Taken};
 use crate::store::{LOG_NAME, STATE_DIRECTORY, Volume, now};
 
 /// Copies and, as nothing comes after it, records the copied files as they are.
@@ -27,18 +27,24 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
     let state = arguments.state.clone().unwrap_or_else(|| destination.join(STATE_DIRECTORY));
     if !arguments.source.is_dir() {
         let message = format!("the source {} is not a directory", arguments.source.display());
-        return Err(Failure::new(Kind::Config, message).advise("give the directory whose contents are to be copied"));
+        return Err(
+            Failure::new(Kind::Config, message).advise("give the directory whose contents are to be copied")
+        );
     }
-    let request = Request {
+    let identity = Identity::from_environment(None);
+    let mut request = Request {
         source: arguments.source.clone(),
-        run: Identity::from_environment(None).run,
+        run: format!("{}.{}", identity.run, std::process::id()),
+        group: identity.run,
+        beside_run: false,
         protect: vec![destination.join(LOG_NAME), state.clone()],
         destination,
         state,
         options,
     };
     let cancel = CancellationToken::new();
-    let progress = copy::Stderr::new(format!("{} -> {}", request.source.display(), request.destination.display()));
+    let progress =
+        copy::Stderr::new(format!("{} -> {}", request.source.display(), request.destination.display()));
     if arguments.dry_run {
         let report = copy::copy(&request, &progress, &cancel).map_err(|error| failures::copy(&error))?;
         let mut out = std::io::stdout().lock();
@@ -49,7 +55,9 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
         return Ok(());
     }
     let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
-    let _lock = take_lock(&request, arguments.state.as_ref(), patience)?;
+    // A hook that is at work on the volume may be waiting for the very pod that this copy lets start.
+    request.beside_run = lock::holder(&state_directory(&request)?).is_some();
+    let _turn = take_turn(&request, patience, &cancel)?;
     let report = copy::copy(&request, &progress, &cancel).map_err(|error| failures::copy(&error))?;
     for warning in report.warnings() {
         eprintln!("hook-runner: {warning}");
@@ -58,23 +66,36 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
     Ok(())
 }
 
-fn take_lock(request: &Request, state: Option<&PathBuf>, patience: Duration) -> Result<Option<Lock>, Failure> {
-    let log = request.destination.join(LOG_NAME);
-    let volume = Volume::create(&log, state.map(PathBuf::as_path)).map_err(|error| failures::destination(&error))?;
+/// Waits for the turn to copy on the volume, at most `patience`. Shards of one copy share the turn.
+pub(super) fn take_turn(
+    request: &Request,
+    patience: Duration,
+    cancel: &CancellationToken,
+) -> Result<Option<Lock>, Failure> {
+    let state = state_directory(request)?;
+    let shared = request.options.shard.is_some();
     let pod = Identity::from_environment(None).pod.unwrap_or_default();
-    let holder = Holder { run: request.run.clone(), pod, pid: std::process::id(), since: now() };
+    let holder = Holder { run: request.group.clone(), pod, pid: std::process::id(), since: now() };
     let end = Instant::now() + patience;
     loop {
-        let taken = lock::try_take(&volume.state, &volume.state_path, &holder);
+        let taken = lock::try_take(&state, &request.state, Name::Copy, shared, &holder);
         match taken.map_err(|error| failures::store(&error))? {
             Taken::Held(lock) => return Ok(Some(lock)),
             Taken::Unsupported(_) => return Ok(None),
+            Taken::Busy(_) if cancel.is_cancelled() => return Err(failures::stopped("before the copy")),
             Taken::Busy(holder) if Instant::now() >= end => {
-                return Err(failures::locked(&volume.state_path, &holder, patience));
+                return Err(failures::locked(&request.state, &holder, patience));
             }
-            Taken::Busy(_) => std::thread::sleep(Duration::from_millis(100)),
+            Taken::Busy(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }
+}
+
+fn state_directory(request: &Request) -> Result<Dir, Failure> {
+    let default = request.destination.join(STATE_DIRECTORY);
+    let given = (request.state != default).then_some(request.state.as_path());
+    let log = request.destination.join(LOG_NAME);
+    Volume::create(&log, given).map(|volume| volume.state).map_err(|error| failures::destination(&error))
 }
 
 /// Compares a volume with its manifest; status 1 when it differs.
@@ -86,7 +107,9 @@ pub fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
         let text = serde_json::to_string(&report).map_err(failures::fault)?;
         let _ = writeln!(out, "{text}");
     } else {
-        for (what, list) in [("missing", &report.missing), ("modified", &report.modified), ("mode", &report.mode)] {
+        for (what, list) in
+            [("missing", &report.missing), ("modified", &report.modified), ("mode", &report.mode)]
+        {
             for path in &list.items {
                 let _ = writeln!(out, "{what:<9} {path}");
             }
@@ -96,6 +119,9 @@ pub fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
     if report.is_clean() {
         return Ok(());
     }
-    Err(Failure::new(Kind::Command(1), format!("{} is not as the last copy left it", arguments.destination.display()))
-        .advise("the list says what differs; a new run brings back what is missing"))
+    Err(Failure::new(
+        Kind::Command(1),
+        format!("{} is not as the last copy left it", arguments.destination.display()),
+    )
+    .advise("the list says what differs; a new run brings back what is missing"))
 }

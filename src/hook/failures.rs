@@ -97,7 +97,8 @@ pub(super) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
 /// The copy failed.
 pub(super) fn copy(error: &copy::Error) -> Failure {
     if error.cause() == copy::Cause::Config {
-        return Failure::new(Kind::Config, error.to_string()).advise("correct the copy's source, destination or options");
+        return Failure::new(Kind::Config, error.to_string())
+            .advise("correct the copy's source, destination or options");
     }
     let cause = error.cause().to_string();
     let reached = error.reached;
@@ -125,7 +126,8 @@ pub(super) fn exec(
         }
         Outcome::Ended(Status::Signaled(signal)) => {
             let number = u8::try_from(signal).unwrap_or(0);
-            Failure::new(Kind::Signal(number), format!("{name} died of signal {signal}")).advise(match signal {
+            Failure::new(Kind::Signal(number), format!("{name} died of signal {signal}")).advise(match signal
+            {
                 9 => "see the pod's memory limit (OOMKilled), and whether the pod was being stopped",
                 15 => "the pod was being stopped, or activeDeadlineSeconds was over",
                 _ => "its output says why",

@@ -8,7 +8,9 @@ use super::layer::Layer;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("the hook file {path} cannot be read: {cause}; check --hook and the volume or ConfigMap it is mounted from")]
+    #[error(
+        "the hook file {path} cannot be read: {cause}; check --hook and the volume or ConfigMap it is mounted from"
+    )]
     Unreadable {
         /// The file.
         path: String,
@@ -32,8 +34,8 @@ pub enum FileError {
 /// Reads and parses `path`.
 pub fn read(path: &Path) -> Result<Layer, FileError> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| FileError::Unreadable { path: name.clone(), cause })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| FileError::Unreadable { path: name.clone(), cause })?;
     parse(&name, &text)
 }
 
@@ -41,7 +43,12 @@ pub fn read(path: &Path) -> Result<Layer, FileError> {
 pub fn parse(path: &str, text: &str) -> Result<Layer, FileError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        FileError::Wrong { path: path.into(), line, column, message: plain(&error.without_snippet().to_string()) }
+        FileError::Wrong {
+            path: path.into(),
+            line,
+            column,
+            message: plain(&error.without_snippet().to_string()),
+        }
     })
 }
 
@@ -73,7 +80,11 @@ mod tests {
     fn a_mistake_is_named_with_line_column_and_what_was_expected() {
         let cases = [
             ("log: /x\ntimeout: 4x\n", "hook.yaml:2:10: ", "expected one such as 30s"),
-            ("steps:\n  - copy: {from: a, too: b}\n", "hook.yaml:2:21: ", "unknown field `too`, expected one of from, to"),
+            (
+                "steps:\n  - copy: {from: a, too: b}\n",
+                "hook.yaml:2:21: ",
+                "unknown field `too`, expected one of from, to",
+            ),
             ("steps:\n  - cpy: {}\n", "hook.yaml:2:5: ", "expected one of copy, wait, exec"),
             ("steps:\n  - copy: {from: a}\n", "hook.yaml:2:12: ", "missing field `to`"),
             ("steps:\n  - wait: {timeout: 1m}\n", "hook.yaml:2:", "missing field `for`"),

@@ -40,9 +40,8 @@ impl Identity {
     /// run (with the event, so that two hooks of one revision do not share a log), and without those each
     /// start is a run of its own.
     pub fn from_environment(run_id: Option<&str>) -> Self {
-        let get = |name: &str| {
-            std::env::var(format!("HOOK_RUNNER_{name}")).ok().filter(|value| !value.is_empty())
-        };
+        let get =
+            |name: &str| std::env::var(format!("HOOK_RUNNER_{name}")).ok().filter(|value| !value.is_empty());
         let mut identity = Self {
             run: String::new(),
             release: get("RELEASE"),
@@ -80,8 +79,10 @@ impl Identity {
 
     /// "pod x, job y, namespace z, node n", or nothing when nothing is known.
     pub fn place_text(&self) -> String {
-        let named = [("pod", &self.pod), ("job", &self.job), ("namespace", &self.namespace), ("node", &self.node)];
-        let parts = named.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}")));
+        let named =
+            [("pod", &self.pod), ("job", &self.job), ("namespace", &self.namespace), ("node", &self.node)];
+        let parts =
+            named.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}")));
         parts.collect::<Vec<_>>().join(", ")
     }
 }

@@ -258,11 +258,22 @@ pub struct Redact {
     pub env: Vec<String>,
 
     /// Redact the content of this file, or of each file of this directory (repeatable)
-    #[arg(long = "redact-file", value_name = "PATH", env = "HOOK_RUNNER_REDACT_FILE", value_delimiter = '\n')]
+    #[arg(
+        long = "redact-file",
+        value_name = "PATH",
+        env = "HOOK_RUNNER_REDACT_FILE",
+        value_delimiter = '\n'
+    )]
     pub files: Vec<PathBuf>,
 
     /// Redact this text (repeatable)
-    #[arg(long = "redact", value_name = "TEXT", env = "HOOK_RUNNER_REDACT", value_delimiter = '\n', hide_env_values = true)]
+    #[arg(
+        long = "redact",
+        value_name = "TEXT",
+        env = "HOOK_RUNNER_REDACT",
+        value_delimiter = '\n',
+        hide_env_values = true
+    )]
     pub literals: Vec<String>,
 }
 

@@ -7,13 +7,15 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::fs::{FileType, OFlags};
 use tokio::time::sleep;
 
 use super::identity::Identity;
 use super::spec::Keep;
 use crate::aside;
+use crate::output::recover_tail;
 use crate::store::index::{self, Attempt, Line, Started};
-use crate::store::lock::{self, Holder, Lock, Taken};
+use crate::store::lock::{self, Holder, Lock, Name, Taken};
 use crate::store::{StoreError, Volume, archive, frame, now};
 
 /// What an attempt needs to know before it can open.
@@ -21,6 +23,8 @@ use crate::store::{StoreError, Volume, archive, frame, now};
 pub struct Plan {
     /// The preserved log.
     pub log: PathBuf,
+    /// One of several that copy their shares at the same time: the lock is shared with them, and kept from others.
+    pub shared: bool,
     /// The state directory, if it was given.
     pub state: Option<PathBuf>,
     /// Mode of a new log.
@@ -103,7 +107,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
         since: now(),
     };
     let mut warnings = Vec::new();
-    let lock = match lock::try_take(&volume.state, &volume.state_path, &holder)? {
+    let lock = match lock::try_take(&volume.state, &volume.state_path, Name::Attempt, plan.shared, &holder)? {
         Taken::Held(lock) => Some(lock),
         Taken::Busy(holder) => return Ok(Try::Busy(holder, volume.state_path)),
         Taken::Unsupported(error) => {
@@ -113,8 +117,15 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
             None
         }
     };
-    index::trim(&volume.state, &volume.state_path)?;
+    if !plan.shared {
+        index::trim(&volume.state, &volume.state_path)?;
+    }
     let attempts = index::read(&volume.state, &volume.state_path)?;
+    if restore_tail(&volume)? {
+        warnings.push(
+            "the end of an earlier attempt's output was kept apart (--max-log) and is in its log now".into(),
+        );
+    }
     place_log(plan, &volume, &attempts)?;
     let mut log = volume.open_log(plan.log_mode)?;
     let offset = log.metadata().map_err(StoreError::at("read", &volume.log_path))?.len();
@@ -141,6 +152,15 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     Ok(Try::Opened(Box::new(Opened { volume, log, attempt, warnings, lock })))
 }
 
+/// Puts what `--max-log` kept apart at the end of the log of an attempt that was killed.
+fn restore_tail(volume: &Volume) -> Result<bool, StoreError> {
+    let opened = volume.directory.open_regular(&volume.log_name, OFlags::RDWR | OFlags::APPEND, 0);
+    let Ok(mut log) = opened else { return Ok(false) };
+    let state = volume.state.reopen().map_err(StoreError::at("open", &volume.state_path))?;
+    recover_tail(&File::from(state.into_fd()), &volume.log_name, &mut log)
+        .map_err(StoreError::at("restore the end of", &volume.log_path))
+}
+
 /// Sees to it that the log under the current name is that of this run: another run's is archived first, and
 /// this run's own is brought back when another ran in between.
 fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<(), StoreError> {
@@ -150,13 +170,16 @@ fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<(), S
         .directory
         .find(&volume.log_name)
         .map_err(StoreError::at("look for", &volume.log_path))?
-        .filter(|stat| stat.st_size > 0);
+        // Whatever else stands there is not ours to move; opening it says what is wrong with it.
+        .filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+        .filter(|stat| stat.st_size > 0 && stat.st_nlink == 1);
     if here.is_some_and(|known| known.started.run == plan.identity.run) && current.is_some() {
         return Ok(());
     }
     if let Some(stat) = current {
         // A log without an entry was written by something else, or the state directory is new.
-        let run = here.map_or_else(|| format!("unknown-{}", stat.st_mtime), |known| known.started.run.clone());
+        let run =
+            here.map_or_else(|| format!("unknown-{}", stat.st_mtime), |known| known.started.run.clone());
         archive::put_away(volume, &run)?;
     }
     archive::bring_back(volume, &plan.identity.run)?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::layer::{CopyStep, ExecStep, Layer, Redact, Sharding, Step as StepLayer, WaitStep};
 use super::values::{LogTarget, OnLogFailure};
 use super::wait::Wait;
-use crate::http::Roots;
 use crate::copy;
+use crate::http::Roots;
 
 /// A hook, complete and checked.
 #[derive(Debug, Clone)]
@@ -115,7 +115,9 @@ pub enum SpecError {
     #[error(transparent)]
     File(#[from] super::file::FileError),
     /// Nothing to do.
-    #[error("the hook has no steps; give --copy SRC:DST, --wait-for COND, -- COMMAND, or steps in the file of --hook")]
+    #[error(
+        "the hook has no steps; give --copy SRC:DST, --wait-for COND, -- COMMAND, or steps in the file of --hook"
+    )]
     NoSteps,
     /// No place for the log.
     #[error(
@@ -152,6 +154,14 @@ pub enum SpecError {
 }
 
 impl Hook {
+    /// The share that the first copy has, of several that pods of the same run copy at the same time.
+    pub fn shard(&self) -> Option<copy::Shard> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Copy { options, .. } => options.shard,
+            _ => None,
+        })
+    }
+
     /// Merges the command line (with the environment) over the hook file and checks the result.
     ///
     /// Steps given on the command line replace the file's list of steps as a whole; an option of a step
@@ -171,6 +181,19 @@ impl Hook {
             Some(LogTarget::File(path)) => Some(path),
             None => Some(first_copy.ok_or(SpecError::NoLog)?),
         };
+        let shard = steps.iter().find_map(|step| match step {
+            Step::Copy { options, .. } => options.shard,
+            _ => None,
+        });
+        let log = match (log, shard) {
+            // Shares run side by side: each has a log of its own.
+            (Some(log), Some(shard)) => {
+                let mut name = log.into_os_string();
+                name.push(format!(".shard-{}", shard.index));
+                Some(PathBuf::from(name))
+            }
+            (log, _) => log,
+        };
         let run_id = flags.run_id.or(file.run_id).filter(|id| !id.is_empty());
         if let Some(id) = run_id.as_deref().filter(|id| !usable_run_id(id)) {
             return Err(SpecError::RunId { id: id.into() });
@@ -189,7 +212,10 @@ impl Hook {
             timeout: flags.timeout.or(file.timeout).map(|time| time.0),
             grace: flags.grace.or(file.grace).map_or(Duration::from_secs(20), |time| time.0),
             drain: flags.drain.or(file.drain).map_or(Duration::from_secs(2), |time| time.0),
-            lock_timeout: flags.lock_timeout.or(file.lock_timeout).map_or(Duration::from_secs(60), |time| time.0),
+            lock_timeout: flags
+                .lock_timeout
+                .or(file.lock_timeout)
+                .map_or(Duration::from_secs(60), |time| time.0),
             keep: Keep {
                 runs: flags.keep.or(file.keep).unwrap_or(20),
                 bytes: flags.keep_bytes.or(file.keep_bytes).map_or(64 << 20, |size| size.0),
@@ -274,7 +300,8 @@ fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Ste
 
 /// The copy engine's options from the command line's over the step's own.
 pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, SpecError> {
-    let list = |flags: &Vec<String>, step: &Vec<String>| if flags.is_empty() { step.clone() } else { flags.clone() };
+    let list =
+        |flags: &Vec<String>, step: &Vec<String>| if flags.is_empty() { step.clone() } else { flags.clone() };
     Ok(copy::Options {
         policy: flags.policy.or(step.policy).unwrap_or_default(),
         prune: flags.prune.or(step.prune).unwrap_or_default(),
@@ -305,8 +332,7 @@ fn shard_from_environment() -> Result<copy::Shard, SpecError> {
     let number = |variable: &'static str| -> Result<u32, SpecError> {
         let text = std::env::var(variable)
             .map_err(|_| SpecError::Shard { variable, problem: "is not set".into() })?;
-        text.parse()
-            .map_err(|_| SpecError::Shard { variable, problem: format!("is '{text}', not a number") })
+        text.parse().map_err(|_| SpecError::Shard { variable, problem: format!("is '{text}', not a number") })
     };
     let (index, count) = (number("JOB_COMPLETION_INDEX")?, number("HOOK_RUNNER_COMPLETIONS")?);
     let one_based = index.saturating_add(1);

@@ -51,7 +51,11 @@ impl Failure {
 
     /// The one line: what, where, why, what to do.
     pub fn sentence(&self) -> String {
-        if self.advice.is_empty() { self.message.clone() } else { format!("{}; {}", self.message, self.advice) }
+        if self.advice.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{}; {}", self.message, self.advice)
+        }
     }
 }
 
@@ -131,7 +135,12 @@ impl Outcome {
             0 => "succeeded".to_owned(),
             status => format!("failed with status {status}"),
         };
-        format!("attempt {} of run {} {verdict} after {}", self.attempt, self.identity.run, time(self.duration_ms))
+        format!(
+            "attempt {} of run {} {verdict} after {}",
+            self.attempt,
+            self.identity.run,
+            time(self.duration_ms)
+        )
     }
 
     /// The line on stderr.
@@ -153,7 +162,14 @@ impl Outcome {
     pub fn rows(&self, ended: &str) -> Vec<(&'static str, String)> {
         let mut steps = String::new();
         for (number, step) in self.steps.iter().enumerate() {
-            let _ = writeln!(steps, "{}. {}: {} ({})", number + 1, step.step, step.result, time(step.duration_ms));
+            let _ = writeln!(
+                steps,
+                "{}. {}: {} ({})",
+                number + 1,
+                step.step,
+                step.result,
+                time(step.duration_ms)
+            );
         }
         let failure = self.failure.as_ref();
         vec![
@@ -240,14 +256,18 @@ mod tests {
         let mut outcome = Outcome::new(identity, Some("/data/log".into()));
         outcome.fail(Failure::new(Kind::Command(3), message).advise("read the log"));
         for _ in 0..steps {
-            outcome.steps.push(StepReport { step: "é".repeat(300), result: "ö".repeat(300), duration_ms: 1 });
+            outcome
+                .steps
+                .push(StepReport { step: "é".repeat(300), result: "ö".repeat(300), duration_ms: 1 });
         }
         outcome
     }
 
     #[test]
     fn the_termination_message_is_valid_json_within_the_limit_whatever_the_size() {
-        for (message, steps) in [("short".into(), 0), ("é".repeat(5000), 0), ("\u{1}".repeat(9000), 3), ("x".into(), 500)] {
+        for (message, steps) in
+            [("short".into(), 0), ("é".repeat(5000), 0), ("\u{1}".repeat(9000), 3), ("x".into(), 500)]
+        {
             let text = outcome(&message, steps).json(TERMINATION_MESSAGE_LIMIT);
             assert!(text.len() <= TERMINATION_MESSAGE_LIMIT, "{} bytes", text.len());
             let value: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");

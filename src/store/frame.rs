@@ -50,6 +50,9 @@ mod tests {
     fn empty_rows_are_left_out_and_long_values_keep_their_column() {
         let rows = [("pod", String::new()), ("steps", "1. a\n2. b".into())];
         let text = header("1 of run x", &rows);
-        assert_eq!(text, "=== hook-runner: attempt 1 of run x ===\nsteps      1. a\n           2. b\n--- output ---\n");
+        assert_eq!(
+            text,
+            "=== hook-runner: attempt 1 of run x ===\nsteps      1. a\n           2. b\n--- output ---\n"
+        );
     }
 }

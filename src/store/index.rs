@@ -134,7 +134,8 @@ pub fn append(state: &Dir, state_path: &Path, line: &Line) -> Result<(), StoreEr
             text.push(b'\n');
         }
     }
-    serde_json::to_writer(&mut text, line).map_err(|error| StoreError::at("write to", &path)(error.into()))?;
+    serde_json::to_writer(&mut text, line)
+        .map_err(|error| StoreError::at("write to", &path)(error.into()))?;
     text.push(b'\n');
     file.write_all(&text).and_then(|()| file.sync_data()).map_err(StoreError::at("write to", &path))
 }

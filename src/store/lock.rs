@@ -1,5 +1,6 @@
-//! The volume's lock: flock(2) on `lock` in the state directory, held for the attempt. The kernel releases it
-//! with the process, however that ends; the file stays, with the last holder in it.
+//! The volume's locks: flock(2) on files in the state directory. `lock` is held for an attempt; `copy.lock` only
+//! while content is copied, so that a pod that starts while a hook waits for it can still fill its volume. The
+//! kernel releases them with the process, however that ends; the files stay, with the last holder in them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,7 +13,23 @@ use serde::{Deserialize, Serialize};
 use super::StoreError;
 use crate::beneath::Dir;
 
-const NAME: &str = "lock";
+/// Which lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// Held for an attempt.
+    Attempt,
+    /// Held while content is copied.
+    Copy,
+}
+
+impl Name {
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Attempt => "lock",
+            Self::Copy => "copy.lock",
+        }
+    }
+}
 
 /// Who holds the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,13 +73,21 @@ pub enum Taken {
     Unsupported(io::Error),
 }
 
-/// Tries once; does not block.
-pub fn try_take(state: &Dir, state_path: &Path, holder: &Holder) -> Result<Taken, StoreError> {
-    let path = state_path.join(NAME);
+/// Tries once; does not block. `shared` is for the shards of one copy, which exclude all others but each other.
+pub fn try_take(
+    state: &Dir,
+    state_path: &Path,
+    name: Name,
+    shared: bool,
+    holder: &Holder,
+) -> Result<Taken, StoreError> {
+    let path = state_path.join(name.file());
     let mut file = state
-        .open_regular(NAME, OFlags::RDWR | OFlags::CREATE, 0o640)
+        .open_regular(name.file(), OFlags::RDWR | OFlags::CREATE, 0o640)
         .map_err(StoreError::at("open", &path))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let operation =
+        if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
+    match rustix::fs::flock(&file, operation) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(Taken::Busy(read(&mut file))),
         Err(errno @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
@@ -78,8 +103,8 @@ pub fn try_take(state: &Dir, state_path: &Path, holder: &Holder) -> Result<Taken
 
 /// The holder, if the lock is held now. For readers: takes it for no longer than the question.
 pub fn holder(state: &Dir) -> Option<Holder> {
-    let mut file = state.open_regular(NAME, OFlags::RDONLY, 0).ok()?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+    let mut file = state.open_regular(Name::Attempt.file(), OFlags::RDONLY, 0).ok()?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Some(read(&mut file)),
         _ => None,
     }
@@ -101,8 +126,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = Dir::open(directory.path()).unwrap();
         let holder = Holder { run: "one".into(), pod: "p".into(), pid: 7, since: "now".into() };
-        let Ok(Taken::Held(lock)) = try_take(&state, directory.path(), &holder) else { panic!("not taken") };
-        match try_take(&state, directory.path(), &Holder::default()) {
+        let Ok(Taken::Held(lock)) = try_take(&state, directory.path(), Name::Attempt, false, &holder) else {
+            panic!("not taken")
+        };
+        match try_take(&state, directory.path(), Name::Attempt, false, &Holder::default()) {
             Ok(Taken::Busy(found)) => assert_eq!(found, holder),
             other => panic!("{other:?}"),
         }

@@ -93,7 +93,8 @@ fn open_or_create(path: &Path, mode: u32) -> Result<Dir, StoreError> {
 /// Where the volume begins: the topmost existing ancestor on the same device as the deepest existing one; on
 /// the root filesystem, which is no volume, the deepest existing one itself.
 fn mount_point(path: &Path) -> PathBuf {
-    let existing = || path.ancestors().filter_map(|at| std::fs::metadata(at).ok().map(|meta| (at, meta.dev())));
+    let existing =
+        || path.ancestors().filter_map(|at| std::fs::metadata(at).ok().map(|meta| (at, meta.dev())));
     let root = std::fs::metadata("/").map_or(0, |meta| meta.dev());
     let Some((deepest, device)) = existing().next() else { return PathBuf::from("/") };
     if device == root {

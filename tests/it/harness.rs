@@ -70,7 +70,8 @@ impl Test {
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.into(), value.replace("{}", &self.directory.path().to_string_lossy()).into()));
+        self.environment
+            .push((name.into(), value.replace("{}", &self.directory.path().to_string_lossy()).into()));
         self
     }
 

@@ -25,13 +25,19 @@ fn logs_prints_the_last_run_a_given_one_and_what_failed() {
     assert!(!done.stdout.contains("\none\n"));
     let done = done.then().args(["logs", "data", "--run", "aa"]).stdout_contains("\none\n").run();
     assert!(done.stdout.contains("\ntwo\n"));
-    let done = done.then().args(["logs", "data", "--run", "aaa", "--attempt", "2"]).stdout_contains("\ntwo\n").run();
+    let done =
+        done.then().args(["logs", "data", "--run", "aaa", "--attempt", "2"]).stdout_contains("\ntwo\n").run();
     assert!(!done.stdout.contains("\none\n"));
     let done = done.then().args(["logs", "data", "--failed"]).stdout_contains("\none\n").run();
     assert!(!done.stdout.contains("\ntwo\n") && !done.stdout.contains("\nthree\n"));
-    let done = done.then().args(["logs", "data/post-hook-output.txt", "--all"]).stdout_contains("\none\n").run();
+    let done =
+        done.then().args(["logs", "data/post-hook-output.txt", "--all"]).stdout_contains("\none\n").run();
     assert!(done.stdout.contains("\nthree\n"));
-    let done = done.then().args(["logs", "data", "--run", "zzz"]).status(78).stderr_contains("no run's id begins with 'zzz'");
+    let done = done
+        .then()
+        .args(["logs", "data", "--run", "zzz"])
+        .status(78)
+        .stderr_contains("no run's id begins with 'zzz'");
     done.run();
 }
 
@@ -51,7 +57,11 @@ fn history_has_one_row_per_attempt() {
     let rows: Vec<&str> = done.stdout.lines().collect();
     assert_eq!(rows.len(), 4, "{}", done.stdout);
     assert!(rows[0].starts_with("STARTED"));
-    for (row, parts) in [(1, ["vote", "aaa", "command (3)"]), (2, ["3", "aaa", "succeeded"]), (3, ["vote", "bbb", "succeeded"])] {
+    for (row, parts) in [
+        (1, ["vote", "aaa", "command (3)"]),
+        (2, ["3", "aaa", "succeeded"]),
+        (3, ["vote", "bbb", "succeeded"]),
+    ] {
         for part in parts {
             assert!(rows[row].contains(part), "{part} in {}", rows[row]);
         }
