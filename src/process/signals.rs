@@ -4,6 +4,8 @@
 //! The mask goes through raw system calls: the C libraries keep two or three real-time signals (32 to 34) for
 //! themselves and leave them out of every set they are given, while another process may well send them (34 is
 //! glibc's SIGRTMIN). Nothing here uses what they are kept for (thread cancellation, setuid in all threads).
+//! musl's `posix_spawn(3)` unblocks them when it restores the mask; they are ignored for that moment and blocked again
+//! after it, and the command gets the disposition that was there before.
 
 use nix::libc;
 use std::io;
@@ -14,6 +16,11 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 
 /// Bytes of a signal set as the kernel takes it (sigprocmask(2): `_NSIG / 8`).
 const KERNEL_SIGSET: usize = size_of::<u64>();
+
+const ALL: u64 = u64::MAX;
+
+/// What musl and glibc use inside.
+const KEPT_BY_LIBC: [i32; 3] = [32, 33, 34];
 
 /// Whether SIGPIPE was ignored when this process was started. Read before `main`, because the standard library
 /// ignores SIGPIPE before it calls `main`.
@@ -41,6 +48,9 @@ pub(super) struct Before {
     /// The blocked signals, bit n-1 for signal n.
     pub(super) mask: u64,
     pub(super) sigpipe_ignored: bool,
+    /// Signals that are ignored here and were not before: the command must find their default action. Bits as in
+    /// `mask`.
+    pub(super) to_default: u64,
     /// A parent may have left SIGCHLD ignored; then the kernel would reap the command and its status would be lost.
     pub(super) sigchld_ignored: bool,
 }
@@ -63,21 +73,8 @@ impl Signals {
     /// Blocks every signal that can be blocked and opens the descriptor they are read from. To be called while there
     /// is one thread: later threads inherit the mask.
     pub(super) fn block() -> io::Result<(Self, Before)> {
-        let all = u64::MAX;
-        let mut mask = 0_u64;
-        // SAFETY: both pointers are to 8 bytes that live across the call, as the size given says.
-        let rc = unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigprocmask,
-                libc::SIG_SETMASK,
-                &raw const all,
-                &raw mut mask,
-                KERNEL_SIGSET,
-            )
-        };
-        if rc != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let mask = block_all()?;
+        let all = ALL;
         // SAFETY: as above; the call returns a new descriptor or -1.
         let fd = unsafe {
             libc::syscall(
@@ -98,9 +95,17 @@ impl Signals {
         let chld = unsafe {
             sigaction(Signal::SIGCHLD, &SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty()))
         }?;
+        let sigpipe_ignored = SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed);
+        let mut to_default = if sigpipe_ignored { 0 } else { bit(libc::SIGPIPE) };
+        for signal in KEPT_BY_LIBC {
+            if !set_action(signal, libc::SIG_IGN)? {
+                to_default |= bit(signal);
+            }
+        }
         let before = Before {
             mask,
-            sigpipe_ignored: SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed),
+            sigpipe_ignored,
+            to_default,
             sigchld_ignored: matches!(chld.handler(), SigHandler::SigIgn),
         };
         Ok((Self { fd }, before))
@@ -130,6 +135,57 @@ impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+/// Blocks all signals in this thread; returns what was blocked before.
+pub(super) fn block_all() -> io::Result<u64> {
+    let all = ALL;
+    let mut before = 0_u64;
+    // SAFETY: both pointers are to 8 bytes that live across the call, as the size given says.
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const all,
+            &raw mut before,
+            KERNEL_SIGSET,
+        )
+    };
+    if rc == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ignores a signal that the C library does not let anyone touch, or sets its default action; returns whether it was
+/// ignored before.
+fn set_action(signal: i32, handler: libc::sighandler_t) -> io::Result<bool> {
+    // The kernel's structure (asm/signal.h): handler, flags, restorer, mask; a word each on 64-bit systems. SIG_IGN
+    // and SIG_DFL need nothing but themselves.
+    let action = [handler as u64, 0, 0, 0];
+    let mut before = [0_u64; 4];
+    // SAFETY: both pointers are to structures of the kernel's size that live across the call.
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            action.as_ptr(),
+            before.as_mut_ptr(),
+            KERNEL_SIGSET,
+        )
+    };
+    if rc == 0 { Ok(before[0] == libc::SIG_IGN as u64) } else { Err(io::Error::last_os_error()) }
+}
+
+/// In a child about to execute the command: the default actions that were changed here.
+pub(super) fn restore_kept(to_default: u64) -> io::Result<()> {
+    for signal in KEPT_BY_LIBC {
+        if to_default & bit(signal) != 0 {
+            set_action(signal, libc::SIG_DFL)?;
+        }
+    }
+    Ok(())
+}
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }
 
 /// Sends any signal, real-time ones included, to a process (`target` > 0) or a process group (`target` < 0).

@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{AccessFlags, Pid, access};
 
 use super::cause::{Reason, SpawnError};
-use super::signals::{Before, as_sigset};
+use super::signals::{Before, as_sigset, block_all, restore_kept};
 
 /// What to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,14 +71,15 @@ pub(super) fn spawn(command: &Command, stdio: &ChildStdio, before: &Before) -> R
             flags |= PosixSpawnFlags::POSIX_SPAWN_SETPGROUP;
             attr.set_pgroup(Pid::from_raw(0))?;
         }
-        if !before.sigpipe_ignored {
-            flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
-            attr.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-        }
+        flags |= PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+        attr.set_sigdefault(&as_sigset(before.to_default))?;
         attr.set_flags(flags)?;
         posix_spawn(file.as_os_str(), &actions, &attr, &argv, &env)
     };
-    start().map_err(|errno| SpawnError::explain(&file, errno))
+    let started = start();
+    // It cannot fail here when it has not at the start.
+    let _ = block_all();
+    started.map_err(|errno| SpawnError::explain(&file, errno))
 }
 
 /// The rare start with SIGCHLD ignored: `posix_spawn(3)` cannot ignore a signal in the child, so fork(2) must do.
@@ -111,6 +111,7 @@ fn spawn_with_sigchld_ignored(
                 nix::unistd::setsid()?;
             }
             libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            restore_kept(before.to_default)?;
             if before.sigpipe_ignored {
                 libc::signal(libc::SIGPIPE, libc::SIG_IGN);
             }
