@@ -27,6 +27,9 @@ use super::worker::{Job, Progress, Source, Worker};
 /// /proc/sys/fs/pipe-max-size (1 MiB by default) and within pipe-user-pages-soft (pipe(7)).
 const PIPE_CAPACITY: i32 = 1 << 20;
 
+/// pipe(7): 16 pages.
+const DEFAULT_CAPACITY: u64 = 64 * 1024;
+
 /// The thread keeps its buffers on the heap.
 const STACK: usize = 128 * 1024;
 
@@ -132,12 +135,12 @@ impl Tee {
     pub fn attach(&self) -> io::Result<Attached> {
         let (done, drained) = oneshot::channel();
         let mut inodes = Vec::with_capacity(2);
-        let (read, stdout) = command_pipe(&mut inodes)?;
-        let mut sources = vec![Source { stream: Stream::Stdout, fd: read }];
+        let (read, stdout, capacity) = command_pipe(&mut inodes)?;
+        let mut sources = vec![Source { stream: Stream::Stdout, fd: read, capacity }];
         let mut stderr = None;
         if self.two_pipes {
-            let (read, write) = command_pipe(&mut inodes)?;
-            sources.push(Source { stream: Stream::Stderr, fd: read });
+            let (read, write, capacity) = command_pipe(&mut inodes)?;
+            sources.push(Source { stream: Stream::Stderr, fd: read, capacity });
             stderr = Some(write);
         }
         self.send(Job::Attach { sources, done });
@@ -203,15 +206,16 @@ pub fn say(line: &str) {
     Console::new(2).write(line.as_bytes(), Some(PATIENCE));
 }
 
-fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd)> {
+fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd, u64)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     // Less capacity is slower, not wrong.
-    let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_CAPACITY));
+    let capacity = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_CAPACITY)).ok();
+    let capacity = capacity.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(DEFAULT_CAPACITY);
     // So that a command that has changed its user can still open /dev/stdout, which is opening the pipe anew.
     fchmod(&write, Mode::from_bits_truncate(libc::S_IRUSR | libc::S_IWUSR | libc::S_IWGRP | libc::S_IWOTH))?;
     let write = File::from(write);
     inodes.push(write.metadata()?.ino());
-    Ok((read, write.into()))
+    Ok((read, write.into(), capacity))
 }
 
 impl Report {

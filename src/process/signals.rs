@@ -163,13 +163,7 @@ fn set_action(signal: i32, handler: libc::sighandler_t) -> io::Result<bool> {
     let mut before = [0_u64; 4];
     // SAFETY: both pointers are to structures of the kernel's size that live across the call.
     let rc = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            signal,
-            action.as_ptr(),
-            before.as_mut_ptr(),
-            KERNEL_SIGSET,
-        )
+        libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), before.as_mut_ptr(), KERNEL_SIGSET)
     };
     if rc == 0 { Ok(before[0] == libc::SIG_IGN as u64) } else { Err(io::Error::last_os_error()) }
 }

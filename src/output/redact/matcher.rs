@@ -6,6 +6,8 @@
 //! the three that follow, so it is enough to look at every step-th position, and to know each needle's grams at its
 //! first `step` offsets (the idea of Wu and Manber, 1994).
 
+use std::ops::Range;
+
 use aho_corasick::automaton::Automaton;
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
@@ -52,9 +54,9 @@ impl Matcher {
         self.longest
     }
 
-    /// Calls `found` with start and end of the needles in `bytes` that begin at `from` or later. Of the needles that
+    /// Calls `found` with the place of the needles in `bytes` that begin at `from` or later. Of the needles that
     /// end at one place only the longest is told.
-    pub(super) fn find(&self, bytes: &[u8], from: usize, mut found: impl FnMut(usize, usize)) {
+    pub(super) fn find(&self, bytes: &[u8], from: usize, mut found: impl FnMut(Range<usize>)) {
         let mut at = from;
         // Up to here the automaton has looked.
         let mut done = from;
@@ -73,7 +75,7 @@ impl Matcher {
         bytes: &[u8],
         start: usize,
         least: usize,
-        found: &mut impl FnMut(usize, usize),
+        found: &mut impl FnMut(Range<usize>),
     ) -> usize {
         let Ok(root) = self.automaton.start_state(Anchored::No) else { return least };
         let mut state = root;
@@ -83,7 +85,7 @@ impl Matcher {
                 let longest = (0..self.automaton.match_len(state))
                     .map(|n| self.automaton.pattern_len(self.automaton.match_pattern(state, n)))
                     .max();
-                found(index + 1 - longest.unwrap_or(0), index + 1);
+                found(index + 1 - longest.unwrap_or(0)..index + 1);
             }
             if state == root && index + 1 >= least {
                 return index + 1;

@@ -9,6 +9,7 @@ mod forms;
 mod matcher;
 mod sources;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use sources::{SourceError, Sources};
@@ -30,8 +31,8 @@ pub struct Stream {
     matcher: Arc<Matcher>,
     /// The last bytes that were passed on, as they came, then the bytes held back.
     bytes: Vec<u8>,
-    /// For each of `bytes`: it lies in a needle.
-    masked: Vec<bool>,
+    /// Where needles lie in `bytes`: apart from each other, in order.
+    hits: Vec<Range<usize>>,
     /// How many of `bytes` were passed on.
     passed: usize,
     /// The last byte that was passed on was masked.
@@ -50,7 +51,7 @@ impl Redactor {
         Stream {
             matcher: Arc::clone(&self.matcher),
             bytes: Vec::new(),
-            masked: Vec::new(),
+            hits: Vec::new(),
             passed: 0,
             in_mask: false,
             out: Vec::new(),
@@ -72,11 +73,13 @@ impl Stream {
         self.forget();
         let seen = self.bytes.len();
         self.bytes.extend_from_slice(chunk);
-        self.masked.resize(self.bytes.len(), false);
-        let masked = &mut self.masked;
         // A needle that was not whole before begins at most its length minus one before the new bytes.
         let from = seen.saturating_sub(self.matcher.longest() - 1);
-        self.matcher.find(&self.bytes, from, |start, end| masked[start..end].fill(true));
+        let known = self.hits.len();
+        self.matcher.find(&self.bytes, from, |hit| self.hits.push(hit));
+        if self.hits.len() > known {
+            self.join_hits();
+        }
         let held = self.matcher.open_suffix(&self.bytes).min(self.bytes.len() - self.passed);
         self.pass(self.bytes.len() - held)
     }
@@ -93,20 +96,45 @@ impl Stream {
     }
 
     fn pass(&mut self, until: usize) -> &[u8] {
+        let from = std::mem::replace(&mut self.passed, until);
+        if from == until {
+            return &[];
+        }
+        let first = self.hits.partition_point(|hit| hit.end <= from);
+        if self.hits.get(first).is_none_or(|hit| hit.start >= until) {
+            self.in_mask = false;
+            return &self.bytes[from..until];
+        }
         self.out.clear();
-        while self.passed < until {
-            let masked = self.masked[self.passed];
-            let run = self.masked[self.passed..until].iter().position(|&other| other != masked);
-            let end = run.map_or(until, |run| self.passed + run);
-            if !masked {
-                self.out.extend_from_slice(&self.bytes[self.passed..end]);
-            } else if !self.in_mask {
+        let mut at = from;
+        for hit in self.hits[first..].iter().take_while(|hit| hit.start < until) {
+            if hit.start > at {
+                self.out.extend_from_slice(&self.bytes[at..hit.start]);
+                self.in_mask = false;
+            }
+            if !self.in_mask {
                 self.out.extend_from_slice(MASK);
             }
-            self.in_mask = masked;
-            self.passed = end;
+            self.in_mask = true;
+            at = hit.end.min(until);
+        }
+        if at < until {
+            self.out.extend_from_slice(&self.bytes[at..until]);
+            self.in_mask = false;
         }
         &self.out
+    }
+
+    /// Hits that overlap or touch become one.
+    fn join_hits(&mut self) {
+        self.hits.sort_by_key(|hit| hit.start);
+        self.hits.dedup_by(|next, hit| {
+            let joined = next.start <= hit.end;
+            if joined {
+                hit.end = hit.end.max(next.end);
+            }
+            joined
+        });
     }
 
     /// Drops what no needle to come can reach back to.
@@ -114,8 +142,11 @@ impl Stream {
         let keep = (self.matcher.longest() - 1).max(self.bytes.len() - self.passed);
         let drop = self.bytes.len().saturating_sub(keep);
         self.bytes.drain(..drop);
-        self.masked.drain(..drop);
         self.passed -= drop;
+        self.hits.retain_mut(|hit| {
+            *hit = hit.start.saturating_sub(drop)..hit.end.saturating_sub(drop);
+            hit.end > 0
+        });
     }
 }
 
