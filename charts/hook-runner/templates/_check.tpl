@@ -33,4 +33,22 @@
 {{- if and (has .app.affinity (list "required" "preferred")) (not .app.matchLabels) -}}
 {{- fail (printf "hook-runner: app.affinity is %s and app.matchLabels is empty; give the labels of the application's pods" .app.affinity) -}}
 {{- end -}}
+{{- $mounts := list .claim.mountPath -}}
+{{- range .volumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
+{{- range .copy -}}
+{{- include "hook-runner.on-a-volume" (dict "what" (printf "copy %s goes" .) "path" (regexReplaceAll "^[^:]*:" . "") "mounts" $mounts) -}}
+{{- end -}}
+{{- if and .log (ne .log "none") -}}
+{{- include "hook-runner.on-a-volume" (dict "what" (printf "log %s goes" .log) "path" .log "mounts" $mounts) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What is written beside the volumes is gone with the pod, or cannot be written at all. */}}
+{{- define "hook-runner.on-a-volume" -}}
+{{- $path := printf "%s/" (trimSuffix "/" .path) -}}
+{{- $found := false -}}
+{{- range .mounts }}{{ if hasPrefix (printf "%s/" (trimSuffix "/" .)) $path }}{{ $found = true }}{{ end }}{{ end -}}
+{{- if not $found -}}
+{{- fail (printf "hook-runner: %s to no volume: the claim is mounted at %s; write below that, or add a mount to volumeMounts" .what (first .mounts)) -}}
+{{- end -}}
 {{- end -}}

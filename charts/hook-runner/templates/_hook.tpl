@@ -50,7 +50,7 @@ from another place would be neither complete nor checked, so it is refused.
 {{- $_ := set $hook "env" (tpl (toYaml $hook.env) $root | fromYamlArray) -}}
 {{- $_ := set $hook.claim "name" (tpl $hook.claim.name $root) -}}
 {{- $_ := set $hook.app "matchLabels" (tpl (toYaml $hook.app.matchLabels) $root | fromYaml) -}}
-{{- $_ := set $hook "fullname" (printf "%s-%s" $root.Release.Name $hook.name | trunc 52 | trimSuffix "-") -}}
+{{- $_ := set $hook "fullname" (include "hook-runner.fullname" (dict "release" $root.Release.Name "name" $hook.name)) -}}
 {{- $_ := set $hook "scriptName" (ternary (base $hook.scriptFile) (printf "%s.sh" $hook.name) (not (empty $hook.scriptFile))) -}}
 {{- if not $hook.log -}}
 {{- $_ := set $hook "log" (printf "%s/post-hook-output.txt" (trimSuffix "/" $hook.claim.mountPath)) -}}
@@ -67,6 +67,17 @@ from another place would be neither complete nor checked, so it is refused.
 {{- $_ := set $hook "script" $text -}}
 {{- end -}}
 {{- toJson $hook -}}
+{{- end -}}
+
+{{/* RELEASE-NAME in at most 52 bytes, so that with a pod's suffix it still is a label's value (63). A release that is too
+     long is cut, and told from others that begin like it by a hash; the hook's name is not, it tells the hooks apart. */}}
+{{- define "hook-runner.fullname" -}}
+{{- $full := printf "%s-%s" .release .name -}}
+{{- if gt (len $full) 52 -}}
+{{- $room := int (sub 44 (len .name)) -}}
+{{- $full = printf "%s-%s-%s" (trunc $room .release | trimSuffix "-" | trimSuffix ".") (sha256sum .release | trunc 6) .name -}}
+{{- end -}}
+{{- $full -}}
 {{- end -}}
 
 {{/* The event the hook is rendered for. Install and upgrade are told apart when the release is rendered; a rollback
