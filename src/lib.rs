@@ -8,6 +8,7 @@ mod aside;
 pub mod beneath;
 pub mod cli;
 pub mod copy;
+pub mod diagnostics;
 pub mod exit;
 pub mod history;
 pub mod hook;

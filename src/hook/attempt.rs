@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use tracing_appender::non_blocking::WorkerGuard;
 
 use super::exec::{self, Exec};
 use super::identity::Identity;
@@ -19,6 +20,7 @@ use super::wait::{self, NotMet, Wait};
 use super::{copying, failures};
 use crate::aside;
 use crate::copy;
+use crate::diagnostics;
 use crate::exit::Kind;
 use crate::output::{LogFailure, LogFile, MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
@@ -49,6 +51,7 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         redactor: None,
         tee: None,
         opened: None,
+        diagnostics: None,
     };
     attempt.run().await;
     attempt.outcome.duration_ms = milliseconds(began.elapsed());
@@ -68,6 +71,7 @@ struct Attempt<'a> {
     redactor: Option<Redactor>,
     tee: Option<Tee>,
     opened: Option<Arc<Opened>>,
+    diagnostics: Option<WorkerGuard>,
 }
 
 impl Attempt<'_> {
@@ -78,6 +82,7 @@ impl Attempt<'_> {
         }
         for step in &self.hook.steps {
             let began = Instant::now();
+            tracing::info!(step = self.clean(&step.to_string()), "step begins");
             let result = self.step(step).await;
             let text = result.as_ref().map_or_else(|failure| &failure.message, |text| text);
             let report = StepReport {
@@ -85,6 +90,7 @@ impl Attempt<'_> {
                 result: self.clean(text),
                 duration_ms: milliseconds(began.elapsed()),
             };
+            tracing::info!(result = report.result, duration_ms = report.duration_ms, "step ended");
             self.outcome.steps.push(report);
             if let Err(mut failure) = result {
                 failure.message = self.clean(&failure.message);
@@ -114,7 +120,9 @@ impl Attempt<'_> {
                 rows: self.header_rows(),
             };
             let opened = self.limited(opening::open(plan)).await?.map_err(failures::open)?;
+            self.diagnostics = diagnostics::start(&opened.volume.state).ok();
             self.outcome.attempt = opened.attempt;
+            tracing::info!(run = self.outcome.identity.run, attempt = opened.attempt, log = %opened.volume.log_path.display(), "attempt opened");
             self.outcome.warnings.extend(opened.warnings.iter().cloned());
             let name = opened.volume.log_path.clone();
             let file = opened.log.try_clone().map_err(StoreError::at("open", &name));
@@ -350,6 +358,12 @@ impl Attempt<'_> {
                 self.log_failed(failure);
             }
         }
+        for warning in &self.outcome.warnings {
+            tracing::warn!("{}", self.clean(warning));
+        }
+        tracing::info!(status = self.outcome.status(), "{}", self.outcome.title());
+        // What is queued is written now; a volume that hangs costs a second at most.
+        self.diagnostics = None;
     }
 
     fn judge_log(&mut self, failure: Option<&LogFailure>, missed: u64) {
