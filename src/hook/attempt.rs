@@ -300,6 +300,7 @@ impl Attempt<'_> {
             return Ok(());
         }
         let opened = self.opened.clone();
+        let (patience, stop) = (self.hook.lock_timeout, self.supervisor.stop_token());
         let work = aside::once(move || -> Result<(), Failure> {
             if copies.is_empty()
                 && let Some(opened) = opened
@@ -310,7 +311,10 @@ impl Attempt<'_> {
                     .map_err(StoreError::at("sync the volume of", &volume.log_path))
                     .map_err(|error| failures::store(&error));
             }
-            copies.iter().try_for_each(|request| copy::seal(request).map_err(|error| failures::copy(&error)))
+            copies.iter().try_for_each(|request| {
+                let _turn = copying::take_turn(request, patience, &stop)?;
+                copy::seal(request).map_err(|error| failures::copy(&error))
+            })
         });
         match tokio::time::timeout(self.patience(), self.supervisor.attend(work)).await {
             Ok(Ok(Ok(done))) => done,
