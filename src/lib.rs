@@ -16,4 +16,5 @@ pub mod http;
 pub mod install;
 pub mod output;
 pub mod process;
+pub mod sidecar;
 pub mod store;

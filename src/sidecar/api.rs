@@ -1,0 +1,394 @@
+//! The Kubernetes API as far as the sidecar needs it: its own pod, and the log of one container in it.
+//!
+//! May read the service account's files and talk to the API server. Knows nothing of following or preserving.
+//! Each request reads token and CA anew: the kubelet replaces both while the pod runs (a token lives an hour
+//! and is renewed at 80 % of it).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::http::{self, Answer, Client, Endpoint, Roots, RootsError};
+
+/// Where the kubelet puts token, CA and namespace (Kubernetes: "Accessing the Kubernetes API from a Pod").
+pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// A pod's JSON has to be smaller; etcd takes objects of at most 1.5 MiB.
+const LARGEST_POD: usize = 4 << 20;
+/// An error's message.
+const LARGEST_STATUS: usize = 64 << 10;
+/// For a request that is answered from memory.
+const QUICK: Duration = Duration::from_secs(20);
+
+/// How to reach the API server, and which pod this is.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The API server.
+    pub server: Endpoint,
+    /// The directory with `token`, and `ca.crt` where `ca_file` is not given.
+    pub service_account: PathBuf,
+    /// The API server's CA in place of the service account's.
+    pub ca_file: Option<PathBuf>,
+    /// This pod's namespace.
+    pub namespace: String,
+    /// This pod's name.
+    pub pod: String,
+}
+
+/// Something that every pod with a service account has is missing.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// No variable.
+    #[error("{name} is not set: {why}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What it is needed for, and what sets it.
+        why: &'static str,
+    },
+    /// A variable with a useless value.
+    #[error("{name} is {value:?}, which is no {expected}")]
+    Value {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// No file.
+    #[error("cannot read {}: {source}; does the pod have automountServiceAccountToken: false?", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A request that gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Token or CA cannot be read.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The CA cannot be used.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// No answer.
+    #[error("the API server gives no answer: {0}")]
+    Http(#[from] http::Error),
+    /// An answer that is no.
+    #[error("the API server answers {status} to \"{request}\": {message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What was asked.
+        request: &'static str,
+        /// The API server's words.
+        message: String,
+    },
+    /// An answer that is no pod.
+    #[error("the API server's answer to \"{request}\" cannot be understood: {why}")]
+    Strange {
+        /// What was asked.
+        request: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Access {
+    /// Reads `KUBERNETES_SERVICE_HOST` and `_PORT`, the pod's name from `HOOK_RUNNER_POD` or `HOSTNAME`, and the
+    /// namespace from `HOOK_RUNNER_NAMESPACE` or the service account.
+    ///
+    /// # Errors
+    /// Something is not there, or is no name.
+    pub fn from_environment(
+        service_account: Option<&Path>,
+        ca_file: Option<&Path>,
+    ) -> Result<Self, AccessError> {
+        let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let service_account = service_account.unwrap_or(Path::new(SERVICE_ACCOUNT)).to_path_buf();
+        let in_cluster =
+            "the API server's address, which the kubelet gives to every pod; a sidecar only works in one";
+        let variable = |name, why| get(name).ok_or(AccessError::Variable { name, why });
+        let host = variable("KUBERNETES_SERVICE_HOST", in_cluster)?;
+        let port = variable("KUBERNETES_SERVICE_PORT", in_cluster)?;
+        let port = port.parse().map_err(|_| AccessError::Value {
+            name: "KUBERNETES_SERVICE_PORT",
+            value: port,
+            expected: "port",
+        })?;
+        let pod = get("HOOK_RUNNER_POD")
+            .or_else(|| get("HOSTNAME"))
+            .ok_or(AccessError::Variable { name: "HOOK_RUNNER_POD", why: "set it from metadata.name" })?;
+        let namespace = get("HOOK_RUNNER_NAMESPACE")
+            .map_or_else(|| read(&service_account.join("namespace")), Ok)?
+            .trim()
+            .to_owned();
+        for (name, value) in [("HOOK_RUNNER_POD", &pod), ("HOOK_RUNNER_NAMESPACE", &namespace)] {
+            // RFC 1123 subdomain; so nothing of it has a meaning in a URL.
+            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+            if value.is_empty() || !value.bytes().all(fits) {
+                return Err(AccessError::Value {
+                    name,
+                    value: value.clone(),
+                    expected: "name of a Kubernetes object",
+                });
+            }
+        }
+        let ca_file = ca_file.map(Path::to_path_buf);
+        Ok(Self { server: Endpoint { host, port }, service_account, ca_file, namespace, pod })
+    }
+
+    /// This pod.
+    ///
+    /// # Errors
+    /// No answer, no, or nonsense.
+    pub async fn pod(&self) -> Result<Pod, ApiError> {
+        let request = "get pods";
+        let deadline = Instant::now() + QUICK;
+        let body = self.get(request, "", deadline).await?.body(LARGEST_POD, deadline).await?;
+        serde_json::from_slice(&body).map_err(|error| ApiError::Strange { request, why: error.to_string() })
+    }
+
+    /// The log of a container, each line with its time before it, from `since` on.
+    ///
+    /// With `follow` the answer goes on until the container ends; its head comes with the first line, which
+    /// may be long after. `deadline` is that of the head.
+    ///
+    /// # Errors
+    /// No answer, or no.
+    pub async fn log(
+        &self,
+        container: &str,
+        since: Option<&str>,
+        follow: bool,
+        previous: bool,
+        deadline: Instant,
+    ) -> Result<Answer, ApiError> {
+        let since =
+            since.map_or_else(String::new, |since| format!("&sinceTime={}", since.replace('+', "%2B")));
+        let rest =
+            format!("/log?container={container}&timestamps=true&follow={follow}&previous={previous}{since}");
+        self.get("get pods/log", &rest, deadline).await
+    }
+
+    async fn get(&self, request: &'static str, rest: &str, deadline: Instant) -> Result<Answer, ApiError> {
+        let token = read(&self.service_account.join("token"))?;
+        let ca = self.ca_file.clone().unwrap_or_else(|| self.service_account.join("ca.crt"));
+        let mut client = Client::new(self.server.clone(), Some(Roots::File(ca)))?;
+        let mut headers = HeaderMap::new();
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
+            .map_err(|error| ApiError::Strange { request, why: format!("the token: {error}") })?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+        let target = format!("/api/v1/namespaces/{}/pods/{}{rest}", self.namespace, self.pod);
+        let answer = client.get(&target, headers, deadline).await?;
+        if answer.status == 200 {
+            return Ok(answer);
+        }
+        let status = answer.status;
+        let body =
+            answer.body(LARGEST_STATUS, deadline.max(Instant::now() + QUICK)).await.unwrap_or_default();
+        let message = serde_json::from_slice(&body).map_or_else(
+            |_| String::from_utf8_lossy(&body).trim().to_owned(),
+            |status: Status| status.message,
+        );
+        Err(ApiError::Refused { status, request, message })
+    }
+}
+
+fn read(path: &Path) -> Result<String, AccessError> {
+    std::fs::read_to_string(path).map_err(|source| AccessError::File { path: path.into(), source })
+}
+
+/// `v1.Status`.
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    message: String,
+}
+
+/// `v1.Pod`, the parts that matter here. Field names are the API's.
+#[derive(Debug, Deserialize)]
+pub struct Pod {
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: PodStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    restart_policy: String,
+    containers: Vec<Named>,
+    init_containers: Vec<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    container_statuses: Vec<ContainerStatus>,
+    init_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerStatus {
+    name: String,
+    #[serde(rename = "containerID")]
+    container_id: String,
+    state: ContainerState,
+    last_state: ContainerState,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct ContainerState {
+    waiting: Option<Waiting>,
+    running: Option<serde::de::IgnoredAny>,
+    terminated: Option<Terminated>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
+    message: String,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated {
+    /// Its exit status; 128 + n after a signal.
+    pub exit_code: i32,
+    /// `Completed`, `Error`, `OOMKilled`, …
+    pub reason: String,
+    /// The termination message.
+    pub message: String,
+    /// Which start of the container it was.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+}
+
+/// What a container is doing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not started yet, and why.
+    Waiting(String),
+    /// This start of it runs.
+    Running(String),
+    /// This start of it has ended. A newer one may have taken its place.
+    Ended {
+        how: Terminated,
+        /// A newer one runs or has run.
+        replaced: bool,
+    },
+    /// A newer start runs, and nothing is known any more of the one that was asked for.
+    Gone,
+}
+
+impl Pod {
+    /// Names of the containers, in the pod's order.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &str> {
+        self.spec.init_containers.iter().chain(&self.spec.containers).map(|container| container.name.as_str())
+    }
+
+    /// Whether the kubelet starts a container again that ended so.
+    pub(super) fn restarts_after(&self, how: &Terminated) -> bool {
+        match self.spec.restart_policy.as_str() {
+            "Never" => false,
+            "OnFailure" => how.exit_code != 0,
+            _ => true,
+        }
+    }
+
+    /// The container's state; with `instance`, that of this start of it.
+    pub(super) fn state(&self, container: &str, instance: Option<&str>) -> State {
+        let mut statuses = self.status.container_statuses.iter().chain(&self.status.init_container_statuses);
+        let Some(status) = statuses.find(|status| status.name == container) else {
+            return State::Waiting("the kubelet has not reported it yet".into());
+        };
+        let ended = |state: &ContainerState, known_id: &str| {
+            let mut how = state.terminated.clone()?;
+            if how.container_id.is_empty() {
+                known_id.clone_into(&mut how.container_id);
+            }
+            Some(how)
+        };
+        let now = ended(&status.state, &status.container_id);
+        let before = ended(&status.last_state, "");
+        if let Some(instance) = instance {
+            if let Some(how) = now.filter(|how| how.container_id == instance) {
+                return State::Ended { how, replaced: false };
+            }
+            if let Some(how) = before.filter(|how| how.container_id == instance) {
+                // While the next start is waited for, the log is still served as the current one.
+                let replaced = status.state.waiting.is_none();
+                return State::Ended { how, replaced };
+            }
+            let other = status.state.running.is_some() && status.container_id != instance;
+            return if other { State::Gone } else { State::Running(instance.into()) };
+        }
+        if status.state.running.is_some() && !status.container_id.is_empty() {
+            return State::Running(status.container_id.clone());
+        }
+        match (now, before, &status.state.waiting) {
+            (Some(how), ..) | (None, Some(how), Some(_)) => State::Ended { how, replaced: false },
+            (_, _, Some(waiting)) => {
+                let colon = if waiting.message.is_empty() { "" } else { ": " };
+                State::Waiting(format!("{}{colon}{}", waiting.reason, waiting.message))
+            }
+            _ => State::Waiting("it is being started".into()),
+        }
+    }
+}
+
+impl ApiError {
+    /// Whether nothing but time is needed: the API server or the kubelet is away or busy, or the container has
+    /// not started (400). What is left is a matter of permission or of the pod.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Http(error) => !matches!(error, http::Error::Certificate { .. }),
+            Self::Refused { status, .. } => !matches!(status, 401 | 403 | 404),
+            Self::Strange { .. } => true,
+            Self::Access(_) | Self::Roots(_) => false,
+        }
+    }
+
+    /// The next step for whoever reads it.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Refused { status: 403, request, .. } => {
+                let (verb, resource) = request.split_once(' ').unwrap_or(("get", request));
+                format!(
+                    "the pod's service account needs a Role with the rule apiGroups: [\"\"], resources: [{resource}], verbs: [{verb}], and a RoleBinding to it; both must exist before the Job (a hook of lower weight)"
+                )
+            }
+            Self::Refused { status: 401, .. } => {
+                "the token is not accepted: see that the pod's serviceAccountName still exists, and that its token is of this cluster".into()
+            }
+            Self::Refused { status: 404, .. } => {
+                "set HOOK_RUNNER_POD from metadata.name and HOOK_RUNNER_NAMESPACE from metadata.namespace; HOSTNAME is cut at 63 characters".into()
+            }
+            Self::Refused { .. } | Self::Strange { .. } => "see the API server's and the kubelet's logs".into(),
+            Self::Http(http::Error::Certificate { .. }) | Self::Roots(_) => {
+                "give the API server's CA with --ca-file, where it is not the service account's".into()
+            }
+            Self::Http(_) => "check that a NetworkPolicy lets this pod reach the API server".into(),
+            Self::Access(_) => "the sidecar needs the service account's token in its container".into(),
+        }
+    }
+}

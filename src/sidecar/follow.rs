@@ -1,0 +1,363 @@
+//! Follows a container's log to its end and learns how the container ended.
+//!
+//! May talk to the API server and write to the given sink. Knows nothing of the volume.
+//!
+//! One connection after the other, each taken up where the last one broke (`cursor.rs`), until the pod's status
+//! says that the container has ended; then the rest of the log is fetched once more without following, until
+//! an answer is complete. A connection can die without a sign: while it is silent the pod's status is asked
+//! for now and then, and after a longer silence a new connection is made.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::api::{Access, ApiError, Pod, State, Terminated};
+use super::cursor::Cursor;
+use crate::http::Answer;
+
+/// How often and how long. The defaults are for a cluster.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// Between two looks at a pod whose container has not started; the first pause after a failure.
+    pub poll: Duration,
+    /// The longest pause between two tries.
+    pub longest: Duration,
+    /// After so much silence the pod's status is looked at.
+    pub check: Duration,
+    /// After so much silence a new connection is made.
+    pub reopen: Duration,
+    /// How long a missing permission, pod or file is taken for something that is on its way.
+    pub settle: Duration,
+    /// How long the rest of the log is asked for after the container's end.
+    pub last: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(250),
+            longest: Duration::from_secs(5),
+            check: Duration::from_secs(3),
+            reopen: Duration::from_secs(60),
+            settle: Duration::from_secs(10),
+            last: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The container has ended and its log is written.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub how: Terminated,
+    /// How often lines may be missing, because the log was rotated while no connection was there.
+    pub gaps: u32,
+    /// The log does not end in a line break.
+    pub mid_line: bool,
+}
+
+/// The log was not preserved.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The API server does not let us.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// No such container.
+    #[error("this pod has no container {name:?}; it has {}", there.join(", "))]
+    UnknownContainer {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        there: Vec<String>,
+    },
+    /// The container ended, and its log cannot be had to its end.
+    #[error("the container ended with status {}, and the rest of its log cannot be had: {why}", how.exit_code)]
+    LogLost {
+        /// How it ended.
+        how: Terminated,
+        /// Why not.
+        why: String,
+    },
+    /// The container was started again, more than once, before its end was seen.
+    #[error(
+        "container {name:?} was started again and again while the API server was away; its end was not seen"
+    )]
+    Gone {
+        /// The container.
+        name: String,
+    },
+    /// The sink takes no more.
+    #[error("the log cannot be written: {source}")]
+    Sink {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What is written where lines may be missing.
+const GAP: &str = "[hook-runner: lines may be missing here: the container's log was rotated while the connection was broken]\n";
+
+/// Follows the log of `container` in this pod until it has ended, and writes it to `sink` as it comes.
+///
+/// `preserved` is the id of the start of the container that was preserved before (the kubelet starts a
+/// container of a pod with `restartPolicy: OnFailure` again, and the sidecar too): the next one is waited for.
+///
+/// Dropping the future loses what came since the last write, nothing else.
+///
+/// # Errors
+/// See [`Failure`]. What can pass is waited for without end: the API server may be away for minutes.
+pub async fn follow<W: AsyncWrite + Unpin>(
+    access: &Access,
+    container: &str,
+    preserved: Option<&str>,
+    pace: &Pace,
+    sink: &mut W,
+) -> Result<Ended, Failure> {
+    let mut following = Following { access, container, pace, sink, cursor: Cursor::default(), gaps: 0 };
+    let instance = following.started(preserved).await?;
+    tracing::info!(container, instance, "following");
+    let how = following.until_end(&instance).await?;
+    following.rest(&instance, &how).await?;
+    let mid_line = following.cursor.is_mid_line();
+    Ok(Ended { how, gaps: following.gaps, mid_line })
+}
+
+struct Following<'a, W> {
+    access: &'a Access,
+    container: &'a str,
+    pace: &'a Pace,
+    sink: &'a mut W,
+    cursor: Cursor,
+    gaps: u32,
+}
+
+/// What came of one connection.
+#[derive(Default)]
+struct Came {
+    bytes: bool,
+    lines: bool,
+    foreign: Option<String>,
+}
+
+impl<W: AsyncWrite + Unpin> Following<'_, W> {
+    /// Waits until the container has started; returns which start of it that is.
+    async fn started(&mut self, preserved: Option<&str>) -> Result<String, Failure> {
+        let mut told = String::new();
+        let mut pause = self.pace.poll;
+        loop {
+            let pod = self.pod().await?;
+            if !pod.containers().any(|name| name == self.container) {
+                let there = pod.containers().map(String::from).collect();
+                return Err(Failure::UnknownContainer { name: self.container.into(), there });
+            }
+            let waiting = match pod.state(self.container, None) {
+                State::Running(instance) => return Ok(instance),
+                State::Ended { how, .. }
+                    if preserved != Some(&how.container_id) || !pod.restarts_after(&how) =>
+                {
+                    return Ok(how.container_id);
+                }
+                State::Ended { .. } | State::Gone => "it is about to be started again".into(),
+                State::Waiting(why) => why,
+            };
+            if waiting != told {
+                tracing::info!(container = self.container, "not started: {waiting}");
+                told = waiting;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1).max(self.pace.poll));
+        }
+    }
+
+    /// The pod, whatever passes being waited for.
+    async fn pod(&self) -> Result<Pod, Failure> {
+        let mut patience = Patience::new(self.pace);
+        loop {
+            match self.access.pod().await {
+                Ok(pod) => return Ok(pod),
+                Err(error) => patience.wait(error).await?,
+            }
+        }
+    }
+
+    /// Follows until the pod's status says that this start of the container has ended.
+    async fn until_end(&mut self, instance: &str) -> Result<Terminated, Failure> {
+        let mut patience = Patience::new(self.pace);
+        loop {
+            match self.pod().await?.state(self.container, Some(instance)) {
+                State::Ended { how, .. } => return Ok(how),
+                State::Gone => return Err(Failure::Gone { name: self.container.into() }),
+                State::Running(_) | State::Waiting(_) => {}
+            }
+            match self.connection(instance).await? {
+                Ok(came) => {
+                    if came.bytes {
+                        patience = Patience::new(self.pace);
+                    }
+                    if let Some(text) = came.foreign {
+                        tracing::warn!("in place of the log: {text}");
+                    }
+                    patience.rest().await;
+                }
+                Err(error) => patience.wait(error).await?,
+            }
+        }
+    }
+
+    /// One connection that follows, until it ends, the container ends, or it was silent for too long.
+    async fn connection(&mut self, instance: &str) -> Result<Result<Came, ApiError>, Failure> {
+        let (access, container, pace) = (self.access, self.container, self.pace);
+        let since = self.cursor.reconnect();
+        let mut came = Came::default();
+        let mut quiet_since = Instant::now();
+        let head = access.log(container, since.as_deref(), true, false, quiet_since + pace.reopen);
+        let mut head = std::pin::pin!(head);
+        let mut answer: Option<Answer> = None;
+        loop {
+            let chunk = async {
+                if answer.is_none() {
+                    answer = Some(head.as_mut().await?);
+                }
+                match &mut answer {
+                    Some(answer) => answer.chunk().await.map_err(ApiError::from),
+                    None => Ok(None),
+                }
+            };
+            match timeout_at(Instant::now() + pace.check, chunk).await {
+                Ok(Ok(Some(piece))) => {
+                    quiet_since = Instant::now();
+                    self.take(&piece, &mut came).await?;
+                }
+                Ok(Err(ApiError::Http(error))) if error.is_timeout() && answer.is_none() => {
+                    return Ok(Ok(came));
+                }
+                Ok(Err(error)) if answer.is_none() => return Ok(Err(error)),
+                Ok(Ok(None)) => return Ok(Ok(came)),
+                Ok(Err(error)) => {
+                    tracing::info!("the connection broke: {error}");
+                    return Ok(Ok(came));
+                }
+                Err(_) => {
+                    // An answer that does not come says nothing about the container.
+                    let ended = access
+                        .pod()
+                        .await
+                        .is_ok_and(|pod| matches!(pod.state(container, Some(instance)), State::Ended { .. }));
+                    if ended || quiet_since.elapsed() >= pace.reopen {
+                        return Ok(Ok(came));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fetches what is left after the container's end.
+    async fn rest(&mut self, instance: &str, how: &Terminated) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.pace.last;
+        let mut patience = Patience::new(self.pace);
+        loop {
+            // Asked each time: where the kubelet starts the container again, this log becomes the previous one.
+            let state = self.pod().await?.state(self.container, Some(instance));
+            let replaced = matches!(state, State::Ended { replaced: true, .. });
+            let why = match self.whole(replaced, deadline).await? {
+                Ok(came) if came.lines || came.foreign.is_none() => {
+                    if !self.cursor.caught_up() {
+                        self.gap(self.cursor.is_mid_line()).await?;
+                    }
+                    return Ok(());
+                }
+                Ok(came) => came.foreign.unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!("the rest of the log: {why}");
+            if Instant::now() + patience.pause >= deadline {
+                return Err(Failure::LogLost { how: how.clone(), why });
+            }
+            patience.rest().await;
+        }
+    }
+
+    /// One answer to its end.
+    async fn whole(&mut self, replaced: bool, deadline: Instant) -> Result<Result<Came, ApiError>, Failure> {
+        let since = self.cursor.reconnect();
+        let mut came = Came::default();
+        let answer = self.access.log(self.container, since.as_deref(), false, replaced, deadline).await;
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            match timeout_at(deadline.max(Instant::now() + self.pace.check), answer.chunk()).await {
+                Ok(Ok(Some(piece))) => self.take(&piece, &mut came).await?,
+                Ok(Ok(None)) => return Ok(Ok(came)),
+                Ok(Err(error)) => return Ok(Err(error.into())),
+                Err(_) => {
+                    let why = "it stopped in the middle".into();
+                    return Ok(Err(ApiError::Strange { request: "get pods/log", why }));
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, piece: &[u8], came: &mut Came) -> Result<(), Failure> {
+        let mid_line = self.cursor.is_mid_line();
+        let news = self.cursor.take(piece);
+        if news.gap {
+            self.gap(mid_line).await?;
+        }
+        if !news.bytes.is_empty() {
+            came.bytes = true;
+            self.write(&news.bytes).await?;
+        }
+        came.lines |= self.cursor.saw_lines();
+        came.foreign = news.foreign.or(came.foreign.take());
+        Ok(())
+    }
+
+    async fn gap(&mut self, mid_line: bool) -> Result<(), Failure> {
+        self.gaps += 1;
+        tracing::warn!("the log was rotated while the connection was broken: lines may be missing");
+        if mid_line {
+            self.write(b"\n").await?;
+        }
+        self.write(GAP.as_bytes()).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = async {
+            self.sink.write_all(bytes).await?;
+            self.sink.flush().await
+        };
+        written.await.map_err(|source| Failure::Sink { source })
+    }
+}
+
+/// How failures that follow one another are met: with growing pauses, and those that do not pass by themselves
+/// only for a while.
+struct Patience<'a> {
+    pace: &'a Pace,
+    pause: Duration,
+    since: Instant,
+}
+
+impl<'a> Patience<'a> {
+    fn new(pace: &'a Pace) -> Self {
+        Self { pace, pause: pace.poll, since: Instant::now() }
+    }
+
+    async fn wait(&mut self, error: ApiError) -> Result<(), Failure> {
+        if !error.passes() && self.since.elapsed() >= self.pace.settle {
+            return Err(error.into());
+        }
+        tracing::info!("{error}");
+        self.rest().await;
+        Ok(())
+    }
+
+    async fn rest(&mut self) {
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(self.pace.longest);
+    }
+}
