@@ -125,7 +125,10 @@ pub(super) fn why(error: &TlsError) -> String {
             format!("its certificate is for another name: {fault}")
         }
         C::BadEncoding => "its certificate cannot be decoded".into(),
-        C::BadSignature => "its certificate's signature is wrong".into(),
+        // An authority that was made anew under its old name.
+        C::BadSignature => {
+            "its certificate was not signed by the authority of that name that is trusted here".into()
+        }
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => "its certificate is not for a server".into(),
         // webpki's CaUsedAsEndEntity, which rustls keeps as `Other`: what `openssl req -x509` makes.
         C::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {

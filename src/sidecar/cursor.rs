@@ -162,17 +162,13 @@ impl Cursor {
             return &[];
         }
         let rest = &piece[taken..];
-        match Stamp::parse(&begun) {
-            Some(stamp) => {
-                self.connection.line = self.place(stamp, news);
-                // The space between the time and the line; a line break right after the time ends an empty line.
-                rest.strip_prefix(b" ").unwrap_or(rest)
-            }
-            None => {
-                self.connection.line = Line::Foreign(begun);
-                rest
-            }
-        }
+        let Some(stamp) = Stamp::parse(&begun) else {
+            self.connection.line = Line::Foreign(begun);
+            return rest;
+        };
+        self.connection.line = self.place(stamp, news);
+        // The space between the time and the line; a line break right after the time ends an empty line.
+        rest.strip_prefix(b" ").unwrap_or(rest)
     }
 
     /// Says what a line with this time is: one that was seen, the one that was cut, or a new one.

@@ -1,8 +1,10 @@
 //! The one integration binary: the program under test is the real one, spawned; each module is a subject, each
 //! test a promise.
 
+mod api_server;
 mod harness;
 mod hook;
 mod reading;
 mod server;
+mod sidecar;
 mod wait;

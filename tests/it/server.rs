@@ -26,6 +26,27 @@ impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
+
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().expect("split gives one piece at least")
+    }
+
+    /// A query parameter, with the escapes of RFC 3986 undone.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        let query = self.target.split_once('?')?.1;
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+        let mut plain = Vec::new();
+        let mut bytes = value.bytes();
+        while let Some(byte) = bytes.next() {
+            if byte == b'%' {
+                let hex: String = bytes.by_ref().take(2).map(char::from).collect();
+                plain.push(u8::from_str_radix(&hex, 16).expect("two hex digits after %"));
+            } else {
+                plain.push(byte);
+            }
+        }
+        Some(String::from_utf8(plain).expect("a query in UTF-8"))
+    }
 }
 
 /// The open connection, on which the test's function writes what it likes.
