@@ -105,6 +105,9 @@ pub struct Sidecar {
     /// Certificates (PEM) of the API server [default: the service account's]
     #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_CA_FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Directory with the service account's token [default: /var/run/secrets/kubernetes.io/serviceaccount]
+    #[arg(long, value_name = "DIR", env = "HOOK_RUNNER_SERVICE_ACCOUNT")]
+    pub service_account: Option<PathBuf>,
 }
 
 /// Where a preserved log is.

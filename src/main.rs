@@ -11,8 +11,9 @@ use hook_runner::cli::{self, Cli, Command};
 use hook_runner::exit::Kind;
 use hook_runner::history::{self, HistoryError, Records};
 use hook_runner::hook::summary::Failure;
-use hook_runner::hook::{self, file, layer::Layer, spec::Hook};
+use hook_runner::hook::{self, file, layer::Layer, spec::Hook, values::LogTarget};
 use hook_runner::install;
+use hook_runner::sidecar::{Access, Follow, Pace};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
     let status = match cli.command {
         Command::Run(run) => return ExitCode::from(run_hook(*run)),
         Command::Copy(copy) => hook::copying::run(&copy),
-        Command::Sidecar(_) => Err(Failure::new(Kind::Config, "the sidecar is not part of this build")),
+        Command::Sidecar(sidecar) => return ExitCode::from(run_sidecar(sidecar)),
         Command::Logs(logs) => print_logs(&logs),
         Command::History(history) => print_history(&history),
         Command::Verify(verify) => hook::copying::verify(&verify),
@@ -72,9 +73,38 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run_hook(run: cli::Run) -> u8 {
+    let termination_log = run.layer.termination_log.clone();
+    attempt(termination_log.as_deref(), || {
+        let file = match &run.hook {
+            Some(path) => file::read(path).map_err(hook::spec::SpecError::from),
+            None => Ok(Layer::default()),
+        };
+        file.and_then(|file| Hook::from_layers(run.layer, file))
+            .map_err(|error| Failure::new(Kind::Config, error.to_string()))
+    })
+}
+
+fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
+    attempt(None, || {
+        let access = Access::from_environment(sidecar.service_account.as_deref(), sidecar.ca_file.as_deref())
+            .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
+        let follow = Follow { container: sidecar.container, access, pace: Pace::default() };
+        let layer = Layer {
+            log: Some(LogTarget::File(sidecar.log)),
+            state: sidecar.state,
+            run_id: sidecar.run_id,
+            grace: sidecar.grace,
+            ..Layer::default()
+        };
+        Hook::of_sidecar(layer, follow).map_err(|error| Failure::new(Kind::Config, error.to_string()))
+    })
+}
+
+/// One attempt of the hook that `describe` gives.
+fn attempt(termination_log: Option<&Path>, describe: impl FnOnce() -> Result<Hook, Failure>) -> u8 {
     // Before anything else: signals that come while the hook is read must not be lost, and no thread may
     // have been started with another mask.
-    let supervisor = match hook_runner::process::Supervisor::new() {
+    let mut supervisor = match hook_runner::process::Supervisor::new() {
         Ok(supervisor) => supervisor,
         Err(error) => {
             return refuse(
@@ -83,25 +113,15 @@ fn run_hook(run: cli::Run) -> u8 {
             );
         }
     };
-    let termination_log = run.layer.termination_log.clone();
-    let layers = match &run.hook {
-        Some(path) => file::read(path).map_err(hook::spec::SpecError::from),
-        None => Ok(Layer::default()),
-    };
-    let hook = match layers.and_then(|file| Hook::from_layers(run.layer, file)) {
+    let hook = match describe() {
         Ok(hook) => hook,
-        Err(error) => {
-            return refuse(&Failure::new(Kind::Config, error.to_string()), termination_log.as_deref());
-        }
+        Err(failure) => return refuse(&failure, termination_log),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(error) => {
-            return refuse(&Failure::new(Kind::Fault, error.to_string()), termination_log.as_deref());
-        }
+        Err(error) => return refuse(&Failure::new(Kind::Fault, error.to_string()), termination_log),
     };
-    let mut supervisor = supervisor;
     let outcome = runtime.block_on(hook::attempt::run(&hook, &mut supervisor));
     hook::attempt::termination_message(&outcome, hook.termination_log.as_deref());
     hook_runner::output::say(&format!("hook-runner: {}\n", outcome.line()));

@@ -17,13 +17,14 @@ use super::spec::{Hook, Step};
 use super::summary::{Failure, Outcome, StepReport, milliseconds};
 use super::values::OnLogFailure;
 use super::wait::{self, NotMet, Wait};
-use super::{copying, failures};
+use super::{copying, failures, following};
 use crate::aside;
 use crate::copy;
 use crate::diagnostics;
 use crate::exit::Kind;
 use crate::output::{LogFailure, LogFile, MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
+use crate::sidecar::Follow;
 use crate::store::{StoreError, frame, index, now};
 
 /// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
@@ -211,6 +212,7 @@ impl Attempt<'_> {
         match step {
             Step::Copy { from, to, options } => self.copy(from, to, options).await,
             Step::Wait(wait) => self.wait(wait).await,
+            Step::Follow(follow) => self.follow(follow).await,
             Step::Exec { command, timeout, retries, backoff } => {
                 let exec = Exec {
                     command: Command { argv: command.clone(), env: Vec::new(), setsid: self.hook.setsid },
@@ -283,6 +285,19 @@ impl Attempt<'_> {
             Err(error @ NotMet::Cancelled { .. }) => Err(self.timed_out(&error.to_string())),
             Err(error) => Err(Failure::new(Kind::WaitUnmet, error.to_string()).advise(error.advice())),
         }
+    }
+
+    async fn follow(&mut self, follow: &Follow) -> Result<String, Failure> {
+        let (Some(tee), Some(opened)) = (&self.tee, self.opened.clone()) else {
+            return Err(Failure::new(Kind::Config, "a sidecar without a log has nothing to do"));
+        };
+        let pipe = tee
+            .attach()
+            .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
+        // Nothing is cancelled: the other container is told to stop at the same time, and its last lines are
+        // worth the grace.
+        let cancel = self.supervisor.stop_token().child_token();
+        self.cancellable(following::run(follow, pipe, opened), &cancel).await?
     }
 
     /// Makes the volume's content durable and records it as the run left it.

@@ -12,6 +12,7 @@ use crate::copy;
 use crate::exit::Kind;
 use crate::output::{Cause, LogFailure};
 use crate::process::Status;
+use crate::sidecar;
 use crate::store::StoreError;
 use crate::store::lock::Holder;
 
@@ -148,6 +149,48 @@ pub(super) fn exec(
         Outcome::Stopped => stopped("before the command was started"),
     };
     Err(failure)
+}
+
+/// The other container's log was not preserved.
+pub(super) fn follow(error: &sidecar::Failure) -> Failure {
+    let message = error.to_string();
+    match error {
+        sidecar::Failure::Api(error) => Failure::new(Kind::Config, message).advise(error.advice()),
+        sidecar::Failure::UnknownContainer { .. } => {
+            Failure::new(Kind::Config, message).advise("correct --container")
+        }
+        sidecar::Failure::LogLost { .. } => Failure::new(Kind::Io, message)
+            .advise("see the kubelet's log; what came before is in the preserved log"),
+        sidecar::Failure::Gone { .. } => {
+            Failure::new(Kind::Io, message).advise("give the pod restartPolicy: Never")
+        }
+        sidecar::Failure::Sink { .. } => fault(message),
+    }
+}
+
+/// How the other container ended: in words when it was well, else the failure.
+pub(super) fn followed(container: &str, ended: &sidecar::Ended) -> Result<String, Failure> {
+    let how = &ended.how;
+    let reason = match how.reason.as_str() {
+        "" | "Completed" | "Error" => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    let text = format!("container {container} exited with {}{reason}", how.exit_code);
+    // The API's exit code is an int32; a Linux container's fits.
+    let status = u8::try_from(how.exit_code).unwrap_or(u8::MAX);
+    match (status, ended.gaps) {
+        (0, 0) => Ok(text),
+        (0, gaps) => Err(Failure::new(
+            Kind::Io,
+            format!("{text}, and its log has gaps: {gaps} times lines may be missing, marked in the log"),
+        )
+        .advise(
+            "the container prints faster than the kubelet keeps; raise the kubelet's containerLogMaxSize",
+        )),
+        (137, _) => Err(Failure::new(Kind::Command(status), text)
+            .advise("see the container's memory limit, and whether the pod was being stopped")),
+        _ => Err(Failure::new(Kind::Command(status), text).advise("its output says why")),
+    }
 }
 
 /// The attempt's time is over.

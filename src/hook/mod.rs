@@ -5,6 +5,7 @@ pub mod copying;
 pub mod exec;
 mod failures;
 pub mod file;
+mod following;
 pub mod identity;
 pub mod layer;
 pub mod opening;

@@ -10,6 +10,7 @@ use super::values::{LogTarget, OnLogFailure};
 use super::wait::Wait;
 use crate::copy;
 use crate::http::Roots;
+use crate::sidecar::Follow;
 
 /// A hook, complete and checked.
 #[derive(Debug, Clone)]
@@ -82,6 +83,8 @@ pub enum Step {
     },
     /// Wait until a condition holds.
     Wait(Wait),
+    /// Preserve the log of another container of the pod.
+    Follow(Follow),
     /// Run a command.
     Exec {
         /// Program and arguments.
@@ -100,6 +103,7 @@ impl std::fmt::Display for Step {
         match self {
             Self::Copy { from, to, .. } => write!(f, "copy {} to {}", from.display(), to.display()),
             Self::Wait(wait) => write!(f, "wait for {}", wait.condition),
+            Self::Follow(follow) => write!(f, "follow container {}", follow.container),
             Self::Exec { command, .. } => {
                 write!(f, "exec")?;
                 command.iter().try_for_each(|word| write!(f, " {}", word.display()))
@@ -166,12 +170,21 @@ impl Hook {
     ///
     /// Steps given on the command line replace the file's list of steps as a whole; an option of a step
     /// kind (`--policy`, `--retries`, …) holds for each step of that kind, wherever it came from.
-    pub fn from_layers(flags: Layer, file: Layer) -> Result<Self, SpecError> {
-        let ca_file = flags.ca_file.clone().or(file.ca_file);
-        let steps = merge_steps(&flags, file.steps, ca_file.as_deref())?;
+    pub fn from_layers(flags: Layer, mut file: Layer) -> Result<Self, SpecError> {
+        let ca_file = flags.ca_file.clone().or(file.ca_file.take());
+        let steps = merge_steps(&flags, std::mem::take(&mut file.steps), ca_file.as_deref())?;
         if steps.is_empty() {
             return Err(SpecError::NoSteps);
         }
+        Self::with_steps(flags, file, steps)
+    }
+
+    /// The hook of a sidecar: to follow another container is its one step.
+    pub fn of_sidecar(flags: Layer, follow: Follow) -> Result<Self, SpecError> {
+        Self::with_steps(flags, Layer::default(), vec![Step::Follow(follow)])
+    }
+
+    fn with_steps(flags: Layer, file: Layer, steps: Vec<Step>) -> Result<Self, SpecError> {
         let first_copy = steps.iter().find_map(|step| match step {
             Step::Copy { to, .. } => Some(to.join("post-hook-output.txt")),
             _ => None,

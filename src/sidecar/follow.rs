@@ -257,11 +257,12 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
     async fn rest(&mut self, instance: &str, how: &Terminated) -> Result<(), Failure> {
         let deadline = Instant::now() + self.pace.last;
         let mut patience = Patience::new(self.pace);
+        let mut why: Option<String> = None;
         loop {
             // Asked each time: where the kubelet starts the container again, this log becomes the previous one.
             let state = self.pod().await?.state(self.container, Some(instance));
             let replaced = matches!(state, State::Ended { replaced: true, .. });
-            let why = match self.whole(replaced, deadline).await? {
+            let fault = match self.whole(replaced, deadline).await? {
                 Ok(came) if came.lines || came.foreign.is_none() => {
                     if !self.cursor.caught_up() {
                         self.gap(self.cursor.is_mid_line()).await?;
@@ -269,11 +270,14 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                     return Ok(());
                 }
                 Ok(came) => came.foreign.unwrap_or_default(),
+                // A try that the deadline cut short says less than the one before.
+                Err(ApiError::Http(error)) if error.is_timeout() && why.is_some() => String::new(),
                 Err(error) => error.to_string(),
             };
-            tracing::warn!("the rest of the log: {why}");
+            tracing::warn!("the rest of the log: {fault}");
+            why = Some(fault).filter(|fault| !fault.is_empty()).or(why);
             if Instant::now() + patience.pause >= deadline {
-                return Err(Failure::LogLost { how: how.clone(), why });
+                return Err(Failure::LogLost { how: how.clone(), why: why.unwrap_or_default() });
             }
             patience.rest().await;
         }

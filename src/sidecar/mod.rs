@@ -3,7 +3,7 @@
 //!
 //! It runs as an ordinary second container of the Job's pod and reads the log through the Kubernetes API with
 //! the pod's service account. With `restartPolicy: Never` the pod is complete when both containers have ended.
-//! May talk to the API server, and write through `store` and `output`; it runs no command.
+//! May talk to the API server; what it gets goes to the sink it is given, and it runs no command.
 //!
 //! The service account needs a Role in the pod's namespace, and a `RoleBinding` to it, both there before the Job:
 //!
@@ -29,3 +29,14 @@ mod stamp;
 
 pub use api::{Access, AccessError, ApiError, Pod, SERVICE_ACCOUNT, Terminated};
 pub use follow::{Ended, Failure, Pace, follow};
+
+/// What a sidecar is to do.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// The container whose log is preserved.
+    pub container: String,
+    /// The API server, and which pod this is.
+    pub access: Access,
+    /// How often and how long.
+    pub pace: Pace,
+}

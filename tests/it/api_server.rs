@@ -20,6 +20,9 @@ pub(crate) struct Cluster {
     pub(crate) lines: Vec<(u64, u32, String)>,
     /// How many lines went with rotated files.
     rotated: usize,
+    /// Which start of the container it is.
+    pub(crate) id: &'static str,
+    pub(crate) restart_policy: &'static str,
     /// Set when the container has ended.
     pub(crate) exit_code: Option<i32>,
     pub(crate) started: bool,
@@ -61,6 +64,8 @@ impl ApiServer {
         let cluster = Cluster {
             lines: Vec::new(),
             rotated: 0,
+            id: "containerd://first",
+            restart_policy: "Never",
             exit_code: None,
             started: true,
             containers: vec!["app", "log-keeper"],
@@ -168,7 +173,7 @@ fn refuse(wire: Wire<'_>, status: u16, message: &str) {
 }
 
 fn pod(cluster: &Cluster) -> String {
-    let id = "containerd://4f1d";
+    let id = cluster.id;
     let state = match (cluster.started, cluster.exit_code) {
         (false, _) => serde_json::json!({"waiting": {"reason": "ContainerCreating"}}),
         (true, None) => serde_json::json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}),
@@ -182,7 +187,7 @@ fn pod(cluster: &Cluster) -> String {
     serde_json::json!({
         "kind": "Pod", "apiVersion": "v1",
         "metadata": {"name": "hook-x7f2p", "namespace": "apps", "uid": "u"},
-        "spec": {"restartPolicy": "Never", "containers": containers},
+        "spec": {"restartPolicy": cluster.restart_policy, "containers": containers},
         "status": {"phase": "Running", "containerStatuses": [
             {"name": "log-keeper", "restartCount": 0, "state": {"running": {}}, "lastState": {}},
             {"name": "app", "restartCount": 0, "containerID": if cluster.started { id } else { "" },

@@ -1,10 +1,15 @@
-//! The sidecar's core against an API server with everything that goes wrong between the two.
+//! The sidecar against an API server with everything that goes wrong between the two: its core at the pace of a
+//! test, and the real program.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use hook_runner::sidecar::{Ended, Failure, follow};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::api_server::{ApiServer, pace};
+use crate::harness::{Test, eventually};
 
 /// Long enough that a test which reaches it has failed.
 const GENEROUS: Duration = Duration::from_secs(30);
@@ -263,6 +268,29 @@ async fn a_log_that_cannot_be_had_to_its_end_is_no_success() {
 }
 
 #[tokio::test]
+async fn a_start_that_was_preserved_before_is_not_preserved_again() {
+    let api = ApiServer::start();
+    api.print(T, 0, "of the first start\n");
+    api.exit(1);
+    api.change(|cluster| cluster.restart_policy = "OnFailure");
+    let mut log = Vec::new();
+    let (access, pace) = (api.access(), pace());
+    let following = follow(&access, "app", Some("containerd://first"), &pace, &mut log);
+    let script = async {
+        until(|| api.server.requests().len() > 3).await;
+        api.change(|cluster| {
+            cluster.rotate(1);
+            cluster.lines.push((T + 20, 0, "of the second start\n".into()));
+            (cluster.id, cluster.exit_code) = ("containerd://second", Some(0));
+        });
+    };
+    let both = async { tokio::join!(following, script).0 };
+    let ended = tokio::time::timeout(GENEROUS, both).await.expect("an end").expect("the second start's end");
+    assert_eq!((ended.how.exit_code, ended.how.container_id.as_str()), (0, "containerd://second"));
+    assert_eq!(log, b"of the second start\n");
+}
+
+#[tokio::test]
 async fn a_server_with_another_certificate_gets_no_token() {
     let api = ApiServer::start();
     crate::server::Authority::new().file_in(&api.account);
@@ -270,4 +298,96 @@ async fn a_server_with_another_certificate_gets_no_token() {
     assert!(error.to_string().contains("not signed by the authority"), "{error}");
     assert!(error.advice().contains("--ca-file"), "{}", error.advice());
     assert!(api.server.requests().is_empty());
+}
+
+/// The real program, in the pod that the API server knows.
+fn sidecar(api: &ApiServer, container: &str, grace: &str) -> Test {
+    Test::new()
+        .args(["sidecar", "--container", container, "--grace", grace])
+        .args(["--log", "{}/data/post-hook-output.txt", "--run-id", "job-1"])
+        .env("HOOK_RUNNER_SERVICE_ACCOUNT", &api.account.path().to_string_lossy())
+        .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        .env("KUBERNETES_SERVICE_PORT", &api.server.port().to_string())
+        .env("HOOK_RUNNER_POD", "hook-x7f2p")
+}
+
+#[test]
+fn the_log_is_framed_like_a_hooks_and_the_status_is_the_containers() {
+    let api = ApiServer::start();
+    let plain = print_lines(&api, 0..10);
+    api.exit(0);
+    let done = sidecar(&api, "app", "1s")
+        .stdout(plain.clone())
+        .stderr_contains("attempt 1 of run job-1 succeeded")
+        .stderr_contains("container app exited with 0")
+        .run();
+    let log = done.log();
+    assert!(log.starts_with("=== hook-runner: attempt 1 of run job-1"), "{log}");
+    assert!(log.contains("1. follow container app\n"), "{log}");
+    assert!(log.contains(&format!("--- output ---\n{plain}---")), "{log}");
+
+    let failing = ApiServer::start();
+    failing.print(T, 0, "it broke");
+    failing.exit(3);
+    let again = sidecar(&failing, "app", "1s")
+        .status(3)
+        .stdout("it broke")
+        .stderr_contains("attempt 1 of run job-1 failed with status 3")
+        .stderr_contains("container app exited with 3")
+        .run();
+    assert!(again.log().contains("--- output ---\nit broke\n---"), "{}", again.log());
+}
+
+#[test]
+fn a_stopped_sidecar_goes_on_until_the_container_has_ended() {
+    let api = ApiServer::start();
+    let plain = print_lines(&api, 0..3);
+    let test = sidecar(&api, "app", "60s");
+    let mut child = test.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    eventually("the log is followed", || (api.log_requests() > 0).then_some(()));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("TERM");
+    // The other container says its last words after it, too, was told to stop.
+    assert!(child.try_wait().expect("a state").is_none());
+    api.print(T + 9, 0, "last words\n");
+    api.exit(143);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), plain + "last words\n");
+}
+
+#[test]
+fn a_stopped_sidecar_seals_what_it_has_when_its_grace_is_over() {
+    let api = ApiServer::start();
+    let plain = print_lines(&api, 0..3);
+    let test = sidecar(&api, "app", "1s");
+    let child = test.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let path = test.command().get_current_dir().expect("a directory").join("data/post-hook-output.txt");
+    let read = || std::fs::read_to_string(&path).unwrap_or_default();
+    eventually("the lines are in the log", || read().contains("line 2\n").then_some(()));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("TERM");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
+    let log = read();
+    assert!(log.contains(&plain) && log.contains("stopped by a signal"), "{log}");
+}
+
+#[test]
+fn a_sidecar_that_cannot_work_says_what_is_missing_and_ends_with_78() {
+    let api = ApiServer::start();
+    Test::new()
+        .args(["sidecar", "--container", "app", "--log", "{}/data/log"])
+        .env("KUBERNETES_SERVICE_HOST", "")
+        .status(78)
+        .stderr_contains("KUBERNETES_SERVICE_HOST is not set")
+        .run();
+    sidecar(&api, "app", "1s")
+        .env("HOOK_RUNNER_SERVICE_ACCOUNT", "/nowhere")
+        .status(78)
+        .stderr_contains("cannot read /nowhere/namespace")
+        .stderr_contains("automountServiceAccountToken")
+        .run();
+    sidecar(&api, "web", "1s")
+        .status(78)
+        .stderr_contains("this pod has no container \"web\"; it has app, log-keeper; correct --container")
+        .run();
 }
