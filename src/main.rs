@@ -15,6 +15,11 @@ use hook_runner::hook::{self, file, layer::Layer, spec::Hook, values::LogTarget}
 use hook_runner::install;
 use hook_runner::sidecar::{Access, Follow, Pace};
 
+/// musl's allocator asks the kernel for each few pages and gives them back at once, which is most of what a short run
+/// takes.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
