@@ -4,6 +4,7 @@
 mod api_server;
 mod harness;
 mod hook;
+mod readme;
 mod reading;
 mod server;
 mod sidecar;
