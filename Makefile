@@ -31,7 +31,7 @@ e2e:             ## a real Kubernetes with Helm 3 and Helm 4 (KUBECONFIG, or a c
 bench: bench-copy bench-output
 
 bench-copy:      ## the copy beside cp, rsync, cpz, xcp, fcp
-	cargo bench --bench copy
+	python3 benches/copy $(ARGS)
 
 bench-output:    ## start-up and throughput beside tini, dumb-init, catatonit and tee
 	cargo bench --bench output

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+sys.dont_write_bytecode = True  # nothing is written into the checkout
+
 import cases
 from peers import OURS, ROOT, Peers
 from volumes import Mounts

@@ -14,6 +14,7 @@ PEERS = ["cp -a", "rsync -a", "cpz", "xcp", "fcp", "fs_extra"]
 TRUSTING = f"{OURS} --trust-mtime"
 # One directory in so many, where the whole of SMALL would take a sequential copier minutes.
 SLOW_PART = 10
+SHARDS = 8
 
 
 class Bench:
@@ -198,9 +199,9 @@ def shards(bench):
     def command(name):
         if name == OURS:
             return copier()
-        parts = [subprocess.list2cmdline(copier("--run-id", "shards", "--shard", f"{number}/8")) for number in range(8)]
-        return ["sh", "-c", "; ".join(f"{part} & p{n}=$!" for n, part in enumerate(parts)) + "; "
-                + " && ".join(f"wait $p{n}" for n in range(8))]
+        parts = [subprocess.list2cmdline(copier("--shard", f"{number}/{SHARDS}")) for number in range(SHARDS)]
+        return ["env", "HOOK_RUNNER_RUN_ID=bench", "sh", "-c", "; ".join(f"{part} & p{n}=$!" for n, part in enumerate(parts)) + "; "
+                + " && ".join(f"wait $p{n}" for n in range(SHARDS))]
 
     def fresh(_):
         empty(bench.mounts.behind(volume))
