@@ -141,6 +141,7 @@ pub enum Step {
 /// Copy the contents of one directory into another.
 #[derive(Debug, Clone, Default, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[command(next_help_heading = "Copies")]
 pub struct CopyStep {
     /// The content directory in the image.
     #[arg(skip)]
@@ -208,6 +209,7 @@ pub struct CopyStep {
 /// Wait until a condition holds.
 #[derive(Debug, Clone, Default, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[command(next_help_heading = "Waits")]
 pub struct WaitStep {
     /// file:PATH, tcp:HOST:PORT, http://… or https://…
     #[arg(skip)]
@@ -229,6 +231,7 @@ pub struct WaitStep {
 /// Run a command.
 #[derive(Debug, Clone, Default, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[command(next_help_heading = "Command")]
 pub struct ExecStep {
     /// The command and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
@@ -252,6 +255,7 @@ pub struct ExecStep {
 /// Values that must not appear in a log, nor in the pod's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[command(next_help_heading = "Redaction")]
 pub struct Redact {
     /// Redact the value of this environment variable (repeatable)
     #[arg(long = "redact-env", value_name = "NAME", env = "HOOK_RUNNER_REDACT_ENV", value_delimiter = '\n')]

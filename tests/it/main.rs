@@ -3,6 +3,7 @@
 
 mod api_server;
 mod harness;
+mod help;
 mod hook;
 mod readme;
 mod reading;
