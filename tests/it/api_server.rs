@@ -4,7 +4,6 @@
 //! line by line and in whole seconds, `follow` until the container ends, a rotated file gone for new requests. What
 //! goes wrong is set by the test.
 
-use std::io::Write as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 

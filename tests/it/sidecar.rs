@@ -257,7 +257,7 @@ async fn a_container_that_does_not_exist_is_told_with_those_that_do() {
 async fn a_log_that_cannot_be_had_to_its_end_is_no_success() {
     let api = ApiServer::start();
     api.change(|cluster| {
-        cluster.in_place_of_log = Some("unable to retrieve container logs for containerd://4f1d")
+        cluster.in_place_of_log = Some("unable to retrieve container logs for containerd://4f1d");
     });
     api.exit(0);
     let (outcome, log) = run(&api).await;

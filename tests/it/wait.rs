@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use hook_runner::hook::wait::{Met, NotMet, Wait, until};
 use hook_runner::http::Roots;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::{Test, eventually};
 use crate::server::{Authority, Request, Server, Wire, answer, answer_with};
 
 /// Long enough that a test which reaches it has failed.
@@ -357,4 +360,76 @@ async fn a_wait_that_is_cancelled_ends_at_once_and_tells_what_it_saw() {
         assert!(matches!(error, NotMet::Cancelled { .. }), "{error:?}");
         holds(&error.to_string(), seen);
     }
+}
+
+/// The real program with one wait.
+fn program(condition: &str) -> Test {
+    Test::new().args(["run", "--log", "{}/data/log", "--wait-timeout", "500ms", "--wait-for", condition])
+}
+
+#[test]
+fn a_condition_that_is_not_met_ends_the_attempt_with_69_before_the_command_and_is_told_once() {
+    let done = program("file:/nowhere/at/all")
+        .args(["--", "/bin/echo", "the command"])
+        .status(69)
+        .stderr_contains("file:/nowhere/at/all was not met within 500 ms: /nowhere/at/all does not exist")
+        .stderr_contains("/nowhere does not exist either: check the volume's mountPath")
+        .run();
+    assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+    let log = done.read("data/log");
+    holds(&log, "was not met within 500 ms");
+    assert!(!log.contains("\nthe command\n"), "{log}");
+}
+
+#[test]
+fn the_authority_comes_from_the_flag_else_the_environment() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let authority = Authority::new();
+    let server = Server::https(authority.server(&["127.0.0.1"]), |_, wire| answer(wire, 200, ""));
+    let right = authority.file_in(&dir).display().to_string();
+    let wrong = dir.path().join("wrong.crt").display().to_string();
+    for test in [
+        program(&server.url("/")).args(["--ca-file", &right]).env("SSL_CERT_FILE", &wrong),
+        program(&server.url("/")).args(["--ca-file", &right]).env("HOOK_RUNNER_CA_FILE", &wrong),
+        program(&server.url("/")).env("HOOK_RUNNER_CA_FILE", &right).env("SSL_CERT_FILE", &wrong),
+        program(&server.url("/")).env("SSL_CERT_FILE", &right),
+    ] {
+        test.stderr_contains("answered 200").run();
+    }
+    program(&server.url("/")).env("SSL_CERT_FILE", &wrong).status(78).stderr_contains("wrong.crt").run();
+}
+
+#[test]
+fn text_that_is_no_condition_is_refused_with_78_and_told_what_was_expected() {
+    for (text, told) in [
+        ("/data/ready", "expected file:PATH, tcp:HOST:PORT"),
+        ("tcp:db", "expected HOST:PORT"),
+        ("ftp://db/", "expected file:PATH, tcp:HOST:PORT"),
+        ("https://me:secret@vote/", "user name or password"),
+    ] {
+        let done = program(text).status(78).stderr_contains(told).run();
+        assert!(!done.path("data").exists(), "nothing was changed");
+    }
+}
+
+#[test]
+fn a_wait_is_ended_by_the_attempts_timeout_with_124_and_by_a_signal_with_143() {
+    let done = Test::new()
+        .args(["run", "--log", "{}/data/log", "--timeout", "500ms", "--wait-timeout", "60s"])
+        .args(["--wait-for", "file:/nowhere/at/all"])
+        .status(124)
+        .stderr_contains("/nowhere/at/all does not exist")
+        .run();
+    holds(&done.read("data/log"), "/nowhere/at/all does not exist");
+
+    let test = Test::new()
+        .args(["run", "--log", "{}/data/log", "--wait-timeout", "60s"])
+        .args(["--wait-for", "file:/nowhere/at/all"]);
+    let mut command = test.command();
+    let log = command.get_current_dir().expect("a directory").join("data/log");
+    let child = command.stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+    eventually("the attempt is open", || std::fs::read_to_string(&log).ok().filter(|log| !log.is_empty()));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("TERM");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
 }
