@@ -337,7 +337,8 @@ impl Dir {
             match rustix::fs::openat2(&self.fd, rel, flags, mode, resolve) {
                 Err(Errno::NOSYS) => OPENAT2.store(false, Ordering::Relaxed),
                 // EPERM may be a seccomp profile's answer, E2BIG and EAGAIN an older or busy kernel's.
-                Err(Errno::PERM | Errno::TOOBIG | Errno::AGAIN) => {}
+                // The path as a whole is bounded by PATH_MAX, which a walk is not.
+                Err(Errno::PERM | Errno::TOOBIG | Errno::AGAIN | Errno::NAMETOOLONG) => {}
                 Err(errno) => return Err(errno),
                 Ok(fd) => return refuse_link(fd, flags),
             }

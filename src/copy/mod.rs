@@ -2,11 +2,30 @@
 //! It knows nothing of hooks: a request, a progress sink and a cancellation token go in, a report comes out.
 //! It reads the source, and writes below the destination and the state directory, through directory handles only.
 
+mod decide;
+mod durable;
+mod engine;
 mod error;
+mod filter;
+mod links;
+mod listing;
+mod manifest;
+mod metadata;
+mod node;
 mod options;
-mod plain;
+mod pool;
 mod progress;
+mod prune;
+mod publish;
+mod record;
 mod report;
+mod seal;
+mod settle;
+mod shard;
+mod space;
+mod stage;
+mod transfer;
+mod walk;
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +67,7 @@ pub struct Request {
 /// # Errors
 /// See [`Cause`]. What was on the volume stays as it was, but for entries that were complete already.
 pub fn copy(request: &Request, progress: &dyn Progress, cancel: &CancellationToken) -> Result<Report, Error> {
-    let outcome = plain::copy(request, progress, cancel);
+    let outcome = engine::copy(request, progress, cancel);
     progress.finish();
     outcome
 }
@@ -60,8 +79,7 @@ pub fn copy(request: &Request, progress: &dyn Progress, cancel: &CancellationTok
 /// # Errors
 /// As [`copy`].
 pub fn seal(request: &Request) -> Result<(), Error> {
-    let _ = request;
-    Ok(())
+    seal::seal(request)
 }
 
 /// Compares the volume with the manifest of its last copy, content included.
@@ -69,8 +87,7 @@ pub fn seal(request: &Request) -> Result<(), Error> {
 /// # Errors
 /// As [`copy`]; [`Cause::Config`] where there is no manifest for this destination.
 pub fn verify(destination: &Path, state: &Path) -> Result<VerifyReport, Error> {
-    let _ = (destination, state);
-    Err(Error::request("there is no manifest"))
+    seal::verify(destination, state)
 }
 
 #[cfg(test)]

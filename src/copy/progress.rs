@@ -115,12 +115,25 @@ pub(crate) struct Counters {
     /// Files and bytes in all; zero files means not known.
     pub(crate) total_files: AtomicU64,
     pub(crate) total_bytes: AtomicU64,
+    /// Of these, copied.
+    copied_files: AtomicU64,
+    copied_bytes: AtomicU64,
 }
 
 impl Counters {
     pub(crate) fn add(&self, files: u64, bytes: u64) {
         self.files.fetch_add(files, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes what was written, beside what was dealt with.
+    pub(crate) fn wrote(&self, files: u64, bytes: u64) {
+        self.copied_files.fetch_add(files, Ordering::Relaxed);
+        self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn copied(&self) -> (u64, u64) {
+        (self.copied_files.load(Ordering::Relaxed), self.copied_bytes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn set_total(&self, files: u64, bytes: u64) {

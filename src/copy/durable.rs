@@ -1,0 +1,28 @@
+//! How content gets onto stable storage here: one syncfs(2) of the filesystem where that both reaches the storage
+//! and reports what went wrong, otherwise an fsync(2) of each file by the worker that wrote it.
+
+use std::io;
+
+use crate::beneath::Dir;
+
+/// statfs(2), `f_type`: FUSE servers are not told of a syncfs (but for virtiofs), 9p and SMB clients do not pass it on.
+const WITHOUT_SYNCFS: [i64; 4] = [0x6573_5546, 0x0102_1997, 0xff53_4d42, 0xfe53_4d42];
+
+/// Whether each file has to be synced by itself.
+pub(super) fn needs_fsync(dir: &Dir) -> bool {
+    let kind = rustix::fs::fstatfs(dir).map_or(0, |stat| i64::try_from(stat.f_type).unwrap_or(0));
+    WITHOUT_SYNCFS.contains(&kind) || !syncfs_reports()
+}
+
+/// syncfs(2) reports write errors since Linux 5.8.
+fn syncfs_reports() -> bool {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (5, 8)
+}
+
+/// Makes durable what was written and named below the directory.
+pub(super) fn sync(dir: &Dir) -> io::Result<()> {
+    dir.sync_filesystem()
+}

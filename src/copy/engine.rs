@@ -1,0 +1,443 @@
+//! One copy from beginning to end: what its phases share, and their order. Scan and transfer, hard links, one sync of
+//! the filesystem, renames into place, pruning, manifest.
+
+use std::ffi::OsString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustix::fs::Stat;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{Error, Reached};
+use super::filter::Filter;
+use super::links::Links;
+use super::listing::Listing;
+use super::manifest::{self, Manifest, Reading, Record, Spill};
+use super::metadata::{Permissions, Xattrs};
+use super::node::{Node, handle_budget};
+use super::options::Policy;
+use super::pool::Pool;
+use super::progress::{Counters, Progress};
+use super::report::Report;
+use super::stage::{self, Stage};
+use super::transfer::Reflink;
+use super::{Request, durable, record, shard, space};
+use crate::beneath::Dir;
+
+/// Threads where not told otherwise: more than processors, as a cold source and a network volume make them wait.
+const WORKERS: usize = 16;
+
+/// What the workers of a copy share.
+pub(super) struct Engine<'a> {
+    pub(super) request: &'a Request,
+    pub(super) source: Dir,
+    pub(super) destination: Dir,
+    /// `None` in a dry run that finds no state directory.
+    pub(super) state: Option<Dir>,
+    pub(super) manifest_name: OsString,
+    pub(super) old: Manifest,
+    /// What a copy that was cut short was about to install.
+    pub(super) intent: Manifest,
+    /// The volume was emptied by hand: no absence on it is an edit.
+    pub(super) emptied: bool,
+    pub(super) spill: Spill,
+    pub(super) permissions: Permissions,
+    pub(super) reflink: Reflink,
+    pub(super) filter: Filter,
+    pub(super) links: Links,
+    pub(super) counters: Counters,
+    pub(super) cancel: &'a CancellationToken,
+    /// Inodes of the runner's own files, and their names where they are below the destination.
+    pub(super) protected: Vec<(u64, u64)>,
+    pub(super) protected_paths: Vec<Vec<u8>>,
+    pub(super) budget: usize,
+    pub(super) fsync_each: bool,
+    pub(super) pool: Pool<Task>,
+    /// Existing directories that something was staged for.
+    pub(super) publish: Mutex<Vec<Arc<Node>>>,
+    /// Modes that can only be set once a directory has its final place.
+    pub(super) late: Mutex<Vec<(Arc<Node>, std::ffi::CString, u32)>>,
+    pub(super) stage: Mutex<Option<Arc<Stage>>>,
+    space: OnceLock<()>,
+    pub(super) created_root: bool,
+}
+
+/// Work of the main phase.
+pub(super) enum Task {
+    Dir(Arc<Node>),
+    /// A file too large to be dealt with between its siblings.
+    File {
+        node: Arc<Node>,
+        name: std::ffi::CString,
+        record: Option<Record<'static>>,
+        volume: Option<Stat>,
+    },
+}
+
+/// What a worker keeps from task to task: allocating these anew for each directory halves the speed.
+pub(super) struct Worker {
+    pub(super) buffer: Vec<u8>,
+    pub(super) other: Vec<u8>,
+    pub(super) dirents: Vec<MaybeUninit<u8>>,
+    pub(super) listing: Listing,
+    pub(super) old: Vec<u8>,
+    pub(super) block: Vec<u8>,
+    pub(super) orphans: bool,
+    pub(super) xattrs: Xattrs,
+    pub(super) report: Report,
+    pub(super) tasks: Vec<Task>,
+}
+
+impl Worker {
+    fn new(dry_run: bool) -> Self {
+        let mut report = Report::default();
+        report.plan.whole = dry_run;
+        Self {
+            buffer: Vec::new(),
+            other: Vec::new(),
+            dirents: vec![MaybeUninit::uninit(); 32 << 10],
+            listing: Listing::default(),
+            old: Vec::new(),
+            block: Vec::new(),
+            orphans: false,
+            xattrs: Xattrs::default(),
+            report,
+            tasks: Vec::new(),
+        }
+    }
+}
+
+/// Copies as [`super::copy`] says.
+pub(super) fn copy(
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Report, Error> {
+    let (engine, mut report) = Engine::open(request, cancel)?;
+    let outcome = watched(&engine, progress, || engine.run(&mut report));
+    let outcome = outcome.and_then(|()| engine.close(&mut report));
+    if let Err(mut error) = outcome {
+        // Best effort: the error that ended the copy is the one to tell.
+        if let Some(stage) = engine.stage.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = stage.remove();
+        }
+        let done = engine.counters.copied();
+        error.reached = Reached { files: done.0, bytes: done.1 };
+        return Err(error);
+    }
+    report.not_permitted = engine.permissions.refused();
+    report.sort();
+    Ok(report)
+}
+
+/// Runs `act` while another thread tells `progress` how far it is.
+fn watched<T>(engine: &Engine<'_>, progress: &dyn Progress, act: impl FnOnce() -> T) -> T {
+    let (over, waiting) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        // Without a thread to spare there is no progress to see, but a copy.
+        let _ = std::thread::Builder::new().name("progress".into()).spawn_scoped(scope, move || {
+            let every = std::time::Duration::from_millis(200);
+            while waiting.recv_timeout(every) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                progress.update(&engine.counters.snapshot());
+            }
+        });
+        let outcome = act();
+        drop(over);
+        outcome
+    })
+}
+
+impl<'a> Engine<'a> {
+    fn open(request: &'a Request, cancel: &'a CancellationToken) -> Result<(Self, Report), Error> {
+        let options = &request.options;
+        let filter = Filter::new(options)?;
+        let source =
+            Dir::open(&request.source).map_err(|e| Error::unusable("open the source", &request.source, e))?;
+        let (destination, created_root) = open_destination(request)?;
+        apart(request, &source, &destination)?;
+        let state = open_state(request)?;
+        let manifest_name = manifest::name_of(&request.destination, &request.state);
+        let mut report = Report::default();
+        report.plan.whole = options.dry_run;
+        let (mut old, mut intent) = (Manifest::default(), Manifest::default());
+        if let Some(state) = &state {
+            let failed = |e| Error::system("read the manifest in", &request.state, e);
+            if !options.dry_run {
+                report.leftovers = sweep(request, state, &destination).map_err(failed)?;
+            }
+            if let Ok(dir) = state.open_dir("manifest") {
+                if let Reading::Read(next) =
+                    Manifest::read(&dir, &record::next_name(&manifest_name, request)).map_err(failed)?
+                {
+                    intent = next;
+                }
+                let reading = shard::base(&dir, &manifest_name, request).map_err(failed)?;
+                match reading {
+                    Reading::Read(manifest) => old = manifest,
+                    Reading::Absent => {}
+                    Reading::Unusable => report.remarks.push(
+                        "the manifest cannot be read: everything is compared as in a first copy".to_owned(),
+                    ),
+                }
+            }
+        }
+        let emptied =
+            is_emptied(&old, &destination).map_err(|e| Error::system("read", &request.destination, e))?;
+        if emptied {
+            report.remarks.push("nothing of the last copy is left on the volume: copied anew".to_owned());
+        }
+        let engine = Self {
+            permissions: Permissions::new(options),
+            reflink: Reflink::default(),
+            links: Links::default(),
+            counters: Counters::default(),
+            protected: protected_inodes(request, state.as_ref()),
+            protected_paths: protected_paths(request),
+            budget: handle_budget(),
+            fsync_each: durable::needs_fsync(&destination),
+            pool: Pool::new(Vec::new()),
+            publish: Mutex::default(),
+            late: Mutex::default(),
+            stage: Mutex::default(),
+            space: OnceLock::new(),
+            spill: Spill::default(),
+            request,
+            source,
+            destination,
+            state,
+            manifest_name,
+            old,
+            intent,
+            emptied,
+            filter,
+            cancel,
+            created_root,
+        };
+        Ok((engine, report))
+    }
+
+    pub(super) fn workers(&self) -> Vec<Worker> {
+        let count = self.request.options.workers.map_or(WORKERS, NonZeroUsize::get).min(256);
+        (0..count).map(|_| Worker::new(self.request.options.dry_run)).collect()
+    }
+
+    fn run(&self, report: &mut Report) -> Result<(), Error> {
+        let root = self.root_node()?;
+        self.pool.push(Task::Dir(root));
+        let workers = self.pool.run(self.workers(), |worker, task| self.task(worker, task))?;
+        for worker in workers {
+            report.merge(worker.report);
+        }
+        self.link_phase(report)
+    }
+
+    fn root_node(&self) -> Result<Arc<Node>, Error> {
+        let failed = |e: io::Error| Error::system("open", &self.request.destination, e);
+        let source = self.source.reopen().and_then(|dir| Ok((dir.stat()?, dir)));
+        let (source_stat, source) = source.map_err(|e| Error::system("open", &self.request.source, e))?;
+        let made = if self.created_root && self.request.options.dry_run {
+            None
+        } else {
+            let dir = self.destination.reopen().map_err(failed)?;
+            let stat = dir.stat().map_err(failed)?;
+            Some((dir.into(), stat))
+        };
+        let follow = self.request.options.follow_destination_links;
+        Node::root(source.into(), &source_stat, made, follow).map_err(failed).map(|mut root| {
+            if let Some(root) = Arc::get_mut(&mut root) {
+                root.in_place = self.request.options.shard.is_some();
+            }
+            root
+        })
+    }
+
+    /// The rest, once everything that was copied has its final name.
+    fn close(&self, report: &mut Report) -> Result<(), Error> {
+        if self.request.options.dry_run {
+            return self.plan_prune(report);
+        }
+        let sorted = self.spill.sort();
+        let noted = self.note(&sorted)?;
+        self.publish_phase(report)?;
+        self.prune_and_record(&sorted, noted, report)?;
+        if let Some(stage) = self.stage.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            stage.remove().map_err(|e| Error::system("clear staging in", &self.request.state, e))?;
+        }
+        Ok(())
+    }
+
+    fn task(&self, worker: &mut Worker, task: Task) -> Result<(), Error> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        match task {
+            Task::Dir(node) => self.directory_task(worker, node),
+            Task::File { node, name, record, volume } => {
+                self.file_task(worker, &node, &name, record.as_ref(), volume.as_ref())?;
+                self.finish(worker, node)
+            }
+        }
+    }
+
+    /// The staging directory, made at the first call, after space was found to suffice.
+    pub(super) fn stage(&self) -> io::Result<Arc<Stage>> {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stage) = &*stage {
+            return Ok(stage.clone());
+        }
+        let state = self.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let new = Arc::new(Stage::open(state, &self.destination, &shard::stage_name(self.request))?);
+        self.permissions.set_own(&new.sample);
+        *stage = Some(new.clone());
+        Ok(new)
+    }
+
+    /// Before the first byte is written: does it fit? Concurrent callers wait for the one that finds out.
+    pub(super) fn ensure_space(&self) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        self.space.get_or_init(|| outcome = space::check(self));
+        outcome
+    }
+
+    /// An error about an entry of the destination.
+    pub(super) fn volume_error(
+        &self,
+        operation: &'static str,
+        path: &[u8],
+        error: impl Into<io::Error>,
+    ) -> Error {
+        Error::system(operation, joined(&self.request.destination, path), error)
+    }
+
+    /// An error about an entry of the source. One that may not be read will not be readable the next time either.
+    pub(super) fn source_error(
+        &self,
+        operation: &'static str,
+        path: &[u8],
+        error: impl Into<io::Error>,
+    ) -> Error {
+        let error = error.into();
+        let path = joined(&self.request.source, path);
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Error::unusable(operation, path, error);
+        }
+        Error::system(operation, path, error)
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        self.request.options.policy
+    }
+}
+
+fn joined(base: &Path, path: &[u8]) -> PathBuf {
+    if path.is_empty() { base.to_owned() } else { base.join(std::ffi::OsStr::from_bytes(path)) }
+}
+
+/// Opens the destination, made first where it is missing (not in a dry run: the nearest parent stands in for it).
+fn open_destination(request: &Request) -> Result<(Dir, bool), Error> {
+    let path = &request.destination;
+    let failed = |e| Error::unusable("open the destination", path, e);
+    match Dir::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return Ok((opened.map_err(failed)?, false)),
+    }
+    if request.options.dry_run {
+        let parent = path.ancestors().skip(1).find_map(|parent| {
+            Dir::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).ok()
+        });
+        return parent.map(|dir| (dir, true)).ok_or_else(|| failed(io::ErrorKind::NotFound.into()));
+    }
+    std::fs::create_dir_all(path).map_err(|e| Error::unusable("create the destination", path, e))?;
+    Ok((Dir::open(path).map_err(failed)?, true))
+}
+
+fn open_state(request: &Request) -> Result<Option<Dir>, Error> {
+    let path = &request.state;
+    match Dir::open(path) {
+        Ok(dir) => return Ok(Some(dir)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::unusable("open the state directory", path, error));
+        }
+        Err(_) if request.options.dry_run => return Ok(None),
+        Err(_) => {}
+    }
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
+    made.and_then(|()| Dir::open(path).map(Some))
+        .map_err(|e| Error::unusable("create the state directory", path, e))
+}
+
+/// Neither may be inside the other: a copy would meet its own work.
+fn apart(request: &Request, source: &Dir, destination: &Dir) -> Result<(), Error> {
+    let (from, to) = (request.source.display(), request.destination.display());
+    for (inner, outer, sentence) in [
+        (destination, source, format!("the destination {to} is inside the source {from}")),
+        (source, destination, format!("the source {from} is inside the destination {to}")),
+    ] {
+        let is_inside = inside(inner, outer).map_err(|e| Error::system("open", &request.destination, e))?;
+        if is_inside {
+            return Err(Error::request(sentence));
+        }
+    }
+    Ok(())
+}
+
+fn inside(inner: &Dir, outer: &Dir) -> io::Result<bool> {
+    use rustix::fs::{Mode, OFlags};
+    let wanted = outer.stat()?;
+    let mut stat = inner.stat()?;
+    let mut at = rustix::fs::openat(inner, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    loop {
+        if (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino) {
+            return Ok(true);
+        }
+        at = rustix::fs::openat(&at, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let up = rustix::fs::fstat(&at)?;
+        if (up.st_dev, up.st_ino) == (stat.st_dev, stat.st_ino) {
+            return Ok(false);
+        }
+        stat = up;
+    }
+}
+
+fn sweep(request: &Request, state: &Dir, destination: &Dir) -> io::Result<u64> {
+    stage::sweep_probes(destination)?;
+    stage::sweep(state, destination, &|name| shard::is_leftover(request, name))
+}
+
+fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> {
+    let Some(at) = old.find(b"") else { return Ok(false) };
+    let mut block = Vec::new();
+    old.load(at, &mut block)?;
+    let mut any = false;
+    for record in manifest::records(&block) {
+        if record.left == manifest::Left::Absent {
+            continue;
+        }
+        any = true;
+        if destination.find(std::ffi::OsStr::from_bytes(&record.name))?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(any)
+}
+
+fn protected_inodes(request: &Request, state: Option<&Dir>) -> Vec<(u64, u64)> {
+    let named = request.protect.iter().filter_map(|path| rustix::fs::lstat(path).ok());
+    named.chain(state.and_then(|dir| dir.stat().ok())).map(|stat| (stat.st_dev, stat.st_ino)).collect()
+}
+
+/// The protected paths that are below the destination, as seen from it: they may be taken before they exist.
+fn protected_paths(request: &Request) -> Vec<Vec<u8>> {
+    let Ok(root) = request.destination.canonicalize() else { return Vec::new() };
+    let below = |path: &PathBuf| {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let real = parent.canonicalize().ok()?.join(path.file_name()?);
+        Some(real.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())
+    };
+    request.protect.iter().chain([&request.state]).filter_map(below).collect()
+}

@@ -1,0 +1,252 @@
+//! Hard links within the source: the first name met is copied like any file, the others are linked to it once
+//! everything else is there.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::engine::{Engine, Worker};
+use super::error::Error;
+use super::manifest::{Block, Record};
+use super::node::{Node, Target};
+use super::report::Report;
+use super::settle::{Data, Version};
+use super::transfer;
+
+/// What became of a file.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is in staging, under its name.
+    Staged(Record<'static>),
+    /// It was on the volume, with this inode.
+    InPlace(Record<'static>, Option<u64>),
+    /// The volume has something else under its name.
+    Other,
+}
+
+/// Whether a name is the first of its file.
+pub(super) enum Claim {
+    First,
+    Deferred,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    firsts: HashMap<(u64, u64), Option<First>>,
+    deferred: Vec<Deferred>,
+}
+
+#[derive(Debug)]
+struct First {
+    node: Arc<Node>,
+    name: CString,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+struct Deferred {
+    inode: (u64, u64),
+    node: Arc<Node>,
+    name: CString,
+    record: Option<Record<'static>>,
+    volume: Option<Stat>,
+}
+
+impl Links {
+    /// Claims the file for this name, or puts the name off; its directory stays unfinished until then.
+    pub(super) fn claim(
+        &self,
+        stat: &Stat,
+        node: &Arc<Node>,
+        name: &CStr,
+        record: Option<&Record<'_>>,
+        volume: Option<&Stat>,
+    ) -> Claim {
+        let inode = (stat.st_dev, stat.st_ino);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let std::collections::hash_map::Entry::Vacant(vacant) = inner.firsts.entry(inode) {
+            vacant.insert(None);
+            return Claim::First;
+        }
+        node.pending.fetch_add(1, Ordering::Relaxed);
+        inner.deferred.push(Deferred {
+            inode,
+            node: node.clone(),
+            name: name.to_owned(),
+            record: record.cloned().map(Record::into_owned),
+            volume: volume.copied(),
+        });
+        Claim::Deferred
+    }
+
+    pub(super) fn settled(&self, stat: &Stat, node: &Arc<Node>, name: &CStr, outcome: Outcome) {
+        let first = First { node: node.clone(), name: name.to_owned(), outcome };
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.firsts.insert((stat.st_dev, stat.st_ino), Some(first));
+    }
+}
+
+impl Engine<'_> {
+    /// Deals with the names that were put off.
+    pub(super) fn link_phase(&self, report: &mut Report) -> Result<(), Error> {
+        let inner = std::mem::take(&mut *self.links.inner.lock().unwrap_or_else(PoisonError::into_inner));
+        if inner.deferred.is_empty() {
+            return Ok(());
+        }
+        let firsts = inner.firsts;
+        let pool = super::pool::Pool::new(inner.deferred);
+        let workers = pool.run(self.workers(), |worker, deferred| {
+            self.deferred(worker, &deferred, firsts.get(&deferred.inode).and_then(Option::as_ref))?;
+            self.finish(worker, deferred.node)
+        })?;
+        for worker in workers {
+            report.merge(worker.report);
+        }
+        Ok(())
+    }
+
+    fn deferred(&self, worker: &mut Worker, deferred: &Deferred, first: Option<&First>) -> Result<(), Error> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        worker.block.clear();
+        worker.orphans = false;
+        worker.xattrs.clear();
+        let Deferred { node, name, record, volume, .. } = deferred;
+        let path = node.path();
+        let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
+        let made = match node.target {
+            Target::Existing => Some(node.made().map_err(|e| self.volume_error("open", &path, e))?),
+            _ => None,
+        };
+        self.counters.add(1, 0);
+        match first {
+            Some(First { node: at, name: first, outcome }) if !matches!(outcome, Outcome::Other) => {
+                let (known, ino, dir) = match outcome {
+                    Outcome::InPlace(known, ino) => (known, *ino, at.made()),
+                    Outcome::Staged(known) if self.request.options.dry_run => (known, None, node.source()),
+                    Outcome::Staged(known) => (known, None, self.staged_dir(at)?),
+                    Outcome::Other => return Ok(()),
+                };
+                let dir = dir.map_err(|e| self.volume_error("open", &at.path(), e))?;
+                let version = self.version_of(known, &source, name)?;
+                let together = ino.is_some() && volume.map(|stat| stat.st_ino) == ino;
+                // A file of the right content, but with an inode of its own, has to be linked all the same: as if
+                // the volume's were another.
+                let alone = volume.filter(|_| !together && record.is_some());
+                let record_seen = if alone.is_some()
+                    && self.may_relink(record.as_ref(), volume.as_ref(), made.as_deref(), name)
+                {
+                    None
+                } else {
+                    record.as_ref()
+                };
+                let seen = if record_seen.is_none() && alone.is_some() { None } else { volume.as_ref() };
+                let data = Data::LinkTo { dir: &dir, name: first, ino };
+                match self.settle(
+                    worker,
+                    node,
+                    &source,
+                    made.as_deref(),
+                    name,
+                    &version,
+                    record_seen,
+                    seen,
+                    data,
+                ) {
+                    // Too many links, or none on this filesystem: a file of its own does as well.
+                    Err(error) if error.errno().is_some_and(cannot_link) => {
+                        self.copy_alone(worker, deferred, &source, made.as_deref())?;
+                    }
+                    settled => drop(settled?),
+                }
+            }
+            _ => self.copy_alone(worker, deferred, &source, made.as_deref())?,
+        }
+        self.add_block(&path, Block::New { records: &worker.block, orphans: worker.orphans })
+    }
+
+    fn staged_dir(&self, node: &Node) -> Result<std::io::Result<Arc<OwnedFd>>, Error> {
+        self.place(node).map(Ok)
+    }
+
+    /// Whether the policy lets the volume's file be replaced by a link: it does when nobody has changed it.
+    fn may_relink(
+        &self,
+        record: Option<&Record<'_>>,
+        volume: Option<&Stat>,
+        made: Option<&OwnedFd>,
+        name: &CStr,
+    ) -> bool {
+        let (Some(record), Some(stat)) = (record, volume) else { return false };
+        self.policy() != super::options::Policy::Missing
+            && !self.request.beside_run
+            && super::settle::looks_as_left(made, name, record, stat).unwrap_or(false)
+            && record.left == super::manifest::Left::AsImage
+    }
+
+    fn version_of<'r>(
+        &self,
+        known: &'r Record<'static>,
+        source: &OwnedFd,
+        name: &CStr,
+    ) -> Result<Version<'r>, Error> {
+        let stat = rustix::fs::statat(source, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| self.source_error("stat", name.to_bytes(), e))?;
+        Ok(Version {
+            kind: known.kind,
+            meta: self.permissions.wanted(&stat),
+            size: known.size,
+            content: known.content.clone(),
+            xattrs: known.xattrs,
+        })
+    }
+
+    fn copy_alone(
+        &self,
+        worker: &mut Worker,
+        deferred: &Deferred,
+        source: &OwnedFd,
+        made: Option<&OwnedFd>,
+    ) -> Result<(), Error> {
+        let Deferred { node, name, record, volume, .. } = deferred;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let failed = |e: Errno| self.source_error("open", &super::settle::child(node, name), e);
+        let file = rustix::fs::openat(source, &**name, flags, Mode::empty()).map_err(failed)?;
+        let stat = rustix::fs::fstat(&file).map_err(failed)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(failed(Errno::STALE));
+        }
+        worker.xattrs.read(&file).map_err(|e| self.source_error("read", name.to_bytes(), e))?;
+        let hashed = transfer::stream(&file, &stat, None, &self.reflink, &mut worker.buffer, &mut |_| {
+            !self.cancel.is_cancelled()
+        });
+        let (hash, size) = hashed.map_err(|_| failed(Errno::IO))?;
+        let version = Version {
+            kind: super::manifest::Kind::File,
+            meta: self.permissions.wanted(&stat),
+            size,
+            content: super::manifest::Content::Hash(hash),
+            xattrs: worker.xattrs.digest(),
+        };
+        let data = Data::File(&file, &stat);
+        self.settle(worker, node, source, made, name, &version, record.as_ref(), volume.as_ref(), data)
+            .map(drop)
+    }
+}
+
+fn cannot_link(errno: i32) -> bool {
+    [Errno::MLINK, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV, Errno::NOENT, Errno::STALE]
+        .iter()
+        .any(|known| known.raw_os_error() == errno)
+}

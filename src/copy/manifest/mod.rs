@@ -1,0 +1,287 @@
+//! The manifest of a destination: what the last copy installed, one block per directory, blocks sorted by path and
+//! records sorted by name, so that the same tree always gives the same bytes.
+//!
+//! ```text
+//! hook-runner manifest 1
+//! /                       a directory, escaped; the records below are its entries
+//! d - 755 0 0 0 1690000000.000000000 - - = templates
+//! /templates
+//! f - 644 0 0 …
+//! end 2 <blake3 of everything before this line>
+//! ```
+//!
+//! It is read block by block and written in one stream: what stays in memory is the path and place of each block.
+
+pub(super) mod record;
+pub(super) mod spill;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+pub(super) use record::{Content, Flags, Hash, Kind, Left, Record, Time};
+pub(super) use spill::{Block, Spill};
+
+use crate::beneath::Dir;
+
+const HEADER: &[u8] = b"hook-runner manifest 1\n";
+
+/// A manifest that was read.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    file: Option<File>,
+    /// Sorted by path. The path of the destination itself is empty.
+    blocks: Vec<Placed>,
+}
+
+/// Where the records of a directory are.
+#[derive(Debug)]
+struct Placed {
+    path: Box<[u8]>,
+    offset: u64,
+    len: u64,
+}
+
+/// What became of reading a manifest.
+pub(super) enum Reading {
+    Read(Manifest),
+    Absent,
+    /// It is there, but cannot be trusted: torn, altered, or of a newer version.
+    Unusable,
+}
+
+impl Manifest {
+    /// Reads the manifest called `name` and checks it as a whole.
+    pub(super) fn read(dir: &Dir, name: &OsStr) -> io::Result<Reading> {
+        let file = match dir.open_read(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reading::Absent),
+            file => file?,
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(Reading::Unusable);
+        }
+        Ok(match index(&file)? {
+            Some(blocks) => Reading::Read(Self { file: Some(file), blocks }),
+            None => Reading::Unusable,
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The position of a directory's block.
+    pub(super) fn find(&self, path: &[u8]) -> Option<usize> {
+        self.blocks.binary_search_by(|block| (*block.path).cmp(path)).ok()
+    }
+
+    /// The blocks of the directory `path` and of everything below it, by position.
+    pub(super) fn subtree(&self, path: &[u8]) -> impl Iterator<Item = usize> + '_ {
+        let own = self.find(path);
+        let mut prefix = path.to_vec();
+        if !path.is_empty() {
+            prefix.push(b'/');
+        }
+        let start = self.blocks.partition_point(|block| *block.path < *prefix);
+        let below =
+            self.blocks[start..].iter().take_while(move |block| block.path.starts_with(&prefix)).count();
+        own.into_iter().chain((start..start + below).filter(move |at| Some(*at) != own))
+    }
+
+    pub(super) fn path(&self, at: usize) -> &[u8] {
+        &self.blocks[at].path
+    }
+
+    /// Reads the records of a block into `into` (cleared first).
+    pub(super) fn load(&self, at: usize, into: &mut Vec<u8>) -> io::Result<()> {
+        let block = &self.blocks[at];
+        into.clear();
+        into.resize(usize::try_from(block.len).map_err(|_| io::ErrorKind::OutOfMemory)?, 0);
+        match &self.file {
+            Some(file) => file.read_exact_at(into, block.offset),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The records of a loaded block.
+pub(super) fn records(block: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    // What cannot be parsed was refused when the manifest was read: its digest would not have matched.
+    block.split(|b| *b == b'\n').filter(|line| !line.is_empty()).filter_map(Record::parse)
+}
+
+/// Reads through the whole file; `None` when it is not a manifest of this version, complete and unaltered.
+fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut hasher = blake3::Hasher::new();
+    let mut line = Vec::with_capacity(256);
+    let mut offset = 0;
+    let mut blocks: Vec<Placed> = Vec::new();
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line)?;
+        if read == 0 || line.last() != Some(&b'\n') {
+            return Ok(None);
+        }
+        if offset == 0 {
+            if line != HEADER {
+                return Ok(None);
+            }
+        } else if let Some(path) = line.strip_prefix(b"/") {
+            let Some(path) = record::unescape(&path[..path.len() - 1]) else { return Ok(None) };
+            if blocks.last().is_some_and(|last| *last.path >= *path) {
+                return Ok(None);
+            }
+            let start = offset + read as u64;
+            blocks.push(Placed { path: path.into(), offset: start, len: 0 });
+        } else if let Some(end) = line.strip_prefix(b"end ") {
+            let expected = format!("{} {}\n", blocks.len(), hasher.finalize().to_hex());
+            let whole = end == expected.as_bytes() && reader.read(&mut [0])? == 0;
+            return Ok(whole.then_some(blocks));
+        } else {
+            let Some(block) = blocks.last_mut() else { return Ok(None) };
+            block.len += read as u64;
+        }
+        hasher.update(&line);
+        offset += read as u64;
+    }
+}
+
+/// Writes a manifest; durable on return. `blocks` gives each directory with its records, in the order of their paths.
+pub(super) fn write(
+    dir: &Dir,
+    name: &OsStr,
+    blocks: impl Iterator<Item = io::Result<(Box<[u8]>, Vec<u8>)>>,
+) -> io::Result<()> {
+    let mut temp = name.to_owned();
+    temp.push(".new");
+    dir.remove_all(&temp)?;
+    let mut out =
+        Output { file: dir.create_new(&temp, 0o640)?, buffer: Vec::new(), hasher: blake3::Hasher::new() };
+    out.put(HEADER)?;
+    let mut count = 0;
+    let mut head = Vec::new();
+    for block in blocks {
+        let (path, records) = block?;
+        head.clear();
+        head.push(b'/');
+        record::escape(&path, &mut head);
+        head.push(b'\n');
+        out.put(&head)?;
+        out.put(&records)?;
+        count += 1;
+    }
+    let end = format!("end {count} {}\n", out.hasher.finalize().to_hex());
+    out.put(end.as_bytes())?;
+    out.flush()?;
+    out.file.sync_all()?;
+    dir.rename(&temp, dir, name)?;
+    dir.sync()
+}
+
+struct Output {
+    file: File,
+    buffer: Vec<u8>,
+    hasher: blake3::Hasher,
+}
+
+impl Output {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= 1 << 18 { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// The file name of a destination's manifest: the destination as seen from the directory that holds the state
+/// directory, so that it is found again wherever the volume is mounted; its absolute path where it is elsewhere.
+pub(super) fn name_of(destination: &Path, state: &Path) -> std::ffi::OsString {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let destination = real(destination);
+    let home = real(state.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")));
+    let key = destination.strip_prefix(&home).unwrap_or(&destination).as_os_str().as_bytes();
+    let mut name = String::from("root");
+    if !key.is_empty() {
+        name.clear();
+        for byte in key {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+                name.push(char::from(*byte));
+            } else {
+                name.push_str(&format!("%{byte:02x}"));
+            }
+        }
+        // A file name holds 255 bytes, and `.part-…` and `.new` are added to this one.
+        if name.len() > 160 || name == "root" {
+            name.truncate(100);
+            name.push_str("%-");
+            name.push_str(&blake3::hash(key).to_hex()[..32]);
+        }
+    }
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<(Box<[u8]>, Vec<u8>)> {
+        let mut block = Vec::new();
+        Record::parse(b"d - 755 0 0 0 1.000000000 - - = sub").unwrap().write(&mut block);
+        vec![
+            (Box::from(&b""[..]), block.clone()),
+            (Box::from(&b"sub"[..]), block.clone()),
+            (Box::from(&b"sub-2"[..]), block),
+        ]
+    }
+
+    #[test]
+    fn a_manifest_reads_back_and_an_altered_or_torn_one_is_not_trusted() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let name = OsStr::new("root");
+        assert!(matches!(Manifest::read(&dir, name).unwrap(), Reading::Absent));
+        write(&dir, name, sample().into_iter().map(Ok)).unwrap();
+        let Reading::Read(manifest) = Manifest::read(&dir, name).unwrap() else { panic!("must be read") };
+        assert_eq!(manifest.len(), 3);
+        assert_eq!(manifest.subtree(b"sub").map(|at| manifest.path(at)).collect::<Vec<_>>(), [b"sub"]);
+        let mut block = Vec::new();
+        manifest.load(1, &mut block).unwrap();
+        assert_eq!(records(&block).next().unwrap().name.as_ref(), b"sub");
+
+        let whole = std::fs::read(temp.path().join("root")).unwrap();
+        for torn in [0, 10, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(temp.path().join("root"), &whole[..torn]).unwrap();
+            assert!(matches!(Manifest::read(&dir, name).unwrap(), Reading::Unusable), "cut at {torn}");
+        }
+        for at in 0..whole.len() {
+            let mut altered = whole.clone();
+            altered[at] ^= 1;
+            std::fs::write(temp.path().join("root"), &altered).unwrap();
+            assert!(matches!(Manifest::read(&dir, name).unwrap(), Reading::Unusable), "altered at {at}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_found_wherever_the_volume_is_mounted() {
+        let temp = tempfile::tempdir().unwrap();
+        for mount in ["a", "b"] {
+            std::fs::create_dir_all(temp.path().join(mount).join("app/static")).unwrap();
+        }
+        let name = |mount: &str, sub: &str| {
+            let mount = temp.path().join(mount);
+            name_of(&mount.join(sub), &mount.join(".hook-runner"))
+        };
+        assert_eq!(name("a", ""), "root");
+        assert_eq!(name("a", "app/static"), name("b", "app/static"));
+        assert_ne!(name("a", "app"), name("a", "app/static"));
+    }
+}

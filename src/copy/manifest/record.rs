@@ -1,0 +1,365 @@
+//! One line of a manifest: an entry of a directory as the image had it and, where that differs, as it was left on
+//! the volume. Fields are separated by single spaces and the name comes last:
+//!
+//! ```text
+//! f - 644 0 0 1234 1690000000.123456789 <blake3> - = index.html
+//! │ │ │   │ │ │    │                    │        │ │ └ name, escaped
+//! │ │ │   │ │ │    │                    │        │ └ as left: `=` the same, `-` absent, or size,mtime,mode,content
+//! │ │ │   │ │ │    │                    │        └ digest of the extended attributes, `-` for none
+//! │ │ │   │ │ │    │                    └ content: BLAKE3 of a file, target of a link, `-` for a directory
+//! │ │ │   │ │ │    └ mtime, seconds.nanoseconds
+//! │ │ │   │ │ └ size in bytes
+//! │ │ │   └─┴ uid, gid
+//! │ │ └ permission bits, octal
+//! │ └ flags: k kept for the user, a found on the volume (not installed), o no longer in the image; `-` none
+//! └ type: f, d, l
+//! ```
+//!
+//! In names and link targets a backslash, a space and control characters are written as `\xHH`; every other byte
+//! stands for itself, so any file name fits.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+/// Types that are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::copy) enum Kind {
+    File,
+    Dir,
+    Link,
+}
+
+/// BLAKE3 of a file's content, holes read as zeros: what b3sum(1) prints.
+pub(in crate::copy) type Hash = [u8; 32];
+
+/// Seconds and nanoseconds since the epoch; seconds may be negative.
+pub(in crate::copy) type Time = (i64, u32);
+
+/// What an entry holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::copy) enum Content<'a> {
+    Hash(Hash),
+    Target(Cow<'a, [u8]>),
+    None,
+}
+
+impl Content<'_> {
+    pub(in crate::copy) fn into_owned(self) -> Content<'static> {
+        match self {
+            Content::Hash(hash) => Content::Hash(hash),
+            Content::Target(target) => Content::Target(Cow::Owned(target.into_owned())),
+            Content::None => Content::None,
+        }
+    }
+}
+
+/// How an entry was left on the volume when it is not as the image had it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::copy) enum Left<'a> {
+    AsImage,
+    Absent,
+    Other { kind: Kind, size: u64, mtime: Time, mode: u32, content: Content<'a> },
+}
+
+/// Flags of a record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::copy) struct Flags {
+    /// The volume has the user's version; what was left before is still the base of the comparison.
+    pub(in crate::copy) kept: bool,
+    /// It was there, with the image's content, before the first copy: never pruned.
+    pub(in crate::copy) found: bool,
+    /// Installed by an earlier release, not in the image any more.
+    pub(in crate::copy) orphan: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::copy) struct Record<'a> {
+    pub(in crate::copy) kind: Kind,
+    pub(in crate::copy) flags: Flags,
+    pub(in crate::copy) mode: u32,
+    pub(in crate::copy) uid: u32,
+    pub(in crate::copy) gid: u32,
+    pub(in crate::copy) size: u64,
+    pub(in crate::copy) mtime: Time,
+    pub(in crate::copy) content: Content<'a>,
+    pub(in crate::copy) xattrs: Option<u64>,
+    pub(in crate::copy) left: Left<'a>,
+    pub(in crate::copy) name: Cow<'a, [u8]>,
+}
+
+impl Record<'_> {
+    pub(in crate::copy) fn into_owned(self) -> Record<'static> {
+        Record {
+            content: self.content.into_owned(),
+            left: match self.left {
+                Left::AsImage => Left::AsImage,
+                Left::Absent => Left::Absent,
+                Left::Other { kind, size, mtime, mode, content } => {
+                    Left::Other { kind, size, mtime, mode, content: content.into_owned() }
+                }
+            },
+            name: Cow::Owned(self.name.into_owned()),
+            ..self
+        }
+    }
+
+    /// Size, mtime, mode, type and content as left; `None` when it was left absent.
+    pub(in crate::copy) fn as_left(&self) -> Option<(Kind, u64, Time, u32, &Content<'_>)> {
+        match &self.left {
+            Left::AsImage => Some((self.kind, self.size, self.mtime, self.mode, &self.content)),
+            Left::Absent => None,
+            Left::Other { kind, size, mtime, mode, content } => Some((*kind, *size, *mtime, *mode, content)),
+        }
+    }
+
+    /// Appends the line, newline included.
+    pub(in crate::copy) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[kind_letter(self.kind), b' ']);
+        let start = out.len();
+        for (set, letter) in [(self.flags.kept, b'k'), (self.flags.found, b'a'), (self.flags.orphan, b'o')] {
+            if set {
+                out.push(letter);
+            }
+        }
+        if out.len() == start {
+            out.push(b'-');
+        }
+        // Writing into a Vec cannot fail.
+        let _ = write!(out, " {:o} {} {} {} ", self.mode, self.uid, self.gid, self.size);
+        write_time(self.mtime, out);
+        out.push(b' ');
+        write_content(&self.content, out);
+        let _ = match self.xattrs {
+            Some(digest) => write!(out, " {digest:016x} "),
+            None => write!(out, " - "),
+        };
+        match &self.left {
+            Left::AsImage => out.push(b'='),
+            Left::Absent => out.push(b'-'),
+            Left::Other { kind, size, mtime, mode, content } => {
+                out.push(kind_letter(*kind));
+                let _ = write!(out, ",{size},");
+                write_time(*mtime, out);
+                let _ = write!(out, ",{mode:o},");
+                write_content(content, out);
+            }
+        }
+        out.push(b' ');
+        escape(&self.name, out);
+        out.push(b'\n');
+    }
+
+    /// Reads a line without its newline.
+    pub(in crate::copy) fn parse(line: &[u8]) -> Option<Record<'_>> {
+        let mut fields = line.splitn(11, |b| *b == b' ');
+        let mut next = || fields.next();
+        let kind = parse_kind(next()?)?;
+        let mut flags = Flags::default();
+        for letter in next()? {
+            match letter {
+                b'k' => flags.kept = true,
+                b'a' => flags.found = true,
+                b'o' => flags.orphan = true,
+                b'-' => {}
+                _ => return None,
+            }
+        }
+        let mode = octal(next()?)?;
+        let uid = u32::try_from(decimal(next()?)?).ok()?;
+        let gid = u32::try_from(decimal(next()?)?).ok()?;
+        let size = decimal(next()?)?;
+        let mtime = parse_time(next()?)?;
+        let content = parse_content(kind, next()?)?;
+        let xattrs = match next()? {
+            b"-" => None,
+            digits => Some(u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?),
+        };
+        let left = parse_left(next()?)?;
+        let name = unescape(next()?)?;
+        if name.is_empty() || name.contains(&b'/') || name.contains(&0) || *name == *b"." || *name == *b".." {
+            return None;
+        }
+        Some(Record { kind, flags, mode, uid, gid, size, mtime, content, xattrs, left, name })
+    }
+}
+
+fn parse_left(field: &[u8]) -> Option<Left<'_>> {
+    match field {
+        b"=" => Some(Left::AsImage),
+        b"-" => Some(Left::Absent),
+        other => {
+            let mut parts = other.splitn(5, |b| *b == b',');
+            let kind = parse_kind(parts.next()?)?;
+            Some(Left::Other {
+                kind,
+                size: decimal(parts.next()?)?,
+                mtime: parse_time(parts.next()?)?,
+                mode: octal(parts.next()?)?,
+                content: parse_content(kind, parts.next()?)?,
+            })
+        }
+    }
+}
+
+fn kind_letter(kind: Kind) -> u8 {
+    match kind {
+        Kind::File => b'f',
+        Kind::Dir => b'd',
+        Kind::Link => b'l',
+    }
+}
+
+fn parse_kind(field: &[u8]) -> Option<Kind> {
+    Some(match field {
+        b"f" => Kind::File,
+        b"d" => Kind::Dir,
+        b"l" => Kind::Link,
+        _ => return None,
+    })
+}
+
+fn write_time((seconds, nanoseconds): Time, out: &mut Vec<u8>) {
+    let _ = write!(out, "{seconds}.{nanoseconds:09}");
+}
+
+fn parse_time(field: &[u8]) -> Option<Time> {
+    let dot = field.iter().position(|b| *b == b'.')?;
+    let (negative, digits) = match field.first()? {
+        b'-' => (true, &field[1..dot]),
+        _ => (false, &field[..dot]),
+    };
+    let seconds = i64::try_from(decimal(digits)?).ok()?;
+    let nanoseconds = u32::try_from(decimal(&field[dot + 1..])?).ok().filter(|n| *n < 1_000_000_000)?;
+    Some((if negative { -seconds } else { seconds }, nanoseconds))
+}
+
+fn write_content(content: &Content<'_>, out: &mut Vec<u8>) {
+    match content {
+        Content::Hash(hash) => {
+            for byte in hash {
+                out.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
+            }
+        }
+        Content::Target(target) => escape(target, out),
+        Content::None => out.push(b'-'),
+    }
+}
+
+fn parse_content(kind: Kind, field: &[u8]) -> Option<Content<'_>> {
+    Some(match kind {
+        Kind::Dir => Content::None,
+        Kind::Link => Content::Target(unescape(field)?),
+        Kind::File => {
+            let mut hash = [0; 32];
+            if field.len() != 64 {
+                return None;
+            }
+            for (byte, pair) in hash.iter_mut().zip(field.chunks_exact(2)) {
+                *byte = unhex(pair[0])? << 4 | unhex(pair[1])?;
+            }
+            Content::Hash(hash)
+        }
+    })
+}
+
+fn decimal(field: &[u8]) -> Option<u64> {
+    if field.is_empty() {
+        return None;
+    }
+    field.iter().try_fold(0u64, |n, b| {
+        b.is_ascii_digit().then(|| n.checked_mul(10)?.checked_add(u64::from(b - b'0'))).flatten()
+    })
+}
+
+fn octal(field: &[u8]) -> Option<u32> {
+    u32::from_str_radix(std::str::from_utf8(field).ok()?, 8).ok().filter(|mode| *mode <= 0o7777)
+}
+
+fn hex(nibble: u8) -> u8 {
+    b"0123456789abcdef"[usize::from(nibble & 15)]
+}
+
+fn unhex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
+}
+
+/// Escapes a name, a path or a target.
+pub(in crate::copy) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        if byte <= b' ' || byte == b'\\' || byte == 0x7f {
+            out.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]);
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// The bytes that [`escape`] was given; `None` for what it never writes.
+pub(in crate::copy) fn unescape(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !text.contains(&b'\\') {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        if first == b'\\' {
+            let [b'x', high, low, tail @ ..] = rest else { return None };
+            bytes.push(unhex(*high)? << 4 | unhex(*low)?);
+            rest = tail;
+        } else {
+            bytes.push(first);
+        }
+    }
+    Some(Cow::Owned(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &[u8]) -> Record<'_> {
+        Record {
+            kind: Kind::File,
+            flags: Flags { kept: true, found: false, orphan: true },
+            mode: 0o4755,
+            uid: 0,
+            gid: 65532,
+            size: 1 << 40,
+            mtime: (-1, 999_999_999),
+            content: Content::Hash([0xa5; 32]),
+            xattrs: Some(7),
+            left: Left::Other {
+                kind: Kind::Link,
+                size: 3,
+                mtime: (4_294_967_296, 1),
+                mode: 0o777,
+                content: Content::Target(Cow::Borrowed(b"a, b\n")),
+            },
+            name: Cow::Borrowed(name),
+        }
+    }
+
+    #[test]
+    fn a_record_of_any_name_reads_back_as_written() {
+        let all: Vec<u8> = (1..=255).filter(|b| *b != b'/').collect();
+        for name in [&b"plain"[..], b"with space", b"new\nline", b"\\x41", b"=", &all] {
+            let record = record(name);
+            let mut line = Vec::new();
+            record.write(&mut line);
+            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            assert_eq!(Record::parse(&line[..line.len() - 1]).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn a_line_that_names_something_outside_is_refused() {
+        for name in [&b".."[..], b"a/b", b"", b"a\\x2fb", b"a\\x00", b"a\\q"] {
+            let mut line = Vec::new();
+            record(b"N").write(&mut line);
+            line.truncate(line.len() - 2);
+            line.extend_from_slice(name);
+            assert!(Record::parse(&line).is_none(), "{}", name.escape_ascii());
+        }
+    }
+}

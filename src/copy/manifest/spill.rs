@@ -1,0 +1,163 @@
+//! The manifest being made: blocks arrive from the workers in any order, a directory's records perhaps in several
+//! pieces, and are kept out of memory beyond a few MiB until they are sorted into the new manifest.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Manifest, Record, records};
+
+/// Kept in memory before the file is used at all: the records of some 50,000 files.
+const IN_MEMORY: usize = 8 << 20;
+
+/// Where a piece is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// The block of the old manifest, unchanged.
+    Old(usize),
+    /// In the spill.
+    New { offset: u64, len: usize },
+}
+
+/// Pieces of blocks.
+#[derive(Debug, Default)]
+pub(in crate::copy) struct Spill {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    pieces: Vec<(Box<[u8]>, Place, bool)>,
+    memory: Vec<u8>,
+    flushed: u64,
+    file: Option<File>,
+}
+
+/// The records of one directory.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::copy) enum Block<'a> {
+    /// As the block at this position of the old manifest.
+    Old(usize),
+    /// These, sorted by name. `orphans`: some are no longer in the image.
+    New { records: &'a [u8], orphans: bool },
+}
+
+impl Spill {
+    /// Adds a piece. `overflow` makes the file, without a name in the end, that takes what does not fit in memory.
+    pub(in crate::copy) fn add(
+        &self,
+        path: &[u8],
+        block: Block<'_>,
+        overflow: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<()> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
+        let (place, orphans) = match block {
+            Block::Old(at) => (Place::Old(at), true),
+            Block::New { records, orphans } => {
+                let place =
+                    Place::New { offset: inner.flushed + inner.memory.len() as u64, len: records.len() };
+                inner.memory.extend_from_slice(records);
+                if inner.memory.len() > IN_MEMORY {
+                    if inner.file.is_none() {
+                        inner.file = Some(overflow()?);
+                    }
+                    if let Some(file) = &inner.file {
+                        file.write_all_at(&inner.memory, inner.flushed)?;
+                        inner.flushed += inner.memory.len() as u64;
+                        inner.memory.clear();
+                    }
+                }
+                (place, orphans)
+            }
+        };
+        inner.pieces.push((path.into(), place, orphans));
+        Ok(())
+    }
+
+    /// Sorts the pieces: no more may be added.
+    pub(in crate::copy) fn sort(&self) -> Sorted {
+        let mut inner = std::mem::take(&mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner));
+        inner.pieces.sort_by(|a, b| a.0.cmp(&b.0));
+        inner.pieces.shrink_to_fit();
+        Sorted { inner }
+    }
+}
+
+/// Pieces in the order of their paths.
+#[derive(Debug)]
+pub(in crate::copy) struct Sorted {
+    inner: Inner,
+}
+
+impl Sorted {
+    /// Whether the old manifest says the same.
+    pub(in crate::copy) fn same_as(&self, old: &Manifest) -> bool {
+        self.inner.pieces.len() == old.len()
+            && self
+                .inner
+                .pieces
+                .iter()
+                .enumerate()
+                .all(|(at, piece)| matches!(piece.1, Place::Old(n) if n == at))
+    }
+
+    /// Each directory's path, whether it may have orphans, and its pieces (a range for [`Sorted::load`]).
+    pub(in crate::copy) fn directories(&self) -> impl Iterator<Item = (&[u8], bool, std::ops::Range<usize>)> {
+        let pieces = &self.inner.pieces;
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let path = &pieces.get(at)?.0;
+            let start = at;
+            at += pieces[start..].iter().take_while(|piece| piece.0 == *path).count();
+            Some((&**path, pieces[start..at].iter().any(|piece| piece.2), start..at))
+        })
+    }
+
+    /// The records of a directory, sorted by name.
+    pub(in crate::copy) fn load(
+        &self,
+        range: std::ops::Range<usize>,
+        old: &Manifest,
+        into: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        into.clear();
+        let single = range.len() == 1;
+        let mut piece = Vec::new();
+        for (_, place, _) in &self.inner.pieces[range] {
+            match *place {
+                Place::Old(at) if single => old.load(at, into)?,
+                Place::Old(at) => {
+                    old.load(at, &mut piece)?;
+                    into.extend_from_slice(&piece);
+                }
+                Place::New { offset, len } => self.read(offset, len, into)?,
+            }
+        }
+        if !single {
+            let all = std::mem::take(into);
+            let mut sorted: Vec<Record<'_>> = records(&all).collect();
+            sorted.sort_by(|a, b| a.name.cmp(&b.name));
+            for record in sorted {
+                record.write(into);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, len: usize, into: &mut Vec<u8>) -> io::Result<()> {
+        let start = into.len();
+        if offset >= self.inner.flushed {
+            let at = usize::try_from(offset - self.inner.flushed).map_err(|_| io::ErrorKind::InvalidData)?;
+            into.extend_from_slice(&self.inner.memory[at..at + len]);
+            return Ok(());
+        }
+        // A piece goes to the file as a whole: the memory is flushed after it was added.
+        into.resize(start + len, 0);
+        match &self.inner.file {
+            Some(file) => file.read_exact_at(&mut into[start..], offset),
+            None => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Owner, permission bits, extended attributes and times: what the image says, changed by the options, as far as
+//! this user and this volume permit. What they do not permit is found out by trying, tried no more after that, and
+//! reported once.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rustix::fs::{FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::manifest::Time;
+use super::options::{ModeChange, Options, Owner};
+
+/// What an entry is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Time,
+}
+
+pub(super) fn time_of(stat: &Stat) -> Time {
+    (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))
+}
+
+/// Extended attributes of one entry, in a buffer that a worker keeps.
+#[derive(Debug, Default)]
+pub(super) struct Xattrs {
+    all: Vec<(CString, Vec<u8>)>,
+}
+
+impl Xattrs {
+    /// Reads those that belong to the tree.
+    pub(super) fn read(&mut self, file: impl AsFd) -> io::Result<()> {
+        self.all.clear();
+        let mut names = [0u8; 1024];
+        let mut large = Vec::new();
+        let names = match rustix::fs::flistxattr(&file, &mut names[..]) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
+            Ok(len) => &names[..len],
+            Err(Errno::RANGE) => {
+                large.resize(65536, 0); // XATTR_LIST_MAX
+                let len = rustix::fs::flistxattr(&file, &mut large[..])?;
+                &large[..len]
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        for name in names.split_inclusive(|b| *b == 0) {
+            let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+            if !belongs_to_tree(name.to_bytes()) {
+                continue;
+            }
+            let mut value = vec![0; 65536]; // XATTR_SIZE_MAX
+            match rustix::fs::fgetxattr(&file, name, &mut value[..]) {
+                Ok(len) => {
+                    value.truncate(len);
+                    self.all.push((name.to_owned(), value));
+                }
+                Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.all.sort_unstable();
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Short digest for the manifest.
+    pub(super) fn digest(&self) -> Option<u64> {
+        if self.all.is_empty() {
+            return None;
+        }
+        let mut hasher = blake3::Hasher::new();
+        for (name, value) in &self.all {
+            hasher.update(name.to_bytes_with_nul());
+            hasher.update(&value.len().to_le_bytes());
+            hasher.update(value);
+        }
+        let mut short = [0; 8];
+        short.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        Some(u64::from_le_bytes(short))
+    }
+}
+
+/// Overlayfs and xfs keep their own book in attributes, and a security label is given by the volume's mount.
+fn belongs_to_tree(name: &[u8]) -> bool {
+    !(name.starts_with(b"trusted.overlay.")
+        || name.starts_with(b"user.overlay.")
+        || name.starts_with(b"trusted.SGI_ACL_")
+        || name == b"security.selinux"
+        || name == b"security.evm"
+        || name == b"security.ima"
+        || name == b"system.nfs4_acl")
+}
+
+/// What may be done here.
+#[derive(Debug)]
+pub(super) struct Permissions {
+    chown: Option<Owner>,
+    chmod: Option<ModeChange>,
+    strict: bool,
+    pub(super) umask: u32,
+    euid: u32,
+    may_chown: AtomicBool,
+    may_chgrp: AtomicBool,
+    /// Owner of what this process creates in staging: seen, not assumed (root squash, setgid directories).
+    own: OnceLock<(u32, u32)>,
+    refused: Mutex<Vec<String>>,
+}
+
+impl Permissions {
+    pub(super) fn new(options: &Options) -> Self {
+        let euid = rustix::process::geteuid().as_raw();
+        Self {
+            chown: options.chown,
+            chmod: options.chmod.clone(),
+            strict: options.strict_metadata,
+            umask: umask(),
+            euid,
+            may_chown: AtomicBool::new(holds_chown()),
+            may_chgrp: AtomicBool::new(true),
+            own: OnceLock::new(),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// Records the owner that new entries get by themselves.
+    pub(super) fn set_own(&self, stat: &Stat) {
+        let _ = self.own.set((stat.st_uid, stat.st_gid));
+    }
+
+    /// Whether owners can be set: only then a difference in them is one that the copy could mend.
+    pub(super) fn may_chown(&self) -> bool {
+        self.may_chown.load(Ordering::Relaxed)
+    }
+
+    /// What was not permitted, once each.
+    pub(super) fn refused(&self) -> Vec<String> {
+        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What an entry of the image is to have on the volume. Set-user-ID and set-group-ID of a file are dropped where
+    /// it cannot get the owner that they were meant for, as cp(1) does.
+    pub(super) fn wanted(&self, stat: &Stat) -> Meta {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let mut mode = stat.st_mode & 0o7777;
+        let (mut uid, mut gid) = (stat.st_uid, stat.st_gid);
+        if let Some(owner) = self.chown {
+            (uid, gid) = (owner.uid, owner.gid);
+        }
+        if let (Some(change), true) = (&self.chmod, kind != FileType::Symlink) {
+            mode = change.apply(mode, kind == FileType::Directory);
+        }
+        if kind == FileType::RegularFile && mode & 0o6000 != 0 && uid != self.euid && !self.may_chown() {
+            mode &= !0o6000;
+        }
+        Meta { mode, uid, gid, mtime: time_of(stat) }
+    }
+
+    /// The mode to create a file or directory with, and whether that is final.
+    pub(super) fn creation(&self, mode: u32, has_xattrs: bool) -> (u32, bool) {
+        if has_xattrs || mode & self.umask != 0 || mode & 0o7000 != 0 {
+            ((mode | 0o600) & 0o700, false)
+        } else {
+            (mode, true)
+        }
+    }
+
+    /// Sets owner, attributes, mode and times, in the order in which none undoes another: chown(2) clears
+    /// set-user-ID and capabilities, an ACL changes the group bits, everything may change times. `created_final`: the
+    /// mode was right from the start.
+    pub(super) fn apply(
+        &self,
+        fd: impl AsFd,
+        meta: &Meta,
+        xattrs: &Xattrs,
+        created_final: bool,
+    ) -> io::Result<()> {
+        let mut mode_final = created_final;
+        if self.own.get() != Some(&(meta.uid, meta.gid)) {
+            mode_final &= !self.set_owner(&fd, meta)? || meta.mode & 0o6000 == 0;
+        }
+        for (name, value) in &xattrs.all {
+            match rustix::fs::fsetxattr(&fd, name.as_c_str(), value, XattrFlags::empty()) {
+                Ok(()) => {}
+                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ACCESS | Errno::INVAL) => {
+                    self.refuse(&format!("xattr {}", name.to_string_lossy()))?;
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        if !mode_final {
+            rustix::fs::fchmod(&fd, Mode::from_raw_mode(meta.mode))?;
+        }
+        set_times(fd, meta.mtime)
+    }
+
+    /// Whether the owner was changed.
+    pub(super) fn set_owner(&self, fd: impl AsFd, meta: &Meta) -> io::Result<bool> {
+        let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+        if self.may_chown() || meta.uid == self.euid {
+            match rustix::fs::fchown(&fd, Some(uid), Some(gid)) {
+                Ok(()) => return Ok(true),
+                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
+                    if meta.uid != self.euid {
+                        self.may_chown.store(false, Ordering::Relaxed);
+                    }
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.refuse("owner")?;
+        if self.may_chgrp.load(Ordering::Relaxed) {
+            match rustix::fs::fchown(&fd, None, Some(gid)) {
+                Ok(()) => return Ok(true),
+                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
+                    self.may_chgrp.store(false, Ordering::Relaxed);
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    /// As [`Permissions::apply`] for a symbolic link, which has no mode of its own.
+    pub(super) fn apply_link(&self, dir: impl AsFd, name: &CStr, meta: &Meta) -> io::Result<()> {
+        let nofollow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        if self.own.get() != Some(&(meta.uid, meta.gid)) && self.may_chown() {
+            let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
+            match rustix::fs::chownat(&dir, name, Some(uid), Some(gid), nofollow) {
+                Ok(()) => {}
+                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => self.refuse("owner")?,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        match rustix::fs::utimensat(&dir, name, &times(meta.mtime), nofollow) {
+            // Some network filesystems have no times of links.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn refuse(&self, what: &str) -> io::Result<()> {
+        if self.strict {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{what} cannot be set, and strict metadata was asked for"),
+            ));
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !refused.iter().any(|known| known == what) {
+            refused.push(what.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Access and modification time alike: the access time is of no interest, and this saves asking for the clock.
+fn times((seconds, nanoseconds): Time) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+pub(super) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
+    Ok(rustix::fs::futimens(fd, &times(mtime))?)
+}
+
+/// From procfs, as umask(2) can only be read by setting it, for all threads. Where it is not told (before Linux
+/// 4.7), every bit is taken for masked, which costs a chmod per file.
+fn umask() -> u32 {
+    status_field("Umask:").and_then(|text| u32::from_str_radix(&text, 8).ok()).unwrap_or(0o777)
+}
+
+/// `CAP_CHOWN` (bit 0, capabilities(7)) in the effective set.
+fn holds_chown() -> bool {
+    status_field("CapEff:")
+        .and_then(|text| u64::from_str_radix(&text, 16).ok())
+        .is_some_and(|set| set & 1 != 0)
+}
+
+fn status_field(field: &str) -> Option<String> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
+}

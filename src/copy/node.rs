@@ -1,0 +1,316 @@
+//! A directory of the tree while it is worked on: its handles in the source and in the destination, and how many
+//! children are unfinished, as a directory gets its mtime when the last of them is done.
+//!
+//! Handles are kept within a budget. One that was closed is opened again by walking down from the nearest ancestor
+//! that is open, name by name, and must turn out to be the same directory.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustix::fs::{Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::metadata::Meta;
+
+/// Where the entries of a directory go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The directory is on the volume. New entries are staged and renamed into it.
+    Existing,
+    /// It is built in staging; entries are made under their final names.
+    New,
+    /// As `New`, but made only once something is put into it.
+    Lazy,
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) parent: Option<Arc<Node>>,
+    pub(super) name: CString,
+    /// The name on the volume where it is another (`NAME.from-image`).
+    pub(super) alias: Option<CString>,
+    pub(super) target: Target,
+    /// The image's version beside the user's: no part of the manifest.
+    pub(super) aside: bool,
+    /// What it is to have; set when its task starts.
+    pub(super) meta: OnceLock<Meta>,
+    pub(super) source: Slot,
+    pub(super) made: Slot,
+    /// Staging of an `Existing` directory.
+    pub(super) stage: OnceLock<(u64, Arc<OwnedFd>)>,
+    /// Children, and the task itself, that are not finished.
+    pub(super) pending: AtomicUsize,
+    /// A `Lazy` directory came to be; something was put into an `Existing` one.
+    pub(super) touched: AtomicBool,
+    /// Following links of the volume is allowed.
+    pub(super) follow: bool,
+    /// Shards make directories in place, as any of them may need any.
+    pub(super) in_place: bool,
+    making: Mutex<()>,
+}
+
+/// A handle that may be closed and opened again.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    open: Mutex<Option<Arc<OwnedFd>>>,
+    identity: OnceLock<(u64, u64)>,
+}
+
+/// Open handles in slots, over all nodes.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Slot {
+    pub(super) fn set(&self, fd: OwnedFd, stat: &Stat) -> io::Result<Arc<OwnedFd>> {
+        let identity = (stat.st_dev, stat.st_ino);
+        if *self.identity.get_or_init(|| identity) != identity {
+            return Err(Errno::STALE.into());
+        }
+        let fd = Arc::new(fd);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.replace(fd.clone()).is_none() {
+            OPEN.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(fd)
+    }
+
+    pub(super) fn get(&self) -> Option<Arc<OwnedFd>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.identity.get().is_some()
+    }
+
+    fn close(&self) {
+        if self.open.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            OPEN.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Which of a node's two trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Made,
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Node {
+    pub(super) fn root(
+        source: OwnedFd,
+        source_stat: &Stat,
+        made: Option<(OwnedFd, Stat)>,
+        follow: bool,
+    ) -> io::Result<Arc<Self>> {
+        let target = if made.is_some() { Target::Existing } else { Target::Lazy };
+        let node = Self::bare(None, CString::default(), target, follow);
+        node.source.set(source, source_stat)?;
+        if let Some((fd, stat)) = made {
+            node.made.set(fd, &stat)?;
+        }
+        Ok(Arc::new(node))
+    }
+
+    fn bare(parent: Option<Arc<Self>>, name: CString, target: Target, follow: bool) -> Self {
+        Self {
+            aside: parent.as_ref().is_some_and(|parent| parent.aside),
+            parent,
+            name,
+            alias: None,
+            target,
+            meta: OnceLock::new(),
+            source: Slot::default(),
+            made: Slot::default(),
+            stage: OnceLock::new(),
+            pending: AtomicUsize::new(1),
+            touched: AtomicBool::new(false),
+            follow,
+            in_place: false,
+            making: Mutex::new(()),
+        }
+    }
+
+    /// A child that is unfinished from now on.
+    pub(super) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let mut child = Self::bare(Some(self.clone()), name.to_owned(), target, self.follow);
+        child.in_place = self.in_place;
+        child
+    }
+
+    /// The name on the volume.
+    pub(super) fn made_name(&self) -> &CStr {
+        self.alias.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The path below the destination.
+    pub(super) fn path(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut node = self;
+        while let Some(parent) = &node.parent {
+            names.push(node.made_name().to_bytes());
+            node = parent;
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+
+    /// The directory in the source.
+    pub(super) fn source(&self) -> io::Result<Arc<OwnedFd>> {
+        self.handle(Side::Source)
+    }
+
+    /// The directory on the volume: its final place if `Existing`, otherwise in staging.
+    pub(super) fn made(&self) -> io::Result<Arc<OwnedFd>> {
+        self.handle(Side::Made)
+    }
+
+    fn slot(&self, side: Side) -> &Slot {
+        match side {
+            Side::Source => &self.source,
+            Side::Made => &self.made,
+        }
+    }
+
+    fn handle(&self, side: Side) -> io::Result<Arc<OwnedFd>> {
+        if let Some(open) = self.slot(side).get() {
+            return Ok(open);
+        }
+        // Up to the nearest open ancestor, then down again; only the wanted handle is kept.
+        let mut trail = vec![self];
+        let mut at: Option<Arc<OwnedFd>> = None;
+        let mut node = self;
+        while let Some(parent) = node.parent.as_deref() {
+            // A new directory below an existing one is in that one's staging.
+            if side == Side::Made && parent.target == Target::Existing && node.target != Target::Existing {
+                at = Some(parent.stage.get().map(|(_, stage)| stage.clone()).ok_or(Errno::STALE)?);
+                break;
+            }
+            if let Some(open) = parent.slot(side).get() {
+                at = Some(open);
+                break;
+            }
+            trail.push(parent);
+            node = parent;
+        }
+        let mut at = at.ok_or(Errno::STALE)?;
+        while let Some(node) = trail.pop() {
+            let name = if side == Side::Source { node.name.as_c_str() } else { node.made_name() };
+            let fd = node.open(&*at, name, side)?;
+            if trail.is_empty() {
+                let stat = rustix::fs::fstat(&fd)?;
+                return node.slot(side).set(fd, &stat);
+            }
+            at = Arc::new(fd);
+        }
+        Err(Errno::STALE.into())
+    }
+
+    fn open(&self, at: impl AsFd, name: &CStr, side: Side) -> rustix::io::Result<OwnedFd> {
+        let follow = side == Side::Made && self.follow && self.target == Target::Existing;
+        let flags = if follow { DIRECTORY } else { DIRECTORY | OFlags::NOFOLLOW };
+        match rustix::fs::openat(&at, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) if self.in_place && side == Side::Made => {
+                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)) {
+                    Ok(()) => self.touched.store(true, Ordering::Relaxed),
+                    Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+                rustix::fs::openat(&at, name, flags, Mode::empty())
+            }
+            opened => opened,
+        }
+    }
+
+    /// The directory that new entries are put into: for an `Existing` one its staging, made by `stage` on first
+    /// use; a `Lazy` one is made by `make` (in the directory given, under the name given) with its parents.
+    pub(super) fn place(
+        &self,
+        stage: &dyn Fn(&Self) -> io::Result<(u64, Arc<OwnedFd>)>,
+        make: &dyn Fn(&Self, &OwnedFd) -> io::Result<OwnedFd>,
+    ) -> io::Result<Arc<OwnedFd>> {
+        if self.target == Target::Existing {
+            if let Some((_, stage)) = self.stage.get() {
+                return Ok(stage.clone());
+            }
+            let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.stage.get().is_none() {
+                let _ = self.stage.set(stage(self)?);
+            }
+            return Ok(self.stage.get().map(|(_, stage)| stage.clone()).ok_or(Errno::STALE)?);
+        }
+        if self.made.is_known() {
+            return self.made();
+        }
+        // Ancestors first, from the top: the chain may be deeper than the stack.
+        let mut chain = vec![self];
+        let mut node = self;
+        while let Some(parent) = node.parent.as_deref() {
+            if parent.target == Target::Existing || parent.made.is_known() {
+                break;
+            }
+            chain.push(parent);
+            node = parent;
+        }
+        let mut made = None;
+        while let Some(node) = chain.pop() {
+            let _making = node.making.lock().unwrap_or_else(PoisonError::into_inner);
+            if node.made.is_known() {
+                made = Some(node.made()?);
+                continue;
+            }
+            let Some(parent) = node.parent.as_deref() else { return Err(Errno::STALE.into()) };
+            let at = match made {
+                Some(at) => at,
+                None if parent.target == Target::Existing => parent.place(stage, make)?,
+                None => parent.made()?,
+            };
+            let fd = make(node, &at)?;
+            let stat = rustix::fs::fstat(&fd)?;
+            node.touched.store(true, Ordering::Relaxed);
+            made = Some(node.made.set(fd, &stat)?);
+        }
+        Ok(made.ok_or(Errno::STALE)?)
+    }
+
+    /// Closes the parent's handles when more are open than the budget allows.
+    pub(super) fn relieve(&self, budget: usize) {
+        if OPEN.load(Ordering::Relaxed) > budget
+            && let Some(parent) = &self.parent
+            && parent.parent.is_some()
+        {
+            parent.source.close();
+            parent.made.close();
+        }
+    }
+}
+
+impl Drop for Node {
+    /// A chain of nodes is as deep as the tree: taken apart in a loop, not by recursion.
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(parent) = next {
+            next = match Arc::try_unwrap(parent) {
+                Ok(mut parent) => parent.parent.take(),
+                Err(_) => None,
+            };
+        }
+    }
+}
+
+/// How many handles may be kept open: half of what the process may have, the rest is for files and the caller.
+pub(super) fn handle_budget() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+    usize::try_from(limit / 2).unwrap_or(4096).clamp(64, 4096).saturating_sub(32)
+}

@@ -1,0 +1,109 @@
+//! Writing the manifest at the end of a copy. It is written before anything gets its final name, under a name of
+//! its own, and takes its place afterwards: a copy that is cut short in between leaves the old manifest to compare
+//! with, and the new one to tell what it had installed already from what was there before.
+
+use std::ffi::{CStr, OsString};
+
+use super::Request;
+use super::engine::Engine;
+use super::error::Error;
+use super::manifest::{self, Manifest, Record, records, spill::Sorted};
+use super::shard;
+use crate::beneath::Dir;
+
+/// The name of a manifest that is not in force yet.
+pub(super) fn next_name(name: &OsString, request: &Request) -> OsString {
+    let mut next = shard::part_name(name, request);
+    next.push(".next");
+    next
+}
+
+impl Engine<'_> {
+    pub(super) fn manifests(&self) -> Result<Dir, Error> {
+        let state = self.state.as_ref().ok_or_else(|| Error::request("there is no state directory"))?;
+        state.create_dir_all("manifest", 0o750).map_err(|e| self.manifest_error(e))
+    }
+
+    pub(super) fn manifest_error(&self, error: std::io::Error) -> Error {
+        Error::system("write the manifest in", &self.request.state, error)
+    }
+
+    /// Writes what is about to be installed; false when the manifest in force says the same already.
+    pub(super) fn note(&self, sorted: &Sorted) -> Result<bool, Error> {
+        if sorted.same_as(&self.old) && self.request.options.shard.is_none() {
+            return Ok(false);
+        }
+        let dir = self.manifests()?;
+        let blocks = sorted.directories().map(|(path, _, range)| {
+            let mut block = Vec::new();
+            sorted.load(range, &self.old, &mut block)?;
+            Ok((Box::from(path), block))
+        });
+        manifest::write(&dir, &next_name(&self.manifest_name, self.request), blocks)
+            .map_err(|e| self.manifest_error(e))?;
+        Ok(true)
+    }
+
+    /// Whether a copy that was cut short was about to install this.
+    pub(super) fn intended(&self, dir: &[u8], name: &CStr) -> bool {
+        let Some(at) = self.intent.find(dir) else { return false };
+        let mut block = Vec::new();
+        self.intent.load(at, &mut block).is_ok()
+            && records(&block)
+                .any(|r: Record<'_>| *r.name == *name.to_bytes() && !r.flags.found && !r.flags.kept)
+    }
+
+    /// Prunes, and puts the manifest in force.
+    pub(super) fn prune_and_record(
+        &self,
+        sorted: &Sorted,
+        noted: bool,
+        report: &mut super::Report,
+    ) -> Result<(), Error> {
+        let pruned = self.prune(sorted, report)?;
+        let next = next_name(&self.manifest_name, self.request);
+        let name = shard::part_name(&self.manifest_name, self.request);
+        if pruned.is_empty() {
+            if noted {
+                let dir = self.manifests()?;
+                dir.rename(&next, &dir, &name)
+                    .and_then(|()| dir.sync())
+                    .map_err(|e| self.manifest_error(e))?;
+            }
+        } else {
+            let dir = self.manifests()?;
+            let blocks = sorted.directories().filter_map(|(path, _, range)| match pruned.get(path) {
+                Some(None) => None,
+                Some(Some(block)) => Some(Ok((Box::from(path), block.clone()))),
+                None => {
+                    let mut block = Vec::new();
+                    Some(sorted.load(range, &self.old, &mut block).map(|()| (Box::from(path), block)))
+                }
+            });
+            manifest::write(&dir, &name, blocks).map_err(|e| self.manifest_error(e))?;
+            dir.remove_all(&next).map_err(|e| self.manifest_error(e))?;
+        }
+        shard::merge(self, report)
+    }
+}
+
+/// Reads the manifest in force of a destination.
+pub(super) fn in_force(
+    destination: &std::path::Path,
+    state: &std::path::Path,
+) -> Result<Option<(Dir, OsString, Manifest)>, Error> {
+    let failed = |e| Error::system("read the manifest in", state, e);
+    let name = manifest::name_of(destination, state);
+    let dir = match Dir::open(state).and_then(|dir| dir.open_dir("manifest")) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    match Manifest::read(&dir, &name).map_err(failed)? {
+        manifest::Reading::Read(manifest) => Ok(Some((dir, name, manifest))),
+        manifest::Reading::Absent => Ok(None),
+        manifest::Reading::Unusable => {
+            Err(Error::request(format!("the manifest in {} cannot be read: copy again", state.display())))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Does it fit? Before the first byte is written, the sizes of what changes are added up and compared with what the
+//! volume has free. What is replaced is counted in full, as the old content is freed only after the new has its
+//! name. An estimate: blocks that the filesystem needs for itself are not in it, and a quota is not seen.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::engine::Engine;
+use super::error::Error;
+use super::listing::Listing;
+use super::manifest::{Kind, records};
+use super::metadata::time_of;
+use super::pool::Pool;
+use super::transfer;
+
+#[derive(Default)]
+struct Totals {
+    files: AtomicU64,
+    bytes: AtomicU64,
+    needed_bytes: AtomicU64,
+    needed_inodes: AtomicU64,
+}
+
+struct Task {
+    parent: Arc<OwnedFd>,
+    name: std::ffi::CString,
+    path: Vec<u8>,
+}
+
+struct Scanner {
+    listing: Listing,
+    dirents: Vec<std::mem::MaybeUninit<u8>>,
+    old: Vec<u8>,
+}
+
+/// Compares what the copy needs with what there is, and sets the totals that progress is measured by.
+pub(super) fn check(engine: &Engine<'_>) -> Result<(), Error> {
+    let path = &engine.request.destination;
+    let free = rustix::fs::fstatvfs(&engine.destination).map_err(|e| Error::system("stat", path, e))?;
+    let block = free.f_frsize.max(512);
+    let totals = Totals::default();
+    let Ok(root) = engine.source.reopen() else { return Ok(()) };
+    let pool =
+        Pool::new(vec![Task { parent: Arc::new(root.into()), name: c".".to_owned(), path: Vec::new() }]);
+    let scanners = engine.workers().into_iter().map(|worker| Scanner {
+        listing: worker.listing,
+        dirents: worker.dirents,
+        old: worker.old,
+    });
+    let scanned = pool.run(scanners.collect(), |scanner, task| {
+        if engine.cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        // What cannot be read here fails, with its path, when it is copied; then the estimate is of no use.
+        scan(engine, &pool, scanner, &task, block, &totals).map_err(|e| Error::system("read", path, e))
+    });
+    match scanned {
+        Err(error) if error.cause() == super::Cause::Cancelled => return Err(error),
+        Err(_) => return Ok(()),
+        Ok(_) => {}
+    }
+    let sum = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    engine.counters.set_total(sum(&totals.files), sum(&totals.bytes));
+    if engine.request.options.ignore_space {
+        return Ok(());
+    }
+    let available = free.f_bavail.saturating_mul(block);
+    if sum(&totals.needed_bytes) > available {
+        return Err(Error::space("space", path, sum(&totals.needed_bytes), available));
+    }
+    // Filesystems that make inodes as needed say that they have none in all.
+    if free.f_files > 0 && sum(&totals.needed_inodes) > free.f_favail {
+        return Err(Error::space("inodes", path, sum(&totals.needed_inodes), free.f_favail));
+    }
+    Ok(())
+}
+
+fn scan(
+    engine: &Engine<'_>,
+    pool: &Pool<Task>,
+    scanner: &mut Scanner,
+    task: &Task,
+    block: u64,
+    totals: &Totals,
+) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = Arc::new(rustix::fs::openat(&*task.parent, &*task.name, flags, Mode::empty())?);
+    scanner.listing.read(&*dir, &mut scanner.dirents)?;
+    let old = engine.old.find(&task.path);
+    scanner.old.clear();
+    if let Some(at) = old
+        && engine.old.load(at, &mut scanner.old).is_err()
+    {
+        scanner.old.clear();
+    }
+    let mut known = records(&scanner.old).peekable();
+    let (mut files, mut bytes, mut needed, mut inodes) = (0, 0, 0, 0);
+    let owned = engine.owns(&task.path);
+    for at in 0..scanner.listing.len() {
+        let (name, kind) = scanner.listing.get(at);
+        while known.next_if(|record| *record.name < *name.to_bytes()).is_some() {}
+        let record = known.next_if(|record| *record.name == *name.to_bytes());
+        let is_dir = kind == FileType::Directory;
+        if engine.filter.skips(&task.path, name.to_bytes(), is_dir) {
+            continue;
+        }
+        match kind {
+            FileType::Directory => {
+                let mut path = task.path.clone();
+                if !path.is_empty() {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(name.to_bytes());
+                pool.push(Task { parent: dir.clone(), name: name.to_owned(), path });
+                if record.is_none() {
+                    inodes += 1;
+                    needed += block;
+                }
+            }
+            _ if !owned => {}
+            FileType::RegularFile => {
+                let stat = rustix::fs::statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let size = transfer::size(&stat);
+                files += 1;
+                bytes += size;
+                let same = record.is_some_and(|record| {
+                    record.kind == Kind::File && record.size == size && record.mtime == time_of(&stat)
+                });
+                if !same || engine.emptied {
+                    inodes += 1;
+                    let whole = size.div_ceil(block) * block;
+                    let links = stat.st_nlink.max(1);
+                    let used = if transfer::is_sparse(&stat) {
+                        whole.min(u64::try_from(stat.st_blocks).unwrap_or(0) * 512)
+                    } else {
+                        whole
+                    };
+                    // Each of several names counts its share: some of them may be outside the tree.
+                    needed += used / u64::from(u32::try_from(links).unwrap_or(1));
+                }
+            }
+            FileType::Symlink if record.is_none() => inodes += 1,
+            _ => {}
+        }
+    }
+    scanner.listing.shrink();
+    for (counter, n) in [
+        (&totals.files, files),
+        (&totals.bytes, bytes),
+        (&totals.needed_bytes, needed),
+        (&totals.needed_inodes, inodes),
+    ] {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+    Ok(())
+}
