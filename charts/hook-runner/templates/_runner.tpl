@@ -3,7 +3,7 @@
 
 {{/* The program's path. */}}
 {{- define "hook-runner.program" -}}
-{{ ternary .runner.path "/hook-runner/hook-runner" (eq .runner.from "image") }}
+{{ ternary .runner.path "/runner/hook-runner" (eq .runner.from "image") }}
 {{- end -}}
 
 {{/* The initContainer that copies the runner into an emptyDir; nothing unless runner.from is install. */}}
@@ -12,19 +12,19 @@
 - name: hook-runner-install
   image: {{ .runner.image | quote }}
   imagePullPolicy: {{ .imagePullPolicy }}
-  args: [install, /hook-runner]
+  args: [install, /runner]
   resources:
     {{- toYaml .runnerResources | nindent 4 }}
   securityContext:
     {{- include "hook-runner.container-security" . | nindent 4 }}
   volumeMounts:
-    - {name: hook-runner, mountPath: /hook-runner}
+    - {name: hook-runner, mountPath: /runner}
 {{- end }}
 {{- end -}}
 
 {{- define "hook-runner.runner-mount" -}}
 {{- if ne .runner.from "image" -}}
-- {name: hook-runner, mountPath: /hook-runner, readOnly: true}
+- {name: hook-runner, mountPath: /runner, readOnly: true}
 {{- end }}
 {{- end -}}
 
