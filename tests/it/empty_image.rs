@@ -103,7 +103,6 @@ fn an_image_with_nothing_but_the_binary_resolves_names_and_speaks_https() {
                 .args(["--wait-for", &format!("https://{host}:{}/", server.port())])
                 .args(options)
                 .env_clear()
-                .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
                 .output()
                 .expect("chroot")
         };
