@@ -201,7 +201,7 @@ pub struct CopyStep {
     #[arg(long, value_name = "N", env = "HOOK_RUNNER_WORKERS")]
     pub workers: Option<std::num::NonZeroUsize>,
 
-    /// Copy only share I of N (1/4), or auto: from an Indexed Job's environment
+    /// Copy only share I of N (0/4 to 3/4), or auto: from an Indexed Job's environment
     #[arg(long, value_name = "I/N", env = "HOOK_RUNNER_SHARD")]
     pub shard: Option<Sharding>,
 }

@@ -348,8 +348,7 @@ fn shard_from_environment() -> Result<copy::Shard, SpecError> {
         text.parse().map_err(|_| SpecError::Shard { variable, problem: format!("is '{text}', not a number") })
     };
     let (index, count) = (number("JOB_COMPLETION_INDEX")?, number("HOOK_RUNNER_COMPLETIONS")?);
-    let one_based = index.saturating_add(1);
-    format!("{one_based}/{count}").parse().map_err(|cause| SpecError::Shard {
+    format!("{index}/{count}").parse().map_err(|cause| SpecError::Shard {
         variable: "JOB_COMPLETION_INDEX",
         problem: format!("is {index} of {count}: {cause}"),
     })

@@ -45,10 +45,18 @@ fn every_command_of_the_readme_prints_what_stands_there() {
     std::fs::create_dir_all(at("app/templates")).unwrap();
     std::fs::write(at("app/templates/index.html"), "Cats vs Dogs\n").unwrap();
     std::fs::write(at("app/.env"), "A=1\n").unwrap();
-    std::fs::write(at("post-install.sh"), "#!/bin/sh\nsed -i 's/vs/or/' data/templates/index.html\necho edited 1 line\n").unwrap();
-    std::fs::set_permissions(at("post-install.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(
+        at("post-install.sh"),
+        "#!/bin/sh\nsed -i 's/vs/or/' data/templates/index.html\necho edited 1 line\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(at("post-install.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
     let text = readme();
-    let file = blocks(&text, "yaml").into_iter().find(|block| block.starts_with("# hook.yaml")).expect("a hook file");
+    let file = blocks(&text, "yaml")
+        .into_iter()
+        .find(|block| block.starts_with("# hook.yaml"))
+        .expect("a hook file");
     std::fs::write(at("hook.yaml"), file).unwrap();
     let programs = Path::new(PROGRAM).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
@@ -66,8 +74,10 @@ fn every_command_of_the_readme_prints_what_stands_there() {
             if !output.status.success() {
                 actual += &format!("? {}\n", output.status.code().expect("a status"));
             }
-            let (expected, lines): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
-            let same = expected.len() == lines.len() && expected.iter().zip(&lines).all(|(pattern, line)| fits(pattern, line));
+            let (expected, lines): (Vec<&str>, Vec<&str>) =
+                (expected.lines().collect(), actual.lines().collect());
+            let same = expected.len() == lines.len()
+                && expected.iter().zip(&lines).all(|(pattern, line)| fits(pattern, line));
             assert!(same, "$ {command}\nthe README says:\n{}\nit prints:\n{actual}", expected.join("\n"));
             commands += 1;
         }
