@@ -135,8 +135,8 @@ pub(crate) fn pace() -> Pace {
         longest: Duration::from_millis(100),
         check: Duration::from_millis(100),
         reopen: Duration::from_millis(500),
-        settle: Duration::from_millis(300),
-        last: Duration::from_millis(1500),
+        settle: Duration::from_secs(2),
+        last: Duration::from_secs(3),
     }
 }
 
