@@ -20,8 +20,8 @@
 //! | changed  | image's | adopt              | adopt            | leave   |
 //! | changed  | other   | install            | conflict         | leave   |
 //!
-//! (1) What the last run's later steps had edited, or removed, is installed afresh, so that they find the image's
-//! version to work on. (2) Beside a run at work: nothing. The same goes for (1). (3) When the content has been read
+//! (1) What the last run's later steps had edited, or removed, is installed afresh where steps follow this copy, so
+//! that they find the image's version to work on; a copy alone leaves it. (2) Beside a run at work: nothing. The same goes for (1). (3) When the content has been read
 //! and is as left: size and mtime alone do not convince when a file would be lost.
 //!
 //! *install*: the image's version gets the name. *adopt*: the record is brought up to date, the content is there.
@@ -76,8 +76,15 @@ pub(super) enum Decision {
     InstallIfLeft,
 }
 
+/// What else goes on: a run at work on the volume, steps that follow this copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Around {
+    pub(super) beside_run: bool,
+    pub(super) steps_follow: bool,
+}
+
 /// The table above.
-pub(super) fn decide(policy: Policy, image: Image, volume: Volume, beside_run: bool) -> Decision {
+pub(super) fn decide(policy: Policy, image: Image, volume: Volume, around: Around) -> Decision {
     use Action::{Conflict, Install, Keep, Leave, Nothing};
     use Decision::{AdoptOr, Do, InstallIfLeft};
     match (policy, image, volume) {
@@ -86,7 +93,12 @@ pub(super) fn decide(policy: Policy, image: Image, volume: Volume, beside_run: b
 
         (_, Image::Same, Volume::AsLeft { image: true }) => Do(Nothing),
         (Policy::Replace, Image::Same, Volume::AsLeft { .. } | Volume::LeftAbsent | Volume::Differs)
-            if beside_run =>
+            if around.beside_run =>
+        {
+            Do(Nothing)
+        }
+        (Policy::Replace, Image::Same, Volume::AsLeft { .. } | Volume::LeftAbsent)
+            if !around.steps_follow =>
         {
             Do(Nothing)
         }

@@ -56,6 +56,9 @@ pub struct Request {
     /// A run is at work on this volume: what differs from the manifest where the image does not is taken for its
     /// edit and left.
     pub beside_run: bool,
+    /// Steps follow this copy that do their work on the image's version: what an earlier run's steps edited is
+    /// installed afresh for them. Without such steps nobody would do that work again, so it stays.
+    pub steps_follow: bool,
     /// How to decide and work.
     pub options: Options,
 }

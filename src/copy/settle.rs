@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::decide::{Action, Decision, Image, Volume, decide};
+use super::decide::{Action, Around, Decision, Image, Volume, decide};
 use super::engine::{Engine, Task, Worker};
 use super::error::Error;
 use super::links::{Claim, Outcome};
@@ -398,7 +398,12 @@ impl Engine<'_> {
         };
         let state = if self.emptied && state == Volume::Absent { Volume::LeftAbsent } else { state };
         let image = if self.emptied && volume.is_none() { Image::New } else { image };
-        let action = match decide(self.policy(), image, state, self.request.beside_run) {
+        let action = match decide(
+            self.policy(),
+            image,
+            state,
+            Around { beside_run: self.request.beside_run, steps_follow: self.request.steps_follow },
+        ) {
             Decision::Do(action) => action,
             Decision::AdoptOr(action) => {
                 if self.has_content(
@@ -483,10 +488,12 @@ impl Engine<'_> {
                         Left::AsImage
                     }
                 };
-                let mend = self.policy() == Policy::Replace && !self.request.beside_run
+                // What is there in place of the image's version keeps its own metadata, and its record.
+                let others = action == Action::Nothing && state != (Volume::AsLeft { image: true });
+                let mend = self.policy() == Policy::Replace && !self.request.beside_run && !others
                     || state == (Volume::AsLeft { image: true })
                         && record.is_some_and(|r| meta_changed(r, version));
-                let left = if left == Left::AsImage && !(mend && version.kind == Kind::File) {
+                let left = if left == Left::AsImage && !others && !(mend && version.kind == Kind::File) {
                     // As the volume has it: an adopted file keeps its own times where they are not set right.
                     volume
                         .filter(|_| version.kind == Kind::File)

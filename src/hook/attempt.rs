@@ -265,6 +265,7 @@ impl Attempt<'_> {
             run: format!("{}.{}.{}", self.outcome.identity.run, self.outcome.attempt, std::process::id()),
             group: self.group.clone(),
             beside_run: false,
+            steps_follow: true,
             protect: log.into_iter().chain([state.clone()]).collect(),
             state,
             options: options.clone(),

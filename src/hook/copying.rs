@@ -37,6 +37,8 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
         run: format!("{}.{}", identity.run, std::process::id()),
         group: identity.run,
         beside_run: false,
+        // An initContainer's copy at a pod's restart: the hook will not run again.
+        steps_follow: false,
         protect: vec![destination.join(LOG_NAME), state.clone()],
         destination,
         state,

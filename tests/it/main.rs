@@ -8,6 +8,7 @@ mod help;
 mod hook;
 mod reading;
 mod readme;
+mod restart;
 mod server;
 mod sidecar;
 mod volume;
