@@ -27,6 +27,11 @@
 {{- else if not (or .copy .wait .command .script .scriptFile) -}}
 {{- fail "hook-runner: the hook does nothing: give at least one of copy, wait, command, script, scriptFile" -}}
 {{- end -}}
+{{- if gt (int .shards) 1 -}}
+{{- if or (ne (len .copy) 1) .command .script .scriptFile .sidecar.enabled -}}
+{{- fail (printf "hook-runner: shards is %d, and every pod of the Job does the same: give one copy and no command, script, scriptFile or sidecar; what comes after the copy is a hook of its own with a higher weight" (int .shards)) -}}
+{{- end -}}
+{{- end -}}
 {{- if .sidecar.args | and (not .sidecar.enabled) -}}
 {{- fail "hook-runner: sidecar.args are given and sidecar.enabled is false; enable it, or put the words into command" -}}
 {{- end -}}

@@ -18,6 +18,11 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
+  {{- if gt (int $hook.shards) 1 }}
+  completionMode: Indexed
+  completions: {{ int $hook.shards }}
+  parallelism: {{ int $hook.shards }}
+  {{- end }}
   backoffLimit: {{ int $hook.retries }}
   activeDeadlineSeconds: {{ int $hook.seconds.job }}
   # A new attempt starts when the last one's pod has ended: two pods on one volume would wait for each other.

@@ -126,6 +126,7 @@ volumes:
 {{- if .copy -}}
 {{- $words = concat $words (list (printf "--policy=%s" .policy) (printf "--prune=%s" .prune)) -}}
 {{- range .exclude }}{{ $words = append $words (printf "--exclude=%s" .) }}{{ end -}}
+{{- if gt (int .shards) 1 }}{{ $words = append $words "--shard=auto" }}{{ end -}}
 {{- end -}}
 {{- range .wait }}{{ $words = append $words (printf "--wait-for=%s" .) }}{{ end -}}
 {{- if .wait -}}
@@ -162,6 +163,9 @@ volumes:
 - {name: HOOK_RUNNER_REVISION, value: {{ .root.Release.Revision | quote }}}
 - {name: HOOK_RUNNER_CHART, value: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}}
 - {name: HOOK_RUNNER_HOOK_EVENT, value: {{ include "hook-runner.event" (dict "root" .root "events" .hook.events) | quote }}}
+{{- if gt (int .hook.shards) 1 }}
+- {name: HOOK_RUNNER_COMPLETIONS, value: {{ int .hook.shards | quote }}}
+{{- end }}
 - {name: HOOK_RUNNER_TERMINATION_GRACE_PERIOD, value: {{ printf "%ds" (int .hook.seconds.termination) | quote }}}
 {{- end -}}
 

@@ -1,4 +1,5 @@
-{{/* How the runner gets into a container whose image does not hold it. Each takes the hook's values; an application that
+{{/* How the runner gets into a container whose image does not hold it: as /runner/hook-runner, since a folder cannot be
+     mounted over the file /hook-runner of its own image. Each takes the hook's values; an application that
      uses the runner in a pod of its own (an initContainer that copies) includes the same four. */}}
 
 {{/* The program's path. */}}
