@@ -94,31 +94,4 @@ pub fn verify(destination: &Path, state: &Path) -> Result<VerifyReport, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_second_copy_changes_nothing() {
-        let temp = tempfile::tempdir().unwrap();
-        let source = temp.path().join("image");
-        std::fs::create_dir_all(source.join("templates")).unwrap();
-        std::fs::write(source.join("templates/index.html"), "cats vs dogs").unwrap();
-        std::fs::hard_link(source.join("templates/index.html"), source.join("again.html")).unwrap();
-        std::os::unix::fs::symlink("nowhere", source.join("dangling")).unwrap();
-        let request = Request {
-            source,
-            destination: temp.path().join("volume"),
-            state: temp.path().join("volume/.hook-runner"),
-            run: "1".into(),
-            ..Request::default()
-        };
-        let first = copy(&request, &Silent, &CancellationToken::new()).unwrap();
-        assert_eq!((first.files, first.dirs, first.links), (2, 1, 1));
-        assert_eq!(
-            std::fs::read_to_string(temp.path().join("volume/templates/index.html")).unwrap(),
-            "cats vs dogs"
-        );
-        let second = copy(&request, &Silent, &CancellationToken::new()).unwrap();
-        assert!(!second.changed(), "{}", second.summary());
-    }
-}
+mod tests;

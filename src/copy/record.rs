@@ -30,7 +30,9 @@ impl Engine<'_> {
 
     /// Writes what is about to be installed; false when the manifest in force says the same already.
     pub(super) fn note(&self, sorted: &Sorted) -> Result<bool, Error> {
-        if sorted.same_as(&self.old) && self.request.options.shard.is_none() {
+        if self.request.options.shard.is_none()
+            && sorted.same_as(&self.old).map_err(|e| self.manifest_error(e))?
+        {
             return Ok(false);
         }
         let dir = self.manifests()?;

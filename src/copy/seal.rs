@@ -38,7 +38,7 @@ pub(super) fn seal(request: &Request) -> Result<(), Error> {
             .map_err(|e| Error::system("seal", request.destination.join(OsStr::from_bytes(old.path(at))), e))
     })?;
     let sorted = spill.sort();
-    if sorted.same_as(&old) {
+    if sorted.same_as(&old).map_err(failed)? {
         return Ok(());
     }
     let blocks = sorted.directories().map(|(path, _, range)| {

@@ -93,14 +93,27 @@ pub(in crate::copy) struct Sorted {
 
 impl Sorted {
     /// Whether the old manifest says the same.
-    pub(in crate::copy) fn same_as(&self, old: &Manifest) -> bool {
-        self.inner.pieces.len() == old.len()
-            && self
-                .inner
-                .pieces
-                .iter()
-                .enumerate()
-                .all(|(at, piece)| matches!(piece.1, Place::Old(n) if n == at))
+    pub(in crate::copy) fn same_as(&self, old: &Manifest) -> io::Result<bool> {
+        let (mut count, mut new, mut known) = (0, Vec::new(), Vec::new());
+        for (at, (path, _, range)) in self.directories().enumerate() {
+            count += 1;
+            if at >= old.len() || old.path(at) != path {
+                return Ok(false);
+            }
+            match &self.inner.pieces[range.clone()] {
+                [(_, Place::Old(n), _)] if *n == at => {}
+                [_] => return Ok(false),
+                // In pieces: only together can they be compared.
+                _ => {
+                    self.load(range, old, &mut new)?;
+                    old.load(at, &mut known)?;
+                    if new != known {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(count == old.len())
     }
 
     /// Each directory's path, whether it may have orphans, and its pieces (a range for [`Sorted::load`]).
