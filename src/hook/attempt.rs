@@ -1,6 +1,8 @@
 //! One attempt of a hook: open, run the steps in order, seal, summarise. The only place that joins the copy
 //! engine, the command and the log.
 
+mod ending;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
@@ -15,22 +17,16 @@ use super::identity::Identity;
 use super::opening::{self, Opened, Plan};
 use super::spec::{Hook, Step};
 use super::summary::{Failure, Outcome, StepReport, milliseconds};
-use super::values::OnLogFailure;
 use super::wait::{self, NotMet, Wait};
 use super::{copying, failures, following};
 use crate::aside;
 use crate::copy;
 use crate::diagnostics;
 use crate::exit::Kind;
-use crate::output::{LogFailure, LogFile, MaxLog, Options, Redactor, Sources, Tee};
+use crate::output::{LogFile, MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
 use crate::sidecar::Follow;
-use crate::store::{StoreError, frame, index, now};
-
-/// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-/// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+use crate::store::StoreError;
 
 /// Runs `hook` to its end. Everything that can go wrong is in the outcome.
 pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
@@ -301,104 +297,6 @@ impl Attempt<'_> {
         self.cancellable(following::run(follow, pipe, opened), &cancel).await?
     }
 
-    /// Makes the volume's content durable and records it as the run left it.
-    async fn settle(&mut self) -> Result<(), Failure> {
-        let copies: Vec<copy::Request> = self
-            .hook
-            .steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::Copy { from, to, options } => Some(self.request(from, to, options)),
-                _ => None,
-            })
-            .collect();
-        if copies.is_empty() && self.opened.is_none() {
-            return Ok(());
-        }
-        let opened = self.opened.clone();
-        let (patience, stop) = (self.hook.lock_timeout, self.supervisor.stop_token());
-        let work = aside::once(move || -> Result<(), Failure> {
-            if copies.is_empty()
-                && let Some(opened) = opened
-            {
-                let volume = &opened.volume;
-                let synced = volume.directory.sync_filesystem();
-                return synced
-                    .map_err(StoreError::at("sync the volume of", &volume.log_path))
-                    .map_err(|error| failures::store(&error));
-            }
-            copies.iter().try_for_each(|request| {
-                let _turn = copying::take_turn(request, patience, &stop)?;
-                copy::seal(request).map_err(|error| failures::copy(&error))
-            })
-        });
-        match tokio::time::timeout(self.patience(), self.supervisor.attend(work)).await {
-            Ok(Ok(Ok(done))) => done,
-            Ok(Ok(Err(error))) => Err(failures::fault(error)),
-            Ok(Err(_)) => Err(failures::stopped("while the volume was synced")),
-            Err(_) => Err(failures::hung("syncing the volume")),
-        }
-    }
-
-    /// The footer, the log's durability, the index. May turn success into 74; never the reverse.
-    async fn seal(&mut self) {
-        let patience = self.patience();
-        if let Some(tee) = self.tee.take() {
-            let report = tee.report(patience).await;
-            self.judge_log(report.log_failure.as_ref(), report.log_missed);
-            let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false);
-            let sealed = tee.seal(footer.into_bytes(), patience).await;
-            if sealed.log_failure != report.log_failure {
-                self.judge_log(sealed.log_failure.as_ref(), sealed.log_missed);
-            }
-            if let Some(failure) = sealed.stdout_failure {
-                self.outcome.warnings.push(format!("stdout was given up: {failure}"));
-            }
-        }
-        if let Some(opened) = self.opened.take() {
-            let ended = index::Ended {
-                run: self.outcome.identity.run.clone(),
-                attempt: self.outcome.attempt,
-                at: now(),
-                status: self.outcome.status(),
-                result: self.outcome.word().into(),
-                message: self.outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
-                duration_ms: self.outcome.duration_ms,
-                files_copied: self.outcome.files_copied,
-            };
-            let work = aside::once(move || opened.close(ended));
-            let failure = match tokio::time::timeout(patience, self.supervisor.attend(work)).await {
-                Ok(Ok(Ok(Ok(())))) => None,
-                Ok(Ok(Ok(Err(error)))) => Some(failures::store(&error)),
-                Ok(Ok(Err(error))) => Some(failures::fault(error)),
-                Ok(Err(_)) => Some(failures::stopped("while the log was sealed")),
-                Err(_) => Some(failures::hung("entering the attempt's end in the index")),
-            };
-            if let Some(failure) = failure {
-                self.log_failed(failure);
-            }
-        }
-        for warning in &self.outcome.warnings {
-            tracing::warn!("{}", self.clean(warning));
-        }
-        tracing::info!(status = self.outcome.status(), "{}", self.outcome.title());
-        // What is queued is written now; a volume that hangs costs a second at most.
-        self.diagnostics = None;
-    }
-
-    fn judge_log(&mut self, failure: Option<&LogFailure>, missed: u64) {
-        let Some(failure) = failure else { return };
-        let log = self.outcome.log.clone().unwrap_or_default();
-        self.log_failed(failures::log(&log, failure, missed));
-    }
-
-    fn log_failed(&mut self, failure: Failure) {
-        match self.hook.log_failure {
-            OnLogFailure::Fail => self.outcome.fail(failure),
-            OnLogFailure::Warn => self.outcome.warnings.push(failure.sentence()),
-        }
-    }
-
     /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does
     /// not end then within the grace is given up.
     async fn cancellable<F: Future>(
@@ -462,17 +360,6 @@ impl Attempt<'_> {
 
     fn timed_out(&self, what: &str) -> Failure {
         failures::timed_out(self.hook.timeout, what)
-    }
-
-    /// How long the end of the attempt may take.
-    fn patience(&self) -> Duration {
-        if self.supervisor.stop_requested() {
-            return LAST_WORDS;
-        }
-        match self.deadline {
-            Some(deadline) => deadline.saturating_duration_since(Instant::now()).max(LAST_WORDS),
-            None => PATIENCE,
-        }
     }
 }
 
