@@ -2,6 +2,7 @@
 //! test a promise.
 
 mod api_server;
+mod copy;
 mod empty_image;
 mod harness;
 mod help;
