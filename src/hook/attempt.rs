@@ -50,7 +50,7 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         opened: None,
         diagnostics: None,
     };
-    attempt.run().await;
+    Box::pin(attempt.run()).await;
     attempt.outcome.duration_ms = milliseconds(began.elapsed());
     attempt.seal().await;
     attempt.outcome.duration_ms = milliseconds(began.elapsed());
@@ -80,8 +80,8 @@ impl Attempt<'_> {
         for step in &self.hook.steps {
             let began = Instant::now();
             tracing::info!(step = self.clean(&step.to_string()), "step begins");
-            let result = self.step(step).await;
-            let text = result.as_ref().map_or_else(|failure| &failure.message, |text| text);
+            let result = Box::pin(self.step(step)).await;
+            let text = result.as_ref().unwrap_or_else(|failure| &failure.message);
             let report = StepReport {
                 step: self.clean(&step.to_string()),
                 result: self.clean(text),
