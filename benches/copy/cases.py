@@ -13,7 +13,7 @@ from peers import OURS
 PEERS = ["cp -a", "rsync -a", "cpz", "xcp", "fcp", "fs_extra"]
 TRUSTING = f"{OURS} --trust-mtime"
 # One directory in so many, where the whole of SMALL would take a sequential copier minutes.
-SLOW_PART = 10
+SLOW_PART = 20
 SHARDS = 8
 
 
@@ -110,7 +110,7 @@ def small(kind, targets, cold=False):
     def case(bench):
         if kind == "1ms":
             layers = data.small_part(bench.cache, SLOW_PART)
-            title = f"SMALL (a {SLOW_PART}th of it), 1 ms volume, first copy"
+            title = f"SMALL (one directory in {SLOW_PART}), 1 ms volume, first copy"
         else:
             layers = data.small(bench.cache)
             state = "cold cache" if cold else "warm cache"
@@ -207,7 +207,7 @@ def shards(bench):
         empty(bench.mounts.behind(volume))
         destination.mkdir()
 
-    case = Case(f"SMALL (a {SLOW_PART}th of it), 1 ms volume, eight shards", [OURS, "8 shards"], command, fresh)
+    case = Case(f"SMALL (one directory in {SLOW_PART}), 1 ms volume, eight shards", [OURS, "8 shards"], command, fresh)
     measure(case, bench.rounds, bench.say)
     times = 1 / ratio(case, "8 shards", OURS, "durable")
     return (f"### {case.title}\n\n| one copier, 2 workers | 8 shards, 2 workers each | times faster | to reach | |\n"
