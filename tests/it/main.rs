@@ -3,6 +3,7 @@
 
 mod api_server;
 mod copy;
+mod copy_peers;
 mod empty_image;
 mod harness;
 mod help;
