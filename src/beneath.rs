@@ -466,7 +466,7 @@ mod tests {
         dir.create_dir_all("tree/denied/inner", 0o755).unwrap();
         std::fs::set_permissions(
             temp.path().join("tree/denied"),
-            std::os::unix::fs::PermissionsExt::from_mode(0),
+            std::os::unix::fs::PermissionsExt::from_mode(0o0),
         )
         .unwrap();
         symlink(temp.path().join("outside"), temp.path().join("tree/link")).unwrap();

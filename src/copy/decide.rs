@@ -84,6 +84,7 @@ pub(super) struct Around {
 }
 
 /// The table above.
+#[allow(clippy::match_same_arms)] // row by row, as the table has them
 pub(super) fn decide(policy: Policy, image: Image, volume: Volume, around: Around) -> Decision {
     use Action::{Conflict, Install, Keep, Leave, Nothing};
     use Decision::{AdoptOr, Do, InstallIfLeft};

@@ -10,7 +10,7 @@ const WITHOUT_SYNCFS: [i64; 4] = [0x6573_5546, 0x0102_1997, 0xff53_4d42, 0xfe53_
 
 /// Whether each file has to be synced by itself.
 pub(super) fn needs_fsync(dir: &Dir) -> bool {
-    let kind = rustix::fs::fstatfs(dir).map_or(0, |stat| i64::try_from(stat.f_type).unwrap_or(0));
+    let kind = rustix::fs::fstatfs(dir).map_or(0, |stat| stat.f_type);
     WITHOUT_SYNCFS.contains(&kind) || !syncfs_reports()
 }
 

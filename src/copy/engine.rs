@@ -6,6 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -67,6 +68,7 @@ pub(super) struct Engine<'a> {
 }
 
 /// Work of the main phase.
+#[allow(clippy::large_enum_variant)] // large files are few: a box each would cost the others nothing either
 pub(super) enum Task {
     Dir(Arc<Node>),
     /// A file too large to be dealt with between its siblings.
@@ -365,7 +367,6 @@ fn open_state(request: &Request) -> Result<Option<Dir>, Error> {
         Err(_) if request.options.dry_run => return Ok(None),
         Err(_) => {}
     }
-    use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
     made.and_then(|()| Dir::open(path).map(Some))
         .map_err(|e| Error::unusable("create the state directory", path, e))

@@ -2,6 +2,8 @@
 //! It knows nothing of hooks: a request, a progress sink and a cancellation token go in, a report comes out.
 //! It reads the source, and writes below the destination and the state directory, through directory handles only.
 
+#![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
+
 mod decide;
 mod durable;
 mod engine;

@@ -235,6 +235,7 @@ impl Node {
 
     /// The directory that new entries are put into: for an `Existing` one its staging, made by `stage` on first
     /// use; a `Lazy` one is made by `make` (in the directory given, under the name given) with its parents.
+    #[allow(clippy::type_complexity)] // two functions, told apart by their names
     pub(super) fn place(
         &self,
         stage: &dyn Fn(&Self) -> io::Result<(u64, Arc<OwnedFd>)>,

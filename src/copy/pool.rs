@@ -140,6 +140,9 @@ mod tests {
 
     #[test]
     fn every_task_runs_once_with_those_that_tasks_add() {
+        fn count(n: u64) -> u64 {
+            1 + (0..n).map(|child| count(child.min(n / 2))).sum::<u64>()
+        }
         let pool = Pool::new(vec![10u64]);
         let sums = pool
             .run(vec![0u64; 4], |sum, n| {
@@ -148,9 +151,6 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        fn count(n: u64) -> u64 {
-            1 + (0..n).map(|child| count(child.min(n / 2))).sum::<u64>()
-        }
         assert_eq!(sums.iter().sum::<u64>(), count(10));
     }
 

@@ -104,7 +104,7 @@ fn bar(snapshot: &Snapshot) -> String {
 fn percent(snapshot: &Snapshot) -> u64 {
     let done = snapshot.bytes + snapshot.files * 4096;
     let total = snapshot.total_bytes.unwrap_or(0) + snapshot.total_files.unwrap_or(0) * 4096;
-    if total == 0 { 100 } else { (done.saturating_mul(100) / total).min(100) }
+    done.saturating_mul(100).checked_div(total).unwrap_or(100).min(100)
 }
 
 /// The counters that the workers bump.

@@ -135,9 +135,7 @@ impl Engine<'_> {
                 let here = joined(&path, bytes);
                 let is_dir = kind == FileType::Directory;
                 let reserved = path.is_empty() && (bytes == STATE.as_bytes() || bytes == b"lost+found");
-                if reserved
-                    || self.protected_paths.iter().any(|p| *p == here)
-                    || self.filter.skips(&path, bytes, is_dir)
+                if reserved || self.protected_paths.contains(&here) || self.filter.skips(&path, bytes, is_dir)
                 {
                     continue;
                 }

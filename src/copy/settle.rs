@@ -110,7 +110,8 @@ impl Engine<'_> {
             }
         }
         let Some((file, stat)) = self.open_source(worker, here.source, here.node, name)? else {
-            return self.vanished(worker, record);
+            vanished(worker, record);
+            return Ok(());
         };
         if stat.st_nlink > 1 && !here.node.aside {
             match self.links.claim(&stat, here.node, name, record, volume) {
@@ -187,13 +188,6 @@ impl Engine<'_> {
         Ok(None)
     }
 
-    fn vanished(&self, worker: &mut Worker, record: Option<&Record<'_>>) -> Result<(), Error> {
-        if let Some(record) = record {
-            record.write(&mut worker.block);
-        }
-        Ok(())
-    }
-
     /// Reads a file that fits the buffer until it stays the same while it is read.
     fn read_small(
         &self,
@@ -258,7 +252,7 @@ impl Engine<'_> {
                 self.links.settled(&stat, node, name, outcome);
             }
         } else {
-            self.vanished(worker, record)?;
+            vanished(worker, record);
         }
         if node.aside {
             return Ok(());
@@ -433,7 +427,7 @@ impl Engine<'_> {
         self.act(worker, node, source, made, name, version, record, volume, data, action, state)
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, clippy::too_many_lines)] // one arm for each outcome of the table
     fn act(
         &self,
         worker: &mut Worker,
@@ -474,19 +468,16 @@ impl Engine<'_> {
             }
             Action::Nothing | Action::Adopt => {
                 let mut flags = Flags { orphan: false, ..flags };
-                let left = match (action, record) {
-                    (Action::Nothing, Some(r)) => {
-                        flags.kept &= state == Volume::Differs;
-                        r.left.clone()
-                    }
-                    _ => {
-                        flags.found = match record {
-                            Some(r) => r.flags.found,
-                            None => !self.intended(&node.path(), name),
-                        };
-                        flags.kept = false;
-                        Left::AsImage
-                    }
+                let left = if let (Action::Nothing, Some(r)) = (action, record) {
+                    flags.kept &= state == Volume::Differs;
+                    r.left.clone()
+                } else {
+                    flags.found = match record {
+                        Some(r) => r.flags.found,
+                        None => !self.intended(&node.path(), name),
+                    };
+                    flags.kept = false;
+                    Left::AsImage
                 };
                 // What is there in place of the image's version keeps its own metadata, and its record.
                 let others = action == Action::Nothing && state != (Volume::AsLeft { image: true });
@@ -746,6 +737,13 @@ impl Engine<'_> {
             return Ok(false);
         }
         self.has_content(worker, here.made, name, kind, size, content, volume)
+    }
+}
+
+/// What vanished from the source while it was copied keeps its record.
+fn vanished(worker: &mut Worker, record: Option<&Record<'_>>) {
+    if let Some(record) = record {
+        record.write(&mut worker.block);
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) fn stage_name(request: &Request) -> String {
         .collect();
     let run = if run.is_empty() { "copy" } else { &run };
     match request.options.shard {
-        None => format!("{:.150}.run", run),
-        Some(shard) => format!("{:.150}.{}", run, tag(shard)),
+        None => format!("{run:.150}.run"),
+        Some(shard) => format!("{run:.150}.{}", tag(shard)),
     }
 }
 

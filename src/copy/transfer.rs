@@ -1,7 +1,7 @@
 //! Bytes of one file from the source to the volume, hashed on the way. A file that fits the buffer takes one read
 //! and one write; the read asks for one byte more than the size, so that a file that has grown shows itself and the
 //! end needs no second read. Larger ones go through the same buffer piece by piece, as each byte has to pass the
-//! hash anyway (copy_file_range(2) would leave a second read of the source for that); where source and volume
+//! hash anyway (`copy_file_range(2)` would leave a second read of the source for that); where source and volume
 //! share a filesystem with reflinks, the blocks are shared instead of written. Holes stay holes.
 
 use std::io;

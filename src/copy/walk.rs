@@ -330,7 +330,7 @@ impl Engine<'_> {
     /// The directory that new entries of `node` are put into.
     pub(super) fn place(&self, node: &Node) -> Result<Arc<OwnedFd>, Error> {
         self.ensure_space()?;
-        node.place(&|node| self.stage_for(node), &|node, at| self.make_directory(node, at))
+        node.place(&|node| self.stage_for(node), &Self::make_directory)
             .map_err(|e| self.volume_error("create", &node.path(), e))
     }
 
@@ -344,7 +344,7 @@ impl Engine<'_> {
         stage.add()
     }
 
-    fn make_directory(&self, node: &Node, at: &OwnedFd) -> io::Result<OwnedFd> {
+    fn make_directory(node: &Node, at: &OwnedFd) -> io::Result<OwnedFd> {
         let mode = node.meta.get().map_or(0o700, |meta| meta.mode);
         let name = node.made_name();
         rustix::fs::mkdirat(at, name, Mode::from_raw_mode((mode | 0o700) & 0o777))?;

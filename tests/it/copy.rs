@@ -28,9 +28,12 @@ struct Entry {
     attributes: Vec<(String, Vec<u8>)>,
 }
 
+/// Groups of names of one file.
+type Links = Vec<Vec<Vec<u8>>>;
+
 /// Every entry below a directory by its path, and the groups of names that are one file. Reached name by name, as
 /// the odd tree is deeper than a path can be long. FIFOs and sockets, and the runner's own state, are left out.
-fn tree(root: &Path, owners: bool) -> (BTreeMap<Vec<u8>, Entry>, Vec<Vec<Vec<u8>>>) {
+fn tree(root: &Path, owners: bool) -> (BTreeMap<Vec<u8>, Entry>, Links) {
     let mut entries = BTreeMap::new();
     let mut links: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
     let mut todo = vec![(Dir::open(root).unwrap(), Vec::new())];
@@ -77,7 +80,9 @@ fn tree(root: &Path, owners: bool) -> (BTreeMap<Vec<u8>, Entry>, Vec<Vec<Vec<u8>
         }
     }
     let mut links: Vec<_> = links.into_values().collect();
-    links.iter_mut().for_each(|names| names.sort());
+    for names in &mut links {
+        names.sort();
+    }
     links.sort();
     (entries, links)
 }
@@ -156,7 +161,7 @@ fn odd_tree(root: &Path) {
         let sparse = std::fs::File::create(root.join(name)).unwrap();
         sparse.set_len(size).unwrap();
         if let Some(at) = data {
-            sparse.write_all_at(&[7; 4 << 20], at).unwrap();
+            sparse.write_all_at(&vec![7; 4 << 20], at).unwrap();
         }
     }
     let names: [&[u8]; 6] =
@@ -192,7 +197,7 @@ fn the_odd_tree_is_kept_entry_by_entry() {
     std::fs::create_dir(&source).unwrap();
     odd_tree(&source);
     if rustix::process::geteuid().is_root() {
-        std::fs::set_permissions(source.join("closed"), PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(source.join("closed"), PermissionsExt::from_mode(0o0)).unwrap();
         std::os::unix::fs::lchown(source.join("dangling"), Some(5), Some(6)).unwrap();
         std::os::unix::fs::chown(source.join("mode-4755"), Some(5), Some(6)).unwrap();
         std::fs::set_permissions(source.join("mode-4755"), PermissionsExt::from_mode(0o4755)).unwrap();

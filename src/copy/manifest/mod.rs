@@ -216,7 +216,7 @@ pub(super) fn name_of(destination: &Path, state: &Path) -> std::ffi::OsString {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
                 name.push(char::from(*byte));
             } else {
-                name.push_str(&format!("%{byte:02x}"));
+                let _ = std::fmt::Write::write_fmt(&mut name, format_args!("%{byte:02x}"));
             }
         }
         // A file name holds 255 bytes, and `.part-…` and `.new` are added to this one.
