@@ -132,6 +132,11 @@ impl Test {
         self
     }
 
+    /// The test's directory, when the process is handled by the test.
+    pub(crate) fn into_directory(self) -> tempfile::TempDir {
+        self.directory
+    }
+
     /// The command as it would be started, for tests that handle the process themselves.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);

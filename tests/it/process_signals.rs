@@ -1,0 +1,229 @@
+//! Being PID 1: what becomes of signals, time and what the command leaves behind.
+
+use nix::libc;
+
+use crate::harness::{Test, eventually};
+use crate::running::{Running, children, processes, send};
+
+fn start(options: &[&str], script: &str) -> Running {
+    let mut arguments = vec!["run", "--log", "{}/data/post-hook-output.txt"];
+    arguments.extend(options);
+    arguments.extend(["--", "bash", "-c", script]);
+    let test = Test::new().args(arguments);
+    let command = test.command();
+    Running::start(command, test.into_directory())
+}
+
+/// A command that reports the signals it is asked to catch, until a file `stop` appears.
+fn reporter(signals: &[i32]) -> String {
+    let traps: String = signals.iter().map(|n| format!("trap 'echo got {n}.' {n}; ")).collect();
+    format!("{traps} echo ready; while ! [ -e stop ]; do sleep 0.02 2>/dev/null; done; exit 7")
+}
+
+#[test]
+fn every_signal_that_can_be_caught_reaches_the_command() {
+    // KILL and STOP cannot be caught; CHLD is about the runner's own children; bash keeps 32 and 33 to itself; INT and
+    // TERM ask for the end and are tested below; CONT, TSTP, TTIN and TTOU are job control.
+    let apart = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGCHLD,
+        32,
+        33,
+        libc::SIGINT,
+        libc::SIGTERM,
+        libc::SIGCONT,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+    ];
+    let signals: Vec<i32> = (1..=64).filter(|signal| !apart.contains(signal)).collect();
+    assert!(signals.contains(&libc::SIGFPE) && signals.contains(&libc::SIGSEGV) && signals.contains(&34));
+    let mut running = start(&[], &reporter(&signals));
+    running.wait_for("out", "ready");
+    for signal in signals {
+        running.signal(signal);
+        running.wait_for("out", &format!("got {signal}.\n"));
+    }
+    std::fs::write(running.path("stop"), "").expect("a file");
+    assert_eq!(running.end(), 7);
+}
+
+#[test]
+fn term_and_int_are_forwarded_and_the_commands_own_answer_is_its_status() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let script = format!("trap 'echo bye; exit 9' {signal}; echo ready; while :; do sleep 0.02; done");
+        let mut running = start(&["--grace", "1h"], &script);
+        running.wait_for("out", "ready");
+        running.signal(signal);
+        assert_eq!(running.end(), 9);
+        assert!(running.read("data/post-hook-output.txt").contains("\nbye\n"));
+    }
+}
+
+#[test]
+fn a_command_that_dies_of_the_forwarded_signal_ends_the_run_with_128_and_the_signal() {
+    let mut running = start(&[], "echo ready; exec sleep 1000");
+    running.wait_for("out", "ready");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 143);
+}
+
+#[test]
+fn a_command_that_ignores_term_is_killed_after_the_grace() {
+    let mut running = start(&["--grace", "1s"], "trap '' TERM; echo ready; while :; do sleep 1; done");
+    running.wait_for("out", "ready");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 137);
+    assert!(running.read("data/post-hook-output.txt").contains("end of attempt"), "the log is sealed");
+}
+
+#[test]
+fn a_second_term_kills_at_once() {
+    let mut running =
+        start(&["--grace", "1h"], "trap 'echo got TERM' TERM; echo ready; while :; do sleep 0.02; done");
+    running.wait_for("out", "ready");
+    running.signal(libc::SIGTERM);
+    running.wait_for("out", "got TERM");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 137);
+}
+
+#[test]
+fn the_grace_stays_below_the_pods_own() {
+    let test = Test::new().env("HOOK_RUNNER_TERMINATION_GRACE_PERIOD", "5").args([
+        "run",
+        "--log",
+        "none",
+        "--grace",
+        "1h",
+        "--drain",
+        "1s",
+        "--",
+        "bash",
+        "-c",
+        "trap '' TERM; echo ready; while :; do sleep 1; done",
+    ]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
+    running.wait_for("out", "ready");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 137, "killed after a second, not after an hour");
+}
+
+#[test]
+fn the_runners_own_sigpipe_is_not_forwarded() {
+    let script =
+        "trap 'echo got $(echo PIPE)' PIPE; for i in $(seq 2000); do echo a line of output $i; done; exit 4";
+    let test = Test::new().args(["run", "--log", "{}/data/post-hook-output.txt", "--", "bash", "-c", script]);
+    let mut command = test.command();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    command.stdout(writer).stderr(std::process::Stdio::null());
+    drop(reader);
+    let mut child = command.spawn().expect("starts");
+    drop(command);
+    assert_eq!(child.wait().expect("ends").code(), Some(4));
+    let directory = test.into_directory();
+    let log = std::fs::read_to_string(directory.path().join("data/post-hook-output.txt")).expect("a log");
+    assert!(log.contains("a line of output 2000\n") && !log.contains("got PIPE"), "{log}");
+}
+
+#[test]
+fn orphans_are_reaped_and_the_commands_status_is_its_own() {
+    // Each subshell is orphaned at once and ends while the command still runs.
+    let script = "for i in $(seq 100); do (sh -c 'exit 3' &) ; done; echo ready; while ! [ -e stop ]; do sleep 0.02; done; exit 7";
+    let mut running = start(&[], script);
+    running.wait_for("out", "ready");
+    let command = eventually("the command", || {
+        children(running.pid()).into_iter().find(|&pid| {
+            std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("seq 100"))
+        })
+    });
+    eventually("only the command is left, and no zombie", || {
+        let mine: Vec<_> = processes().into_iter().filter(|process| process.2 == running.pid()).collect();
+        (mine.len() == 1 && mine[0].0 == command && mine[0].1 != 'Z').then_some(())
+    });
+    std::fs::write(running.path("stop"), "").expect("a file");
+    assert_eq!(running.end(), 7);
+}
+
+#[test]
+fn what_the_command_leaves_behind_is_ended_and_named_in_the_log() {
+    let test = Test::new().args([
+        "run",
+        "--log",
+        "{}/data/post-hook-output.txt",
+        "--drain",
+        "300ms",
+        "--",
+        "bash",
+        "-c",
+        "sleep 1000 & bash -c 'trap \"\" TERM; exec -a stubborn sleep 1001' & echo done $!",
+    ]);
+    let done =
+        test.stdout_contains("done ").stderr_contains("sending TERM").stderr_contains("sending KILL").run();
+    let log = done.log();
+    assert!(log.contains("has ended and left sleep ("), "{log}");
+    let stubborn: i32 = done.stdout.trim().trim_start_matches("done ").parse().expect("a process id");
+    assert!(log.contains(&format!("({stubborn}), which ignored TERM")), "{log}");
+    assert!(!processes().iter().any(|process| process.0 == stubborn && process.1 != 'Z'));
+}
+
+#[test]
+fn a_daemon_that_does_not_hold_the_output_is_left_alone() {
+    let test = Test::new().args([
+        "run",
+        "--log",
+        "{}/data/post-hook-output.txt",
+        "--",
+        "bash",
+        "-c",
+        "sleep 1000 >/dev/null 2>&1 & echo $!",
+    ]);
+    let done = test.any_stdout().stderr_contains("succeeded").run();
+    let daemon: i32 = done.stdout.trim().parse().expect("a process id");
+    assert!(processes().iter().any(|process| process.0 == daemon && process.1 != 'Z'));
+    send(daemon, libc::SIGKILL);
+    assert!(!done.log().contains("has ended and left"), "{}", done.log());
+}
+
+#[test]
+fn the_time_limit_of_the_attempt_and_of_the_step_end_in_124() {
+    for limit in ["--timeout", "--exec-timeout"] {
+        let done = Test::new()
+            .args(["run", "--log", "{}/data/post-hook-output.txt", limit, "300ms", "--", "sleep", "1000"])
+            .status(124)
+            .any_stderr()
+            .run();
+        assert!(done.log().contains("end of attempt"), "{}", done.log());
+    }
+}
+
+#[test]
+fn retries_are_each_a_line_in_the_log_and_the_last_status_counts() {
+    let script =
+        "n=$(cat n 2>/dev/null || echo 0); n=$((n+1)); echo $n > n; echo try $n; [ $n -ge 3 ] || exit $n";
+    let done = Test::new()
+        .args(["run", "--log", "{}/data/post-hook-output.txt", "--retries", "5", "--backoff", "10ms"])
+        .args(["--", "sh", "-c", script])
+        .stdout("try 1\ntry 2\ntry 3\n")
+        .stderr_contains("sh exited with 1; retry 1 of 5 in 10ms")
+        .stderr_contains("sh exited with 2; retry 2 of 5 in 20ms")
+        .run();
+    let log = done.log();
+    assert!(log.contains("try 1\nhook-runner: sh exited with 1; retry 1 of 5 in 10ms\ntry 2\n"), "{log}");
+}
+
+#[test]
+fn a_stop_between_two_tries_ends_the_run() {
+    let mut running = start(&["--retries", "3", "--backoff", "1h"], "exit 5");
+    running.wait_for("err", "retry 1 of 3");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 5);
+}
+
+#[test]
+fn a_stopped_command_is_continued_so_that_it_can_act_on_term() {
+    let mut running = start(&["--timeout", "1s", "--grace", "1h"], "echo ready; kill -STOP $$; exit 3");
+    assert_eq!(running.end(), 124);
+}

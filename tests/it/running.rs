@@ -1,0 +1,90 @@
+//! A program that is watched and signalled while it runs: its output goes into files that can be polled.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::libc;
+
+use crate::harness::eventually;
+
+/// Ended by KILL when it is dropped, so that a failing test leaves nothing behind.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Running {
+    /// Starts `command` with `{}` in its arguments already replaced; stdout and stderr go to `out` and `err`.
+    #[track_caller]
+    pub(crate) fn start(mut command: Command, directory: tempfile::TempDir) -> Self {
+        let file = |name: &str| File::create(directory.path().join(name)).expect("a file");
+        command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
+        let child = command.spawn().expect("the program starts");
+        Self { child, directory }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A file so far; empty when it is not there.
+    pub(crate) fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for(&self, name: &str, text: &str) {
+        eventually(&format!("{text:?} in {name}"), || self.read(name).contains(text).then_some(()));
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        send(self.pid(), signal);
+    }
+
+    /// Waits for the end; the exit status as a shell shows it.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> i32 {
+        use std::os::unix::process::ExitStatusExt;
+        let status = eventually("the program ends", || self.child.try_wait().expect("wait"));
+        status.code().unwrap_or_else(|| 128 + status.signal().expect("a signal"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Ended already, in a test that passes.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Any signal, real-time ones included.
+pub(crate) fn send(pid: i32, signal: i32) {
+    // SAFETY: kill(2) takes two numbers.
+    let sent = unsafe { libc::kill(pid, signal) };
+    assert_eq!(sent, 0, "kill {pid} {signal}: {}", std::io::Error::last_os_error());
+}
+
+/// State and parent of all processes.
+pub(crate) fn processes() -> Vec<(i32, char, i32)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let rest = &stat[stat.rfind(')').expect("a name") + 1..];
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next().and_then(|state| state.chars().next()).expect("a state");
+        let parent = fields.next().and_then(|parent| parent.parse().ok()).expect("a parent");
+        found.push((pid, state, parent));
+    }
+    found
+}
+
+pub(crate) fn children(parent: i32) -> Vec<i32> {
+    processes().into_iter().filter(|process| process.2 == parent).map(|process| process.0).collect()
+}
