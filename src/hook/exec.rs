@@ -135,7 +135,8 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
 }
 
 /// Waits until everything the command has written is through. Processes that it left and that still hold the pipe
-/// get `drain`, then TERM, then KILL; the log says so.
+/// get `drain`, then TERM, then KILL; the log says so. With nobody left to write, what takes long is the log or
+/// stdout: that is waited for until the attempt's time is over, because nothing may be lost.
 async fn drain(
     exec: &Exec,
     supervisor: &mut Supervisor,
@@ -144,31 +145,47 @@ async fn drain(
     inodes: &[u64],
     mut drained: tokio::sync::oneshot::Receiver<()>,
 ) {
-    let mut waits = [exec.drain, LEFTOVER_GRACE, LEFTOVER_GRACE].into_iter();
-    for signal in [None, Some(libc::SIGTERM), Some(libc::SIGKILL)] {
-        if let Some(signal) = signal {
-            let found = leftovers(ending.group, inodes);
-            let names: Vec<String> = found.iter().map(ToString::to_string).collect();
-            if !found.is_empty() {
-                let (verb, name) = if signal == libc::SIGTERM {
-                    ("still holds", "TERM")
-                } else {
-                    ("ignored TERM and holds", "KILL")
-                };
-                tell(
-                    Some(tee),
-                    &format!(
-                        "{} has ended and left {}, which {verb} its output; sending {name}",
-                        self::name(exec),
-                        names.join(", ")
-                    ),
-                );
-            }
-            end_leftovers(ending.group, &found, signal);
+    // A second TERM while waiting: the next, harder step at once.
+    let wait = tokio::time::timeout(exec.drain, &mut drained);
+    if let Ok(Ok(_)) = supervisor.attend(wait).await {
+        return;
+    }
+    for (signal, verb, what) in
+        [(libc::SIGTERM, "still holds", "TERM"), (libc::SIGKILL, "ignored TERM and holds", "KILL")]
+    {
+        let found = leftovers(ending.group, inodes);
+        if found.is_empty() {
+            break;
         }
-        let wait = tokio::time::timeout(waits.next().unwrap_or_default(), &mut drained);
-        // Not yet within its time, or a second TERM came: the next, harder step.
+        let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let names = names.join(", ");
+        tell(
+            Some(tee),
+            &format!("{} has ended and left {names}, which {verb} its output; sending {what}", name(exec)),
+        );
+        end_leftovers(ending.group, &found, signal);
+        let wait = tokio::time::timeout(LEFTOVER_GRACE, &mut drained);
         if let Ok(Ok(_)) = supervisor.attend(wait).await {
+            return;
+        }
+    }
+    if leftovers(ending.group, inodes).is_empty() && !ending.timed_out && !supervisor.stop_requested() {
+        let stop = supervisor.stop_token();
+        let late = async {
+            match exec.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let wait = async {
+            tokio::select! {
+                biased;
+                _ = &mut drained => true,
+                () = stop.cancelled() => false,
+                () = late => false,
+            }
+        };
+        if let Ok(true) = supervisor.attend(wait).await {
             return;
         }
     }

@@ -1,6 +1,7 @@
 //! The tee as its callers see it: pipes for the command, lines of the runner, the footer, and what became of it all.
 //! Every wait here is a future with a limit: a volume that does not answer holds the thread, never the caller.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,6 +33,9 @@ const DEFAULT_CAPACITY: u64 = 64 * 1024;
 
 /// The thread keeps its buffers on the heap.
 const STACK: usize = 128 * 1024;
+
+/// For a write that the attempt's end has waited for already.
+const SECOND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Which stream of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +119,10 @@ pub struct Tee {
     progress: Arc<Progress>,
     two_pipes: bool,
     name: PathBuf,
+    /// At most this long an answer is waited for.
+    patience: Cell<Duration>,
+    /// The caller has been told that there is no answer.
+    gave_up: Cell<bool>,
 }
 
 impl Tee {
@@ -128,7 +136,15 @@ impl Tee {
         let worker = Worker::new(options, queue, Arc::clone(&wake), Arc::clone(&progress));
         // Not joined: when the volume hangs the thread cannot end, and the process must.
         std::thread::Builder::new().name("tee".into()).stack_size(STACK).spawn(move || worker.work())?;
-        Ok(Self { jobs, wake, progress, two_pipes, name })
+        Ok(Self {
+            jobs,
+            wake,
+            progress,
+            two_pipes,
+            name,
+            patience: Cell::new(Duration::MAX),
+            gave_up: Cell::new(false),
+        })
     }
 
     /// New pipes for one command.
@@ -149,6 +165,9 @@ impl Tee {
 
     /// Takes what is in the pipes and stops reading them; whoever still writes gets SIGPIPE.
     pub fn detach(&self) {
+        if self.progress.is_writing() {
+            self.patience.set(SECOND_PATIENCE);
+        }
         self.send(Job::Detach);
     }
 
@@ -171,17 +190,26 @@ impl Tee {
     }
 
     /// Writes the footer, makes the log durable and closes it. What this returns decides between 0 and 74.
-    pub async fn seal(self, footer: Vec<u8>, patience: Duration) -> Report {
+    pub async fn seal(&self, footer: Vec<u8>, patience: Duration) -> Report {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Seal { footer, reply });
         self.answer(answer, patience).await
     }
 
     async fn answer(&self, answer: oneshot::Receiver<Report>, patience: Duration) -> Report {
-        if let Ok(Ok(report)) = tokio::time::timeout(patience, answer).await {
+        let patience = if self.gave_up.get() { Duration::ZERO } else { patience.min(self.patience.get()) };
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(report)) => report,
+            _ => self.give_up(),
+        }
+    }
+
+    /// What is known of a tee that is not waited for any longer. The first time, stderr says why.
+    pub fn give_up(&self) -> Report {
+        let report = self.progress.hung();
+        if self.gave_up.replace(true) {
             return report;
         }
-        let report = self.progress.hung();
         if let Some(failure) = &report.log_failure {
             say(&format!(
                 "hook-runner: {}: the log ends at byte {}: {} does not return: the volume hangs\n",

@@ -94,6 +94,11 @@ impl Progress {
         report
     }
 
+    /// A write is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.doing.load(Ordering::Relaxed) != IDLE
+    }
+
     fn doing(&self, what: u8) {
         self.doing.store(what, Ordering::Relaxed);
     }
