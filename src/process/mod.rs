@@ -5,6 +5,7 @@
 //! answered at once whatever else hangs.
 
 mod cause;
+mod keeper;
 mod leftovers;
 mod signals;
 mod spawn;
@@ -12,6 +13,7 @@ mod supervise;
 mod terminal;
 
 pub use cause::{Reason, SpawnError};
+pub use keeper::leave_files;
 pub use leftovers::{Leftover, end_leftovers, leftovers};
 pub use spawn::{ChildStdio, Command};
 pub use supervise::{Abandoned, Ending, Limits, Status, Supervisor, within_pod_grace};

@@ -1,0 +1,171 @@
+//! Volumes that fail or stop answering while the command runs.
+
+use std::time::{Duration, Instant};
+
+use faultfs::{EIO, EROFS, ESTALE, Fault, Mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::harness::{Test, eventually};
+use crate::require_root;
+use crate::running::Running;
+
+const LOG: &str = "{}/data/post-hook-output.txt";
+
+/// A test directory whose `data` is a faultfs.
+struct Room {
+    mount: Mount,
+    directory: Option<tempfile::TempDir>,
+}
+
+impl Room {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in ["backing", "data"] {
+            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        }
+        let mount =
+            Mount::start(&directory.path().join("backing"), &directory.path().join("data")).expect("a mount");
+        Self { mount, directory: Some(directory) }
+    }
+
+    fn start(&mut self, options: &[&str], script: &str) -> Running {
+        let test = Test::within(self.directory.take().expect("started once"))
+            .args(["run", "--log", LOG])
+            .args(options)
+            .args(["--", "sh", "-c", script]);
+        let command = test.command();
+        Running::start(command, test.into_directory())
+    }
+}
+
+#[test]
+fn a_log_that_fails_midway_ends_in_74_while_stdout_goes_on() {
+    require_root!("a log volume that answers EIO, EROFS or ESTALE");
+    for (errno, cause) in
+        [(EIO, "Input/output error"), (EROFS, "Read-only file system"), (ESTALE, "Stale file handle")]
+    {
+        let mut room = Room::new();
+        let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 1000");
+        running.wait_for("data/post-hook-output.txt", "before");
+        room.mount.set("write", Fault::Errno(errno));
+        std::fs::write(running.path("go"), "").expect("a file");
+        assert_eq!(running.end(), 74);
+        assert!(running.read("out").ends_with("\n999\n1000\n"), "stdout goes on");
+        let err = running.read("err");
+        assert!(err.contains("the log ends at byte") && err.contains(cause), "{err}");
+    }
+}
+
+#[test]
+fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
+    require_root!("a log volume that fails at fsync or close");
+    for (operation, shown) in [("fsync", "fsync failed"), ("flush", "close failed")] {
+        let mut room = Room::new();
+        let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
+        running.wait_for("data/post-hook-output.txt", "before");
+        room.mount.set(operation, faultfs::Rule::from(Fault::Errno(EIO)).on_path("post-hook-output.txt"));
+        std::fs::write(running.path("go"), "").expect("a file");
+        let status = running.end();
+        let err = running.read("err");
+        assert_eq!(status, 74, "{operation}: {err}");
+        assert!(err.contains(shown) || err.contains("Input/output error"), "{operation}: {err}");
+    }
+}
+
+#[test]
+fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
+    require_root!("a log volume that stops answering");
+    let mut room = Room::new();
+    let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; while :; do echo more; done";
+    let mut running = room.start(&["--timeout", "6s", "--grace", "1s"], script);
+    let since = Instant::now();
+    running.wait_for("data/post-hook-output.txt", "before");
+    room.mount.freeze();
+    std::fs::write(running.path("go"), "").expect("a file");
+    let status = running.end();
+    let taken = since.elapsed();
+    room.mount.thaw();
+    let err = running.read("err");
+    assert_eq!(status, 74, "{err}");
+    assert!(err.contains("the volume hangs"), "{err}");
+    // A promise of the program, not a measurement: timeout + grace + 5 s.
+    assert!(taken < Duration::from_secs(12), "{taken:?}");
+}
+
+#[test]
+fn signals_are_answered_while_the_log_volume_hangs() {
+    require_root!("signals while a log volume hangs");
+    let mut room = Room::new();
+    let script = "trap 'exit 9' TERM; echo before; while ! [ -e go ]; do sleep 0.02; done; \
+                  touch going; while :; do echo more; done";
+    let mut running = room.start(&["--grace", "1s"], script);
+    running.wait_for("data/post-hook-output.txt", "before");
+    room.mount.freeze();
+    std::fs::write(running.path("go"), "").expect("a file");
+    eventually("the command writes on", || running.path("going").exists().then_some(()));
+    running.signal(nix::libc::SIGTERM);
+    let status = running.end();
+    room.mount.thaw();
+    assert_eq!(status, 74, "{}", running.read("err"));
+}
+
+#[test]
+fn a_full_volume_ends_in_74_and_after_it_has_room_again_a_marker_counts_what_is_missing() {
+    require_root!("a log on a small tmpfs");
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    std::fs::create_dir(&data).expect("a directory");
+    mount(Some("tmpfs"), &data, Some("tmpfs"), MsFlags::empty(), Some("size=2m")).expect("a tmpfs");
+    let script = "dd if=/dev/zero of=data/filler bs=64k 2>/dev/null; rm -f data/none; seq 100000; \
+                  while ! [ -e go ]; do sleep 0.02; done; echo back; sleep 0.3; echo again";
+    let test = Test::within(directory).args(["run", "--log", LOG, "--", "sh", "-c", script]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
+    running.wait_for("out", "\n100000\n");
+    std::fs::remove_file(running.path("data/filler")).expect("the filler");
+    std::fs::write(running.path("go"), "").expect("a file");
+    let status = running.end();
+    let log = running.read("data/post-hook-output.txt");
+    let (out, err) = (running.read("out"), running.read("err"));
+    umount2(&data, MntFlags::MNT_DETACH).expect("unmounts");
+    assert_eq!(status, 74, "{err}");
+    assert_eq!(err.matches("the log ends at byte").count(), 1, "one line: {err}");
+    assert!(err.contains("No space left on device"), "{err}");
+    let output = log.split_once("--- output ---\n").expect("a header").1;
+    let (body, rest) = output.split_once("hook-runner: ").expect("a marker");
+    let (number, after) =
+        rest.split_once(" bytes are missing here: No space left on device").expect("a marker");
+    let after = &after[after.find('\n').expect("a line") + 1..after.find("--- attempt").expect("a footer")];
+    assert!(after.ends_with("again\n"), "{after}");
+    let missing: usize = number.parse().expect("a number");
+    let kept = body.len() + after.len();
+    // A marker in the middle of a line begins with a newline of its own.
+    assert!(
+        kept + missing == out.len() || kept + missing == out.len() + 1,
+        "{kept} + {missing}, {}",
+        out.len()
+    );
+}
+
+#[test]
+fn log_failure_warn_keeps_the_commands_status() {
+    require_root!("--log-failure=warn with a log volume that fails");
+    let mut room = Room::new();
+    let mut running = room
+        .start(&["--log-failure", "warn"], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
+    running.wait_for("data/post-hook-output.txt", "before");
+    room.mount.set("write", faultfs::Rule::from(Fault::Errno(EIO)).on_path("post-hook-output.txt"));
+    std::fs::write(running.path("go"), "").expect("a file");
+    assert_eq!(running.end(), 0, "{}", running.read("err"));
+}
+
+#[test]
+fn a_slow_log_volume_slows_the_command_and_loses_nothing() {
+    require_root!("a slow log volume");
+    let mut room = Room::new();
+    room.mount.set("write", Fault::Delay(Duration::from_millis(5)));
+    let mut running = room.start(&["--drain", "100ms"], "seq 200000");
+    assert_eq!(running.end(), 0, "{}", running.read("err"));
+    let expected: String = (1..=200_000).map(|i| format!("{i}\n")).collect();
+    assert!(running.read("data/post-hook-output.txt").contains(&expected));
+}

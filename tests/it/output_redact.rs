@@ -1,0 +1,79 @@
+//! Redaction, through the real program: both sinks, all sources, any chunks.
+
+use crate::harness::Test;
+
+const LOG: &str = "{}/data/post-hook-output.txt";
+
+#[test]
+fn values_from_environment_files_and_literals_appear_in_neither_sink() {
+    let script = "echo env $DB_PASSWORD; cat mounted/token; echo; echo lit literal-secret; \
+                  printf %s user:$DB_PASSWORD | base64; printf hun; printf ter2-hunter2; echo";
+    let done = Test::new()
+        .env("DB_PASSWORD", "hunter2-hunter2")
+        .file("mounted/token", "abcdef0123456789\n")
+        .args(["run", "--log", LOG, "--redact-env", "DB_PASSWORD", "--redact-file", "{}/mounted"])
+        .args(["--redact", "literal-secret", "--", "sh", "-c", script])
+        .any_stdout()
+        .any_stderr()
+        .run();
+    let expected = "env ***\n***\n\nlit ***\ndXNlcjp***\n***\n";
+    let shown = done.stdout.replace("dXNlcjpo", "dXNlcjp").replace("dXNlcjp", "dXNlcjp");
+    assert_eq!(mask_edges(&shown), mask_edges(expected));
+    let log = done.log();
+    for secret in ["hunter2-hunter2", "abcdef0123456789", "literal-secret", "aHVudGVyMi1odW50ZXIy"] {
+        assert!(!log.contains(secret) && !done.stdout.contains(secret), "{secret} in {log}");
+    }
+}
+
+/// base64 leaves up to two characters at each edge that the secret shares with its neighbours.
+fn mask_edges(text: &str) -> String {
+    text.lines()
+        .map(
+            |line| if line.starts_with("dXNlcjp") { "base64 with ***\n".into() } else { format!("{line}\n") },
+        )
+        .collect()
+}
+
+#[test]
+fn a_secret_written_in_two_pieces_with_a_pause_between_never_appears_whole() {
+    let script = "printf 'x correct-ho'; sleep 0.5; echo 'rse-battery y'";
+    let done = Test::new()
+        .args(["run", "--log", LOG, "--redact", "correct-horse-battery", "--", "sh", "-c", script])
+        .any_stdout()
+        .any_stderr()
+        .run();
+    assert!(done.stdout.ends_with("*** y\n"), "{}", done.stdout);
+    assert!(!done.stdout.contains("correct-horse") && !done.log().contains("correct-horse-battery"));
+}
+
+#[test]
+fn a_prompt_is_shown_while_the_command_waits() {
+    let test = Test::new().args(["run", "--log", LOG, "--redact", "correct-horse-battery", "--", "sh", "-c"]);
+    let test = test.args(["printf 'say correct'; while ! [ -e go ]; do sleep 0.02; done; echo ' thing'"]);
+    let command = test.command();
+    let mut running = crate::running::Running::start(command, test.into_directory());
+    running.wait_for("out", "say correct");
+    std::fs::write(running.path("go"), "").expect("a file");
+    assert_eq!(running.end(), 0);
+    assert_eq!(running.read("out"), "say correct thing\n");
+}
+
+#[test]
+fn a_value_too_short_is_refused_with_a_warning_that_does_not_show_it() {
+    let done = Test::new()
+        .env("PIN", "12345")
+        .args(["run", "--log", LOG, "--redact-env", "PIN", "--", "true"])
+        .any_stderr()
+        .run();
+    let text = format!("{}{}", done.log(), done.stderr);
+    assert!(text.contains("PIN") && text.contains("NOT redacted") && !text.contains("12345"), "{text}");
+}
+
+#[test]
+fn a_secret_file_that_is_missing_stops_the_hook_before_it_can_leak() {
+    Test::new()
+        .args(["run", "--log", LOG, "--redact-file", "{}/nothing", "--", "echo", "ran"])
+        .status(78)
+        .stderr_contains("cannot read the secret to redact")
+        .run();
+}

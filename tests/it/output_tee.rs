@@ -1,0 +1,298 @@
+//! The tee: nothing the command says is lost, changed or put out of order.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use nix::libc;
+
+use crate::harness::{Done, Test, eventually};
+use crate::require_root;
+use crate::running::Running;
+
+const LOG: &str = "{}/data/post-hook-output.txt";
+
+fn run(options: &[&str], command: &[&str]) -> Test {
+    Test::new().args(["run", "--log", LOG]).args(options).args(["--"]).args(command)
+}
+
+/// What the command printed, out of the log: between the header's last line and the footer's first.
+fn body(done: &Done) -> Vec<u8> {
+    let log = std::fs::read(done.path("data/post-hook-output.txt")).expect("a log");
+    body_of(&log).to_vec()
+}
+
+fn body_of(log: &[u8]) -> &[u8] {
+    const RULE: &[u8] = b"--- output ---\n";
+    let start = find(log, RULE).expect("a header") + RULE.len();
+    let end = find(&log[start..], b"--- attempt 1 of run ").expect("a footer") + start;
+    &log[start..end]
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
+
+/// Output that is no text: kept apart from the harness, which compares text.
+fn raw(options: &[&str], script: &str) -> (Vec<u8>, Vec<u8>) {
+    let test = run(options, &["perl", "-e", script]);
+    let output = test.command().stdin(Stdio::null()).output().expect("starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let directory = test.into_directory();
+    let log = std::fs::read(directory.path().join("data/post-hook-output.txt")).expect("a log");
+    (output.stdout, log)
+}
+
+#[test]
+fn two_hundred_thousand_lines_alternating_between_the_streams_keep_their_order() {
+    let script = r#"for my $i (0..199999) { $i & 1 ? syswrite(STDERR, "$i\n") : syswrite(STDOUT, "$i\n") }"#;
+    let expected: String = (0..200_000).map(|i| format!("{i}\n")).collect();
+    let done = run(&[], &["perl", "-e", script]).any_stdout().any_stderr().run();
+    assert!(done.stdout == expected, "stdout is out of order or incomplete");
+    assert!(body(&done) == expected.as_bytes(), "the log is out of order or incomplete");
+}
+
+#[test]
+fn bytes_of_any_kind_pass_unharmed() {
+    for script in [
+        // A line of 10 MB.
+        r#"print "x" x 10_000_000, "\n""#,
+        // One byte at a time.
+        r#"for my $i (0..99_999) { syswrite(STDOUT, chr(97 + $i % 26)) } print "\n""#,
+        // NULs, escapes, every other byte, invalid UTF-8, carriage returns.
+        r#"for my $i (0..2000) { print map { chr } 0..255 } print "\e[31m\r\n\xff\xfe\n""#,
+    ] {
+        let (stdout, log) = raw(&[], script);
+        assert!(stdout.len() > 100_000 && body_of(&log) == stdout, "{script}: {} bytes", stdout.len());
+    }
+}
+
+#[test]
+fn a_last_line_without_an_end_is_kept_as_it_is_on_stdout() {
+    let done = run(&[], &["printf", "no newline"]).stdout("no newline").any_stderr().run();
+    assert_eq!(body(&done), b"no newline\n", "the footer begins on a line of its own");
+}
+
+#[test]
+fn memory_stays_constant_however_much_is_printed() {
+    let script =
+        r#"my $x = "a line of output\n" x 4096; for (1..4000) { print $x } print STDERR "done\n"; <STDIN>"#;
+    let test = run(&[], &["perl", "-e", script]);
+    let mut command = test.command();
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("starts");
+    let directory = test.into_directory();
+    let log = directory.path().join("data/post-hook-output.txt");
+    eventually("278 MB in the log", || {
+        std::fs::metadata(&log).is_ok_and(|meta| meta.len() > 17 * 4096 * 4000).then_some(())
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let peak: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+        .expect("a peak");
+    drop(child.stdin.take());
+    assert!(child.wait().expect("ends").success());
+    assert!(peak < 32 * 1024, "{peak} KiB at the most");
+}
+
+#[test]
+#[ignore = "heavy: writes 4 GiB to the disk"]
+fn four_gibibytes_pass_in_constant_memory() {
+    let script = r#"my $x = "x" x 1048575 . "\n"; for (1..4096) { print $x }"#;
+    let test = run(&[], &["perl", "-e", script]);
+    let status = test.command().stdout(Stdio::null()).stderr(Stdio::null()).status().expect("starts");
+    assert!(status.success());
+    let directory = test.into_directory();
+    let log = std::fs::metadata(directory.path().join("data/post-hook-output.txt")).expect("a log");
+    assert!(log.len() > 4 << 30, "{}", log.len());
+}
+
+#[test]
+fn split_streams_stay_apart_and_are_both_in_the_log() {
+    let done = run(&["--split-streams"], &["sh", "-c", "echo out; echo err >&2"])
+        .stdout("out\n")
+        .stderr_contains("err\n")
+        .run();
+    let mut lines: Vec<String> = String::from_utf8_lossy(&body(&done)).lines().map(Into::into).collect();
+    lines.sort();
+    assert_eq!(lines, ["err", "out"]);
+}
+
+#[test]
+fn times_and_marks_stand_at_line_starts_of_the_file_only() {
+    let done = run(
+        &["--timestamps", "--split-streams", "--annotate"],
+        &["sh", "-c", "printf par; echo tial; while ! grep -q tial data/post-hook-output.txt; do :; done; echo oops >&2"],
+    )
+    .stdout("partial\n")
+    .stderr_contains("oops\n")
+    .run();
+    let body = String::from_utf8(body(&done)).expect("text");
+    let lines: Vec<&str> = body.lines().collect();
+    assert_eq!(lines.len(), 2, "{body}");
+    for (line, text) in lines.iter().zip(["partial", "stderr: oops"]) {
+        let (time, rest) = line.split_once(' ').expect("a time");
+        assert_eq!(rest, text);
+        assert_eq!(time.len(), "2026-01-31T23:59:59.123456Z".len(), "{time}");
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.contains('T'), "{time}");
+    }
+}
+
+#[test]
+fn a_closed_stdout_leaves_the_log_whole_and_the_hook_unhurt() {
+    let test = run(&[], &["sh", "-c", "seq 100000"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = test.command();
+    let status = command.stdout(writer).stderr(Stdio::null()).status().expect("starts");
+    assert!(status.success());
+    let directory = test.into_directory();
+    let log = std::fs::read(directory.path().join("data/post-hook-output.txt")).expect("a log");
+    assert!(body_of(&log).ends_with(b"\n99999\n100000\n"));
+}
+
+#[test]
+fn a_blocked_stdout_does_not_hold_up_the_log_and_learns_what_it_missed() {
+    let test = run(&[], &["sh", "-c", "seq 300000; while ! [ -e go ]; do sleep 0.05; done; echo last"]);
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = test.command();
+    let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().expect("starts");
+    drop(command);
+    let directory = test.into_directory();
+    let log = directory.path().join("data/post-hook-output.txt");
+    eventually("the log goes on without stdout", || {
+        std::fs::read(&log).is_ok_and(|log| find(&log, b"\n300000\n").is_some()).then_some(())
+    });
+    let mut seen = Vec::new();
+    let mut chunk = vec![0; 1 << 20];
+    let n = reader.read(&mut chunk).expect("the part that went through");
+    seen.extend_from_slice(&chunk[..n]);
+    std::fs::write(directory.path().join("go"), "").expect("a file");
+    reader.read_to_end(&mut seen).expect("the rest");
+    assert!(child.wait().expect("ends").success());
+    let seen = String::from_utf8(seen).expect("text");
+    let missing =
+        seen.lines().find_map(|line| line.strip_prefix("hook-runner: ")?.split(' ').next()?.parse().ok());
+    let missing: usize = missing.expect("a marker with the number of bytes");
+    let marker = format!("hook-runner: {missing} bytes are missing here: this stream was blocked\n");
+    let total: usize = (1..=300_000).map(|i: i32| i.to_string().len() + 1).sum::<usize>() + "last\n".len();
+    let newline =
+        usize::from(!seen.contains(&format!("\n{marker}")) || seen.len() - marker.len() + missing > total);
+    assert_eq!(seen.len() - marker.len() - newline + missing, total);
+    assert!(seen.ends_with("last\n"));
+}
+
+#[test]
+fn what_stdout_has_shown_is_in_the_file_when_the_runner_is_killed() {
+    for round in 0..5_u64 {
+        let test = run(&[], &["perl", "-e", r#"for (my $i = 0; ; $i++) { syswrite(STDOUT, "line $i\n") }"#]);
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let mut command = test.command();
+        let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().expect("starts");
+        drop(command);
+        let mut seen = vec![0; 100_000 + usize::try_from(round).expect("small") * 77_777];
+        reader.read_exact(&mut seen).expect("output");
+        child.kill().expect("KILL");
+        child.wait().expect("ends");
+        reader.read_to_end(&mut seen).expect("what is left in the pipe");
+        let directory = test.into_directory();
+        let log = std::fs::read(directory.path().join("data/post-hook-output.txt")).expect("a log");
+        let start = find(&log, b"--- output ---\n").expect("a header") + "--- output ---\n".len();
+        let body = &log[start..];
+        assert!(body.starts_with(&seen), "{} bytes were seen, {} are in the file", seen.len(), body.len());
+        let expected: Vec<u8> =
+            (0..).flat_map(|i| format!("line {i}\n").into_bytes()).take(body.len()).collect();
+        assert!(body == expected, "the file is the output from its beginning, with nothing left out");
+    }
+}
+
+#[test]
+fn a_paused_command_loses_nothing_to_a_kill() {
+    let test = run(&[], &["sh", "-c", "seq 50000; touch written; exec sleep 1000"]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
+    eventually("all is in the file", || {
+        running.read("data/post-hook-output.txt").contains("\n50000\n").then_some(())
+    });
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.end(), 137);
+    let expected: String = (1..=50_000).map(|i| format!("{i}\n")).collect();
+    assert!(running.read("data/post-hook-output.txt").ends_with(&expected));
+}
+
+#[test]
+fn an_endless_log_keeps_its_first_and_its_last_part() {
+    let done = run(&["--max-log", "64KiB"], &["seq", "200000"]).any_stdout().any_stderr().run();
+    let body = body(&done);
+    let text = String::from_utf8(body).expect("text");
+    let (head, rest) = text.split_once("\nhook-runner: ").expect("a marker");
+    let (number, tail) = rest.split_once(" bytes are left out here (max-log)\n").expect("a marker");
+    let all: String = (1..=200_000).map(|i| format!("{i}\n")).collect();
+    assert!(all.starts_with(head) && all.ends_with(tail), "{number}");
+    assert_eq!(head.len() + tail.len() + number.parse::<usize>().expect("a number"), all.len());
+    assert_eq!(head.len(), 32 * 1024);
+    assert!(tail.len() >= 16 * 1024 && tail.len() <= 32 * 1024, "{}", tail.len());
+    assert!(done.stdout == all, "stdout has everything");
+    let left: Vec<_> = std::fs::read_dir(done.path("data/.hook-runner"))
+        .expect("the state directory")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("tail-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_log_below_its_limit_is_whole_and_has_no_marker() {
+    for limit in ["1MiB", "20000"] {
+        let done = run(&["--max-log", limit], &["seq", "3000"]).any_stdout().any_stderr().run();
+        let all: String = (1..=3000).map(|i| format!("{i}\n")).collect();
+        assert_eq!(String::from_utf8_lossy(&body(&done)), all, "{limit}");
+    }
+}
+
+#[test]
+fn the_end_of_an_endless_log_survives_a_kill_of_the_runner() {
+    let test = Test::new()
+        .env("HOOK_RUNNER_RUN_ID", "one-run")
+        .args(["run", "--log", LOG, "--max-log", "64KiB", "--", "sh", "-c"])
+        .args(["seq 200000; echo THE END; exec sleep 1000"]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
+    running.wait_for("out", "THE END");
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.end(), 137);
+    let directory = std::mem::replace(&mut running.directory, tempfile::tempdir().expect("a directory"));
+    let done = Test::within(directory)
+        .env("HOOK_RUNNER_RUN_ID", "one-run")
+        .args(["run", "--log", LOG, "--", "true"])
+        .any_stderr()
+        .run();
+    let log = done.log();
+    let (before, after) = log.split_once("THE END\n").expect("the end of the first attempt");
+    assert!(before.contains(" bytes are left out here (max-log)\n") && before.ends_with("\n200000\n"));
+    assert!(after.contains("attempt 2 of run one-run"), "{after}");
+}
+
+#[test]
+fn a_command_that_runs_as_another_user_can_open_its_stdout_anew() {
+    require_root!("that /dev/stdout can be opened by another user");
+    let script = "echo to stdout > /dev/stdout; echo to stderr > /dev/stderr";
+    let done =
+        run(&[], &["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", script])
+            .stdout("to stdout\nto stderr\n")
+            .any_stderr()
+            .run();
+    assert_eq!(body(&done), b"to stdout\nto stderr\n");
+}
+
+#[test]
+fn without_a_log_the_command_has_the_runners_own_streams() {
+    let done = Test::new()
+        .args(["run", "--log", "none", "--", "sh", "-c"])
+        .args(["readlink /proc/$PPID/fd/1 /proc/self/fd/1 /proc/$PPID/fd/2 /proc/self/fd/2 2>&1"])
+        .any_stdout()
+        .any_stderr()
+        .run();
+    let links: Vec<&str> = done.stdout.lines().collect();
+    assert_eq!((links[0], links[2]), (links[1], links[2]), "{links:?}");
+}
