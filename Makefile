@@ -33,8 +33,8 @@ bench: bench-copy bench-output
 bench-copy:      ## the copy beside cp, rsync, cpz, xcp, fcp
 	python3 benches/copy $(ARGS)
 
-bench-output:    ## start-up and throughput beside tini, dumb-init, catatonit and tee
-	cargo bench --bench output
+bench-output: build    ## start-up and throughput beside tini, dumb-init, catatonit and tee
+	cargo bench --bench output -- $(ARGS)
 
 fuzz:            ## one minute of fuzzing the redaction
 	cargo +nightly fuzz run redact -- -max_total_time=60
