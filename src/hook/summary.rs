@@ -120,6 +120,13 @@ impl Outcome {
         self.failure.as_ref().map_or("succeeded", |failure| failure.kind.word())
     }
 
+    /// As [`Outcome::fail`], but what failed before was only the effect of `failure`.
+    pub fn overrule(&mut self, failure: Failure) {
+        if let Some(effect) = self.failure.replace(failure) {
+            self.warnings.push(effect.sentence());
+        }
+    }
+
     /// Records a failure; the first one stands, later ones become warnings.
     pub fn fail(&mut self, failure: Failure) {
         if self.failure.is_none() {

@@ -46,7 +46,7 @@ fn a_log_that_fails_midway_ends_in_74_while_stdout_goes_on() {
     {
         let mut room = Room::new();
         let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 1000");
-        running.wait_for("data/post-hook-output.txt", "before");
+        running.wait_for("out", "before\n");
         room.mount.set("write", Fault::Errno(errno));
         std::fs::write(running.path("go"), "").expect("a file");
         assert_eq!(running.end(), 74);
@@ -62,7 +62,7 @@ fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
     for (operation, shown) in [("fsync", "fsync failed"), ("flush", "close failed")] {
         let mut room = Room::new();
         let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
-        running.wait_for("data/post-hook-output.txt", "before");
+        running.wait_for("out", "before\n");
         room.mount.set(operation, faultfs::Rule::from(Fault::Errno(EIO)).on_path("post-hook-output.txt"));
         std::fs::write(running.path("go"), "").expect("a file");
         let status = running.end();
@@ -79,7 +79,7 @@ fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
     let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; while :; do echo more; done";
     let mut running = room.start(&["--timeout", "6s", "--grace", "1s"], script);
     let since = Instant::now();
-    running.wait_for("data/post-hook-output.txt", "before");
+    running.wait_for("out", "before\n");
     room.mount.freeze();
     std::fs::write(running.path("go"), "").expect("a file");
     let status = running.end();
@@ -99,7 +99,7 @@ fn signals_are_answered_while_the_log_volume_hangs() {
     let script = "trap 'exit 9' TERM; echo before; while ! [ -e go ]; do sleep 0.02; done; \
                   touch going; while :; do echo more; done";
     let mut running = room.start(&["--grace", "1s"], script);
-    running.wait_for("data/post-hook-output.txt", "before");
+    running.wait_for("out", "before\n");
     room.mount.freeze();
     std::fs::write(running.path("go"), "").expect("a file");
     eventually("the command writes on", || running.path("going").exists().then_some(()));
@@ -153,7 +153,7 @@ fn log_failure_warn_keeps_the_commands_status() {
     let mut room = Room::new();
     let mut running = room
         .start(&["--log-failure", "warn"], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
-    running.wait_for("data/post-hook-output.txt", "before");
+    running.wait_for("out", "before\n");
     room.mount.set("write", faultfs::Rule::from(Fault::Errno(EIO)).on_path("post-hook-output.txt"));
     std::fs::write(running.path("go"), "").expect("a file");
     assert_eq!(running.end(), 0, "{}", running.read("err"));
