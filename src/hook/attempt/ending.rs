@@ -10,7 +10,8 @@ use crate::hook::spec::Step;
 use crate::hook::summary::Failure;
 use crate::hook::values::OnLogFailure;
 use crate::hook::{copying, failures};
-use crate::output::LogFailure;
+use crate::output::{Cause, LogFailure, Report, Tee};
+use crate::process::leave_files;
 use crate::store::{StoreError, frame, index, now};
 
 /// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
@@ -62,14 +63,16 @@ impl Attempt<'_> {
     pub(super) async fn seal(&mut self) {
         let end = Instant::now() + self.patience();
         let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
+        let mut hangs = false;
         if let Some(tee) = self.tee.take() {
-            let report = tee.report(left()).await;
+            let report = self.hear(&tee, tee.report(left())).await;
             self.judge_log(report.log_failure.as_ref(), report.log_missed);
             let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false);
-            let sealed = tee.seal(footer.into_bytes(), left()).await;
+            let sealed = self.hear(&tee, tee.seal(footer.into_bytes(), left())).await;
             if sealed.log_failure != report.log_failure {
                 self.judge_log(sealed.log_failure.as_ref(), sealed.log_missed);
             }
+            hangs = sealed.log_cause() == Some(Cause::Hung);
             if let Some(failure) = sealed.stdout_failure {
                 self.outcome.warnings.push(format!("stdout was given up: {failure}"));
             }
@@ -86,7 +89,9 @@ impl Attempt<'_> {
                 files_copied: self.outcome.files_copied,
             };
             let work = aside::once(move || opened.close(ended));
-            let failure = match tokio::time::timeout(left(), self.supervisor.attend(work)).await {
+            // After a log that hangs: the index is most likely on the same volume.
+            let patience = if hangs { Duration::from_millis(500).min(left()) } else { left() };
+            let failure = match tokio::time::timeout(patience, self.supervisor.attend(work)).await {
                 Ok(Ok(Ok(Ok(())))) => None,
                 Ok(Ok(Ok(Err(error)))) => Some(failures::store(&error)),
                 Ok(Ok(Err(error))) => Some(failures::fault(error)),
@@ -103,12 +108,39 @@ impl Attempt<'_> {
         tracing::info!(status = self.outcome.status(), "{}", self.outcome.title());
         // What is queued is written now; a volume that hangs costs a second at most.
         self.diagnostics = None;
+        if hangs {
+            leave_files();
+        }
+    }
+
+    /// What the tee answers, while signals are still heard: a stop leaves it a short time, a second one none.
+    async fn hear(&mut self, tee: &Tee, work: impl Future<Output = Report>) -> Report {
+        let stop = self.supervisor.stop_token();
+        let hurried = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        let work = async {
+            tokio::select! {
+                biased;
+                report = work => report,
+                () = hurried => tee.give_up(),
+            }
+        };
+        self.supervisor.attend(work).await.unwrap_or_else(|_| tee.give_up())
     }
 
     fn judge_log(&mut self, failure: Option<&LogFailure>, missed: u64) {
         let Some(failure) = failure else { return };
         let log = self.outcome.log.clone().unwrap_or_default();
-        self.log_failed(failures::log(&log, failure, missed));
+        let hung = failure.cause == Cause::Hung;
+        let failure = failures::log(&log, failure, missed);
+        if hung && self.hook.log_failure == OnLogFailure::Fail {
+            // A command that could not go on because its log did not is not what went wrong.
+            self.outcome.overrule(failure);
+        } else {
+            self.log_failed(failure);
+        }
     }
 
     fn log_failed(&mut self, failure: Failure) {
