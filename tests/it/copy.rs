@@ -464,3 +464,80 @@ fn many_entries_in_one_directory_and_a_wide_tree_are_copied() {
     let again = copied(&source, &volume);
     assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
 }
+
+/// The FUSE passthrough with faults, mounted for the time of a test.
+struct Faults {
+    daemon: std::process::Child,
+    mount: PathBuf,
+    control: PathBuf,
+    program: PathBuf,
+}
+
+impl Faults {
+    fn mount(temp: &Path) -> Self {
+        let program = Path::new(PROGRAM).with_file_name("faultfs");
+        assert!(program.exists(), "{} is missing: cargo build -p faultfs", program.display());
+        let (backing, mount, control) = (temp.join("backing"), temp.join("volume"), temp.join("control"));
+        std::fs::create_dir(&backing).unwrap();
+        std::fs::create_dir(&mount).unwrap();
+        let mut daemon = Command::new(&program)
+            .arg("--control")
+            .arg(&control)
+            .args([&backing, &mount])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let stdout = daemon.stdout.as_mut().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut ready).unwrap();
+        assert_eq!(ready.trim(), "ready");
+        Self { daemon, mount, control, program }
+    }
+
+    fn tell(&self, words: &str) {
+        let mut command = Command::new(&self.program);
+        let output = command.arg("ctl").arg(&self.control).args(words.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        let _ = Command::new("fusermount3").arg("-uz").arg(&self.mount).status();
+        let _ = self.daemon.wait();
+    }
+}
+
+#[test]
+fn a_volume_that_fails_at_any_operation_is_told_and_keeps_what_it_had() {
+    require_root!("faults of the volume, by FUSE");
+    let temp = tempfile::tempdir().unwrap();
+    let releases = releases(temp.path());
+    let faults = Faults::mount(temp.path());
+    copied(&releases[0], &faults.mount);
+    let old = std::fs::read(releases[0].join("d1/sub/f1")).unwrap();
+    for (fault, words) in [
+        ("write errno EIO path d", "(os error 5)"),
+        ("create errno ESTALE path d", "(os error 116)"),
+        ("rename errno EIO", "(os error 5)"),
+        ("fsync errno EIO path d", "(os error 5)"),
+        ("write errno EDQUOT path d", "(os error 122)"),
+        ("setattr errno EIO path d", "(os error 5)"),
+        ("mkdir errno ENOSPC", "(os error 28)"),
+        ("lookup errno ESTALE", "(os error 116)"),
+    ] {
+        faults.tell(&format!("set {fault}"));
+        let output = copy_command(&releases[1], &faults.mount).output().unwrap();
+        faults.tell("clear");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{fault}: {said}");
+        assert!(said.contains(words) && said.contains("volume"), "{fault}: {said}");
+        assert_eq!(std::fs::read(faults.mount.join("d1/sub/f1")).unwrap(), old, "{fault}");
+    }
+    copied(&releases[1], &faults.mount);
+    assert_eq!(std::fs::read_dir(faults.mount.join(".hook-runner/stage")).unwrap().count(), 0);
+    let found = tree(&faults.mount, true).0;
+    for (path, entry) in tree(&releases[1], true).0 {
+        assert_eq!(found.get(&path).map(|e| &e.content), Some(&entry.content));
+    }
+}
