@@ -25,7 +25,7 @@ pub(super) fn show(case: &Case) -> Result<String> {
     ensure(state == "failed", || format!("Helm says {state}"))?;
     ensure(!case.get(&["job", "vote-post-task"]).is_null(), || "the Job is gone".into())?;
     let told = messages(case, "vote-post-task");
-    contains("the termination message", &told, &["status 3"])?;
+    contains("the termination message", &told, &["\"status\":3", "post-task.sh exited with 3"])?;
     let log = case.read("vote", "post-hook-output.txt");
     for line in ["step one done", "cannot reach the database"] {
         let times = log.lines().filter(|text| *text == line).count();

@@ -15,7 +15,7 @@ pub(super) fn show(case: &Case) -> Result<String> {
     let container = manifest::container(&mut job);
     container["resources"] = json!({"limits": {"cpu": "100m", "memory": "256Mi"}});
     if let Some(environment) = container["env"].as_array_mut() {
-        environment.push(json!({"name": "JOB_COMPLETIONS", "value": "4"}));
+        environment.push(json!({"name": "HOOK_RUNNER_COMPLETIONS", "value": "4"}));
     }
     let values = case.manifests("shards", &[manifest::claim("shards"), job])?;
     case.volume("shards")?;
@@ -75,7 +75,7 @@ fn simulate(case: &Case) -> Result<()> {
     let state = volume.join(".hook-runner").display().to_string();
     let source = source.display().to_string();
     let ends: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..64)
+        let threads: Vec<_> = (1..=64)
             .map(|index| {
                 let shard = format!("{index}/64");
                 let (source, destination, state) = (&source, &destination, &state);
