@@ -237,9 +237,11 @@ fn verify_entry(
         Kind::Dir => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
         _ => compare_content(dir, &name, kind, size, content, stat, buffer)?,
     };
+    // mkdir(2): a directory made in one with the set-group-ID bit has it too; a volume with an fsGroup has it.
+    let inherited = if kind == Kind::Dir { 0o2000 & !mode } else { 0 };
     if !same {
         report.modified.push(path);
-    } else if kind != Kind::Link && stat.st_mode & 0o7777 != mode {
+    } else if kind != Kind::Link && stat.st_mode & 0o7777 & !inherited != mode {
         report.mode.push(path);
     } else {
         report.matching += 1;

@@ -18,6 +18,8 @@ pub(crate) fn pod(image: &str, command: &[&str], claim: &str) -> Value {
         "terminationGracePeriodSeconds": 10,
         "securityContext": {
             "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
+            // Else the kubelet changes the modes of the whole tree at each mount, while other pods work in it.
+            "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"}
         },
         "containers": [{
