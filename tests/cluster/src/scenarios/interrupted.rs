@@ -175,9 +175,12 @@ fn killed(case: &Case) -> Result<String> {
     install(case, name, hook(name, &[], &text), || {
         let pod = first_pod(case, name)?;
         printed(case, name)?;
-        let status = case.get(&["pod", &pod]);
-        let id =
-            status["status"]["containerStatuses"][0]["containerID"].as_str().unwrap_or_default().to_owned();
+        // The kubelet tells the API of the container a little after it runs.
+        let id = until("the container's id", 60, || {
+            let pod = case.get(&["pod", &pod]);
+            let id = pod["status"]["containerStatuses"][0]["containerID"].as_str()?;
+            (!id.is_empty()).then(|| id.to_owned())
+        })?;
         let id = id.trim_start_matches("containerd://");
         let socket = state.join("containerd.sock").display().to_string();
         let ended = command(

@@ -1,13 +1,23 @@
 //! A tree copied by an Indexed Job of four pods, one of which is killed; and by 64 processes on this machine.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::cluster::{Case, Result, command, contains, ensure, until};
 use crate::manifest;
 
 pub(super) fn show(case: &Case) -> Result<String> {
-    let words =
-        ["/hook-runner", "copy", "/app", "/data/app", "--shard", "auto", "--state", "/data/.hook-runner"];
+    let words = [
+        "/hook-runner",
+        "run",
+        "--copy",
+        "/app:/data/app",
+        "--shard",
+        "auto",
+        "--log",
+        "/data/post-hook-output.txt",
+    ];
     let mut job = manifest::job("shards", &manifest::pod("localhost/large:1.0.0", &words, "shards"), 4);
     job["spec"]["completionMode"] = json!("Indexed");
     job["spec"]["completions"] = json!(4);
@@ -75,14 +85,26 @@ fn simulate(case: &Case) -> Result<()> {
     let state = volume.join(".hook-runner").display().to_string();
     let source = source.display().to_string();
     let ends: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (1..=64)
+        let threads: Vec<_> = (0..64)
             .map(|index| {
                 let shard = format!("{index}/64");
                 let (source, destination, state) = (&source, &destination, &state);
                 scope.spawn(move || {
+                    let runner = case.place.runner.display().to_string();
                     command(
-                        &case.place.runner,
-                        &["copy", source, destination, "--state", state, "--shard", &shard],
+                        Path::new("env"),
+                        // As in the Job: one run, of which each copies a share.
+                        &[
+                            "HOOK_RUNNER_RUN_ID=simulation",
+                            &runner,
+                            "copy",
+                            source,
+                            destination,
+                            "--state",
+                            state,
+                            "--shard",
+                            &shard,
+                        ],
                         None,
                     )
                 })
