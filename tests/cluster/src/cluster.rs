@@ -227,7 +227,7 @@ impl Case {
     }
 
     /// Provides the volume for a claim: on our own cluster a folder of the node, bound to the claim beforehand; on
-    /// another the default StorageClass provides it when the claim is made.
+    /// another the default storage class provides it when the claim is made.
     pub(crate) fn volume(&self, claim: &str) -> Result<()> {
         let Some(folder) = self.volume_folder(claim) else { return Ok(()) };
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;

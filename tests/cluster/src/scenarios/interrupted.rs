@@ -12,8 +12,11 @@ fn first_then(interrupted: &str) -> String {
     format!("if mkdir /data/tried; then echo 'printed before'; {interrupted}; exit 1; fi; echo 'second try'")
 }
 
+/// One way of being interrupted.
+type Part = fn(&Case) -> Result<String>;
+
 pub(super) fn show(case: &Case) -> Result<String> {
-    let parts: [(&str, fn(&Case) -> Result<String>); 5] = [
+    let parts: [(&str, Part); 5] = [
         ("deadline", deadline),
         ("deletion in the copy", deleted_in_copy),
         ("deletion in the command", deleted_in_command),

@@ -1,5 +1,5 @@
 //! Pod Security `restricted`. Every scenario's namespace enforces it; here the control is that it refuses, and an id
-//! such as OpenShift assigns: any UID, group 0.
+//! such as some distributions assign: any UID, group 0.
 
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{gone, vote};
-use crate::cluster::{Case, Result, contains, ensure};
+use crate::cluster::{Case, Result, contains, ensure, until};
 
 /// Enough for the kubelet to rotate the container's log, which our cluster does at 1 MiB.
 const LINES: usize = 30_000;
@@ -20,7 +20,21 @@ pub(super) fn show(case: &Case) -> Result<String> {
     };
     let values = case.values("good", &vote("localhost/vote:1.0.0", &hook(&lines)))?;
     case.volume("good")?;
-    case.helm_ok(&["install", "good", &case.chart("vote"), "-f", &values, "--timeout", "5m"])?;
+    std::thread::scope(|scope| {
+        let helm = scope.spawn(|| {
+            case.helm_ok(&["install", "good", &case.chart("vote"), "-f", &values, "--timeout", "5m"])
+        });
+        // That the log was rotated must be seen, or the scenario shows less than it says.
+        let rotated = until("the kubelet rotating the hook's log", 120, || {
+            (case.place.state.is_none() || helm.is_finished() || logs_of_hook(case, "good-post-task") > 1)
+                .then_some(())
+        });
+        let seen = logs_of_hook(case, "good-post-task") > 1;
+        let installed = helm.join().unwrap_or_else(|_| Err("Helm's thread panicked".into()));
+        rotated?;
+        installed?;
+        ensure(seen || case.place.state.is_none(), || "the log was not rotated before the hook ended".into())
+    })?;
     gone(case, "good-post-task")?;
     let log = case.read("good", "post-hook-output.txt");
     let numbers: Vec<usize> =
@@ -55,4 +69,14 @@ pub(super) fn show(case: &Case) -> Result<String> {
     Ok(format!(
         "{LINES} lines over rotated logs, each once; a hook that exits 7 makes the sidecar exit 7 and Helm say `failed`"
     ))
+}
+
+/// How many files the kubelet has for the log of the Job's hook container, on our own cluster.
+fn logs_of_hook(case: &Case, job: &str) -> usize {
+    let Some(state) = &case.place.state else { return 0 };
+    let mine = format!("{}_{job}", case.namespace);
+    let pods = std::fs::read_dir(state.join("pod-logs")).into_iter().flatten().flatten();
+    pods.filter(|pod| pod.file_name().to_string_lossy().starts_with(&mine))
+        .map(|pod| std::fs::read_dir(pod.path().join("hook")).map_or(0, Iterator::count))
+        .sum()
 }
