@@ -31,7 +31,9 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
             Failure::new(Kind::Config, message).advise("give the directory whose contents are to be copied")
         );
     }
-    let identity = Identity::from_environment(None);
+    // Shards of one copy know each other by the run's id.
+    let run_id = std::env::var("HOOK_RUNNER_RUN_ID").ok().filter(|id| !id.is_empty());
+    let identity = Identity::from_environment(run_id.as_deref());
     let mut request = Request {
         source: arguments.source.clone(),
         run: format!("{}.{}", identity.run, std::process::id()),
