@@ -96,7 +96,7 @@ fn deadline(case: &Case) -> Result<String> {
     let name = "deadline";
     let text = first_then("sleep 600");
     let mut job = hook(name, &[], &text);
-    job["spec"]["activeDeadlineSeconds"] = json!(10);
+    job["spec"]["activeDeadlineSeconds"] = json!(20);
     case.volume(name)?;
     let values = case.manifests(name, &[manifest::claim(name), job])?;
     let ended = case.helm(&["install", name, &case.chart("manifests"), "-f", &values, "--timeout", "3m"]);
@@ -107,6 +107,9 @@ fn deadline(case: &Case) -> Result<String> {
     // The pod's end follows the Job's.
     let gone = || case.pods_of(name).iter().all(|pod| pod["status"]["phase"] != "Running").then_some(());
     until("the pod's end", 60, gone)?;
+    let mut job = hook(name, &[], &text);
+    job["spec"]["activeDeadlineSeconds"] = json!(170);
+    let values = case.manifests(name, &[manifest::claim(name), job])?;
     case.helm_ok(&["upgrade", name, &case.chart("manifests"), "-f", &values, "--timeout", "3m"])?;
     let seen = statuses(case, name);
     ensure(seen.len() == 2 && seen[0] != Some(0) && seen[1] == Some(0), || {
