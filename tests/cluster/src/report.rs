@@ -21,7 +21,8 @@ pub(crate) fn table(scenarios: &[Scenario], helms: &[Helm], seen: &[Seen]) -> St
     for helm in helms {
         let _ = write!(text, " {} |", if *helm == Helm::Three { "Helm 3" } else { "Helm 4" });
     }
-    text += " Seen with hook-runner | With the shell one-liner (run in 2; else what its commands do) |\n|--|--|";
+    text +=
+        " Seen with hook-runner | With the shell one-liner (run in 2; else what its commands do) |\n|--|--|";
     text += &"--|".repeat(helms.len());
     text += "--|--|\n";
     for scenario in scenarios {
