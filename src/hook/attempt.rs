@@ -208,7 +208,7 @@ impl Attempt<'_> {
         match step {
             Step::Copy { from, to, options } => self.copy(from, to, options).await,
             Step::Wait(wait) => self.wait(wait).await,
-            Step::Follow(follow) => self.follow(follow).await,
+            Step::Follow(follow) => Box::pin(self.follow(follow)).await,
             Step::Exec { command, timeout, retries, backoff } => {
                 let exec = Exec {
                     command: Command { argv: command.clone(), env: Vec::new(), setsid: self.hook.setsid },
@@ -294,7 +294,8 @@ impl Attempt<'_> {
         // Nothing is cancelled: the other container is told to stop at the same time, and its last lines are
         // worth the grace.
         let cancel = self.supervisor.stop_token().child_token();
-        self.cancellable(following::run(follow, pipe, opened), &cancel).await?
+        let work = Box::pin(following::run(follow, pipe, opened));
+        self.cancellable(work, &cancel).await?
     }
 
     /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does

@@ -112,11 +112,6 @@ impl Test {
         self
     }
 
-    pub(crate) fn stderr(mut self, text: impl Into<String>) -> Self {
-        self.stderr = Expect::Exactly(text.into());
-        self
-    }
-
     pub(crate) fn stderr_contains(mut self, text: impl Into<String>) -> Self {
         push(&mut self.stderr, text.into());
         self

@@ -17,7 +17,7 @@ fn values_from_environment_files_and_literals_appear_in_neither_sink() {
         .any_stderr()
         .run();
     let expected = "env ***\n***\n\nlit ***\ndXNlcjp***\n***\n";
-    let shown = done.stdout.replace("dXNlcjpo", "dXNlcjp").replace("dXNlcjp", "dXNlcjp");
+    let shown = done.stdout.replace("dXNlcjpo", "dXNlcjp");
     assert_eq!(mask_edges(&shown), mask_edges(expected));
     let log = done.log();
     for secret in ["hunter2-hunter2", "abcdef0123456789", "literal-secret", "aHVudGVyMi1odW50ZXIy"] {
