@@ -120,8 +120,18 @@ impl Mount {
     }
 
     /// Stops the daemon as if its machine had gone: nothing is read from the kernel's queue any more, and the faults cannot be
-    /// changed. Callers hang, but SIGKILL still ends them.
+    /// changed. Callers hang, but SIGKILL still ends them: the kernel lets go of a request that was not read yet, and
+    /// of no other. So it waits first until no request is on its way, for a second at most where there is no end of them.
     pub fn freeze(&self) {
+        let mut before = self.statistics();
+        for _ in 0..20 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let now = self.statistics();
+            if now == before {
+                break;
+            }
+            before = now;
+        }
         self.signal(Signal::STOP);
     }
 
