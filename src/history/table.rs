@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{HistoryError, Records, State};
-use crate::hook::summary::time;
+use crate::store::frame::time;
 use crate::store::index::Attempt;
 
 /// A row, as `--json` prints it.

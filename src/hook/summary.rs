@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::identity::Identity;
 use crate::exit::Kind;
+use crate::store::frame::time;
 
 /// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
 /// Failure", 4096).
@@ -236,18 +237,6 @@ fn cut(text: &mut String, limit: usize) {
     if text.len() > limit {
         text.truncate(text.floor_char_boundary(limit.saturating_sub(3)));
         text.push_str("...");
-    }
-}
-
-/// Milliseconds as people read them: `34ms`, `12.3s`, `4m05s`.
-pub fn time(milliseconds: u64) -> String {
-    let seconds = milliseconds / 1000;
-    if seconds == 0 {
-        format!("{milliseconds}ms")
-    } else if seconds < 60 {
-        format!("{seconds}.{}s", milliseconds % 1000 / 100)
-    } else {
-        format!("{}m{:02}s", seconds / 60, seconds % 60)
     }
 }
 
