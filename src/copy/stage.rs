@@ -67,7 +67,7 @@ impl Stage {
         let probe = format!("{STATE}-probe-{}", self.name);
         self.dir.create_new(&probe, 0o600)?;
         match self.dir.rename(&probe, destination, &probe) {
-            Ok(()) => destination.unlink(&probe),
+            Ok(()) => gone(destination.unlink(&probe)),
             Err(error) => {
                 self.dir.unlink(&probe)?;
                 Err(error)
@@ -124,10 +124,18 @@ pub(super) fn sweep_probes(destination: &Dir) -> io::Result<()> {
     let prefix = format!("{STATE}-probe-");
     for (name, kind) in destination.entries()? {
         if kind == FileType::RegularFile && name.as_bytes().starts_with(prefix.as_bytes()) {
-            destination.unlink(&name)?;
+            gone(destination.unlink(&name))?;
         }
     }
     Ok(())
+}
+
+/// Another shard that starts now sweeps probes too: one that is not there any more is as good as removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
 }
 
 /// Whether the state directory is an ordinary directory right inside the destination, on the same mount: then a
@@ -160,4 +168,30 @@ pub(super) fn beside(name: &CStr, suffix: &str) -> std::ffi::CString {
 /// For messages and reports.
 pub(super) fn shown(path: &[u8]) -> String {
     OsStr::from_bytes(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The state directory is beside the destination, so each shard tries with a probe whether it can rename into it.
+    #[test]
+    fn shards_that_start_together_do_not_trip_over_each_others_probes() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |name: &str| Dir::open(directory.path()).unwrap().create_dir_all(name, 0o755).unwrap();
+        let starts = |shard: u32| {
+            let (state, destination) = (open("state"), open("destination"));
+            for start in 0..300 {
+                sweep_probes(&destination).expect("probes are swept");
+                let stage = Stage::make(&state, &format!("{start}.shard-{shard}")).unwrap();
+                stage.reaches(&destination).expect("the destination is reached");
+                stage.remove().unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for shard in 0..4 {
+                scope.spawn(move || starts(shard));
+            }
+        });
+    }
 }
