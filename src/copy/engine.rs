@@ -416,7 +416,8 @@ fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> {
     old.load(at, &mut block)?;
     let mut any = false;
     for record in manifest::records(&block) {
-        if record.left == manifest::Left::Absent {
+        // What the user changed or removed tells nothing: where pruning took the rest, an empty volume is his doing.
+        if record.left == manifest::Left::Absent || record.flags.kept {
             continue;
         }
         any = true;
