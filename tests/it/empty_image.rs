@@ -97,7 +97,8 @@ fn an_image_with_nothing_but_the_binary_resolves_names_and_speaks_https() {
         let server = Server::https(authority.server(&["vote"]), |_, wire| answer(wire, 200, ""));
 
         let run = |host: &str, options: &[&str]| -> Output {
-            Command::new("chroot")
+            // By its path: without an environment there is no PATH to find it in.
+            Command::new("/usr/sbin/chroot")
                 .arg(image.path())
                 .args(["/hook-runner", "run", "--log", "/data/log", "--wait-timeout", "2s"])
                 .args(["--wait-for", &format!("https://{host}:{}/", server.port())])
