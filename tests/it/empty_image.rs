@@ -70,7 +70,7 @@ fn static_binary() -> Option<PathBuf> {
         let message =
             "NOT RUN (needs HOOK_RUNNER_STATIC_BINARY): names and https in an image that holds nothing else";
         assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
-        eprintln!("{message}");
+        crate::harness::say_not_run(message);
     }
     path
 }

@@ -235,9 +235,13 @@ pub(crate) fn is_root(what: &str) -> bool {
     }
     let message = format!("NOT RUN (needs root): {what}");
     assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
-    // Past the test runner's capture: nobody must overlook it.
-    let _ = writeln!(std::io::stderr().lock(), "{message}");
+    say_not_run(&message);
     false
+}
+
+/// Says past the test runner's capture what is not tested: nobody must overlook it.
+pub(crate) fn say_not_run(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
 /// Leaves the test when it is not run by root, saying so loudly.

@@ -206,7 +206,7 @@ fn as_pid_1_a_command_that_ignores_term_is_killed_and_the_log_sealed() {
 #[test]
 fn as_the_child_of_another_init_it_is_as_transparent() {
     if Command::new("tini").arg("--version").output().is_err() {
-        eprintln!("NOT RUN (needs tini): the runner as a child of another init");
+        crate::harness::say_not_run("NOT RUN (needs tini): the runner as a child of another init");
         assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "tini is not installed");
         return;
     }
