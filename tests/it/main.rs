@@ -2,7 +2,9 @@
 //! test a promise.
 
 mod api_server;
-mod copy;
+mod copy_killed;
+mod copy_limits;
+mod copy_odd;
 mod copy_peers;
 mod empty_image;
 mod harness;
@@ -11,6 +13,7 @@ mod hook;
 mod output_faults;
 mod output_redact;
 mod output_tee;
+mod power_cut;
 mod process_signals;
 mod process_start;
 mod reading;
@@ -19,5 +22,7 @@ mod restart;
 mod running;
 mod server;
 mod sidecar;
+mod tree;
 mod volume;
+mod volumes;
 mod wait;

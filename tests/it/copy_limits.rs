@@ -1,0 +1,109 @@
+//! Volumes that are full, read-only, split in mounts or broken: one clear error, what was there stays, and a retry
+//! completes.
+
+use std::process::Command;
+
+use crate::require_root;
+use crate::tree::{assert_same, copied, copy_command, file, releases, tree};
+use crate::volumes::{Faults, Mount};
+
+#[test]
+fn a_full_volume_is_told_before_and_during_and_a_retry_completes() {
+    require_root!("a volume without space, without inodes, read-only");
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("image");
+    std::fs::create_dir(&source).unwrap();
+    file(source.join("config"), b"old", 0o644);
+    for (limit, room) in [("size=1m,nr_inodes=1k", "size=40m"), ("size=40m,nr_inodes=20", "nr_inodes=1k")] {
+        let volume = temp.path().join("volume");
+        let mount = Mount::tmpfs(&volume, limit);
+        copied(&source, &volume);
+        let large = temp.path().join("large");
+        std::fs::create_dir_all(&large).unwrap();
+        file(large.join("config"), b"new", 0o644);
+        for n in 0..40 {
+            file(large.join(format!("f{n}")), &vec![b'x'; 100_000], 0o644);
+        }
+        for (extra, words) in [(&[][..], "would be needed"), (&["--ignore-space"], "No space left")] {
+            let output = copy_command(&large, &volume).args(extra).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(74), "{said}");
+            assert!(said.contains(words) && said.contains("volume"), "{said}");
+            assert_eq!(std::fs::read_to_string(volume.join("config")).unwrap(), "old");
+            assert!(!volume.join("f0").exists());
+            assert_eq!(std::fs::read_dir(volume.join(".hook-runner/stage")).unwrap().count(), 0);
+        }
+        mount.remount(room);
+        copied(&large, &volume);
+        assert_same(&large, &volume, true);
+        mount.remount("ro");
+        std::fs::write(large.join("config"), "newer").unwrap();
+        let output = copy_command(&large, &volume).output().unwrap();
+        assert_eq!(output.status.code(), Some(74), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).to_lowercase().contains("read-only"), "{output:?}");
+        assert_eq!(std::fs::read_to_string(volume.join("config")).unwrap(), "new");
+    }
+}
+
+#[test]
+fn a_state_directory_on_another_mount_of_the_same_volume_serves() {
+    require_root!("staging across two mounts of one filesystem, as with two subPaths of one claim");
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("image");
+    std::fs::create_dir(&source).unwrap();
+    file(source.join("file"), b"x", 0o644);
+    let _mount = Mount::tmpfs(&temp.path().join("disk"), "size=4m");
+    for name in ["data", "log"] {
+        std::fs::create_dir_all(temp.path().join("disk").join(name)).unwrap();
+        std::fs::create_dir_all(temp.path().join(name)).unwrap();
+    }
+    let bind = |name: &str| {
+        let to = temp.path().join(name);
+        let done =
+            Command::new("mount").arg("--bind").arg(temp.path().join("disk").join(name)).arg(&to).status();
+        assert!(done.unwrap().success());
+        Mount(to)
+    };
+    let _binds = (bind("data"), bind("log"));
+    let state = temp.path().join("log/.hook-runner");
+    let output =
+        copy_command(&source, &temp.path().join("data")).arg("--state").arg(&state).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read_to_string(temp.path().join("data/file")).unwrap(), "x");
+    assert_eq!(std::fs::read_dir(state.join("stage")).unwrap().count(), 0);
+    assert!(state.join("manifest").exists());
+}
+
+#[test]
+fn a_volume_that_fails_at_any_operation_is_told_and_keeps_what_it_had() {
+    require_root!("faults of the volume, by FUSE");
+    let temp = tempfile::tempdir().unwrap();
+    let releases = releases(temp.path());
+    let faults = Faults::mount(temp.path());
+    copied(&releases[0], &faults.mount);
+    let old = std::fs::read(releases[0].join("d1/sub/f1")).unwrap();
+    for (fault, words) in [
+        ("write errno EIO path d", "(os error 5)"),
+        ("create errno ESTALE path d", "(os error 116)"),
+        ("rename errno EIO", "(os error 5)"),
+        ("fsync errno EIO path d", "(os error 5)"),
+        ("write errno EDQUOT path d", "(os error 122)"),
+        ("setattr errno EIO path d", "(os error 5)"),
+        ("mkdir errno ENOSPC", "(os error 28)"),
+        ("lookup errno ESTALE", "(os error 116)"),
+    ] {
+        faults.tell(&format!("set {fault}"));
+        let output = copy_command(&releases[1], &faults.mount).output().unwrap();
+        faults.tell("clear");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{fault}: {said}");
+        assert!(said.contains(words) && said.contains("volume"), "{fault}: {said}");
+        assert_eq!(std::fs::read(faults.mount.join("d1/sub/f1")).unwrap(), old, "{fault}");
+    }
+    copied(&releases[1], &faults.mount);
+    assert_eq!(std::fs::read_dir(faults.mount.join(".hook-runner/stage")).unwrap().count(), 0);
+    let found = tree(&faults.mount, true).0;
+    for (path, entry) in tree(&releases[1], true).0 {
+        assert_eq!(found.get(&path).map(|e| &e.content), Some(&entry.content));
+    }
+}
