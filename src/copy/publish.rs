@@ -61,7 +61,8 @@ impl Engine<'_> {
         let failed = |e: io::Error| self.volume_error("open", &node.path(), e);
         let made = node.made().map_err(failed)?;
         let Some((_, staged)) = node.stage.get() else { return Ok(()) };
-        // The position of the handle is at the start: nothing has read from it.
+        // Opened when it was empty: btrfs lists only what was there then, until the position is set (Linux 6.6).
+        rustix::fs::seek(&**staged, rustix::fs::SeekFrom::Start(0)).map_err(|e| failed(e.into()))?;
         worker.listing.read(&**staged, &mut worker.dirents).map_err(|e| failed(e.into()))?;
         let listing = std::mem::take(&mut worker.listing);
         let mut opened_up = None;
