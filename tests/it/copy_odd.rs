@@ -5,18 +5,22 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use hook_runner::beneath::Dir;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
 use crate::harness::PROGRAM;
 use crate::require_root;
-use crate::tree::{assert_same, copied, file, time};
+use crate::tree::{assert_same, copied, copy_command, file, time};
+use crate::volumes::{Mount, done};
 
-fn odd_tree(root: &Path) {
+/// The large sparse files have so many bytes, of which at most 4 MiB are data.
+fn odd_tree(root: &Path, sparse_size: u64) {
     let set_time = |name: &str, at| std::fs::File::open(root.join(name)).unwrap().set_modified(at).unwrap();
-    for dir in ["a/b/c", "empty", "setgid", "sticky", "read-only", "closed", "many"] {
+    for dir in
+        ["a/b/c", "empty", "setgid", "sticky", "read-only", "closed", "many", "acl", "set", "empty-acl"]
+    {
         std::fs::create_dir_all(root.join(dir)).unwrap();
     }
     file(root.join("plain"), b"hello", 0o644);
@@ -33,7 +37,7 @@ fn odd_tree(root: &Path) {
     }
     nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
-    for (name, size, data) in [("hole", 1u64 << 28, None), ("sparse", 1 << 28, Some(1u64 << 27))] {
+    for (name, size, data) in [("hole", sparse_size, None), ("sparse", sparse_size, Some(sparse_size / 2))] {
         use std::os::unix::fs::FileExt;
         let sparse = std::fs::File::create(root.join(name)).unwrap();
         sparse.set_len(size).unwrap();
@@ -41,8 +45,8 @@ fn odd_tree(root: &Path) {
             sparse.write_all_at(&vec![7; 4 << 20], at).unwrap();
         }
     }
-    let names: [&[u8]; 6] =
-        [b"new\nline", b"\xff\xfe", &[b'n'; 255], b"back\\slash and space", b".dot", b"-rf"];
+    let names: [&[u8]; 7] =
+        [b"new\nline", b"\xff\xfe", &[b'n'; 255], &[0xfe; 255], b"back\\slash and space", b".dot", b"-rf"];
     for name in names {
         file(root.join(OsString::from_vec(name.to_vec())), name, 0o644);
     }
@@ -58,13 +62,84 @@ fn odd_tree(root: &Path) {
         at = at.open_dir(&name).unwrap();
     }
     at.create_new("leaf", 0o644).unwrap();
-    for (name, mode) in [("setgid", 0o2775), ("sticky", 0o1777), ("read-only", 0o555)] {
+    file(root.join("acl/file"), b"x", 0o644);
+    file(root.join("many-attributes"), b"x", 0o644);
+    for (name, attribute, value) in [
+        ("plain", "user.word", &b"value"[..]),
+        ("a/b/c/large", "user.large", &[7; 1000]),
+        ("hole", "user.on-a-hole", b""),
+        ("a/b", "user.of-a-directory", b"\0binary\xff"),
+        ("acl/file", "system.posix_acl_access", &acl(0o644, &[(0x02, 5, 1234), (0x08, 6, 4321)])),
+        ("acl", "system.posix_acl_access", &acl(0o755, &[(0x02, 7, 1234)])),
+        ("acl", "system.posix_acl_default", &acl(0o750, &[(0x08, 7, 4321)])),
+        ("empty-acl", "system.posix_acl_default", &acl(0o700, &[])),
+    ] {
+        set_attribute(&root.join(name), attribute, value);
+    }
+    for n in 0..40 {
+        set_attribute(&root.join("many-attributes"), &format!("user.{}{n}", "long".repeat(10)), b"v");
+    }
+    for (name, mode) in
+        [("setgid", 0o2775), ("sticky", 0o1777), ("set", 0o7777), ("read-only", 0o555), ("mode-4755", 0o4755)]
+    {
         std::fs::set_permissions(root.join(name), PermissionsExt::from_mode(mode)).unwrap();
     }
     set_time("plain", time(-1, 999_999_999));
     set_time("zero", time(5_000_000_000, 123_456_789));
     set_time("a", time(7, 1));
     set_time("empty", time(8, 2));
+    set_time("acl", time(-1_000_000_000, 3));
+    set_time("many", time(6_000_000_000, 999_999_999));
+    for (name, seconds, nanoseconds) in
+        [("dangling", -77_777_777, 1), ("absolute", 4_444_444_444, 999_999_999)]
+    {
+        let at = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+        let times = Timestamps { last_access: at, last_modification: at };
+        rustix::fs::utimensat(rustix::fs::CWD, root.join(name), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    }
+}
+
+/// An access control list as the kernel keeps it (`acl(5)`, `linux/posix_acl_xattr.h`): version, then entries of tag,
+/// permissions and ID, little-endian. `named` are users (tag 2) and groups (tag 8).
+fn acl(mode: u16, named: &[(u16, u16, u32)]) -> Vec<u8> {
+    let none = u32::MAX;
+    let mut entries = vec![(0x01, mode >> 6 & 7, none), (0x04, mode >> 3 & 7, none), (0x20, mode & 7, none)];
+    entries.extend_from_slice(named);
+    if !named.is_empty() {
+        entries.push((0x10, 7, none));
+    }
+    entries.sort_unstable();
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        bytes.extend_from_slice(&tag.to_le_bytes());
+        bytes.extend_from_slice(&permissions.to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+    }
+    bytes
+}
+
+/// The temporary directory has to be on a filesystem with attributes: there is no odd tree without them.
+#[track_caller]
+fn set_attribute(path: &Path, name: &str, value: &[u8]) {
+    let set = rustix::fs::setxattr(path, name, value, XattrFlags::empty());
+    set.unwrap_or_else(|errno| panic!("{name} of {}: {errno}", path.display()));
+}
+
+/// What only root can make: entries nobody may read, of other owners, with capabilities (capabilities(7): revision 2,
+/// effective, and `CAP_NET_BIND_SERVICE` permitted).
+fn odd_tree_of_root(root: &Path, sparse_size: u64) {
+    odd_tree(root, sparse_size);
+    std::fs::set_permissions(root.join("closed"), PermissionsExt::from_mode(0o0)).unwrap();
+    for name in ["dangling", "mode-4755", "many", "acl/file"] {
+        std::os::unix::fs::lchown(root.join(name), Some(5), Some(6)).unwrap();
+    }
+    std::fs::set_permissions(root.join("mode-4755"), PermissionsExt::from_mode(0o4755)).unwrap();
+    file(root.join("capable"), b"x", 0o755);
+    std::os::unix::fs::chown(root.join("capable"), Some(5), Some(6)).unwrap();
+    let capability: Vec<u8> =
+        [0x0200_0001u32, 1 << 10, 0, 0, 0].into_iter().flat_map(u32::to_le_bytes).collect();
+    set_attribute(&root.join("capable"), "security.capability", &capability);
+    set_attribute(&root.join("capable"), "trusted.other", b"kept");
 }
 
 #[test]
@@ -72,13 +147,10 @@ fn the_odd_tree_is_kept_entry_by_entry() {
     let temp = tempfile::tempdir().unwrap();
     let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
     std::fs::create_dir(&source).unwrap();
-    odd_tree(&source);
     if rustix::process::geteuid().is_root() {
-        std::fs::set_permissions(source.join("closed"), PermissionsExt::from_mode(0o0)).unwrap();
-        std::os::unix::fs::lchown(source.join("dangling"), Some(5), Some(6)).unwrap();
-        std::os::unix::fs::chown(source.join("mode-4755"), Some(5), Some(6)).unwrap();
-        std::fs::set_permissions(source.join("mode-4755"), PermissionsExt::from_mode(0o4755)).unwrap();
+        odd_tree_of_root(&source, 1 << 30);
     } else {
+        odd_tree(&source, 1 << 30);
         // What its owner may not read, an ordinary user cannot copy.
         for mode in ["0", "1", "200"] {
             std::fs::remove_file(source.join(format!("mode-{mode}"))).unwrap();
@@ -91,6 +163,80 @@ fn the_odd_tree_is_kept_entry_by_entry() {
     assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
     assert_same(&source, &volume, true);
     open_up(&temp);
+}
+
+#[test]
+#[ignore = "needs root and loop devices; part of the root suite"]
+fn the_odd_tree_is_kept_from_the_layers_of_an_image_to_each_filesystem() {
+    require_root!("the odd tree on ext4, xfs, btrfs and tmpfs, from an overlay");
+    let temp = tempfile::tempdir().unwrap();
+    for layer in ["lower", "upper", "image"] {
+        std::fs::create_dir(temp.path().join(layer)).unwrap();
+    }
+    odd_tree_of_root(&temp.path().join("lower"), 1 << 28);
+    std::fs::create_dir_all(temp.path().join("upper/a/b")).unwrap();
+    file(temp.path().join("upper/a/b/of-another-layer"), b"y", 0o644);
+    let layers = format!("lowerdir={0}/upper:{0}/lower", temp.path().display());
+    let source = temp.path().join("image");
+    done(Command::new("mount").args(["-t", "overlay", "-o", &layers, "overlay"]).arg(&source));
+    let overlay = Mount(source.clone());
+    for filesystem in ["ext4", "xfs", "btrfs", "tmpfs"] {
+        let at = temp.path().join(filesystem);
+        let mount = if filesystem == "tmpfs" {
+            Mount::tmpfs(&at, "size=64m")
+        } else {
+            Mount::made(filesystem, 512 << 20, "defaults", &at)
+        };
+        copied(&source, &mount.0);
+        assert_same(&source, &mount.0, true);
+        let again = copied(&source, &mount.0);
+        assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
+        done(Command::new(PROGRAM).arg("verify").arg(&mount.0).stdout(Stdio::null()));
+    }
+    drop(overlay);
+}
+
+#[test]
+fn every_mode_there_is_is_kept() {
+    require_root!("files and directories of any mode");
+    let temp = tempfile::tempdir().unwrap();
+    let mount = Mount::tmpfs(&temp.path().join("tmpfs"), "size=64m");
+    let (source, volume) = (mount.0.join("image"), mount.0.join("volume"));
+    std::fs::create_dir(&source).unwrap();
+    for mode in 0..=0o7777 {
+        file(source.join(format!("file-{mode:04o}")), b"", mode);
+    }
+    for (special, permissions) in (0..8).flat_map(|special| (0..8).map(move |bits| (special, bits))) {
+        let mode = special << 9 | permissions << 6 | (7 - permissions) << 3 | permissions;
+        let path = source.join(format!("directory-{mode:04o}"));
+        std::fs::create_dir(&path).unwrap();
+        file(path.join("file"), b"x", 0o644);
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    copied(&source, &volume);
+    assert_same(&source, &volume, true);
+    let again = copied(&source, &volume);
+    assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
+    assert_same(&source, &volume, true);
+}
+
+#[test]
+fn what_a_filesystem_keeps_for_itself_in_attributes_stays_there() {
+    require_root!("attributes of overlayfs and xfs");
+    let temp = tempfile::tempdir().unwrap();
+    let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
+    std::fs::create_dir_all(source.join("directory")).unwrap();
+    file(source.join("file"), b"x", 0o644);
+    for name in ["file", "directory"] {
+        for own in ["trusted.overlay.opaque", "trusted.overlay.origin", "trusted.SGI_ACL_FILE", "user.kept"] {
+            set_attribute(&source.join(name), own, b"y");
+        }
+    }
+    copied(&source, &volume);
+    for name in ["file", "directory"] {
+        let kept = crate::tree::attributes(std::fs::File::open(volume.join(name)).unwrap());
+        assert_eq!(kept, [("user.kept".to_owned(), b"y".to_vec())], "{name}");
+    }
 }
 
 /// So that an ordinary user's temporary directory can be removed.
@@ -108,7 +254,7 @@ fn an_ordinary_user_copies_what_it_may_and_says_what_it_may_not() {
         let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
         std::fs::create_dir(&source).unwrap();
         std::fs::create_dir(&volume).unwrap();
-        odd_tree(&source);
+        odd_tree(&source, 1 << 26);
         for name in
             ["mode-0", "mode-1", "mode-200", "mode-400", "mode-6711", "mode-4755", "mode-2755", "mode-7777"]
         {
@@ -147,30 +293,55 @@ fn an_ordinary_user_copies_what_it_may_and_says_what_it_may_not() {
     }
 }
 
-#[test]
-fn many_entries_in_one_directory_and_a_wide_tree_are_copied() {
-    let temp = tempfile::tempdir().unwrap();
-    let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
+/// `entries` files in one directory, and a wide tree, below `at`.
+fn many_entries(at: &Path, entries: usize) {
+    let (source, volume) = (at.join("image"), at.join("volume"));
     std::fs::create_dir_all(source.join("flat")).unwrap();
     let flat = Dir::open(source.join("flat")).unwrap();
-    for n in 0..20_000 {
-        rustix::fs::openat(
-            &flat,
-            &*n.to_string(),
-            OFlags::CREATE | OFlags::WRONLY,
-            Mode::from_raw_mode(0o644),
-        )
-        .unwrap();
+    let flags = OFlags::CREATE | OFlags::WRONLY;
+    for n in 0..entries {
+        rustix::fs::openat(&flat, &*n.to_string(), flags, Mode::from_raw_mode(0o644)).unwrap();
     }
     for n in 0..300 {
         std::fs::create_dir_all(source.join(format!("wide/{n}/x/y"))).unwrap();
     }
     copied(&source, &volume);
-    assert_eq!(std::fs::read_dir(volume.join("flat")).unwrap().count(), 20_000);
+    assert_eq!(std::fs::read_dir(volume.join("flat")).unwrap().count(), entries);
     assert_eq!(
         volume.join("wide/299/x").metadata().unwrap().mtime_nsec(),
         source.join("wide/299/x").metadata().unwrap().mtime_nsec()
     );
     let again = copied(&source, &volume);
     assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
+    // One of them changes, one goes, one is new.
+    std::fs::write(source.join("flat/77"), "changed").unwrap();
+    std::fs::rename(source.join("flat/78"), source.join("flat/new")).unwrap();
+    let mut command = copy_command(&source, &volume);
+    let changed = command.args(["--prune", "owned"]).output().unwrap();
+    let said = String::from_utf8_lossy(&changed.stdout).into_owned();
+    assert!(said.starts_with("hook-runner: 2 files"), "{changed:?}");
+    assert_eq!(std::fs::read_dir(volume.join("flat")).unwrap().count(), entries);
+    assert_eq!(std::fs::read_to_string(volume.join("flat/77")).unwrap(), "changed");
+    assert!(volume.join("flat/new").exists() && !volume.join("flat/78").exists());
+}
+
+#[test]
+fn many_entries_in_one_directory_and_a_wide_tree_are_copied() {
+    many_entries(tempfile::tempdir().unwrap().path(), 10_000);
+}
+
+#[test]
+#[ignore = "some seconds, and needs root; part of the root suite"]
+fn a_hundred_thousand_entries_in_one_directory_are_copied() {
+    require_root!("100,000 entries in one directory");
+    let temp = tempfile::tempdir().unwrap();
+    for filesystem in ["tmpfs", "ext4"] {
+        let at = temp.path().join(filesystem);
+        let mount = if filesystem == "tmpfs" {
+            Mount::tmpfs(&at, "size=1g,nr_inodes=1m")
+        } else {
+            Mount::made(filesystem, 4 << 30, "defaults", &at)
+        };
+        many_entries(&mount.0, 100_000);
+    }
 }

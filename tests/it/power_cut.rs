@@ -209,14 +209,19 @@ fn check_old_or_new(
         let same =
             |tree: &BTreeMap<Vec<u8>, Entry>| tree.get(path).is_some_and(|e| e.content == entry.content);
         let whole = [same(&trees[0]), same(&trees[1])];
-        assert!(whole[0] || whole[1], "{snapshot:?}: {} is neither old nor new", path.escape_ascii());
+        assert!(
+            whole[0] || whole[1],
+            "{}: {} is neither old nor new",
+            snapshot.display(),
+            path.escape_ascii()
+        );
         if trees[0].contains_key(path) && trees[1].contains_key(path) {
             of[0] += u32::from(whole[0]);
             of[1] += u32::from(whole[1]);
         }
     }
     for path in trees[0].keys().filter(|path| trees[1].contains_key(*path)) {
-        assert!(found.contains_key(path), "{snapshot:?}: {} is gone", path.escape_ascii());
+        assert!(found.contains_key(path), "{}: {} is gone", snapshot.display(), path.escape_ascii());
     }
     of[0] > 0 && of[1] > 0
 }

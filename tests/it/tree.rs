@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use hook_runner::beneath::Dir;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, SeekFrom};
 
 use crate::harness::PROGRAM;
 
@@ -32,7 +32,7 @@ pub(crate) type Links = Vec<Vec<Vec<u8>>>;
 /// the odd tree is deeper than a path can be long. FIFOs and sockets, and the runner's own state, are left out.
 pub(crate) fn tree(root: &Path, owners: bool) -> (BTreeMap<Vec<u8>, Entry>, Links) {
     let mut entries = BTreeMap::new();
-    let mut links: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut links: BTreeMap<(u64, u64), Vec<Vec<u8>>> = BTreeMap::new();
     let mut todo = vec![(Dir::open(root).unwrap(), Vec::new())];
     while let Some((dir, path)) = todo.pop() {
         for (name, kind) in dir.entries().unwrap() {
@@ -56,13 +56,11 @@ pub(crate) fn tree(root: &Path, owners: bool) -> (BTreeMap<Vec<u8>, Entry>, Link
             };
             match kind {
                 FileType::RegularFile => {
-                    let mut file = dir.open_read(&name).unwrap();
-                    let mut hasher = blake3::Hasher::new();
-                    std::io::copy(&mut file, &mut hasher).unwrap();
-                    entry.content = hasher.finalize().as_bytes().to_vec();
+                    let file = dir.open_read(&name).unwrap();
+                    entry.content = content(&file);
                     entry.attributes = attributes(&file);
                     if stat.st_nlink > 1 {
-                        links.entry(stat.st_ino).or_default().push(at.clone());
+                        links.entry((stat.st_dev, stat.st_ino)).or_default().push(at.clone());
                     }
                 }
                 FileType::Directory => {
@@ -77,11 +75,38 @@ pub(crate) fn tree(root: &Path, owners: bool) -> (BTreeMap<Vec<u8>, Entry>, Link
         }
     }
     let mut links: Vec<_> = links.into_values().collect();
+    for entry in entries.values_mut() {
+        // How xfs keeps access control lists; they are under their other name, too.
+        entry.attributes.retain(|(name, _)| !name.starts_with("trusted.SGI_ACL_"));
+    }
     for names in &mut links {
         names.sort();
     }
     links.sort();
     (entries, links)
+}
+
+/// What a file holds, in short: the size, and a hash over what is not zero and where it is. Holes are not read.
+fn content(file: &std::fs::File) -> Vec<u8> {
+    const BLOCK: u64 = 64 << 10;
+    let size = file.metadata().unwrap().len();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&size.to_le_bytes());
+    let (mut at, mut buffer) = (0, vec![0; 64 << 10]);
+    while let Ok(data) = rustix::fs::seek(file, SeekFrom::Data(at)) {
+        let end = rustix::fs::seek(file, SeekFrom::Hole(data)).unwrap_or(size);
+        at = data / BLOCK * BLOCK;
+        while at < end {
+            let len = usize::try_from(BLOCK.min(size - at)).unwrap();
+            file.read_exact_at(&mut buffer[..len], at).unwrap();
+            if buffer[..len].iter().any(|byte| *byte != 0) {
+                hasher.update(&at.to_le_bytes());
+                hasher.update(&buffer[..len]);
+            }
+            at += BLOCK;
+        }
+    }
+    hasher.finalize().as_bytes().to_vec()
 }
 
 pub(crate) fn attributes(file: impl AsFd) -> Vec<(String, Vec<u8>)> {

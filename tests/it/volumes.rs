@@ -24,6 +24,15 @@ impl Mount {
         Self(at.to_owned())
     }
 
+    /// Of a new filesystem in a file beside the mount, of so many bytes.
+    #[track_caller]
+    pub(crate) fn made(filesystem: &str, size: u64, options: &str, at: &Path) -> Self {
+        let image = at.with_extension("image");
+        std::fs::File::create(&image).unwrap().set_len(size).unwrap();
+        done(Command::new(format!("mkfs.{filesystem}")).arg("-q").arg(&image).stderr(Stdio::null()));
+        Self::new(at, &format!("loop,{options}"), &image)
+    }
+
     #[track_caller]
     pub(crate) fn tmpfs(at: &Path, options: &str) -> Self {
         std::fs::create_dir_all(at).unwrap();
