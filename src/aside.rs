@@ -3,11 +3,30 @@
 //! What it is for: `stat` on a hung NFS volume and `getaddrinfo` against a dead name server cannot be
 //! interrupted. Tokio's blocking pool is no help: dropping the runtime waits for its threads. The threads
 //! here are detached; a call that never returns costs its thread, not the attempt.
-//! It may start threads, one at a time for each [`Aside`]. It knows nothing of what is called.
+//! It may start threads, one at a time for each [`Aside`]; one that has answered waits for the next call, whoever
+//! makes it, because a thread costs more than most calls. It knows nothing of what is called.
 
 use std::io;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use tokio::sync::oneshot;
+
+/// Threads that have nothing to do.
+static IDLE: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
+
+/// What a thread is to do; it is given the thread, to say when that is free again.
+type Call = Box<dyn FnOnce(&Thread) + Send>;
+
+/// The way to one thread.
+#[derive(Clone)]
+struct Thread(mpsc::Sender<Call>);
+
+impl Thread {
+    /// The next call may be sent, although the current one is still saying its answer.
+    fn is_free(&self) {
+        IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self.clone());
+    }
+}
 
 /// Runs one blocking call at a time. A call whose caller gave up goes on, and the next
 /// [`Aside::run`] waits for its answer and does not start a second one; so an `Aside` is for one and
@@ -35,10 +54,13 @@ impl<T: Send + 'static> Aside<T> {
             Some(pending) => pending,
             none => {
                 let (answer, pending) = oneshot::channel();
-                std::thread::Builder::new().name("aside".into()).spawn(move || {
+                start(Box::new(move |thread| {
+                    let value = call();
+                    // Before the answer, so that who gets it and asks again finds this thread.
+                    thread.is_free();
                     // The receiver is gone when the program has moved on: nobody wants the answer.
-                    let _ = answer.send(call());
-                })?;
+                    let _ = answer.send(value);
+                }))?;
                 none.insert(pending)
             }
         };
@@ -56,12 +78,57 @@ pub(crate) async fn once<T: Send + 'static>(call: impl FnOnce() -> T + Send + 's
     Aside::default().run(call).await
 }
 
+/// A thread for `work` that answers nobody: nobody waits for its end, and an idle one serves as well as a new one.
+///
+/// # Errors
+/// No thread can be started.
+pub(crate) fn detached(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    start(Box::new(move |thread| {
+        work();
+        thread.is_free();
+    }))
+}
+
+fn start(mut call: Call) -> io::Result<()> {
+    let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    if let Some(Thread(calls)) = idle {
+        match calls.send(call) {
+            Ok(()) => return Ok(()),
+            // It panicked while it answered.
+            Err(mpsc::SendError(unsent)) => call = unsent,
+        }
+    }
+    std::thread::Builder::new().name("aside".into()).spawn(move || {
+        let (sender, calls) = mpsc::channel();
+        let thread = Thread(sender);
+        call(&thread);
+        // Ends with the process: the thread holds a sender of its own.
+        while let Ok(call) = calls.recv() {
+            call(&thread);
+        }
+    })?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
     use super::Aside;
+
+    #[tokio::test]
+    async fn a_thread_that_has_answered_takes_the_next_call() {
+        // Others of this process use the same threads: one of several tries is undisturbed.
+        for _ in 0..100 {
+            let mut aside = Aside::default();
+            let first = aside.run(|| std::thread::current().id()).await.expect("an answer");
+            if aside.run(|| std::thread::current().id()).await.expect("an answer") == first {
+                return;
+            }
+        }
+        panic!("each call had a thread of its own");
+    }
 
     #[tokio::test]
     async fn a_call_that_hangs_does_not_hold_its_caller_and_is_not_started_twice() {

@@ -16,7 +16,9 @@ pub struct Cli {
 }
 
 /// The commands.
+/// The definition of one is made only when it is asked for: `run` pays for no other.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Run a hook: its steps in order, its output preserved
     #[command(after_long_help = crate::exit::help())]

@@ -18,13 +18,21 @@ const NAME: &str = "runner.log";
 /// Days kept beside the current one.
 const KEPT: usize = 7;
 
+/// Lines that may wait to be written; memory for all of them is taken, and touched, at the start. A volume that is slow
+/// holds the program from the next one on.
+const WAITING: usize = 1024;
+
 /// Starts writing events to the state directory, until the guard is dropped.
 ///
 /// # Errors
 /// The file cannot be opened. The caller goes on without: diagnostics never decide a hook's result.
 pub fn start(state: &Dir) -> io::Result<WorkerGuard> {
     let file = open(state)?;
-    let (writer, guard) = NonBlockingBuilder::default().lossy(false).thread_name("diagnostics").finish(file);
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(false)
+        .buffered_lines_limit(WAITING)
+        .thread_name("diagnostics")
+        .finish(file);
     let subscriber =
         tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(writer).finish();
     // A second attempt in one process (tests) keeps the first's writer.

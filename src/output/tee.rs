@@ -23,6 +23,7 @@ use super::failure::{Cause, LogFailure};
 use super::redact::Redactor;
 use super::tail::MaxLog;
 use super::worker::{Job, Progress, Source, Worker};
+use crate::aside;
 
 /// Capacity asked for: fewer switches between the command and the tee. An unprivileged user gets it up to
 /// /proc/sys/fs/pipe-max-size (1 MiB by default) and within pipe-user-pages-soft (pipe(7)).
@@ -30,9 +31,6 @@ const PIPE_CAPACITY: i32 = 1 << 20;
 
 /// pipe(7): 16 pages.
 const DEFAULT_CAPACITY: u64 = 64 * 1024;
-
-/// The thread keeps its buffers on the heap.
-const STACK: usize = 128 * 1024;
 
 /// For a write that the attempt's end has waited for already.
 const SECOND_PATIENCE: Duration = Duration::from_secs(1);
@@ -135,7 +133,7 @@ impl Tee {
         let name = options.log.as_ref().map(|log| log.name.clone()).unwrap_or_default();
         let worker = Worker::new(options, queue, Arc::clone(&wake), Arc::clone(&progress));
         // Not joined: when the volume hangs the thread cannot end, and the process must.
-        std::thread::Builder::new().name("tee".into()).stack_size(STACK).spawn(move || worker.work())?;
+        aside::detached(move || worker.work())?;
         Ok(Self {
             jobs,
             wake,
