@@ -16,7 +16,8 @@ pub struct Cli {
 }
 
 /// The commands.
-/// The definition of one is made only when it is asked for: `run` pays for no other.
+/// The definition of one is made only when it is asked for: `run` pays for no other. Then the words on its options are
+/// shown, so they stand at both places.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Command {
@@ -54,7 +55,7 @@ pub enum Command {
     Man,
 }
 
-/// Options of `run`.
+/// Run a hook: its steps in order, its output preserved
 #[derive(Debug, clap::Args)]
 pub struct Run {
     /// Take the hook from FILE (YAML); flags and environment beat it
@@ -65,7 +66,7 @@ pub struct Run {
     pub layer: Layer,
 }
 
-/// Options of `copy`.
+/// Copy the contents of SRC into DST (an initContainer's job)
 #[derive(Debug, clap::Args)]
 pub struct Copy {
     /// The content directory in the image
@@ -86,7 +87,7 @@ pub struct Copy {
     pub options: CopyStep,
 }
 
-/// Options of `sidecar`.
+/// Preserve the log of another container of this pod, and exit as it does
 #[derive(Debug, clap::Args)]
 pub struct Sidecar {
     /// The container whose log is preserved
@@ -123,7 +124,7 @@ pub struct Place {
     pub state: Option<PathBuf>,
 }
 
-/// Options of `logs`.
+/// Read a preserved log: the last run, a given one, what failed, all
 #[derive(Debug, clap::Args)]
 pub struct Logs {
     /// Where.
@@ -149,7 +150,7 @@ pub struct Logs {
     pub json: bool,
 }
 
-/// Options of `history`.
+/// One row per attempt: when, release, revision, result, duration, files copied
 #[derive(Debug, clap::Args)]
 pub struct History {
     /// Where.
@@ -160,7 +161,7 @@ pub struct History {
     pub json: bool,
 }
 
-/// Options of `verify`.
+/// Compare a volume with what the last copy installed
 #[derive(Debug, clap::Args)]
 pub struct Verify {
     /// The directory on the volume

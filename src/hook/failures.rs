@@ -95,6 +95,14 @@ pub(super) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
         .advise(volume_advice(&cause))
 }
 
+/// What the steps wrote beside the log may not be durable.
+pub(super) fn volume(log: &str, failure: &LogFailure) -> Failure {
+    let cause = failure.cause.to_string();
+    Failure::new(Kind::Io, format!("cannot sync the volume of {log}: {}", failure.message))
+        .because(word(&cause))
+        .advise(volume_advice(&cause))
+}
+
 /// The copy failed.
 pub(super) fn copy(error: &copy::Error) -> Failure {
     if error.cause() == copy::Cause::Config {

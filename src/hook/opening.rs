@@ -120,7 +120,8 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     if !plan.shared {
         index::trim(&volume.state, &volume.state_path)?;
     }
-    let attempts = index::read(&volume.state, &volume.state_path)?;
+    let log_name = volume.log_name.to_string_lossy();
+    let attempts = index::read_for(&volume.state, &volume.state_path, &plan.identity.run, &log_name)?;
     if restore_tail(&volume)? {
         warnings.push(
             "the end of an earlier attempt's output was kept apart (--max-log) and is in its log now".into(),
@@ -136,7 +137,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
         run: plan.identity.run.clone(),
         attempt,
         at: now(),
-        log: volume.log_name.to_string_lossy().into_owned(),
+        log: log_name.into_owned(),
         offset,
         release: plan.identity.release.clone(),
         revision: plan.identity.revision.clone(),
@@ -228,8 +229,8 @@ fn earlier_text(last: &Attempt, run: &str) -> Option<String> {
 }
 
 impl Opened {
-    /// Enters the end of the attempt in the index.
-    pub fn close(&self, ended: index::Ended) -> Result<(), StoreError> {
+    /// Enters the end of the attempt in the index; what is entered later of the same attempt counts.
+    pub fn enter_end(&self, ended: index::Ended) -> Result<(), StoreError> {
         index::append(&self.volume.state, &self.volume.state_path, &Line::End(ended))
     }
 

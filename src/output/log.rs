@@ -17,7 +17,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// The log file of this attempt.
 #[derive(Debug)]
 pub(super) struct Log {
-    file: File,
+    /// Until it is closed.
+    file: Option<File>,
     directory: Option<File>,
     name: PathBuf,
     /// Size of the file.
@@ -58,7 +59,7 @@ impl Log {
             Err(_) => (0, false),
         };
         Self {
-            file,
+            file: Some(file),
             directory,
             name,
             size,
@@ -111,44 +112,44 @@ impl Log {
         line
     }
 
-    /// Makes the log durable: file, then the directory that names it (fsync(2)), then close(2), which is where NFS
-    /// and FUSE may first tell of a failed write.
-    pub(super) fn seal(mut self) -> (Sealed, Option<String>) {
+    /// Makes the log durable: file, then the directory that names it (fsync(2)).
+    pub(super) fn sync(&mut self) -> Option<String> {
         let mut line = None;
         if self.gap > 0 {
             self.retry_at = None;
             self.mark_gap();
         }
-        if let Err(error) = self.file.sync_all() {
+        if let Err(error) = self.file.as_ref().map_or(Ok(()), File::sync_all) {
             line = self.fail("fsync", &error);
             // Best effort: whoever reads the file should know that its end may be younger than the disk.
             let text = format!("hook-runner: this log could not be made durable: {error}\n");
             let _ = self.push(text.as_bytes());
         }
-        if let Some(directory) = self.directory.take()
-            && let Err(error) = directory.sync_all()
-        {
+        if let Err(error) = self.directory.as_ref().map_or(Ok(()), File::sync_all) {
             line = line.or(self.fail("fsync of its directory", &error));
         }
         if let (Some(tail), None) = (self.finished.take(), &self.failure) {
             tail.remove();
         }
-        let closed = nix::unistd::close(OwnedFd::from(self.file));
-        let mut end = Sealed {
-            written: self.written,
-            mid_line: self.mid_line,
-            failure: self.failure,
-            missed: self.missed,
-        };
-        if let Err(errno) = closed {
-            let error = io::Error::from(errno);
-            if end.failure.is_none() {
-                let failure = LogFailure::new("close", self.size, &error);
-                line = Some(sentence(&self.name, &failure));
-                end.failure = Some(failure);
-            }
+        line
+    }
+
+    /// Makes everything on the log's volume durable (syncfs(2)): what the command wrote there is content too.
+    pub(super) fn sync_volume(&mut self) -> Option<LogFailure> {
+        let error = nix::unistd::syncfs(self.directory.as_ref()?).err()?.into();
+        let text = format!("hook-runner: the volume could not be made durable: {error}\n");
+        let _ = self.push(text.as_bytes());
+        Some(LogFailure::new("syncfs", self.size, &error))
+    }
+
+    /// close(2), which is where NFS and FUSE may first tell of a failed write.
+    pub(super) fn close(&mut self) -> Option<String> {
+        self.directory = None;
+        let closed = self.file.take().map(|file| nix::unistd::close(OwnedFd::from(file)));
+        match closed {
+            Some(Err(errno)) => self.fail("close", &errno.into()),
+            _ => None,
         }
-        (end, line)
     }
 
     fn fail(&mut self, operation: &'static str, error: &io::Error) -> Option<String> {
@@ -183,7 +184,7 @@ impl Log {
             Err((part, error)) => {
                 self.last_error = error.to_string();
                 self.retry_at = Some(Instant::now() + RETRY);
-                if part > 0 && self.file.set_len(size).is_ok() {
+                if part > 0 && self.file.as_ref().is_some_and(|file| file.set_len(size).is_ok()) {
                     (self.size, self.written, self.mid_line) = (size, written, mid_line);
                 }
                 false
@@ -224,7 +225,8 @@ impl Log {
         let mut done = 0;
         let mut result = Ok(());
         while done < bytes.len() {
-            match self.file.write(&bytes[done..]) {
+            let Some(file) = &mut self.file else { break };
+            match file.write(&bytes[done..]) {
                 Ok(0) => {
                     result = Err(io::ErrorKind::WriteZero.into());
                     break;
@@ -244,15 +246,6 @@ impl Log {
         }
         result.map_err(|error| (done, error))
     }
-}
-
-/// What is known of the log after it was closed.
-#[derive(Debug)]
-pub(super) struct Sealed {
-    pub(super) written: u64,
-    pub(super) mid_line: bool,
-    pub(super) failure: Option<LogFailure>,
-    pub(super) missed: u64,
 }
 
 fn sentence(name: &std::path::Path, failure: &LogFailure) -> String {

@@ -7,6 +7,7 @@
 mod console;
 mod failure;
 mod log;
+mod progress;
 mod redact;
 mod stamp;
 mod tail;
@@ -16,4 +17,4 @@ mod worker;
 pub use failure::{Cause, LogFailure};
 pub use redact::{Redactor, SourceError, Sources, Stream as RedactedStream};
 pub use tail::{MaxLog, recover as recover_tail};
-pub use tee::{Attached, Audience, LogFile, Options, Report, Tee, say};
+pub use tee::{Attached, Audience, Closing, Enter, LogFile, Options, Report, Tee, say};

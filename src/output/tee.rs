@@ -20,9 +20,10 @@ use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
 use super::failure::{Cause, LogFailure};
+use super::progress::Progress;
 use super::redact::Redactor;
 use super::tail::MaxLog;
-use super::worker::{Job, Progress, Source, Worker};
+use super::worker::{Job, Source, Worker};
 use crate::aside;
 
 /// Capacity asked for: fewer switches between the command and the tee. An unprivileged user gets it up to
@@ -90,10 +91,32 @@ pub struct Report {
     pub log_failure: Option<LogFailure>,
     /// Bytes that could not be written to the log.
     pub log_missed: u64,
+    /// Why the rest of the log's volume may not be durable.
+    pub volume_failure: Option<LogFailure>,
     /// Why stdout was given up, if it was.
     pub stdout_failure: Option<String>,
     /// Bytes that stdout did not take.
     pub stdout_missed: u64,
+}
+
+/// A call that blocks where the log blocks.
+pub type Enter = Box<dyn FnOnce() + Send>;
+
+/// How the log is ended, in this order: the footer, the index, fsync of the log and of its directory, syncfs of the
+/// volume.
+pub struct Closing {
+    /// Goes into the log only, at the start of a line.
+    pub footer: Vec<u8>,
+    /// What belongs to the end and is written to the same volume: it hangs where the log hangs.
+    pub enter: Enter,
+    /// Whether the volume holds more than the log.
+    pub sync_volume: bool,
+}
+
+impl std::fmt::Debug for Closing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Closing").field("sync_volume", &self.sync_volume).finish_non_exhaustive()
+    }
 }
 
 /// Write ends for one command, and the news that all of them have been closed.
@@ -115,6 +138,8 @@ pub struct Tee {
     jobs: mpsc::Sender<Job>,
     wake: Arc<EventFd>,
     progress: Arc<Progress>,
+    /// Jobs given to the thread.
+    sent: Cell<u64>,
     two_pipes: bool,
     name: PathBuf,
     /// At most this long an answer is waited for.
@@ -138,6 +163,7 @@ impl Tee {
             jobs,
             wake,
             progress,
+            sent: Cell::new(0),
             two_pipes,
             name,
             patience: Cell::new(Duration::MAX),
@@ -182,15 +208,18 @@ impl Tee {
     /// What became of everything given so far, after it has been written. A thread that does not get there within
     /// `patience` is reported as a log that hangs.
     pub async fn report(&self, patience: Duration) -> Report {
+        if let Some(report) = self.progress.at_rest(self.sent.get()) {
+            return report;
+        }
         let (reply, answer) = oneshot::channel();
         self.send(Job::Report(reply));
         self.answer(answer, patience).await
     }
 
-    /// Writes the footer, makes the log durable and closes it. What this returns decides between 0 and 74.
-    pub async fn seal(&self, footer: Vec<u8>, patience: Duration) -> Report {
+    /// Ends the log, makes it durable and closes it. What this returns decides between 0 and 74.
+    pub async fn seal(&self, closing: Closing, patience: Duration) -> Report {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Seal { footer, reply });
+        self.send(Job::Seal { closing, reply });
         self.answer(answer, patience).await
     }
 
@@ -222,6 +251,7 @@ impl Tee {
     fn send(&self, job: Job) {
         // The thread ends only after Seal, which consumes this handle.
         if self.jobs.send(job).is_ok() {
+            self.sent.set(self.sent.get() + 1);
             let _ = self.wake.write(1);
         }
     }

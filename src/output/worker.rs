@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,13 @@ use nix::unistd::read;
 use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
-use super::failure::{Cause, LogFailure};
-use super::log::{Log, Sealed};
+use super::log::Log;
+use super::progress::{
+    ENTERING_END, IDLE, Progress, SYNCING_LOG, SYNCING_VOLUME, WRITING_LOG, WRITING_STDOUT,
+};
 use super::redact::{self, Redactor};
 use super::stamp::Stamper;
-use super::tee::{Audience, Options, Report, Stream};
+use super::tee::{Audience, Closing, Options, Report, Stream};
 
 /// Bytes of one read. Larger ones leave the processor's second-level cache.
 const CHUNK: usize = 64 * 1024;
@@ -56,52 +57,7 @@ pub(super) enum Job {
     Note { line: String, to: Audience },
     Frame(Vec<u8>),
     Report(oneshot::Sender<Report>),
-    Seal { footer: Vec<u8>, reply: oneshot::Sender<Report> },
-}
-
-/// What the thread is doing, readable while it hangs.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    doing: AtomicU8,
-    log_bytes: AtomicU64,
-    log_missed: AtomicU64,
-}
-
-const IDLE: u8 = 0;
-const WRITING_LOG: u8 = 1;
-const SYNCING_LOG: u8 = 2;
-const WRITING_STDOUT: u8 = 3;
-
-impl Progress {
-    /// The report that the thread could not give.
-    pub(super) fn hung(&self) -> Report {
-        let at = self.log_bytes.load(Ordering::Relaxed);
-        let mut report = Report {
-            log_bytes: at,
-            log_missed: self.log_missed.load(Ordering::Relaxed),
-            ..Report::default()
-        };
-        let operation = match self.doing.load(Ordering::Relaxed) {
-            WRITING_STDOUT => {
-                report.stdout_failure = Some("blocked".into());
-                return report;
-            }
-            SYNCING_LOG => "fsync",
-            _ => "write",
-        };
-        let message = "no answer in time".into();
-        report.log_failure = Some(LogFailure { cause: Cause::Hung, operation, at, message });
-        report
-    }
-
-    /// A write is under way.
-    pub(super) fn is_writing(&self) -> bool {
-        self.doing.load(Ordering::Relaxed) != IDLE
-    }
-
-    fn doing(&self, what: u8) {
-        self.doing.store(what, Ordering::Relaxed);
-    }
+    Seal { closing: Closing, reply: oneshot::Sender<Report> },
 }
 
 /// The state of the thread.
@@ -110,6 +66,8 @@ pub(super) struct Worker {
     queue: mpsc::Receiver<Job>,
     wake: Arc<EventFd>,
     progress: Arc<Progress>,
+    /// Jobs done.
+    jobs: u64,
     sources: Vec<Source>,
     done: VecDeque<oneshot::Sender<()>>,
     log: Option<Log>,
@@ -138,6 +96,7 @@ impl Worker {
             queue,
             wake,
             progress,
+            jobs: 0,
             sources: Vec::new(),
             done: VecDeque::new(),
             log: options.log.map(|log| Log::new(log.file, log.directory, log.name, options.max_log)),
@@ -165,8 +124,16 @@ impl Worker {
                 let _ = self.wake.read();
                 loop {
                     match self.queue.try_recv() {
-                        Ok(Job::Seal { footer, reply }) => return self.seal(&footer, reply),
-                        Ok(job) => self.run(job, &mut buffer),
+                        Ok(Job::Seal { closing, reply }) => {
+                            let report = self.seal(closing);
+                            // The caller may have stopped waiting.
+                            let _ = reply.send(report);
+                            return;
+                        }
+                        Ok(job) => {
+                            self.run(job, &mut buffer);
+                            self.jobs += 1;
+                        }
                         Err(mpsc::TryRecvError::Empty) => break,
                         Err(mpsc::TryRecvError::Disconnected) => return,
                     }
@@ -283,11 +250,8 @@ impl Worker {
             } else {
                 log.append(self.stamper.stamp(bytes, stream, log.mid_line))
             };
-            self.progress.log_bytes.store(log.written, Ordering::Relaxed);
-            self.progress.log_missed.store(log.missed, Ordering::Relaxed);
-            if let Some(line) = failed {
-                self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
-            }
+            self.progress.log_is(log.written, log.missed);
+            self.complain(failed);
         }
         self.progress.doing(WRITING_STDOUT);
         // Without a log there is nothing that could go on in place of stdout, so the command waits for its reader.
@@ -318,6 +282,7 @@ impl Worker {
 
     fn tell_when_drained(&mut self) {
         if self.sources.is_empty() {
+            self.progress.rests(self.jobs, self.report());
             for done in self.done.drain(..) {
                 // Nobody may be waiting any more.
                 let _ = done.send(());
@@ -338,11 +303,10 @@ impl Worker {
     fn append_line(&mut self, bytes: &[u8]) {
         if let Some(log) = &mut self.log {
             self.progress.doing(WRITING_LOG);
-            if let Some(line) = log.append_line(bytes) {
-                self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
-            }
-            self.progress.log_bytes.store(log.written, Ordering::Relaxed);
+            let failed = log.append_line(bytes);
+            self.progress.log_is(log.written, log.missed);
             self.progress.doing(IDLE);
+            self.complain(failed);
         }
     }
 
@@ -353,34 +317,44 @@ impl Worker {
             mid_line: log.is_some_and(|log| log.mid_line),
             log_failure: log.and_then(|log| log.failure.clone()),
             log_missed: log.map_or(0, |log| log.missed),
+            volume_failure: None,
             stdout_failure: self.stdout.gone.clone(),
             stdout_missed: self.stdout.missed,
         }
     }
 
-    fn seal(mut self, footer: &[u8], reply: oneshot::Sender<Report>) {
+    fn seal(&mut self, closing: Closing) -> Report {
         self.progress.doing(WRITING_LOG);
-        if let Some(line) = self.log.as_mut().and_then(Log::finish) {
-            self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+        let line = self.log.as_mut().and_then(Log::finish);
+        self.complain(line);
+        if !closing.footer.is_empty() {
+            self.append_line(&closing.footer);
         }
-        if !footer.is_empty() {
-            self.append_line(footer);
-        }
-        let mut report = self.report();
-        self.progress.doing(SYNCING_LOG);
-        if let Some(log) = self.log.take() {
-            let (Sealed { written, mid_line, failure, missed }, line) = log.seal();
-            report.log_bytes = written;
-            report.mid_line = mid_line;
-            report.log_failure = failure;
-            report.log_missed = missed;
-            if let Some(line) = line {
-                self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+        self.progress.doing(ENTERING_END);
+        (closing.enter)();
+        let mut volume_failure = None;
+        if let Some(mut log) = self.log.take() {
+            self.progress.doing(SYNCING_LOG);
+            let line = log.sync();
+            self.complain(line);
+            if closing.sync_volume {
+                self.progress.doing(SYNCING_VOLUME);
+                volume_failure = log.sync_volume();
             }
+            self.progress.doing(SYNCING_LOG);
+            let line = log.close();
+            self.complain(line);
+            self.log = Some(log);
         }
         self.progress.doing(IDLE);
-        // The caller may have stopped waiting.
-        let _ = reply.send(report);
+        Report { volume_failure, ..self.report() }
+    }
+
+    /// The line that tells of the log's first failure.
+    fn complain(&mut self, line: Option<String>) {
+        if let Some(line) = line {
+            self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+        }
     }
 }
 

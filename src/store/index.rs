@@ -86,18 +86,47 @@ pub struct Attempt {
 
 /// All attempts in the order of their starts; an index that is not there is empty.
 pub fn read(state: &Dir, state_path: &Path) -> Result<Vec<Attempt>, StoreError> {
+    let text = text(state, state_path)?;
+    Ok(join(lines(&text).filter_map(parse)))
+}
+
+/// What a new attempt of `run` must know, in the order of their starts: the run's own attempts, and the last ones back
+/// to that which wrote the log `log`. Of an index of thousands, the other lines are not even parsed.
+pub fn read_for(state: &Dir, state_path: &Path, run: &str, log: &str) -> Result<Vec<Attempt>, StoreError> {
+    let text = text(state, state_path)?;
+    // A run id names a file, so in JSON it is its own bytes between quotes.
+    let names_run = |line: &[u8]| line.split(|&byte| byte == b'"').any(|word| word == run.as_bytes());
+    let mut complete = false;
+    let mut needed = Vec::new();
+    for line in lines(&text).rev() {
+        if complete && !names_run(line) {
+            continue;
+        }
+        let Some(line) = parse(line) else { continue };
+        complete |= matches!(&line, Line::Start(started) if started.log == log);
+        needed.push(line);
+    }
+    Ok(join(needed.into_iter().rev()))
+}
+
+fn text(state: &Dir, state_path: &Path) -> Result<Vec<u8>, StoreError> {
     let path = state_path.join(NAME);
     let mut text = Vec::new();
     match state.open_regular(NAME, OFlags::RDONLY, 0) {
         Ok(mut file) => file.read_to_end(&mut text).map_err(StoreError::at("read", &path))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(error) => return Err(StoreError::at("open", &path)(error)),
     };
-    Ok(join(lines(&text)))
+    Ok(text)
 }
 
-fn lines(text: &[u8]) -> impl Iterator<Item = Line> {
-    text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
+fn lines(text: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+}
+
+/// Nothing for a line that a power cut tore.
+fn parse(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice(line).ok()
 }
 
 fn join(lines: impl Iterator<Item = Line>) -> Vec<Attempt> {
@@ -174,6 +203,33 @@ mod tests {
 
     fn ended(run: &str, attempt: u32, status: u8) -> Line {
         Line::End(Ended { run: run.into(), attempt, status, ..Ended::default() })
+    }
+
+    #[test]
+    fn a_new_attempt_learns_of_its_own_run_and_of_the_last_one_in_its_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = Dir::open(directory.path()).unwrap();
+        let path = directory.path();
+        let start = |run: &str, log: &str| {
+            Line::Start(Started { run: run.into(), attempt: 1, log: log.into(), ..Started::default() })
+        };
+        for line in [
+            start("mine", "log"),
+            ended("mine", 1, 3),
+            start("old", "log"),
+            ended("old", 1, 0),
+            start("here", "log"),
+            start("beside", "other"),
+            ended("beside", 1, 0),
+        ] {
+            append(&state, path, &line).unwrap();
+        }
+        let known = read_for(&state, path, "mine", "log").unwrap();
+        let runs: Vec<_> = known.iter().map(|attempt| attempt.started.run.as_str()).collect();
+        assert_eq!(runs, ["mine", "here", "beside"]);
+        assert_eq!(known[0].ended.as_ref().unwrap().status, 3);
+        assert!(known[1].ended.is_none());
+        assert_eq!(read_for(&state, path, "mine", "nowhere").unwrap().len(), 4);
     }
 
     #[test]

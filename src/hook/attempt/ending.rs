@@ -1,6 +1,7 @@
 //! The end of an attempt: the content durable and recorded, the footer, the log durable, the index. All of it
 //! together has one time limit, so that a volume that hangs cannot hold the attempt at each of its parts.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::Attempt;
@@ -10,7 +11,7 @@ use crate::hook::spec::Step;
 use crate::hook::summary::Failure;
 use crate::hook::values::OnLogFailure;
 use crate::hook::{copying, failures};
-use crate::output::{Cause, LogFailure, Report, Tee};
+use crate::output::{Cause, Closing, Enter, LogFailure, Report, Tee};
 use crate::process::leave_files;
 use crate::store::{StoreError, frame, index, now};
 
@@ -31,21 +32,12 @@ impl Attempt<'_> {
                 _ => None,
             })
             .collect();
-        if copies.is_empty() && self.opened.is_none() {
+        if copies.is_empty() {
+            // What a command wrote beside the log is synced with it.
             return Ok(());
         }
-        let opened = self.opened.clone();
         let (patience, stop) = (self.hook.lock_timeout, self.supervisor.stop_token());
         let work = aside::once(move || -> Result<(), Failure> {
-            if copies.is_empty()
-                && let Some(opened) = opened
-            {
-                let volume = &opened.volume;
-                let synced = volume.directory.sync_filesystem();
-                return synced
-                    .map_err(StoreError::at("sync the volume of", &volume.log_path))
-                    .map_err(|error| failures::store(&error));
-            }
             copies.iter().try_for_each(|request| {
                 let _turn = copying::take_turn(request, patience, &stop)?;
                 copy::seal(request).map_err(|error| failures::copy(&error))
@@ -64,43 +56,52 @@ impl Attempt<'_> {
         let end = Instant::now() + self.patience();
         let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
         let mut hangs = false;
+        let mut entered = None;
         if let Some(tee) = self.tee.take() {
             let report = self.hear(&tee, tee.report(left())).await;
             self.judge_log(report.log_failure.as_ref(), report.log_missed);
             let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false);
-            let sealed = self.hear(&tee, tee.seal(footer.into_bytes(), left())).await;
+            let (enter, answer) = self.entry();
+            let copied = self.hook.steps.iter().any(|step| matches!(step, Step::Copy { .. }));
+            let sync_volume = self.outcome.failure.is_none() && !copied;
+            let status = self.outcome.status();
+            let closing = Closing { footer: footer.into_bytes(), enter, sync_volume };
+            let sealed = self.hear(&tee, tee.seal(closing, left())).await;
             if sealed.log_failure != report.log_failure {
                 self.judge_log(sealed.log_failure.as_ref(), sealed.log_missed);
+            }
+            if let Some(failure) = &sealed.volume_failure {
+                self.outcome.fail(failures::volume(self.outcome.log.as_deref().unwrap_or_default(), failure));
             }
             hangs = sealed.log_cause() == Some(Cause::Hung);
             if let Some(failure) = sealed.stdout_failure {
                 self.outcome.warnings.push(format!("stdout was given up: {failure}"));
             }
-        }
-        if let Some(opened) = self.opened.take() {
-            let ended = index::Ended {
-                run: self.outcome.identity.run.clone(),
-                attempt: self.outcome.attempt,
-                at: now(),
-                status: self.outcome.status(),
-                result: self.outcome.word().into(),
-                message: self.outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
-                duration_ms: self.outcome.duration_ms,
-                files_copied: self.outcome.files_copied,
-            };
-            let work = aside::once(move || opened.close(ended));
-            // After a log that hangs: the index is most likely on the same volume.
-            let patience = if hangs { Duration::from_millis(500).min(left()) } else { left() };
-            let failure = match tokio::time::timeout(patience, self.supervisor.attend(work)).await {
-                Ok(Ok(Ok(Ok(())))) => None,
-                Ok(Ok(Ok(Err(error)))) => Some(failures::store(&error)),
-                Ok(Ok(Err(error))) => Some(failures::fault(error)),
-                Ok(Err(_)) => Some(failures::stopped("while the log was sealed")),
-                Err(_) => Some(failures::hung("entering the attempt's end in the index")),
-            };
-            if let Some(failure) = failure {
-                self.log_failed(failure);
+            entered = answer.try_iter().next();
+            if entered.as_ref().is_some_and(Result::is_ok) && self.outcome.status() != status {
+                // The end that was entered is not what it came to.
+                entered = None;
             }
+        }
+        match (entered, self.opened.take()) {
+            (Some(Err(error)), _) => self.log_failed(failures::store(&error)),
+            (None, Some(opened)) => {
+                let ended = self.ended();
+                let work = aside::once(move || opened.enter_end(ended));
+                // After a log that hangs: the index is most likely on the same volume.
+                let patience = if hangs { Duration::from_millis(500).min(left()) } else { left() };
+                let failure = match tokio::time::timeout(patience, self.supervisor.attend(work)).await {
+                    Ok(Ok(Ok(Ok(())))) => None,
+                    Ok(Ok(Ok(Err(error)))) => Some(failures::store(&error)),
+                    Ok(Ok(Err(error))) => Some(failures::fault(error)),
+                    Ok(Err(_)) => Some(failures::stopped("while the log was sealed")),
+                    Err(_) => Some(failures::hung("entering the attempt's end in the index")),
+                };
+                if let Some(failure) = failure {
+                    self.log_failed(failure);
+                }
+            }
+            _ => {}
         }
         for warning in &self.outcome.warnings {
             tracing::warn!("{}", self.clean(warning));
@@ -110,6 +111,33 @@ impl Attempt<'_> {
         self.diagnostics = None;
         if hangs {
             leave_files();
+        }
+    }
+
+    /// Enters the attempt's end, as it is known now, in the index; and what came of that.
+    fn entry(&self) -> (Enter, mpsc::Receiver<Result<(), StoreError>>) {
+        let (answer, entered) = mpsc::channel();
+        let enter: Enter = match self.opened.clone() {
+            Some(opened) => {
+                let ended = self.ended();
+                // The receiver is gone when the volume has been given up.
+                Box::new(move || drop(answer.send(opened.enter_end(ended))))
+            }
+            None => Box::new(|| {}),
+        };
+        (enter, entered)
+    }
+
+    fn ended(&self) -> index::Ended {
+        index::Ended {
+            run: self.outcome.identity.run.clone(),
+            attempt: self.outcome.attempt,
+            at: now(),
+            status: self.outcome.status(),
+            result: self.outcome.word().into(),
+            message: self.outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
+            duration_ms: self.outcome.duration_ms,
+            files_copied: self.outcome.files_copied,
         }
     }
 

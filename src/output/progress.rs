@@ -1,0 +1,79 @@
+//! What the tee's thread is doing, readable by others while it hangs, and what it has said when it had nothing to do.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::failure::{Cause, LogFailure};
+use super::tee::Report;
+
+/// Shared by the thread and its handle.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    doing: AtomicU8,
+    log_bytes: AtomicU64,
+    log_missed: AtomicU64,
+    /// The number of jobs done, and the report after them.
+    rest: Mutex<(u64, Report)>,
+}
+
+pub(super) const IDLE: u8 = 0;
+pub(super) const WRITING_LOG: u8 = 1;
+pub(super) const SYNCING_LOG: u8 = 2;
+pub(super) const WRITING_STDOUT: u8 = 3;
+pub(super) const ENTERING_END: u8 = 4;
+pub(super) const SYNCING_VOLUME: u8 = 5;
+
+impl Progress {
+    /// The report that the thread could not give.
+    pub(super) fn hung(&self) -> Report {
+        let at = self.log_bytes.load(Ordering::Relaxed);
+        let mut report = Report {
+            log_bytes: at,
+            log_missed: self.log_missed.load(Ordering::Relaxed),
+            ..Report::default()
+        };
+        let doing = self.doing.load(Ordering::Relaxed);
+        let operation = match doing {
+            WRITING_STDOUT => {
+                report.stdout_failure = Some("blocked".into());
+                return report;
+            }
+            SYNCING_LOG => "fsync",
+            SYNCING_VOLUME => "syncfs",
+            ENTERING_END => "entering its end in the index",
+            _ => "write",
+        };
+        let message = "no answer in time".into();
+        let failure = LogFailure { cause: Cause::Hung, operation, at, message };
+        if doing == SYNCING_VOLUME {
+            report.volume_failure = Some(failure.clone());
+        }
+        report.log_failure = Some(failure);
+        report
+    }
+
+    /// A write is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.doing.load(Ordering::Relaxed) != IDLE
+    }
+
+    pub(super) fn doing(&self, what: u8) {
+        self.doing.store(what, Ordering::Relaxed);
+    }
+
+    pub(super) fn log_is(&self, written: u64, missed: u64) {
+        self.log_bytes.store(written, Ordering::Relaxed);
+        self.log_missed.store(missed, Ordering::Relaxed);
+    }
+
+    /// The thread has nothing to do after `jobs` jobs.
+    pub(super) fn rests(&self, jobs: u64, report: Report) {
+        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = (jobs, report);
+    }
+
+    /// The report of a thread that has nothing to do after `jobs` jobs: it need not be woken to be asked.
+    pub(super) fn at_rest(&self, jobs: u64) -> Option<Report> {
+        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        (rest.0 == jobs).then(|| rest.1.clone())
+    }
+}
