@@ -15,7 +15,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
 /// False once the kernel has answered `ENOSYS` to openat2.
@@ -126,6 +126,19 @@ impl Dir {
         Ok(rustix::fs::fstat(&self.fd)?)
     }
 
+    /// Whether another directory is on the same mount: Linux tells since 5.8; where it does not, the same filesystem
+    /// is taken for that.
+    pub fn is_on_mount_of(&self, other: impl AsFd) -> io::Result<bool> {
+        let mount = |dir: BorrowedFd<'_>| {
+            let found = rustix::fs::statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+            (found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id)
+        };
+        match (mount(self.fd.as_fd()), mount(other.as_fd())) {
+            (Some(a), Some(b)) => Ok(a == b),
+            _ => Ok(self.stat()?.st_dev == rustix::fs::fstat(other)?.st_dev),
+        }
+    }
+
     /// The status of an entry; of the link itself where it is a symbolic link.
     pub fn stat_at(&self, rel: impl AsRef<Path>) -> io::Result<Stat> {
         let mut stat = None;
@@ -175,6 +188,9 @@ impl Dir {
 
     /// Removes an entry with everything below it. What is not there is as good as removed. Directories that
     /// deny their owner are opened up first. Depth is bounded by memory, not by descriptors or the stack.
+    ///
+    /// # Errors
+    /// `EBUSY` where another filesystem is mounted, in which nothing is removed, beside those of the calls.
     pub fn remove_all(&self, rel: impl AsRef<Path>) -> io::Result<()> {
         let rel = rel.as_ref();
         match self.unlink(rel) {
@@ -246,6 +262,9 @@ impl Dir {
             }
             opened => opened?,
         };
+        if !dir.is_on_mount_of(self)? {
+            return Err(Errno::BUSY.into());
+        }
         let mode = dir.stat()?.st_mode;
         if mode & 0o700 != 0o700 {
             // Whoever may not do this is told so by the removal that follows.

@@ -147,8 +147,12 @@ impl Engine<'_> {
                 match image.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
                     Some(FileType::Directory) if is_dir => {
                         let next = || Ok::<_, io::Error>((source.open_dir(&name)?, made.open_dir(&name)?));
-                        let (source, made) = next().map_err(|e| failed(&here, e))?;
-                        todo.push((source, made, here));
+                        let (source, below) = next().map_err(|e| failed(&here, e))?;
+                        if below.is_on_mount_of(&made).map_err(|e| failed(&here, e))? {
+                            todo.push((source, below, here));
+                        } else {
+                            report.remarks.push(left_mount(&here));
+                        }
                     }
                     Some(_) => {}
                     None if self.holds_protected(&here) || is_beside(&source, bytes) => {}
@@ -156,7 +160,13 @@ impl Engine<'_> {
                         if plan {
                             report.plan.push(format!("remove {}", shown(&here)));
                         } else {
-                            made.remove_all(&name).map_err(|e| failed(&here, e))?;
+                            match made.remove_all(&name) {
+                                Err(error) if Errno::from_io_error(&error) == Some(Errno::BUSY) => {
+                                    report.remarks.push(left_mount(&here));
+                                    continue;
+                                }
+                                removed => removed.map_err(|e| failed(&here, e))?,
+                            }
                         }
                         report.removed += 1;
                     }
@@ -209,6 +219,10 @@ impl Engine<'_> {
         }
         Ok(())
     }
+}
+
+fn left_mount(path: &[u8]) -> String {
+    format!("{} is a mount, or holds one: not pruned", shown(path))
 }
 
 /// The image's version beside a file that the user changed.

@@ -1,9 +1,10 @@
 //! A directory of the source against its directory on the volume and its block of the manifest, name by name: all
 //! three are sorted. Files are dealt with on the spot, directories become tasks.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -330,15 +331,26 @@ impl Engine<'_> {
     /// The directory that new entries of `node` are put into.
     pub(super) fn place(&self, node: &Node) -> Result<Arc<OwnedFd>, Error> {
         self.ensure_space()?;
-        node.place(&|node| self.stage_for(node), &Self::make_directory)
-            .map_err(|e| self.volume_error("create", &node.path(), e))
+        node.place(&|node| self.stage_for(node), &Self::make_directory).map_err(|error| {
+            if Errno::from_io_error(&error) != Some(Errno::XDEV) {
+                return self.volume_error("create", &node.path(), error);
+            }
+            let mut there = node;
+            while let (Target::New | Target::Lazy, Some(parent)) = (there.target, &there.parent) {
+                there = parent;
+            }
+            let path = there.path();
+            Error::request(format!(
+                "{} is on another mount than the destination: exclude it, or give it a copy of its own",
+                self.request.destination.join(OsStr::from_bytes(&path)).display()
+            ))
+        })
     }
 
     fn stage_for(&self, node: &Node) -> io::Result<(u64, Arc<OwnedFd>)> {
         let stage = self.stage()?;
         // A mount inside the destination, or a link to another filesystem: nothing can be renamed into it.
-        let made = node.made()?;
-        if rustix::fs::fstat(&*made)?.st_dev != stage.sample.st_dev {
+        if !self.destination.is_on_mount_of(&*node.made()?)? {
             return Err(Errno::XDEV.into());
         }
         stage.add()

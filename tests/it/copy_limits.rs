@@ -1,11 +1,15 @@
 //! Volumes that are full, read-only, split in mounts or broken: one clear error, what was there stays, and a retry
 //! completes.
 
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use crate::harness::PROGRAM;
 use crate::require_root;
 use crate::tree::{assert_same, copied, copy_command, file, releases, tree};
-use crate::volumes::{Faults, Mount};
+use crate::volumes::{Faults, Mount, done};
 
 #[test]
 fn a_full_volume_is_told_before_and_during_and_a_retry_completes() {
@@ -42,6 +46,108 @@ fn a_full_volume_is_told_before_and_during_and_a_retry_completes() {
         assert_eq!(output.status.code(), Some(74), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).to_lowercase().contains("read-only"), "{output:?}");
         assert_eq!(std::fs::read_to_string(volume.join("config")).unwrap(), "new");
+    }
+}
+
+/// By btrfs, whose quota needs nothing of the kernel's configuration.
+#[test]
+#[ignore = "needs root and loop devices; part of the root suite"]
+fn a_quota_that_is_reached_is_told_and_a_retry_with_a_larger_one_completes() {
+    require_root!("a quota, copying as 65532");
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let mount = Mount::made("btrfs", 1 << 30, "defaults", &temp.path().join("disk"));
+    let btrfs = |arguments: &[&str]| {
+        let mut command = Command::new("btrfs");
+        done(command.args(arguments).current_dir(&mount.0).stdout(Stdio::null()).stderr(Stdio::null()));
+    };
+    btrfs(&["subvolume", "create", "volume"]);
+    btrfs(&["quota", "enable", "."]);
+    btrfs(&["qgroup", "limit", "10M", "volume"]);
+    let volume = mount.0.join("volume");
+    std::os::unix::fs::chown(&volume, Some(65532), Some(65532)).unwrap();
+    let program = temp.path().join("hook-runner");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let copy = |source: &Path| {
+        let mut command = Command::new(&program);
+        command.arg("copy").args([source, &*volume]).uid(65532).gid(65532).current_dir("/");
+        command.output().unwrap()
+    };
+    let (first, second) = (temp.path().join("first"), temp.path().join("second"));
+    for (release, files) in [(&first, 3), (&second, 40)] {
+        std::fs::create_dir_all(release.join("sub")).unwrap();
+        let name = release.file_name().unwrap().as_encoded_bytes();
+        for n in 0..files {
+            file(release.join(format!("sub/f{n}")), &name.repeat(100_000), 0o644);
+        }
+    }
+    assert!(copy(&first).status.success());
+    for _ in 0..2 {
+        let output = copy(&second);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{said}");
+        assert!(said.contains("quota") && said.contains("/disk/volume"), "{said}");
+        assert!(said.contains("(after "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        let after = tree(&volume, false).0;
+        assert_eq!(after, tree(&first, false).0, "what was there stays");
+        assert_eq!(std::fs::read_dir(volume.join(".hook-runner/stage")).unwrap().count(), 0, "leftovers");
+    }
+    btrfs(&["qgroup", "limit", "100M", "volume"]);
+    let output = copy(&second);
+    assert!(output.status.success(), "{output:?}");
+    assert_same(&second, &volume, false);
+}
+
+#[test]
+fn a_mount_inside_the_destination_is_told_or_left_alone() {
+    require_root!("a mount inside the destination");
+    for bound in [false, true] {
+        let temp = tempfile::tempdir().unwrap();
+        let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
+        let cache = volume.join("cache");
+        std::fs::create_dir_all(source.join("cache/deep")).unwrap();
+        file(source.join("app"), b"image", 0o644);
+        file(source.join("cache/deep/entry"), b"image", 0o644);
+        std::fs::create_dir_all(&cache).unwrap();
+        let _mount = if bound {
+            // Another directory of the same filesystem: as with two subPaths of one claim.
+            std::fs::create_dir(temp.path().join("other")).unwrap();
+            done(Command::new("mount").arg("--bind").args([&temp.path().join("other"), &cache]));
+            Mount(cache.clone())
+        } else {
+            Mount::tmpfs(&cache, "size=4m")
+        };
+        file(cache.join("own"), b"of the mount", 0o644);
+        let run = |options: &[&str], status: i32| {
+            let output = copy_command(&source, &volume).args(options).output().unwrap();
+            let said = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert_eq!(output.status.code(), Some(status), "{said}");
+            assert_eq!(std::fs::read_to_string(cache.join("own")).unwrap(), "of the mount", "{said}");
+            assert_eq!(std::fs::read_dir(volume.join(".hook-runner/stage")).map_or(0, Iterator::count), 0);
+            said
+        };
+        let said = run(&[], 78);
+        assert!(said.contains("volume/cache is on another mount"), "{said}");
+        assert!(!volume.join("app").exists() && !cache.join("deep").exists());
+        run(&["--exclude", "/cache"], 0);
+        assert_eq!(std::fs::read_to_string(volume.join("app")).unwrap(), "image");
+        assert!(!cache.join("deep").exists());
+        // A mirror of the image is one of the destination, not of what is mounted there.
+        for at in ["cache/deep", "cache"] {
+            std::fs::remove_dir_all(source.join(at)).unwrap();
+            let said = run(&["--prune", "all"], 0);
+            assert!(said.contains("cache is a mount, or holds one"), "{said}");
+        }
+        // It can have a copy of its own.
+        std::fs::create_dir(source.join("cache")).unwrap();
+        file(source.join("cache/entry"), b"image", 0o644);
+        copied(&source.join("cache"), &cache);
+        assert_eq!(std::fs::read_to_string(cache.join("entry")).unwrap(), "image");
     }
 }
 

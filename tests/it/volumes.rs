@@ -29,7 +29,13 @@ impl Mount {
     pub(crate) fn made(filesystem: &str, size: u64, options: &str, at: &Path) -> Self {
         let image = at.with_extension("image");
         std::fs::File::create(&image).unwrap().set_len(size).unwrap();
-        done(Command::new(format!("mkfs.{filesystem}")).arg("-q").arg(&image).stderr(Stdio::null()));
+        done(
+            Command::new(format!("mkfs.{filesystem}"))
+                .arg("-q")
+                .arg(&image)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
         Self::new(at, &format!("loop,{options}"), &image)
     }
 
