@@ -101,7 +101,10 @@ impl Engine<'_> {
         } else if self.created_root {
             self.directory_xattrs(worker, node)?;
             if let Some(meta) = node.meta.get() {
-                self.permissions.apply(&*made, meta, &worker.xattrs, false).map_err(failed)?;
+                let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
+                let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
+                let meta = super::metadata::Meta { mode, ..*meta };
+                self.permissions.apply(&*made, &meta, &worker.xattrs, false).map_err(failed)?;
             }
         }
         Ok(())

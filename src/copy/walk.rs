@@ -413,12 +413,23 @@ impl Engine<'_> {
             let late = (parent.clone(), node.made_name().to_owned(), meta.mode);
             self.late.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(late);
         }
+        if !created_final {
+            let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
+            now.mode |= self.inherited(meta.mode, &stat).map_err(failed)?;
+        }
         self.directory_xattrs(worker, node)?;
         self.permissions.apply(&*made, &now, &worker.xattrs, created_final).map_err(failed)?;
         if self.fsync_each {
             rustix::fs::fsync(&*made).map_err(|e| failed(e.into()))?;
         }
         Ok(())
+    }
+
+    /// The set-group-ID bit of a directory on a volume whose root has it (one with an fsGroup): mkdir(2) gives it to
+    /// whatever is made below, so that all of it belongs to the volume's group.
+    pub(super) fn inherited(&self, mode: u32, stat: &Stat) -> io::Result<u32> {
+        let bit = stat.st_mode & !mode & 0o2000;
+        Ok(if bit == 0 { 0 } else { bit & self.destination.stat()?.st_mode })
     }
 
     pub(super) fn directory_xattrs(&self, worker: &mut Worker, node: &Node) -> Result<(), Error> {
@@ -440,7 +451,8 @@ impl Engine<'_> {
         let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
         let fresh = node.touched.load(Ordering::Relaxed) && node.in_place;
         let image_wins = self.policy() == Policy::Replace || fresh;
-        let differs = stat.st_mode & 0o7777 != meta.mode
+        let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
+        let differs = stat.st_mode & 0o7777 != mode
             || self.permissions.may_chown() && (stat.st_uid, stat.st_gid) != (meta.uid, meta.gid);
         if image_wins && differs {
             worker.xattrs.clear();
@@ -448,7 +460,7 @@ impl Engine<'_> {
                 self.directory_xattrs(worker, node)?;
             }
             let mtime = if touched { meta.mtime } else { time_of(&stat) };
-            let wanted = Meta { mtime, ..*meta };
+            let wanted = Meta { mode, mtime, ..*meta };
             self.permissions.apply(made.as_fd(), &wanted, &worker.xattrs, false).map_err(failed)?;
             let after = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
             let changed =

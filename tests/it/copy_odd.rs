@@ -293,6 +293,53 @@ fn an_ordinary_user_copies_what_it_may_and_says_what_it_may_not() {
     }
 }
 
+/// As the kubelet prepares a volume with an fsGroup: the group's, with the set-group-ID bit.
+#[test]
+fn on_a_volume_of_a_group_everything_stays_the_groups() {
+    require_root!("a volume with the set-group-ID bit, copying as 65532");
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
+    std::fs::create_dir_all(source.join("a/shared")).unwrap();
+    std::fs::set_permissions(source.join("a/shared"), PermissionsExt::from_mode(0o777)).unwrap();
+    file(source.join("a/file"), b"1", 0o644);
+    std::fs::create_dir(&volume).unwrap();
+    std::os::unix::fs::chown(&volume, None, Some(2000)).unwrap();
+    std::fs::set_permissions(&volume, PermissionsExt::from_mode(0o2775)).unwrap();
+    let program = temp.path().join("hook-runner");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let run = |arguments: &[&Path]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65532", "--regid", "65532", "--groups", "2000"]).arg(&program);
+        let output = command.args(arguments).current_dir("/").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let check = |root: &Path| {
+        for (path, mode) in [("", 0o2775), ("a", 0o2755), ("a/shared", 0o2777), ("a/file", 0o644)] {
+            let found = root.join(path).metadata().unwrap();
+            let found = (found.mode() & 0o7777, found.gid());
+            // The copy makes a destination that is not there as the image's.
+            let mode = if path.is_empty() && *root != volume { 0o2755 } else { mode };
+            assert_eq!(found, (mode, 2000), "{path}");
+        }
+    };
+    for root in [&volume, &volume.join("made/by-the-copy")] {
+        let (copy, verify) = (Path::new("copy"), Path::new("verify"));
+        for _ in 0..2 {
+            run(&[copy, &source, root]);
+            check(root);
+            run(&[verify, root]);
+        }
+        let said = run(&[copy, &source, root]);
+        assert!(said.starts_with("hook-runner: 0 files (0 B) copied, 1 unchanged"), "{said}");
+        file(source.join("a/file"), said.as_bytes(), 0o644);
+        run(&[copy, &source, root]);
+        check(root);
+        file(source.join("a/file"), b"1", 0o644);
+    }
+}
+
 /// `entries` files in one directory, and a wide tree, below `at`.
 fn many_entries(at: &Path, entries: usize) {
     let (source, volume) = (at.join("image"), at.join("volume"));
