@@ -36,5 +36,7 @@ bench-copy:      ## the copy beside cp, rsync, cpz, xcp, fcp
 bench-output: build    ## start-up and throughput beside tini, dumb-init, catatonit and tee
 	cargo bench --bench output -- $(ARGS)
 
-fuzz:            ## one minute of fuzzing the redaction
-	cargo +nightly fuzz run redact -- -max_total_time=60
+fuzz:            ## a minute of fuzzing the redaction (ARGS=-max_total_time=600: ten)
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
+		{ echo "make fuzz needs: rustup toolchain install nightly; cargo install cargo-fuzz --locked" >&2; exit 78; }
+	cargo +nightly fuzz run redact -- -max_total_time=60 $(ARGS)

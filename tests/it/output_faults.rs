@@ -7,7 +7,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::harness::{Test, eventually};
 use crate::require_root;
-use crate::running::Running;
+use crate::running::{Running, as_pid_1};
 
 const LOG: &str = "{}/data/post-hook-output.txt";
 
@@ -28,11 +28,15 @@ impl Room {
         Self { mount, directory: Some(directory) }
     }
 
-    fn start(&mut self, options: &[&str], script: &str) -> Running {
-        let test = Test::within(self.directory.take().expect("started once"))
+    fn test(&mut self, options: &[&str], script: &str) -> Test {
+        Test::within(self.directory.take().expect("started once"))
             .args(["run", "--log", LOG])
             .args(options)
-            .args(["--", "sh", "-c", script]);
+            .args(["--", "sh", "-c", script])
+    }
+
+    fn start(&mut self, options: &[&str], script: &str) -> Running {
+        let test = self.test(options, script);
         let command = test.command();
         Running::start(command, test.into_directory())
     }
@@ -88,6 +92,29 @@ fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
     let err = running.read("err");
     assert_eq!(status, 74, "{err}");
     assert!(err.contains("the volume hangs"), "{err}");
+    // A promise of the program, not a measurement: timeout + grace + 5 s.
+    assert!(taken < Duration::from_secs(12), "{taken:?}");
+}
+
+/// A namespace ends only when all in it have ended, and on FUSE no signal ends a close(2) without an answer. What can
+/// be had is that everybody knows in time how the attempt ended.
+#[test]
+fn as_pid_1_what_became_of_a_hanging_log_is_told_in_time_whatever_holds_the_exit() {
+    require_root!("a log volume that stops answering PID 1");
+    let mut room = Room::new();
+    let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; while :; do echo more; done";
+    let options = ["--timeout", "6s", "--grace", "1s", "--termination-log", "{}/message"];
+    let mut running = as_pid_1(room.test(&options, script)).expect("root can make PID namespaces");
+    let since = Instant::now();
+    running.wait_for("out", "before\n");
+    room.mount.freeze();
+    std::fs::write(running.path("go"), "").expect("a file");
+    running.wait_for("message", "\"status\":74");
+    let taken = since.elapsed();
+    running.wait_for("err", "failed with status 74");
+    room.mount.thaw();
+    assert!(running.read("err").contains("the volume hangs"), "{}", running.read("err"));
+    assert_eq!(running.end(), 74, "the volume answers again");
     // A promise of the program, not a measurement: timeout + grace + 5 s.
     assert!(taken < Duration::from_secs(12), "{taken:?}");
 }

@@ -207,6 +207,47 @@ fn what_stdout_has_shown_is_in_the_file_when_the_runner_is_killed() {
     }
 }
 
+/// Bytes that a pipe and one read of the tee hold.
+const IN_FLIGHT: usize = (1 << 20) + 64 * 1024;
+
+#[test]
+fn a_kill_at_any_moment_leaves_a_prefix_that_lacks_at_most_what_was_in_flight() {
+    // Counts its lines in a file of its own, after each write; the pauses differ from round to round.
+    let script = r#"
+        open(my $count, ">", "count"); my $pause = $ARGV[0];
+        for (my $i = 0; ; $i++) {
+            syswrite(STDOUT, sprintf("line %9d\n", $i)) == 15 or exit 1;
+            sysseek($count, 0, 0); syswrite($count, sprintf("%9d", $i + 1));
+            select(undef, undef, undef, $pause) if $pause && $i % 8 == 0;
+        }"#;
+    for round in 0..24_usize {
+        let pause = ["0", "0.0001", "0.001"][round % 3];
+        let test = run(&[], &["perl", "-e", script, pause]);
+        let command = test.command();
+        let mut running = Running::start(command, test.into_directory());
+        let lines = 10 + round * round * 3;
+        running.wait_for("out", &format!("line {lines:9}\n"));
+        running.signal(libc::SIGKILL);
+        assert_eq!(running.end(), 137);
+        // Nobody reads the pipe any more, so the command ends.
+        eventually("the command has ended", || {
+            let before = running.read("count");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            (before == running.read("count")).then_some(())
+        });
+        let log = running.read("data/post-hook-output.txt");
+        let body = log.split_once("--- output ---\n").expect("a header").1;
+        let written = 15 * running.read("count").trim().parse::<usize>().expect("a number");
+        let expected: String = (0..=body.len() / 15).map(|i| format!("line {i:9}\n")).collect();
+        assert!(expected.starts_with(body), "round {round}: the file is the output from its beginning");
+        assert!(
+            body.starts_with(&running.read("out")),
+            "round {round}: what stdout has shown is in the file"
+        );
+        assert!(body.len() + IN_FLIGHT >= written, "round {round}: {} of {written} bytes", body.len());
+    }
+}
+
 #[test]
 fn a_paused_command_loses_nothing_to_a_kill() {
     let test = run(&[], &["sh", "-c", "seq 50000; touch written; exec sleep 1000"]);

@@ -6,7 +6,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::harness::{PROGRAM, Test, eventually};
 use crate::require_root;
-use crate::running::{Running, children, send};
+use crate::running::{Running, as_pid_1, children, send};
 
 fn refused(test: Test, command: &str, status: i32, cause: &str) {
     test.args(["run", "--log", "none", "--", command]).status(status).stderr_contains(cause).run();
@@ -153,24 +153,6 @@ fn the_command_leads_its_own_group_and_with_setsid_its_own_session() {
         assert_eq!(numbers[0], numbers[1], "{}", done.stdout);
         assert_eq!(numbers[0] == numbers[2], session, "{}", done.stdout);
     }
-}
-
-/// Starts the runner as PID 1 of a namespace of its own; needs root or unprivileged user namespaces.
-fn as_pid_1(test: Test) -> Option<Running> {
-    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
-    let possible = Command::new("unshare").args(user).args(["--pid", "--fork", "true"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        assert!(!crate::harness::is_root("being PID 1 of a PID namespace"), "root can make PID namespaces");
-        return None;
-    }
-    let runner = test.command();
-    let mut command = Command::new("unshare");
-    command.args(user).args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
-    command
-        .arg(runner.get_program())
-        .args(runner.get_args())
-        .current_dir(runner.get_current_dir().expect("set"));
-    Some(Running::start(command, test.into_directory()))
 }
 
 #[test]

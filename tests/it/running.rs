@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::libc;
 
-use crate::harness::eventually;
+use crate::harness::{Test, eventually};
 
 /// Ended by KILL when it is dropped, so that a failing test leaves nothing behind.
 pub(crate) struct Running {
@@ -61,6 +61,24 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the runner as PID 1 of a namespace of its own; needs root or unprivileged user namespaces.
+pub(crate) fn as_pid_1(test: Test) -> Option<Running> {
+    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+    let possible = Command::new("unshare").args(user).args(["--pid", "--fork", "true"]).output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        assert!(!crate::harness::is_root("being PID 1 of a PID namespace"), "root can make PID namespaces");
+        return None;
+    }
+    let runner = test.command();
+    let mut command = Command::new("unshare");
+    command.args(user).args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command
+        .arg(runner.get_program())
+        .args(runner.get_args())
+        .current_dir(runner.get_current_dir().expect("set"));
+    Some(Running::start(command, test.into_directory()))
 }
 
 /// Any signal, real-time ones included.
