@@ -256,7 +256,11 @@ impl Engine<'_> {
                 child = Some(here.node.child(name, target));
             }
             Some(FileType::Directory) => {
-                flags.found = record.is_none_or(|record| record.flags.found || !was_dir);
+                // One that another shard, or a copy that was cut short, has just made is ours all the same.
+                flags.found = match record {
+                    Some(record) => record.flags.found || !was_dir,
+                    None => !here.node.in_place && !self.intended(here.path, name),
+                };
                 child = Some(here.node.child(name, Target::Existing));
             }
             Some(FileType::Symlink) if self.request.options.follow_destination_links => {

@@ -6,6 +6,7 @@ mod copy_killed;
 mod copy_limits;
 mod copy_odd;
 mod copy_peers;
+mod copy_shards;
 mod empty_image;
 mod harness;
 mod help;

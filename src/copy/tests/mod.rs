@@ -2,6 +2,7 @@
 
 mod histories;
 mod hostile;
+mod orphans;
 mod policies;
 mod table;
 

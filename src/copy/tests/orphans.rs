@@ -1,0 +1,124 @@
+//! What the image dropped and nobody removed: recorded over several releases, until pruning or the image decides.
+
+use super::*;
+
+/// A volume on which a release without `gone/` follows one with it; nothing was pruned.
+fn dropped() -> Volume {
+    let mut volume = Volume::new();
+    volume.put("stays", "1");
+    volume.put("gone/deep/file", "1");
+    volume.put("gone/other", "1");
+    std::os::unix::fs::symlink("other", volume.image("gone/link")).unwrap();
+    volume.copy();
+    std::fs::remove_dir_all(volume.image("gone")).unwrap();
+    for release in 2..5 {
+        volume.put("stays", &release.to_string());
+        let report = volume.copy();
+        assert_eq!((report.files, report.removed), (1, 0), "{}", report.summary());
+        volume.seal();
+        assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+    }
+    assert_eq!(volume.read("gone/deep/file"), "1");
+    volume
+}
+
+#[test]
+fn what_was_dropped_long_ago_is_pruned_when_that_is_switched_on() {
+    let mut volume = dropped();
+    volume.options.prune = Prune::Owned;
+    volume.options.dry_run = true;
+    let planned = volume.copy().plan.items;
+    assert_eq!(planned, ["remove gone/deep/file", "remove gone/link", "remove gone/other"]);
+    volume.options.dry_run = false;
+    assert_eq!(volume.copy().removed, 5);
+    assert!(!volume.has("gone") && volume.has("stays"));
+    assert!(!volume.copy().changed());
+}
+
+#[test]
+fn what_was_dropped_and_then_changed_by_the_user_stays() {
+    for policy in [Policy::Replace, Policy::KeepModified] {
+        let mut volume = dropped();
+        volume.options.policy = policy;
+        volume.edit("gone/deep/file", "mine");
+        volume.edit("gone/deep/new", "mine");
+        volume.seal();
+        assert!(!volume.copy().changed());
+        volume.options.prune = Prune::Owned;
+        assert_eq!(volume.copy().removed, 2, "the other file and the link");
+        assert_eq!(volume.read("gone/deep/file"), "mine");
+        assert_eq!(volume.read("gone/deep/new"), "mine");
+        assert!(!volume.copy().changed());
+        // Put back as it was installed, it is ours again; what never was stays.
+        volume.edit("gone/deep/file", "1");
+        volume.copy();
+        assert!(!volume.has("gone/deep/file") && volume.has("gone/deep/new"));
+    }
+}
+
+#[test]
+fn what_was_dropped_is_the_images_again_when_it_comes_back() {
+    for (policy, user) in [
+        (Policy::Replace, false),
+        (Policy::Replace, true),
+        (Policy::KeepModified, false),
+        (Policy::KeepModified, true),
+    ] {
+        let mut volume = dropped();
+        volume.options.policy = policy;
+        if user {
+            volume.edit("gone/other", "mine");
+        }
+        volume.put("gone/deep/file", "1");
+        volume.put("gone/other", "back");
+        let report = volume.copy();
+        let kept = user && policy == Policy::KeepModified;
+        assert_eq!(volume.read("gone/other"), if kept { "mine" } else { "back" }, "{policy} {user}");
+        assert_eq!(volume.read("gone/deep/file"), "1");
+        assert_eq!(report.conflicts.items.len(), usize::from(kept), "{policy} {user}");
+        if kept {
+            assert_eq!(volume.read("gone/other.from-image"), "back");
+        }
+        assert!(!volume.copy().changed(), "{policy} {user}");
+        // Now it is installed like anything else: a release without it may prune it.
+        std::fs::remove_dir_all(volume.image("gone")).unwrap();
+        volume.options.prune = Prune::Owned;
+        volume.copy();
+        assert_eq!(volume.has("gone/other"), kept, "{policy} {user}");
+        assert!(!volume.has("gone/deep") && !volume.has("gone/link"), "{policy} {user}");
+    }
+}
+
+#[test]
+fn what_comes_back_as_another_type_replaces_what_was_dropped() {
+    let mut volume = dropped();
+    volume.put("gone", "a file");
+    volume.copy();
+    assert_eq!(volume.read("gone"), "a file");
+    assert!(!volume.copy().changed());
+    std::fs::remove_file(volume.image("gone")).unwrap();
+    volume.copy();
+    volume.put("gone/other", "a directory");
+    volume.copy();
+    assert_eq!(volume.read("gone/other"), "a directory");
+    assert!(!volume.copy().changed());
+}
+
+/// The directory that a copy had made when it was cut short, just before its manifest took its place.
+#[test]
+fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
+    let mut volume = Volume::new();
+    volume.put("stays", "1");
+    volume.copy();
+    let manifest = volume.at(".hook-runner/manifest/root");
+    let before = std::fs::read(&manifest).unwrap();
+    volume.put("new/deep/file", "1");
+    volume.copy();
+    std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
+    std::fs::write(&manifest, before).unwrap();
+    volume.copy();
+    std::fs::remove_dir_all(volume.image("new")).unwrap();
+    volume.options.prune = Prune::Owned;
+    assert_eq!(volume.copy().removed, 3);
+    assert!(!volume.has("new"));
+}

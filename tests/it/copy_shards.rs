@@ -1,0 +1,82 @@
+//! Several copiers of one tree, started by hand: one manifest, and nothing lost, hard links over the borders included.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::harness::PROGRAM;
+use crate::tree::{assert_same, assert_same_entries, copied, copy_command, file};
+use crate::volumes::done;
+
+const SHARDS: u32 = 4;
+const DIRECTORIES: u32 = 24;
+
+/// Runs every share at the same time, as one run.
+fn shared(run: &str, from: &Path, to: &Path) {
+    let copiers: Vec<_> = (0..SHARDS)
+        .map(|index| {
+            let mut command = copy_command(from, to);
+            command.args(["--shard", &format!("{index}/{SHARDS}"), "--prune", "owned"]);
+            command.env("HOOK_RUNNER_RUN_ID", run).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    for copier in copiers {
+        let output = copier.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let manifests: Vec<_> = std::fs::read_dir(to.join(".hook-runner/manifest"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.ends_with(".merge"))
+        .collect();
+    assert_eq!(manifests, ["root"], "one manifest, and no parts");
+    assert_eq!(std::fs::read_dir(to.join(".hook-runner/stage")).unwrap().count(), 0, "leftovers");
+    done(Command::new(PROGRAM).arg("verify").arg(to).stdout(Stdio::null()));
+    assert_same_entries(from, to, true);
+}
+
+#[test]
+fn shares_of_one_run_make_one_manifest_and_hard_links_between_them_lose_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
+    for n in 0..DIRECTORIES {
+        std::fs::create_dir_all(source.join(format!("d{n}/deep"))).unwrap();
+        file(source.join(format!("d{n}/own")), format!("{n}").as_bytes(), 0o640);
+        std::os::unix::fs::symlink("own", source.join(format!("d{n}/link"))).unwrap();
+    }
+    // One file with two names in each directory, and one with a name in a single other directory.
+    file(source.join("everywhere"), b"first", 0o644);
+    for n in 0..DIRECTORIES {
+        for name in ["one", "deep/two", "deep/three"] {
+            std::fs::hard_link(source.join("everywhere"), source.join(format!("d{n}/{name}"))).unwrap();
+        }
+        let other = source.join(format!("d{}/of-another", (n + 1) % DIRECTORIES));
+        std::fs::hard_link(source.join(format!("d{n}/own")), other).unwrap();
+    }
+    shared("first", &source, &volume);
+    let inodes = |path: &str| -> BTreeSet<u64> {
+        let of = |n| volume.join(format!("d{n}/{path}")).metadata().unwrap().ino();
+        (0..DIRECTORIES).map(of).collect()
+    };
+    // Each share has its own file; names of one share are links of it.
+    let all: BTreeSet<u64> = ["one", "deep/two", "deep/three"].into_iter().flat_map(inodes).collect();
+    assert!(all.len() <= SHARDS as usize, "{} files for one, with {SHARDS} shares", all.len());
+    assert!(all.len() > 1, "all in one share: nothing is shown here");
+
+    // A change of the file is one under each name; what is dropped is removed by the share that has it.
+    std::fs::write(source.join("everywhere"), "second release").unwrap();
+    std::fs::remove_file(source.join("d3/deep/two")).unwrap();
+    std::fs::remove_dir_all(source.join("d5")).unwrap();
+    file(source.join("d7/new"), b"new", 0o600);
+    shared("second", &source, &volume);
+    shared("second, again", &source, &volume);
+
+    // A single copier makes one file of them again, and then has nothing to do.
+    copied(&source, &volume);
+    assert_same(&source, &volume, true);
+    let again = copied(&source, &volume);
+    assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
+    shared("and back", &source, &volume);
+}
