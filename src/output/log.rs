@@ -3,16 +3,21 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use nix::libc;
 
 use super::failure::LogFailure;
 use super::tail::{MaxLog, Tail};
 
 /// How often a failed log is tried again while output goes on.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// After so many bytes the disk is set to work, so that little is left to be written when the log is sealed.
+const WRITEBACK: u64 = 8 << 20;
 
 /// The log file of this attempt.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub(super) struct Log {
     name: PathBuf,
     /// Size of the file.
     size: u64,
+    /// Up to here the disk has been set to work.
+    started: u64,
     /// Bytes written by this sink.
     pub(super) written: u64,
     pub(super) mid_line: bool,
@@ -63,6 +70,7 @@ impl Log {
             directory,
             name,
             size,
+            started: size,
             written: 0,
             mid_line,
             failure: None,
@@ -221,6 +229,17 @@ impl Log {
         }
     }
 
+    /// Waits for nothing and fails at nothing: what cannot be written, fsync(2) will tell.
+    fn start_writeback(&mut self) {
+        let range = |at: u64| i64::try_from(at).unwrap_or(0);
+        if let Some(file) = &self.file {
+            let (from, length) = (range(self.started), range(self.size - self.started));
+            // SAFETY: sync_file_range(2) takes an open descriptor and numbers.
+            unsafe { libc::sync_file_range(file.as_raw_fd(), from, length, libc::SYNC_FILE_RANGE_WRITE) };
+        }
+        self.started = self.size;
+    }
+
     fn push_to_file(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut done = 0;
         let mut result = Ok(());
@@ -241,6 +260,9 @@ impl Log {
         }
         self.size += done as u64;
         self.written += done as u64;
+        if self.size >= self.started + WRITEBACK {
+            self.start_writeback();
+        }
         if let Some(last) = done.checked_sub(1) {
             self.mid_line = bytes[last] != b'\n';
         }
