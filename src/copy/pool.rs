@@ -45,9 +45,8 @@ impl<T: Send> Pool<T> {
             return;
         }
         let mut state = self.lock();
-        let wake = state.waiting.min(tasks.len());
         state.tasks.append(tasks);
-        for _ in 0..wake {
+        if state.waiting > 0 {
             self.changed.notify_one();
         }
     }
@@ -65,6 +64,11 @@ impl<T: Send> Pool<T> {
             }
             if let Some(task) = state.tasks.pop() {
                 state.active += 1;
+                // Each that finds more wakes the next: all are at work soon where tasks take long, and few where two
+                // can do them as fast as they come.
+                if state.waiting > 0 && !state.tasks.is_empty() {
+                    self.changed.notify_one();
+                }
                 return Some(task);
             }
             if state.active == 0 {
