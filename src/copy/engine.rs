@@ -222,9 +222,12 @@ impl<'a> Engine<'a> {
         Ok((engine, report))
     }
 
+    pub(super) fn worker_count(&self) -> usize {
+        self.request.options.workers.map_or(WORKERS, NonZeroUsize::get).min(256)
+    }
+
     pub(super) fn workers(&self) -> Vec<Worker> {
-        let count = self.request.options.workers.map_or(WORKERS, NonZeroUsize::get).min(256);
-        (0..count).map(|_| Worker::new(self.request.options.dry_run)).collect()
+        (0..self.worker_count()).map(|_| Worker::new(self.request.options.dry_run)).collect()
     }
 
     fn run(&self, report: &mut Report) -> Result<(), Error> {
@@ -251,7 +254,7 @@ impl<'a> Engine<'a> {
         let follow = self.request.options.follow_destination_links;
         Node::root(source.into(), &source_stat, made, follow).map_err(failed).map(|mut root| {
             if let Some(root) = Arc::get_mut(&mut root) {
-                root.in_place = self.request.options.shard.is_some();
+                root.in_place = self.request.options.shard.is_some() && !self.request.options.dry_run;
             }
             root
         })

@@ -276,6 +276,11 @@ pub(super) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
     Ok(rustix::fs::futimens(fd, &times(mtime))?)
 }
 
+/// As [`set_times`], by a name that is not followed where it has become a link.
+pub(super) fn set_times_at(dir: impl AsFd, name: &std::ffi::OsStr, mtime: Time) -> io::Result<()> {
+    Ok(rustix::fs::utimensat(dir, name, &times(mtime), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
 /// From procfs, as umask(2) can only be read by setting it, for all threads. Where it is not told (before Linux
 /// 4.7), every bit is taken for masked, which costs a chmod per file.
 fn umask() -> u32 {

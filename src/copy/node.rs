@@ -222,7 +222,8 @@ impl Node {
         let flags = if follow { DIRECTORY } else { DIRECTORY | OFlags::NOFOLLOW };
         match rustix::fs::openat(&at, name, flags, Mode::empty()) {
             Err(Errno::NOENT) if self.in_place && side == Side::Made => {
-                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)) {
+                let mode = self.meta.get().map_or(0o755, |meta| meta.mode & 0o777 | 0o700);
+                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(mode)) {
                     Ok(()) => self.touched.store(true, Ordering::Relaxed),
                     Err(Errno::EXIST) => {}
                     Err(errno) => return Err(errno),

@@ -97,6 +97,10 @@ impl Engine<'_> {
         }
         outcome?;
         if node.parent.is_some() {
+            // Another shard's directory is completed by that one, and its time by the last of them.
+            if !self.owns(&node.path()) {
+                return Ok(());
+            }
             self.mend_directory(worker, node, true)?;
         } else if self.created_root {
             self.directory_xattrs(worker, node)?;

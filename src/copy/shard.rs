@@ -11,8 +11,9 @@ use super::Request;
 use super::engine::Engine;
 use super::error::Error;
 use super::manifest::{self, Kind, Manifest, Reading, records};
-use super::metadata::set_times;
+use super::metadata::set_times_at;
 use super::options::Shard;
+use super::pool::Pool;
 use super::report::Report;
 use crate::beneath::Dir;
 
@@ -127,19 +128,42 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     Ok(())
 }
 
-/// Sets mode and mtime of every directory.
+/// Sets the mtime of every directory that has directories in it: others' shards may have made one there after its own
+/// had set it. A directory's own time is not touched by setting its children's.
 fn times(engine: &Engine<'_>, order: &[(&[u8], usize, usize)], parts: &[Manifest]) -> Result<(), Error> {
     use std::os::unix::ffi::OsStrExt;
-    let mut block = Vec::new();
-    // From the last to the first: a directory's own time is not touched by setting its children's.
-    for &(path, n, at) in order.iter().rev() {
-        parts[n].load(at, &mut block).map_err(|e| engine.manifest_error(e))?;
-        let Ok(dir) = engine.destination.open_dir(OsStr::from_bytes(path)) else { continue };
-        for record in records(&block).filter(|r| r.kind == Kind::Dir && !r.flags.orphan && !r.flags.kept) {
-            if let Ok(child) = dir.open_dir(OsStr::from_bytes(&record.name)) {
-                set_times(&child, record.mtime).map_err(|e| engine.volume_error("complete", path, e))?;
+    let has_below = |path: &[u8]| {
+        let next = order.partition_point(|(other, ..)| *other < path);
+        order.get(next).is_some_and(|(other, ..)| other.starts_with(path))
+    };
+    let pool = Pool::new(order.to_vec());
+    pool.run(vec![Vec::new(); engine.worker_count()], |block, (path, n, at)| {
+        parts[n].load(at, block).map_err(|e| engine.manifest_error(e))?;
+        let mut opened = None;
+        for record in records(block).filter(|r| r.kind == Kind::Dir && !r.flags.orphan && !r.flags.kept) {
+            let prefix: &[u8] = if path.is_empty() { b"" } else { b"/" };
+            // A link that is followed to where the directory is keeps its own time.
+            if record.flags.found && engine.request.options.follow_destination_links {
+                continue;
+            }
+            if !has_below(&[path, prefix, &*record.name, b"/"].concat()) {
+                continue;
+            }
+            let dir = match &opened {
+                Some(dir) => dir,
+                None => match engine.destination.open_dir(OsStr::from_bytes(path)) {
+                    Ok(dir) => opened.insert(dir),
+                    Err(_) => return Ok(()),
+                },
+            };
+            match set_times_at(dir, OsStr::from_bytes(&record.name), record.mtime) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(engine.volume_error("complete", path, error));
+                }
+                _ => {}
             }
         }
-    }
+        Ok(())
+    })?;
     engine.destination.sync_filesystem().map_err(|e| engine.volume_error("sync", b"", e))
 }

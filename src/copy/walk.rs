@@ -131,11 +131,16 @@ impl Engine<'_> {
         if !self.owns(here.path) {
             // Another shard's directory: only the way down is of interest.
             if is_dir {
-                worker.tasks.push(Task::Dir(Arc::new(here.node.child(name, Target::Existing))));
+                let may_make = self.request.options.dry_run || self.is_mine_alone(worker, here, name)?;
+                let is_new = may_make && !self.is_there(here, name)?;
+                let target = if is_new { self.new_target() } else { Target::Existing };
+                worker.tasks.push(Task::Dir(Arc::new(here.node.child(name, target))));
             }
             return Ok(());
         }
         let volume = match here.made {
+            // Made by this copy just now: other shards put nothing but directories into it.
+            Some(_) if !is_dir && here.node.in_place && here.node.touched.load(Ordering::Relaxed) => None,
             Some(made) => match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if self.protected.contains(&(stat.st_dev, stat.st_ino)) => return Ok(()),
                 Ok(stat) => Some(stat),
@@ -240,7 +245,7 @@ impl Engine<'_> {
         match there {
             None => {
                 let removed = was_dir && self.policy() == Policy::KeepModified && !self.emptied;
-                let target = if here.node.in_place {
+                let target = if here.node.in_place && !self.is_mine_alone(worker, here, name)? {
                     Target::Existing
                 } else if removed || self.filter.is_selective() || self.request.options.dry_run {
                     Target::Lazy
@@ -326,6 +331,36 @@ impl Engine<'_> {
             new.write(&mut worker.block);
         }
         Ok(())
+    }
+
+    /// Whether the volume has something under the name in a directory that is another shard's.
+    fn is_there(&self, here: &Here<'_>, name: &CStr) -> Result<bool, Error> {
+        let made = match here.node.made() {
+            Ok(made) => made,
+            Err(_) if self.request.options.dry_run => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(self.volume_error("open", here.path, error)),
+        };
+        match rustix::fs::statat(&*made, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.volume_error("stat", &here.child(name), errno)),
+        }
+    }
+
+    /// Whether a directory below another has to be made by this shard and no other: it is its own, and there is none
+    /// below it. Then it is built in staging, as without shards.
+    fn is_mine_alone(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<bool, Error> {
+        let path = here.child(name);
+        if !self.owns(&path) {
+            return Ok(false);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut below = super::listing::Listing::default();
+        rustix::fs::openat(here.source, name, flags, Mode::empty())
+            .and_then(|dir| below.read(&dir, &mut worker.dirents))
+            .map_err(|e| self.source_error("list", &path, e))?;
+        Ok((0..below.len()).all(|at| below.get(at).1 != FileType::Directory))
     }
 
     fn new_target(&self) -> Target {

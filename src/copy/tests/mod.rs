@@ -125,13 +125,26 @@ fn shards_together_copy_the_tree_and_make_one_manifest() {
     let mut volume = Volume::new();
     for n in 0..40 {
         volume.put(&format!("d{}/e{n}/file", n % 7), &n.to_string());
+        volume.put(&format!("d{}/beside-{n}", n % 7), &n.to_string());
     }
-    let mut files = 0;
-    for index in [2, 0, 1] {
-        volume.options.shard = Some(Shard { index, count: 3 });
-        files += volume.copy().files;
-    }
-    assert_eq!(files, 40);
+    let sharded = |volume: &mut Volume| -> (u64, u64) {
+        let reports = [2, 0, 1].map(|index| {
+            volume.options.shard = Some(Shard { index, count: 3 });
+            volume.copy()
+        });
+        (reports.iter().map(|r| r.files).sum(), reports.iter().map(|r| r.dirs).sum())
+    };
+    volume.options.dry_run = true;
+    assert_eq!(sharded(&mut volume).0, 80);
+    assert!(!volume.at("d0").exists(), "a dry run makes nothing");
+    volume.options.dry_run = false;
+    assert_eq!(sharded(&mut volume).0, 80);
+    // The next release: a change, and new directories in old ones.
+    volume.put("d3/beside-3", "changed");
+    volume.put("d3/new/deep/file", "new");
+    volume.put("d4/new/file", "new");
+    assert_eq!(sharded(&mut volume).0, 3);
+    assert_eq!(sharded(&mut volume).0, 0);
     volume.options.shard = None;
     let whole = volume.copy();
     assert!(!whole.changed(), "{}", whole.summary());
