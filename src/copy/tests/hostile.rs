@@ -94,6 +94,144 @@ fn names_that_are_swapped_for_links_while_the_copy_runs_lead_nowhere() {
     assert_eq!(std::fs::read_dir(outside.join("sub")).unwrap().count(), 0);
 }
 
+/// What another writer plants under a name.
+const PLANTED: [&str; 6] = ["link to a file", "link to a directory", "hard link", "twin", "FIFO", "nothing"];
+
+fn plant(kind: &str, outside: &Path, name: &Path) {
+    // It may be too late: the copy has put something there.
+    let _ = match kind {
+        "link to a file" => symlink(outside.join("secret"), name),
+        "link to a directory" => symlink(outside, name),
+        "hard link" => std::fs::hard_link(outside.join("secret"), name),
+        // The image's content, so that only mode and mtime would have to be set right.
+        "twin" => std::fs::hard_link(outside.join("twin"), name),
+        "FIFO" => nix::unistd::mkfifo(name, nix::sys::stat::Mode::S_IRWXU).map_err(Into::into),
+        _ => Ok(()),
+    };
+}
+
+/// Everything there is about a directory's entries that a write, a chmod or a removal would change.
+fn fingerprint(of: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut todo = vec![of.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let stat = path.symlink_metadata().unwrap();
+            let owner = (stat.uid(), stat.gid());
+            let content = if stat.is_file() { std::fs::read(&path).unwrap() } else { Vec::new() };
+            let times = (stat.mtime(), stat.mtime_nsec());
+            all.push(format!("{} {:o} {owner:?} {times:?} {content:?}", path.display(), stat.mode()));
+            if stat.is_dir() {
+                todo.push(path);
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The names that another writer goes for: of the image's entries, of staging, and of manifests.
+fn targets(root: &Path, image: &[String]) -> Vec<PathBuf> {
+    let mut targets: Vec<_> = image.iter().map(|path| root.join(path)).collect();
+    targets.push(root.join(".hook-runner/manifest"));
+    for name in ["root", "root.new", "root.next", "root.next.new"] {
+        targets.push(root.join(".hook-runner/manifest").join(name));
+    }
+    let below = |dir: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    };
+    for run in below(&root.join(".hook-runner/stage")) {
+        for numbered in below(&run) {
+            targets.extend(below(&numbered));
+            targets.push(numbered);
+        }
+        targets.push(run);
+    }
+    targets
+}
+
+#[test]
+fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowhere() {
+    let mut volume = Volume::new();
+    let outside = volume.temp.path().join("outside");
+    std::fs::create_dir_all(outside.join("sub")).unwrap();
+    let mut image = Vec::new();
+    for d in 0..6 {
+        for path in [format!("d{d}"), format!("d{d}/sub")] {
+            std::fs::create_dir_all(outside.join(&path)).unwrap();
+            image.push(path);
+        }
+        for f in 0..4 {
+            let path = format!("d{d}/sub/f{f}");
+            volume.put(&path, "image");
+            std::fs::write(outside.join(&path), "outside").unwrap();
+            image.push(path);
+        }
+    }
+    for (name, content) in [("secret", "secret"), ("twin", "image"), ("f0", "f0"), ("root", "root")] {
+        std::fs::write(outside.join(name), content).unwrap();
+        std::fs::set_permissions(outside.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    volume.copy();
+    let before = fingerprint(&outside);
+    let over = AtomicBool::new(false);
+    let (root, image, outside_ref, over_ref) = (volume.at(""), &image, &outside, &over);
+    let (mut ended, mut failed) = (0, 0);
+    std::thread::scope(|scope| {
+        let planter = scope.spawn(move || {
+            let (mut n, mut planted) = (0usize, 0);
+            while !over_ref.load(Ordering::Relaxed) {
+                for name in targets(&root, image) {
+                    n += 1;
+                    let aside = outside_ref.with_file_name(format!("aside{n}"));
+                    let moved = std::fs::rename(&name, &aside).is_ok();
+                    plant(PLANTED[n % PLANTED.len()], outside_ref, &name);
+                    std::thread::yield_now();
+                    planted += u32::from(std::fs::remove_file(&name).is_ok());
+                    if moved && std::fs::rename(&aside, &name).is_err() {
+                        let _ = std::fs::remove_dir_all(&aside);
+                    }
+                }
+            }
+            planted
+        });
+        for round in 0..60 {
+            for d in 0..6 {
+                volume.put(&format!("d{d}/sub/f0"), &format!("round {round}"));
+            }
+            let dropped = format!("d{}/sub/dropped", round % 6);
+            volume.put(&dropped, "dropped");
+            volume.options.policy = [Policy::Replace, Policy::KeepModified, Policy::Missing][round % 3];
+            volume.options.prune = [Prune::All, Prune::Owned][round % 2];
+            for step in 0..2 {
+                let request = volume.request();
+                // Each may fail, as a name was swapped under its hands; it may not hang, and not leave the volume.
+                let outcome = copy(&request, &Silent, &CancellationToken::new());
+                *if outcome.is_ok() { &mut ended } else { &mut failed } += 1;
+                let _ = seal(&request);
+                let _ = verify(&request.destination, &request.state);
+                if step == 0 {
+                    std::fs::remove_file(volume.image(&dropped)).unwrap();
+                }
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(planter.join().unwrap() > 100, "next to nothing was planted");
+    });
+    assert_eq!(fingerprint(&outside), before);
+    assert!(ended > 0 && failed > 0, "{ended} copies ended well, {failed} failed: nothing is shown here");
+    // When the other writer is gone, so is what it did.
+    volume.options = Options { prune: Prune::All, ..volume.options.clone() };
+    volume.options.policy = Policy::Replace;
+    volume.copy();
+    for path in image.iter().filter(|path| volume.image(path).is_file()) {
+        assert_eq!(volume.read(path), std::fs::read_to_string(volume.image(path)).unwrap());
+    }
+    assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+    assert_eq!(fingerprint(&outside), before);
+}
+
 #[test]
 fn a_source_that_changes_meanwhile_is_reported() {
     let mut volume = Volume::new();
