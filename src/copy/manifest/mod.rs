@@ -25,6 +25,8 @@ use std::path::Path;
 pub(super) use record::{Content, Flags, Hash, Kind, Left, Record, Time};
 pub(super) use spill::{Block, Spill};
 
+use rustix::io::Errno;
+
 use crate::beneath::Dir;
 
 const HEADER: &[u8] = b"hook-runner manifest 1\n";
@@ -57,8 +59,13 @@ impl Manifest {
     /// Reads the manifest called `name` and checks it as a whole.
     pub(super) fn read(dir: &Dir, name: &OsStr) -> io::Result<Reading> {
         let file = match dir.open_read(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Reading::Absent),
-            file => file?,
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOENT) => return Ok(Reading::Absent),
+                // A symbolic link or a socket that somebody put there: replaced by the next manifest.
+                Some(Errno::LOOP | Errno::NXIO) => return Ok(Reading::Unusable),
+                _ => return Err(error),
+            },
+            Ok(file) => file,
         };
         if !file.metadata()?.is_file() {
             return Ok(Reading::Unusable);

@@ -49,6 +49,29 @@ fn planted_links_and_fifos_are_replaced_not_written_through() {
 }
 
 #[test]
+fn something_planted_for_the_manifest_is_not_read_and_replaced_by_the_next() {
+    let mut volume = Volume::new();
+    volume.put("file", "1");
+    let outside = volume.temp.path().join("outside");
+    for release in 0..4 {
+        volume.put("file", &release.to_string());
+        volume.copy();
+        let manifest = volume.at(".hook-runner/manifest/root");
+        std::fs::rename(&manifest, &outside).unwrap();
+        match release {
+            0 => symlink(&outside, &manifest).unwrap(),
+            1 => drop(std::os::unix::net::UnixListener::bind(&manifest).unwrap()),
+            2 => nix::unistd::mkfifo(&manifest, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            _ => std::fs::write(&manifest, "nonsense").unwrap(),
+        }
+        let report = volume.copy();
+        assert_eq!(report.remarks.len(), 1, "{release}: {:?}", report.remarks);
+        assert!(manifest.symlink_metadata().unwrap().is_file());
+        assert!(!volume.copy().changed());
+    }
+}
+
+#[test]
 fn names_that_are_swapped_for_links_while_the_copy_runs_lead_nowhere() {
     let mut volume = Volume::new();
     let outside = volume.temp.path().join("outside");
