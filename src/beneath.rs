@@ -105,9 +105,10 @@ impl Dir {
 
     /// Creates every missing directory of `rel` and opens the last.
     pub fn create_dir_all(&self, rel: impl AsRef<Path>, mode: u32) -> io::Result<Self> {
-        let mut dir = self.reopen()?;
+        let mut at: Option<Self> = None;
         for name in plain_names(rel.as_ref())? {
-            dir = match dir.open_dir(name) {
+            let dir = at.as_ref().unwrap_or(self);
+            let opened = match dir.open_dir(name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     match rustix::fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(mode)) {
                         // Another process made it between the two calls: as good.
@@ -117,8 +118,9 @@ impl Dir {
                 }
                 opened => opened?,
             };
+            at = Some(opened);
         }
-        Ok(dir)
+        at.map_or_else(|| self.reopen(), Ok)
     }
 
     /// The status of the directory itself.

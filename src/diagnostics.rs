@@ -2,42 +2,143 @@
 //! seven kept. `tracing` events go through tracing-appender's lossless writer, so that a slow volume does not
 //! hold who logs; what is queued is written when the guard is dropped, before exit.
 //!
+//! An attempt that is over in a moment needs no thread for its few lines: they are held until [`SOON`], and written
+//! with the attempt's end where it comes before that.
+//!
 //! tracing-appender's own rolling opens files by path and would follow a link planted on the volume, so the
 //! rolling is done here, below the directory handle.
 
 use std::fs::File;
-use std::io;
-use std::time::SystemTime;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
+use crate::aside;
 use crate::beneath::Dir;
 
 const NAME: &str = "runner.log";
 /// Days kept beside the current one.
 const KEPT: usize = 7;
-
 /// Lines that may wait to be written; memory for all of them is taken, and touched, at the start. A volume that is slow
 /// holds the program from the next one on.
 const WAITING: usize = 1024;
+/// How long lines are held in memory.
+const SOON: Duration = Duration::from_millis(100);
 
-/// Starts writing events to the state directory, until the guard is dropped.
+/// The events of one attempt on their way to the state directory.
+#[derive(Debug)]
+pub struct Diagnostics {
+    way: Arc<Way>,
+    late: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Way(Mutex<Stage>);
+
+#[derive(Debug)]
+enum Stage {
+    /// Lines of an attempt that has just begun.
+    Held(Vec<u8>),
+    /// The file is open and has its thread.
+    Open { writer: NonBlocking, _until_written: WorkerGuard },
+    /// The attempt is over, or the file cannot be opened.
+    Closed,
+}
+
+impl Diagnostics {
+    /// Starts taking events for the file in `state`. Within a runtime.
+    pub fn start(state: Dir) -> Self {
+        let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
+        let writer = Arc::clone(&way);
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(move || Line(Arc::clone(&writer)))
+            .finish();
+        // A second attempt in one process (tests) keeps the first's writer.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+        let opened = Arc::clone(&way);
+        let late = tokio::spawn(async move {
+            tokio::time::sleep(SOON).await;
+            // The volume may hang. Diagnostics never decide a hook's result, so nobody asks what came of it.
+            let _ = aside::detached(move || opened.open(&state));
+        });
+        Self { way, late }
+    }
+
+    /// Ends an attempt that was over before there was a file: its lines, for [`append`]. Later ones are dropped.
+    pub fn take_held(&self) -> Option<Vec<u8>> {
+        let mut stage = self.way.stage();
+        if matches!(*stage, Stage::Held(_))
+            && let Stage::Held(lines) = std::mem::replace(&mut *stage, Stage::Closed)
+        {
+            return Some(lines);
+        }
+        None
+    }
+}
+
+impl Drop for Diagnostics {
+    /// What is queued is written now; a volume that hangs costs a second at most.
+    fn drop(&mut self) {
+        self.late.abort();
+        let stage = std::mem::replace(&mut *self.way.stage(), Stage::Closed);
+        drop(stage);
+    }
+}
+
+impl Way {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, state: &Dir) {
+        let file = open(state);
+        let mut current = self.stage();
+        let Stage::Held(lines) = &*current else { return };
+        *current = match file {
+            Ok(file) => {
+                let (mut writer, guard) = NonBlockingBuilder::default()
+                    .lossy(false)
+                    .buffered_lines_limit(WAITING)
+                    .thread_name("diagnostics")
+                    .finish(file);
+                // A queue in memory: it takes everything.
+                let _ = writer.write_all(lines);
+                Stage::Open { writer, _until_written: guard }
+            }
+            Err(_) => Stage::Closed,
+        };
+    }
+}
+
+/// Takes one event.
+struct Line(Arc<Way>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *self.0.stage() {
+            Stage::Held(lines) => lines.extend_from_slice(bytes),
+            Stage::Open { writer, .. } => writer.write_all(bytes)?,
+            Stage::Closed => {}
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes what [`Diagnostics::take_held`] gave.
 ///
 /// # Errors
-/// The file cannot be opened. The caller goes on without: diagnostics never decide a hook's result.
-pub fn start(state: &Dir) -> io::Result<WorkerGuard> {
-    let file = open(state)?;
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(false)
-        .buffered_lines_limit(WAITING)
-        .thread_name("diagnostics")
-        .finish(file);
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(writer).finish();
-    // A second attempt in one process (tests) keeps the first's writer.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(guard)
+/// The file cannot be opened or written. The caller goes on without: diagnostics never decide a hook's result.
+pub fn append(state: &Dir, lines: &[u8]) -> io::Result<()> {
+    open(state)?.write_all(lines)
 }
 
 fn open(state: &Dir) -> io::Result<File> {
@@ -92,6 +193,36 @@ mod tests {
         assert_eq!(std::fs::read_to_string(rolled).unwrap(), "old\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), KEPT + 1);
+    }
+
+    #[tokio::test]
+    async fn lines_are_held_for_a_moment_and_then_have_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let diagnostics = Diagnostics::start(Dir::open(directory.path()).unwrap());
+        let mut line = Line(Arc::clone(&diagnostics.way));
+        line.write_all(b"one\n").unwrap();
+        let path = directory.path().join(NAME);
+        assert!(!path.exists());
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        while matches!(*diagnostics.way.stage(), Stage::Held(_)) {
+            assert!(std::time::Instant::now() < end, "no file within a minute");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        line.write_all(b"two\n").unwrap();
+        assert_eq!(diagnostics.take_held(), None);
+        drop(diagnostics);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_is_over_at_once_writes_its_lines_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let diagnostics = Diagnostics::start(Dir::open(directory.path()).unwrap());
+        Line(Arc::clone(&diagnostics.way)).write_all(b"one\n").unwrap();
+        let lines = diagnostics.take_held().unwrap();
+        append(&Dir::open(directory.path()).unwrap(), &lines).unwrap();
+        assert_eq!(diagnostics.take_held(), None);
+        assert_eq!(std::fs::read_to_string(directory.path().join(NAME)).unwrap(), "one\n");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use tracing_appender::non_blocking::WorkerGuard;
 
 use super::exec::{self, Exec};
 use super::identity::Identity;
@@ -21,7 +20,7 @@ use super::wait::{self, NotMet, Wait};
 use super::{copying, failures, following};
 use crate::aside;
 use crate::copy;
-use crate::diagnostics;
+use crate::diagnostics::Diagnostics;
 use crate::exit::Kind;
 use crate::output::{LogFile, MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
@@ -68,7 +67,7 @@ struct Attempt<'a> {
     redactor: Option<Redactor>,
     tee: Option<Tee>,
     opened: Option<Arc<Opened>>,
-    diagnostics: Option<WorkerGuard>,
+    diagnostics: Option<Diagnostics>,
 }
 
 impl Attempt<'_> {
@@ -117,7 +116,7 @@ impl Attempt<'_> {
                 rows: self.header_rows(),
             };
             let opened = self.limited(opening::open(plan)).await?.map_err(failures::open)?;
-            self.diagnostics = diagnostics::start(&opened.volume.state).ok();
+            self.diagnostics = opened.volume.state.reopen().ok().map(Diagnostics::start);
             self.outcome.attempt = opened.attempt;
             tracing::info!(run = self.outcome.identity.run, attempt = opened.attempt, log = %opened.volume.log_path.display(), "attempt opened");
             self.outcome.warnings.extend(opened.warnings.iter().cloned());

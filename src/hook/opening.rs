@@ -14,9 +14,10 @@ use super::identity::Identity;
 use super::spec::Keep;
 use crate::aside;
 use crate::output::recover_tail;
+use crate::store::archive::Archive;
 use crate::store::index::{self, Attempt, Line, Started};
 use crate::store::lock::{self, Holder, Lock, Name, Taken};
-use crate::store::{StoreError, Volume, archive, frame, now};
+use crate::store::{StoreError, Volume, frame, now};
 
 /// What an attempt needs to know before it can open.
 #[derive(Debug, Clone)]
@@ -177,14 +178,15 @@ fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<(), S
     if here.is_some_and(|known| known.started.run == plan.identity.run) && current.is_some() {
         return Ok(());
     }
+    let archive = Archive::open(volume)?;
     if let Some(stat) = current {
         // A log without an entry was written by something else, or the state directory is new.
         let run =
             here.map_or_else(|| format!("unknown-{}", stat.st_mtime), |known| known.started.run.clone());
-        archive::put_away(volume, &run)?;
+        archive.put_away(&run)?;
     }
-    archive::bring_back(volume, &plan.identity.run)?;
-    archive::prune(volume, plan.keep.runs, plan.keep.bytes)?;
+    archive.bring_back(&plan.identity.run)?;
+    archive.prune(plan.keep.runs, plan.keep.bytes)?;
     Ok(())
 }
 

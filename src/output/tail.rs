@@ -120,7 +120,9 @@ impl Tail {
         }
         let order = if self.previous.is_some() { [1 - self.turn, self.turn] } else { [self.turn; 2] };
         for turn in &order[usize::from(self.previous.is_none())..] {
-            if let Some(segment) = read_segment(&self.directory, &self.names[*turn])? {
+            if let Some(file) = open_segment(&self.directory, &self.names[*turn])?
+                && let Some(segment) = parse_segment(file)?
+            {
                 append_all(segment.file, &mut append)?;
             }
         }
@@ -138,13 +140,19 @@ impl Tail {
 /// the removal of the segments, the end is there twice, never missing.
 pub fn recover(directory: &File, log_name: &OsStr, log: &mut File) -> io::Result<bool> {
     let names = names(log_name);
+    let mut there = false;
     let mut segments = Vec::new();
     for name in &names {
-        segments.extend(read_segment(directory, name)?);
+        if let Some(file) = open_segment(directory, name)? {
+            there = true;
+            segments.extend(parse_segment(file)?);
+        }
     }
     segments.sort_by_key(|segment| segment.start);
     let Some(first) = segments.first() else {
-        remove(directory, &names);
+        if there {
+            remove(directory, &names);
+        }
         return Ok(false);
     };
     let left_out = first.start.saturating_sub(first.head);
@@ -173,14 +181,18 @@ struct Found {
     head: u64,
 }
 
-/// The segment, positioned behind its first line. None when there is none, or when it was torn in its first line.
-fn read_segment(directory: &File, name: &OsStr) -> io::Result<Option<Found>> {
+/// None when there is none.
+fn open_segment(directory: &File, name: &OsStr) -> io::Result<Option<File>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mut file = match openat(directory, name, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(Errno::ENOENT) => return Ok(None),
-        Err(errno) => return Err(errno.into()),
-    };
+    match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The segment, positioned behind its first line. None when it was torn in its first line.
+fn parse_segment(mut file: File) -> io::Result<Option<Found>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < 128 && file.read(&mut byte)? == 1 && byte != *b"\n" {

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -19,56 +19,69 @@ pub fn name(run: &str) -> String {
     format!("{run}.log")
 }
 
-/// Moves the current log, which belongs to `run`, among the earlier ones.
-pub fn put_away(volume: &Volume, run: &str) -> Result<(), StoreError> {
-    let runs = open(volume)?;
-    shift(&volume.directory, &volume.log_name, &runs, OsStr::new(&name(run)))
-        .map_err(StoreError::at("archive", &volume.log_path))
+/// Seconds since 1970 and nanoseconds.
+type Timestamp = (i64, u64);
+
+/// The directory of the logs of earlier runs.
+#[derive(Debug)]
+pub struct Archive<'a> {
+    volume: &'a Volume,
+    runs: Dir,
+    path: PathBuf,
 }
 
-/// Brings the log of `run` back as the current one; false when there is none.
-pub fn bring_back(volume: &Volume, run: &str) -> Result<bool, StoreError> {
-    let runs = open(volume)?;
-    let name = name(run);
-    match shift(&runs, OsStr::new(&name), &volume.directory, &volume.log_name) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StoreError::at("bring back", volume.state_path.join(DIRECTORY).join(name))(error)),
+impl<'a> Archive<'a> {
+    /// Opens the directory, making it where it is missing.
+    pub fn open(volume: &'a Volume) -> Result<Self, StoreError> {
+        let path = volume.state_path.join(DIRECTORY);
+        let runs = volume.state.create_dir_all(DIRECTORY, 0o750).map_err(StoreError::at("create", &path))?;
+        Ok(Self { volume, runs, path })
     }
-}
 
-/// Removes the oldest logs until at most `runs` of them with at most `bytes` in all are left. Returns how many went.
-pub fn prune(volume: &Volume, runs: usize, bytes: u64) -> Result<usize, StoreError> {
-    let directory = open(volume)?;
-    let path = volume.state_path.join(DIRECTORY);
-    let list = || -> io::Result<Vec<(i64, u64, OsString)>> {
-        let mut logs = Vec::new();
-        for (name, _) in directory.entries()? {
-            let Some(stat) = directory.find(&name)? else { continue };
-            if name.as_bytes().ends_with(b".log") {
-                logs.push((stat.st_mtime, u64::try_from(stat.st_size).unwrap_or(0), name));
+    /// Moves the current log, which belongs to `run`, among the earlier ones.
+    pub fn put_away(&self, run: &str) -> Result<(), StoreError> {
+        let volume = self.volume;
+        shift(&volume.directory, &volume.log_name, &self.runs, OsStr::new(&name(run)))
+            .map_err(StoreError::at("archive", &volume.log_path))
+    }
+
+    /// Brings the log of `run` back as the current one; false when there is none.
+    pub fn bring_back(&self, run: &str) -> Result<bool, StoreError> {
+        let name = name(run);
+        match shift(&self.runs, OsStr::new(&name), &self.volume.directory, &self.volume.log_name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StoreError::at("bring back", self.path.join(name))(error)),
+        }
+    }
+
+    /// Removes the oldest logs until at most `runs` of them with at most `bytes` in all are left. Returns how many went.
+    pub fn prune(&self, runs: usize, bytes: u64) -> Result<usize, StoreError> {
+        let list = || -> io::Result<Vec<(Timestamp, OsString, u64)>> {
+            let mut logs = Vec::new();
+            for (name, _) in self.runs.entries()? {
+                let Some(stat) = self.runs.find(&name)? else { continue };
+                if name.as_bytes().ends_with(b".log") {
+                    let written = (stat.st_mtime, u64::from(stat.st_mtime_nsec));
+                    logs.push((written, name, u64::try_from(stat.st_size).unwrap_or(0)));
+                }
             }
+            // Newest first; what has the same time is taken in the order of names.
+            logs.sort_by(|a, b| b.cmp(a));
+            Ok(logs)
+        };
+        let (mut kept, mut size, mut removed) = (0, 0_u64, 0);
+        for (_, name, length) in list().map_err(StoreError::at("list", &self.path))? {
+            if kept < runs && size.saturating_add(length) <= bytes {
+                kept += 1;
+                size += length;
+                continue;
+            }
+            self.runs.unlink(&name).map_err(StoreError::at("remove", self.path.join(&name)))?;
+            removed += 1;
         }
-        // Newest first; what has the same second is taken in the order of names.
-        logs.sort_by(|a, b| b.cmp(a));
-        Ok(logs)
-    };
-    let (mut kept, mut size, mut removed) = (0, 0_u64, 0);
-    for (_, length, name) in list().map_err(StoreError::at("list", &path))? {
-        if kept < runs && size.saturating_add(length) <= bytes {
-            kept += 1;
-            size += length;
-            continue;
-        }
-        directory.unlink(&name).map_err(StoreError::at("remove", path.join(&name)))?;
-        removed += 1;
+        Ok(removed)
     }
-    Ok(removed)
-}
-
-fn open(volume: &Volume) -> Result<Dir, StoreError> {
-    let path = volume.state_path.join(DIRECTORY);
-    volume.state.create_dir_all(DIRECTORY, 0o750).map_err(StoreError::at("create", path))
 }
 
 /// rename(2); where the two directories are on different mounts (`--state`), a copy that is durable before the
@@ -107,11 +120,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let volume = volume(directory.path());
         std::fs::write(directory.path().join("log.txt"), "one").unwrap();
-        put_away(&volume, "a").unwrap();
+        let archive = Archive::open(&volume).unwrap();
+        archive.put_away("a").unwrap();
         assert!(!directory.path().join("log.txt").exists());
-        assert!(bring_back(&volume, "a").unwrap());
+        assert!(archive.bring_back("a").unwrap());
         assert_eq!(std::fs::read(directory.path().join("log.txt")).unwrap(), b"one");
-        assert!(!bring_back(&volume, "b").unwrap());
+        assert!(!archive.bring_back("b").unwrap());
     }
 
     #[test]
@@ -122,13 +136,15 @@ mod tests {
         std::fs::create_dir(&runs).unwrap();
         for (at, run) in ["a", "b", "c", "d"].iter().enumerate() {
             let path = runs.join(name(run));
-            std::fs::write(&path, [b'x'; 10]).unwrap();
-            let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at as u64 + 1);
+            // Within one second, and the older the larger.
+            std::fs::write(&path, &[b'x'; 14][at..]).unwrap();
+            let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(at as u64 + 1);
             std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         }
-        assert_eq!(prune(&volume, 3, 1000).unwrap(), 1);
+        let archive = Archive::open(&volume).unwrap();
+        assert_eq!(archive.prune(3, 1000).unwrap(), 1);
         assert!(!runs.join("a.log").exists());
-        assert_eq!(prune(&volume, 3, 25).unwrap(), 1);
+        assert_eq!(archive.prune(3, 24).unwrap(), 1);
         assert!(runs.join("d.log").exists() && runs.join("c.log").exists());
     }
 }

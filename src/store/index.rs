@@ -87,29 +87,39 @@ pub struct Attempt {
 /// All attempts in the order of their starts; an index that is not there is empty.
 pub fn read(state: &Dir, state_path: &Path) -> Result<Vec<Attempt>, StoreError> {
     let text = text(state, state_path)?;
-    Ok(join(lines(&text).filter_map(parse)))
+    Ok(join(text.lines().filter_map(parse)))
 }
 
 /// What a new attempt of `run` must know, in the order of their starts: the run's own attempts, and the last ones back
 /// to that which wrote the log `log`. Of an index of thousands, the other lines are not even parsed.
 pub fn read_for(state: &Dir, state_path: &Path, run: &str, log: &str) -> Result<Vec<Attempt>, StoreError> {
     let text = text(state, state_path)?;
-    // A run id names a file, so in JSON it is its own bytes between quotes.
-    let names_run = |line: &[u8]| line.split(|&byte| byte == b'"').any(|word| word == run.as_bytes());
-    let mut complete = false;
-    let mut needed = Vec::new();
-    for line in lines(&text).rev() {
-        if complete && !names_run(line) {
-            continue;
-        }
+    let mut newest = Vec::new();
+    let mut rest = &text[..];
+    while !rest.is_empty() {
+        let (before, line) = rest.trim_end_matches('\n').rsplit_once('\n').unwrap_or(("", rest));
+        rest = before;
         let Some(line) = parse(line) else { continue };
-        complete |= matches!(&line, Line::Start(started) if started.log == log);
-        needed.push(line);
+        let complete = matches!(&line, Line::Start(started) if started.log == log);
+        newest.push(line);
+        if complete {
+            break;
+        }
     }
-    Ok(join(needed.into_iter().rev()))
+    // A run id names a file, so in JSON it is its own bytes between quotes.
+    let mut older = Vec::new();
+    let mut done = 0;
+    for (at, _) in rest.match_indices(&format!("\"{run}\"")) {
+        if at >= done {
+            let start = rest[..at].rfind('\n').map_or(0, |end| end + 1);
+            done = rest[at..].find('\n').map_or(rest.len(), |length| at + length);
+            older.extend(parse(&rest[start..done]));
+        }
+    }
+    Ok(join(older.into_iter().chain(newest.into_iter().rev())))
 }
 
-fn text(state: &Dir, state_path: &Path) -> Result<Vec<u8>, StoreError> {
+fn text(state: &Dir, state_path: &Path) -> Result<String, StoreError> {
     let path = state_path.join(NAME);
     let mut text = Vec::new();
     match state.open_regular(NAME, OFlags::RDONLY, 0) {
@@ -117,16 +127,13 @@ fn text(state: &Dir, state_path: &Path) -> Result<Vec<u8>, StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(error) => return Err(StoreError::at("open", &path)(error)),
     };
-    Ok(text)
-}
-
-fn lines(text: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
+    // What is not text is no line of ours, and will not parse.
+    Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// Nothing for a line that a power cut tore.
-fn parse(line: &[u8]) -> Option<Line> {
-    serde_json::from_slice(line).ok()
+fn parse(line: &str) -> Option<Line> {
+    serde_json::from_str(line).ok()
 }
 
 fn join(lines: impl Iterator<Item = Line>) -> Vec<Attempt> {
@@ -172,11 +179,11 @@ pub fn append(state: &Dir, state_path: &Path, line: &Line) -> Result<(), StoreEr
 /// Drops the older half once the index has grown beyond its limit.
 pub fn trim(state: &Dir, state_path: &Path) -> Result<(), StoreError> {
     let path = state_path.join(NAME);
-    let Ok(mut file) = state.open_regular(NAME, OFlags::RDONLY, 0) else { return Ok(()) };
-    let length = file.metadata().map_or(0, |meta| meta.len());
-    if length <= LIMIT {
+    let stat = state.find(NAME).map_err(StoreError::at("look for", &path))?;
+    if stat.is_none_or(|stat| u64::try_from(stat.st_size).unwrap_or(0) <= LIMIT) {
         return Ok(());
     }
+    let Ok(mut file) = state.open_regular(NAME, OFlags::RDONLY, 0) else { return Ok(()) };
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(StoreError::at("read", &path))?;
     let half = text.len() / 2;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Attempt;
 use crate::aside;
 use crate::copy;
+use crate::diagnostics::{self, Diagnostics};
 use crate::hook::spec::Step;
 use crate::hook::summary::Failure;
 use crate::hook::values::OnLogFailure;
@@ -60,6 +61,7 @@ impl Attempt<'_> {
         if let Some(tee) = self.tee.take() {
             let report = self.hear(&tee, tee.report(left())).await;
             self.judge_log(report.log_failure.as_ref(), report.log_missed);
+            self.log_outcome();
             let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false);
             let (enter, answer) = self.entry();
             let copied = self.hook.steps.iter().any(|step| matches!(step, Step::Copy { .. }));
@@ -78,9 +80,10 @@ impl Attempt<'_> {
                 self.outcome.warnings.push(format!("stdout was given up: {failure}"));
             }
             entered = answer.try_iter().next();
-            if entered.as_ref().is_some_and(Result::is_ok) && self.outcome.status() != status {
+            if self.outcome.status() != status {
+                self.log_outcome();
                 // The end that was entered is not what it came to.
-                entered = None;
+                entered = entered.filter(Result::is_err);
             }
         }
         match (entered, self.opened.take()) {
@@ -103,15 +106,17 @@ impl Attempt<'_> {
             }
             _ => {}
         }
-        for warning in &self.outcome.warnings {
-            tracing::warn!("{}", self.clean(warning));
-        }
-        tracing::info!(status = self.outcome.status(), "{}", self.outcome.title());
-        // What is queued is written now; a volume that hangs costs a second at most.
         self.diagnostics = None;
         if hangs {
             leave_files();
         }
+    }
+
+    fn log_outcome(&self) {
+        for warning in &self.outcome.warnings {
+            tracing::warn!("{}", self.clean(warning));
+        }
+        tracing::info!(status = self.outcome.status(), "{}", self.outcome.title());
     }
 
     /// Enters the attempt's end, as it is known now, in the index; and what came of that.
@@ -120,8 +125,15 @@ impl Attempt<'_> {
         let enter: Enter = match self.opened.clone() {
             Some(opened) => {
                 let ended = self.ended();
-                // The receiver is gone when the volume has been given up.
-                Box::new(move || drop(answer.send(opened.enter_end(ended))))
+                let lines = self.diagnostics.as_ref().and_then(Diagnostics::take_held);
+                Box::new(move || {
+                    // The receiver is gone when the volume has been given up.
+                    let _ = answer.send(opened.enter_end(ended));
+                    if let Some(lines) = lines {
+                        // What came of diagnostics changes nothing.
+                        let _ = diagnostics::append(&opened.volume.state, &lines);
+                    }
+                })
             }
             None => Box::new(|| {}),
         };
