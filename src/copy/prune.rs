@@ -13,6 +13,7 @@ use super::durable;
 use super::engine::Engine;
 use super::error::Error;
 use super::manifest::{Kind, Left, Record, records, spill::Sorted};
+use super::metadata::{set_times, time_of};
 use super::options::Prune;
 use super::report::Report;
 use super::settle::compare_content;
@@ -39,6 +40,7 @@ impl Engine<'_> {
             }
             let dir = self.volume_dir(path)?;
             kept.clear();
+            let before_dir = report.removed;
             for record in records(&block) {
                 let gone = match &dir {
                     _ if !record.flags.orphan => false,
@@ -51,6 +53,10 @@ impl Engine<'_> {
                     pruned.insert(joined(path, &record.name).into(), None);
                 }
             }
+            if let Some(dir) = dir.filter(|_| report.removed > before_dir && !path.is_empty()) {
+                let source = self.source.open_dir(OsStr::from_bytes(path));
+                self.mend_times(&dir, source.ok().as_ref(), path)?;
+            }
             if kept != block {
                 pruned.insert(path.into(), Some(kept.clone()));
             }
@@ -62,6 +68,17 @@ impl Engine<'_> {
             durable::sync(&self.destination).map_err(|e| self.volume_error("sync", b"", e))?;
         }
         Ok(pruned)
+    }
+
+    /// Removing an entry changed the directory's mtime: it gets the image's, if it is one of the image's.
+    fn mend_times(&self, dir: &Dir, source: Option<&Dir>, path: &[u8]) -> Result<(), Error> {
+        let Some(source) = source else { return Ok(()) };
+        let stat = source.stat().map_err(|e| self.source_error("stat", path, e))?;
+        match set_times(dir, time_of(&stat)) {
+            // Somebody else's directory that this user may write in.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            set => set.map_err(|e| self.volume_error("complete", path, e)),
+        }
     }
 
     /// Opens a directory of the destination; `None` where it is not there, or not a directory.
@@ -130,6 +147,7 @@ impl Engine<'_> {
         let (source, made) = open().map_err(|e| failed(b"", e))?;
         let mut todo = vec![(source, made, Vec::new())];
         while let Some((source, made, path)) = todo.pop() {
+            let before = report.removed;
             for (name, kind) in made.entries().map_err(|e| failed(&path, e))? {
                 let bytes = name.as_bytes();
                 let here = joined(&path, bytes);
@@ -171,6 +189,9 @@ impl Engine<'_> {
                         report.removed += 1;
                     }
                 }
+            }
+            if report.removed > before && !plan && !path.is_empty() {
+                self.mend_times(&made, Some(&source), &path)?;
             }
         }
         Ok(())

@@ -122,3 +122,20 @@ fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
     assert_eq!(volume.copy().removed, 3);
     assert!(!volume.has("new"));
 }
+
+#[test]
+fn a_directory_that_something_was_pruned_from_has_the_images_mtime() {
+    for prune in [Prune::Owned, Prune::All] {
+        let mut volume = Volume::new();
+        for name in ["stays", "goes"] {
+            volume.put(&format!("a/b/{name}"), "1");
+        }
+        volume.copy();
+        std::fs::remove_file(volume.image("a/b/goes")).unwrap();
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(1_234_567_890);
+        std::fs::File::open(volume.image("a/b")).unwrap().set_modified(at).unwrap();
+        volume.options.prune = prune;
+        assert_eq!(volume.copy().removed, 1);
+        assert_eq!(volume.at("a/b").metadata().unwrap().modified().unwrap(), at);
+    }
+}
