@@ -19,12 +19,12 @@ use super::settle::{Data, Version};
 use super::transfer;
 
 /// What became of a file.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
     /// It is in staging, under its name.
-    Staged(Record<'static>),
+    Staged,
     /// It was on the volume, with this inode.
-    InPlace(Record<'static>, Option<u64>),
+    InPlace(Option<u64>),
     /// The volume has something else under its name.
     Other,
 }
@@ -50,6 +50,7 @@ struct Inner {
 struct First {
     node: Arc<Node>,
     name: CString,
+    version: Version<'static>,
     outcome: Outcome,
 }
 
@@ -89,8 +90,15 @@ impl Links {
         Claim::Deferred
     }
 
-    pub(super) fn settled(&self, stat: &Stat, node: &Arc<Node>, name: &CStr, outcome: Outcome) {
-        let first = First { node: node.clone(), name: name.to_owned(), outcome };
+    pub(super) fn settled(
+        &self,
+        stat: &Stat,
+        node: &Arc<Node>,
+        name: &CStr,
+        version: Version<'static>,
+        outcome: Outcome,
+    ) {
+        let first = First { node: node.clone(), name: name.to_owned(), version, outcome };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.firsts.insert((stat.st_dev, stat.st_ino), Some(first));
     }
@@ -131,11 +139,13 @@ impl Engine<'_> {
         };
         self.counters.add(1, 0);
         match first {
-            Some(First { node: at, name: first, outcome }) if !matches!(outcome, Outcome::Other) => {
-                let (known, ino, dir) = match outcome {
-                    Outcome::InPlace(known, ino) => (known, *ino, at.made()),
-                    Outcome::Staged(known) if self.request.options.dry_run => (known, None, node.source()),
-                    Outcome::Staged(known) => (known, None, self.staged_dir(at)?),
+            Some(First { node: at, name: first, version: known, outcome })
+                if !matches!(outcome, Outcome::Other) =>
+            {
+                let (ino, dir) = match *outcome {
+                    Outcome::InPlace(ino) => (ino, at.made()),
+                    Outcome::Staged if self.request.options.dry_run => (None, node.source()),
+                    Outcome::Staged => (None, self.staged_dir(at)?),
                     Outcome::Other => return Ok(()),
                 };
                 let dir = dir.map_err(|e| self.volume_error("open", &at.path(), e))?;
@@ -195,21 +205,15 @@ impl Engine<'_> {
             && record.left == super::manifest::Left::AsImage
     }
 
-    fn version_of<'r>(
+    fn version_of(
         &self,
-        known: &'r Record<'static>,
+        known: &Version<'static>,
         source: &OwnedFd,
         name: &CStr,
-    ) -> Result<Version<'r>, Error> {
+    ) -> Result<Version<'static>, Error> {
         let stat = rustix::fs::statat(source, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| self.source_error("stat", name.to_bytes(), e))?;
-        Ok(Version {
-            kind: known.kind,
-            meta: self.permissions.wanted(&stat),
-            size: known.size,
-            content: known.content.clone(),
-            xattrs: known.xattrs,
-        })
+        Ok(Version { meta: self.permissions.wanted(&stat), ..known.clone() })
     }
 
     fn copy_alone(

@@ -46,7 +46,8 @@ impl<T: Send> Pool<T> {
         }
         let mut state = self.lock();
         state.tasks.append(tasks);
-        if state.waiting > 0 {
+        // The one that adds them takes the last of them itself.
+        if state.waiting > 0 && state.tasks.len() > 1 {
             self.changed.notify_one();
         }
     }

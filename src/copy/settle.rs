@@ -23,6 +23,7 @@ use super::transfer::{self, BUFFER, Failed};
 use super::walk::Here;
 
 /// The image's version of a file or link.
+#[derive(Debug, Clone)]
 pub(super) struct Version<'a> {
     pub(super) kind: Kind,
     pub(super) meta: Meta,
@@ -50,7 +51,7 @@ pub(super) enum Data<'a> {
 const ATTEMPTS: usize = 3;
 
 impl Version<'_> {
-    fn record(&self, name: &CStr, flags: Flags, left: Left<'static>) -> Record<'_> {
+    fn record<'r>(&'r self, name: &'r CStr, flags: Flags, left: Left<'r>) -> Record<'r> {
         Record {
             kind: self.kind,
             flags,
@@ -62,7 +63,7 @@ impl Version<'_> {
             content: self.content.clone(),
             xattrs: self.xattrs,
             left,
-            name: Cow::Owned(name.to_bytes().to_vec()),
+            name: Cow::Borrowed(name.to_bytes()),
         }
     }
 }
@@ -148,7 +149,7 @@ impl Engine<'_> {
             Data::Buffered(len),
         )?;
         if stat.st_nlink > 1 && !here.node.aside {
-            self.links.settled(&stat, here.node, name, outcome);
+            self.links.settled(&stat, here.node, name, version, outcome);
         }
         Ok(())
     }
@@ -239,17 +240,20 @@ impl Engine<'_> {
             worker.xattrs.read(&file).map_err(|e| self.source_error("read the attributes of", &path, e))?;
             // What is not in the manifest is copied and hashed in one pass; the hash of the rest decides first.
             let fresh = record.is_none() && volume.is_none();
-            let outcome = if fresh && !self.request.options.dry_run {
+            let (outcome, version) = if fresh && !self.request.options.dry_run {
                 self.large_install(worker, node, name, name, &file, &stat)?
             } else {
                 let (hash, len) = self.stream(worker, node, name, &file, &stat, None, true)?;
                 let version = self.version(worker, &stat, len, hash);
                 let data = Data::File(&file, &stat);
                 self.counters.add(1, 0);
-                self.settle(worker, node, &source, made.as_deref(), name, &version, record, volume, data)?
+                let made = made.as_deref();
+                let outcome =
+                    self.settle(worker, node, &source, made, name, &version, record, volume, data)?;
+                (outcome, version)
             };
             if stat.st_nlink > 1 && !node.aside {
-                self.links.settled(&stat, node, name, outcome);
+                self.links.settled(&stat, node, name, version, outcome);
             }
         } else {
             vanished(worker, record);
@@ -269,7 +273,7 @@ impl Engine<'_> {
         as_name: &CStr,
         file: &OwnedFd,
         stat: &Stat,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<(Outcome, Version<'static>), Error> {
         let meta = self.permissions.wanted(stat);
         let (place, to, created_final) = self.create(worker, node, as_name, &meta)?;
         drop(place);
@@ -281,7 +285,7 @@ impl Engine<'_> {
         self.counters.add(1, 0);
         self.counters.wrote(1, len);
         version.record(name, Flags::default(), Left::AsImage).write(&mut worker.block);
-        Ok(Outcome::Staged(version.record(name, Flags::default(), Left::AsImage).into_owned()))
+        Ok((Outcome::Staged, version))
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -461,10 +465,8 @@ impl Engine<'_> {
             Action::Install => {
                 let verb = if volume.is_some() { "replace" } else { "create" };
                 self.install(worker, node, source, name, name, version, data, verb)?;
-                let new = version.record(name, Flags::default(), Left::AsImage);
-                let outcome = Outcome::Staged(new.clone().into_owned());
-                put(worker, new);
-                Ok(outcome)
+                put(worker, version.record(name, Flags::default(), Left::AsImage));
+                Ok(Outcome::Staged)
             }
             Action::Nothing | Action::Adopt => {
                 let mut flags = Flags { orphan: false, ..flags };
@@ -511,16 +513,13 @@ impl Engine<'_> {
                 } else {
                     worker.report.unchanged += 1;
                 }
-                let new = Record { left: own(&left), ..version.record(name, flags, Left::AsImage) };
-                let ino = volume.map(|stat| stat.st_ino);
-                let outcome = Outcome::InPlace(new.clone().into_owned(), ino);
-                put(worker, new);
-                Ok(outcome)
+                put(worker, version.record(name, flags, left));
+                Ok(Outcome::InPlace(volume.map(|stat| stat.st_ino)))
             }
             Action::Keep => {
                 worker.report.kept += 1;
                 let flags = Flags { kept: true, orphan: false, ..flags };
-                put(worker, version.record(name, flags, own(&kept_left())));
+                put(worker, version.record(name, flags, kept_left()));
                 Ok(Outcome::Other)
             }
             Action::Conflict => {
@@ -537,7 +536,7 @@ impl Engine<'_> {
                     "put beside",
                 )?;
                 let flags = Flags { kept: true, found: record.is_none() || flags.found, orphan: false };
-                put(worker, version.record(name, flags, own(&kept_left())));
+                put(worker, version.record(name, flags, kept_left()));
                 Ok(Outcome::Other)
             }
             Action::Leave => {
@@ -758,20 +757,6 @@ pub(super) fn child(node: &Node, name: &CStr) -> Vec<u8> {
     }
     path.extend_from_slice(name.to_bytes());
     path
-}
-
-fn own(left: &Left<'_>) -> Left<'static> {
-    match left {
-        Left::AsImage => Left::AsImage,
-        Left::Absent => Left::Absent,
-        Left::Other { kind, size, mtime, mode, content } => Left::Other {
-            kind: *kind,
-            size: *size,
-            mtime: *mtime,
-            mode: *mode,
-            content: content.clone().into_owned(),
-        },
-    }
 }
 
 /// A file with the image's content, but metadata of its own.

@@ -168,10 +168,10 @@ impl Engine<'_> {
         if here.node.parent.is_none() && (name.to_bytes() == STATE.as_bytes() || name == c"lost+found") {
             return true;
         }
-        !self.protected_paths.is_empty() && {
-            let path = here.child(name);
-            self.protected_paths.contains(&path)
-        }
+        self.protected_paths.iter().any(|path| match path.iter().rposition(|b| *b == b'/') {
+            Some(slash) => path[..slash] == *here.path && path[slash + 1..] == *name.to_bytes(),
+            None => here.path.is_empty() && **path == *name.to_bytes(),
+        })
     }
 
     /// Keeps a record, and those below it, as they are: the entry takes no part in this copy.
