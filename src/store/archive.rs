@@ -20,7 +20,7 @@ pub fn name(run: &str) -> String {
 }
 
 /// Seconds since 1970 and nanoseconds.
-type Timestamp = (i64, u64);
+type Timestamp = (i64, u32);
 
 /// The directory of the logs of earlier runs.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl<'a> Archive<'a> {
             for (name, _) in self.runs.entries()? {
                 let Some(stat) = self.runs.find(&name)? else { continue };
                 if name.as_bytes().ends_with(b".log") {
-                    let written = (stat.st_mtime, u64::from(stat.st_mtime_nsec));
+                    let written = (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0));
                     logs.push((written, name, u64::try_from(stat.st_size).unwrap_or(0)));
                 }
             }
