@@ -2,17 +2,14 @@
 //! that writes past the page cache into a file, and that file is cloned, which takes no time and sees one moment;
 //! the filesystem on it goes on meanwhile and is neither synced nor unmounted.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::FileType;
-
 use crate::harness::PROGRAM;
 use crate::require_root;
-use crate::tree::{Entry, assert_same, copied, copy_command, releases, releases_of, tree};
+use crate::tree::{assert_same, copied, copy_command, old_or_new, releases, releases_of, tree};
 use crate::volumes::{Mount, done};
 
 /// Disks whose state at a moment can be kept.
@@ -130,7 +127,8 @@ fn a_power_cut_at_any_moment_leaves_old_or_new_and_the_next_copy_completes() {
         for (to, snapshot) in &kept {
             let after = disk.restarted(snapshot);
             let data = after.0.join("data");
-            in_between += u32::from(check_old_or_new(&tree(&data, true).0, &trees, snapshot));
+            in_between +=
+                u32::from(old_or_new(&tree(&data, true).0, &trees, true, &snapshot.display().to_string()));
             let verified = Command::new(PROGRAM).arg("verify").arg(&data).output().unwrap();
             assert_ne!(verified.status.code(), Some(78), "the manifest cannot be read: {verified:?}");
             copied(to, &data);
@@ -195,33 +193,4 @@ fn kept_during<'a>(
         });
     }
     kept.concat()
-}
-
-/// Each name of both releases is there, with the one's content or the other's, and nothing else is. Answers whether
-/// there is something of both.
-fn check_old_or_new(
-    found: &BTreeMap<Vec<u8>, Entry>,
-    trees: &[BTreeMap<Vec<u8>, Entry>; 2],
-    snapshot: &Path,
-) -> bool {
-    let mut of = [0, 0];
-    for (path, entry) in found.iter().filter(|(_, entry)| entry.kind == FileType::RegularFile) {
-        let same =
-            |tree: &BTreeMap<Vec<u8>, Entry>| tree.get(path).is_some_and(|e| e.content == entry.content);
-        let whole = [same(&trees[0]), same(&trees[1])];
-        assert!(
-            whole[0] || whole[1],
-            "{}: {} is neither old nor new",
-            snapshot.display(),
-            path.escape_ascii()
-        );
-        if trees[0].contains_key(path) && trees[1].contains_key(path) {
-            of[0] += u32::from(whole[0]);
-            of[1] += u32::from(whole[1]);
-        }
-    }
-    for path in trees[0].keys().filter(|path| trees[1].contains_key(*path)) {
-        assert!(found.contains_key(path), "{}: {} is gone", snapshot.display(), path.escape_ascii());
-    }
-    of[0] > 0 && of[1] > 0
 }

@@ -146,6 +146,33 @@ pub(crate) fn assert_same_entries(source: &Path, volume: &Path, owners: bool) {
     }
 }
 
+/// Each file found is one of the one release or of the other; each name that both have is there, if it was `there`
+/// before. Answers whether there is something of both.
+#[track_caller]
+pub(crate) fn old_or_new(
+    found: &BTreeMap<Vec<u8>, Entry>,
+    releases: &[BTreeMap<Vec<u8>, Entry>; 2],
+    there: bool,
+    when: &str,
+) -> bool {
+    let mut of = [0, 0];
+    for (path, entry) in found {
+        let same = |tree: &BTreeMap<Vec<u8>, Entry>| {
+            tree.get(path).is_some_and(|e| e.kind == entry.kind && e.content == entry.content)
+        };
+        let whole = releases.each_ref().map(same);
+        assert!(whole[0] || whole[1], "{when}: {} is neither old nor new", path.escape_ascii());
+        if entry.kind == FileType::RegularFile && releases.iter().all(|tree| tree.contains_key(path)) {
+            of[0] += u32::from(whole[0]);
+            of[1] += u32::from(whole[1]);
+        }
+    }
+    for path in releases[0].keys().filter(|path| there && releases[1].contains_key(*path)) {
+        assert!(found.contains_key(path), "{when}: {} is gone", path.escape_ascii());
+    }
+    of[0] > 0 && of[1] > 0
+}
+
 pub(crate) fn copy_command(from: &Path, to: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.arg("copy").arg(from).arg(to).stdin(Stdio::null());
