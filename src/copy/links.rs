@@ -12,10 +12,11 @@ use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
 use super::error::Error;
+use super::image::Version;
+use super::install::Data;
 use super::manifest::{Block, Record};
 use super::node::{Node, Target};
 use super::report::Report;
-use super::settle::{Data, Version};
 use super::transfer;
 
 /// What became of a file.
@@ -201,7 +202,7 @@ impl Engine<'_> {
         let (Some(record), Some(stat)) = (record, volume) else { return false };
         self.policy() != super::options::Policy::Missing
             && !self.request.beside_run
-            && super::settle::looks_as_left(made, name, record, stat).unwrap_or(false)
+            && super::compare::looks_as_left(made, name, record, stat).unwrap_or(false)
             && record.left == super::manifest::Left::AsImage
     }
 
@@ -225,7 +226,7 @@ impl Engine<'_> {
     ) -> Result<(), Error> {
         let Deferred { node, name, record, volume, .. } = deferred;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let failed = |e: Errno| self.source_error("open", &super::settle::child(node, name), e);
+        let failed = |e: Errno| self.source_error("open", &super::node::child(node, name), e);
         let file = rustix::fs::openat(source, &**name, flags, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&file).map_err(failed)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

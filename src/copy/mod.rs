@@ -4,11 +4,15 @@
 
 #![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
 
+mod compare;
+mod complete;
 mod decide;
 mod durable;
 mod engine;
 mod error;
 mod filter;
+mod image;
+mod install;
 mod links;
 mod listing;
 mod manifest;

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::compare::compare_content;
 use super::durable;
 use super::engine::Engine;
 use super::error::Error;
@@ -16,7 +17,6 @@ use super::manifest::{Kind, Left, Record, records, spill::Sorted};
 use super::metadata::{set_times, time_of};
 use super::options::Prune;
 use super::report::Report;
-use super::settle::compare_content;
 use super::stage::{STATE, shown};
 use crate::beneath::Dir;
 

@@ -87,7 +87,7 @@ impl Engine<'_> {
                 other => other.map_err(Into::into),
             };
             if let Err(error) = done {
-                outcome = Err(self.volume_error("rename", &super::settle::child(node, name), error));
+                outcome = Err(self.volume_error("rename", &super::node::child(node, name), error));
                 break;
             }
         }
@@ -125,7 +125,7 @@ impl Engine<'_> {
         name: &CStr,
         kind: FileType,
     ) -> io::Result<()> {
-        let path = super::settle::child(node, name);
+        let path = super::node::child(node, name);
         let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let was_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if was_dir && kind == FileType::Directory {
@@ -152,7 +152,7 @@ impl Engine<'_> {
             let aside = beside(name, &suffix);
             match rustix::fs::renameat_with(staged, name, made, &*aside, RenameFlags::NOREPLACE) {
                 Ok(()) => {
-                    let to = super::settle::child(node, &aside);
+                    let to = super::node::child(node, &aside);
                     let remark = format!(
                         "{} was a directory with other content: moved to {}",
                         shown(&path),
@@ -196,7 +196,7 @@ impl Engine<'_> {
                 }
                 let Some((kind, size, _, _, content)) = record.as_left() else { return Ok(false) };
                 let stat = dir.stat_at(&name)?;
-                if !super::settle::compare_content(&dir, &c_name, kind, size, content, &stat, &mut buffer)? {
+                if !super::compare::compare_content(&dir, &c_name, kind, size, content, &stat, &mut buffer)? {
                     return Ok(false);
                 }
             }
@@ -207,7 +207,7 @@ impl Engine<'_> {
     fn late_modes(&self) -> Result<(), Error> {
         let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
         for (parent, name, mode) in late {
-            let failed = |e: io::Error| self.volume_error("chmod", &super::settle::child(&parent, &name), e);
+            let failed = |e: io::Error| self.volume_error("chmod", &super::node::child(&parent, &name), e);
             let made = parent.made().map_err(failed)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let dir =

@@ -9,13 +9,13 @@ use std::sync::Mutex;
 use rustix::fs::{FileType, Stat};
 
 use super::Request;
+use super::compare::{compare_content, hash_of};
 use super::error::Error;
 use super::manifest::{self, Block, Content, Kind, Left, Manifest, Record, Spill, records};
 use super::metadata::time_of;
 use super::pool::Pool;
 use super::record::in_force;
 use super::report::VerifyReport;
-use super::settle::{compare_content, hash_of};
 use super::stage::shown;
 use super::transfer;
 use crate::beneath::Dir;

@@ -2,19 +2,22 @@
 //! says, with the files in it. They need nothing of each other: each stages for itself, makes missing directories
 //! in place, and writes its part of the manifest. The one that finds all parts there puts them together.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::Request;
-use super::engine::Engine;
+use super::engine::{Engine, Worker};
 use super::error::Error;
+use super::listing::Listing;
 use super::manifest::{self, Kind, Manifest, Reading, records};
 use super::metadata::set_times_at;
 use super::options::Shard;
 use super::pool::Pool;
 use super::report::Report;
+use super::walk::Here;
 use crate::beneath::Dir;
 
 fn owner(path: &[u8], count: u32) -> u32 {
@@ -79,6 +82,41 @@ impl Engine<'_> {
     /// Whether the entries of this directory are this copy's.
     pub(super) fn owns(&self, path: &[u8]) -> bool {
         self.request.options.shard.is_none_or(|shard| owner(path, shard.count) == shard.index)
+    }
+
+    /// Whether the volume has something under the name in a directory that is another shard's.
+    pub(super) fn is_there(&self, here: &Here<'_>, name: &CStr) -> Result<bool, Error> {
+        let made = match here.node.made() {
+            Ok(made) => made,
+            Err(_) if self.request.options.dry_run => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(self.volume_error("open", here.path, error)),
+        };
+        match rustix::fs::statat(&*made, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.volume_error("stat", &here.child(name), errno)),
+        }
+    }
+
+    /// Whether a directory below another has to be made by this shard and no other: it is its own, and there is none
+    /// below it. Then it is built in staging, as without shards.
+    pub(super) fn is_mine_alone(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+    ) -> Result<bool, Error> {
+        let path = here.child(name);
+        if !self.owns(&path) {
+            return Ok(false);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut below = Listing::default();
+        rustix::fs::openat(here.source, name, flags, Mode::empty())
+            .and_then(|dir| below.read(&dir, &mut worker.dirents))
+            .map_err(|e| self.source_error("list", &path, e))?;
+        Ok((0..below.len()).all(|at| below.get(at).1 != FileType::Directory))
     }
 }
 

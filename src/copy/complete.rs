@@ -1,0 +1,164 @@
+//! A directory on the volume: made where its entries are to go, and completed when the last of them is done, as every
+//! entry that is put into it changes its mtime.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::engine::{Engine, Worker};
+use super::error::Error;
+use super::metadata::{Meta, time_of};
+use super::node::{Node, Target};
+use super::options::Policy;
+
+impl Engine<'_> {
+    /// The directory that new entries of `node` are put into.
+    pub(super) fn place(&self, node: &Node) -> Result<Arc<OwnedFd>, Error> {
+        self.ensure_space()?;
+        node.place(&|node| self.stage_for(node), &Self::make_directory).map_err(|error| {
+            if Errno::from_io_error(&error) != Some(Errno::XDEV) {
+                return self.volume_error("create", &node.path(), error);
+            }
+            let mut there = node;
+            while let (Target::New | Target::Lazy, Some(parent)) = (there.target, &there.parent) {
+                there = parent;
+            }
+            let path = there.path();
+            Error::request(format!(
+                "{} is on another mount than the destination: exclude it, or give it a copy of its own",
+                self.request.destination.join(OsStr::from_bytes(&path)).display()
+            ))
+        })
+    }
+
+    fn stage_for(&self, node: &Node) -> io::Result<(u64, Arc<OwnedFd>)> {
+        let stage = self.stage()?;
+        // A mount inside the destination, or a link to another filesystem: nothing can be renamed into it.
+        if !self.destination.is_on_mount_of(&*node.made()?)? {
+            return Err(Errno::XDEV.into());
+        }
+        stage.add()
+    }
+
+    fn make_directory(node: &Node, at: &OwnedFd) -> io::Result<OwnedFd> {
+        let mode = node.meta.get().map_or(0o700, |meta| meta.mode);
+        let name = node.made_name();
+        rustix::fs::mkdirat(at, name, Mode::from_raw_mode((mode | 0o700) & 0o777))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
+    }
+
+    /// Whether a new directory has its mode from the start.
+    fn made_final(&self, mode: u32) -> bool {
+        mode & 0o700 == 0o700 && mode & 0o7000 == 0 && mode & self.permissions.umask == 0
+    }
+
+    /// One thing less to wait for; when nothing is left, the directory is completed, and perhaps its parents.
+    pub(super) fn finish(&self, worker: &mut Worker, node: Arc<Node>) -> Result<(), Error> {
+        let mut node = node;
+        while node.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.complete(worker, &node)?;
+            match node.parent.clone() {
+                Some(parent) => node = parent,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
+        let is_root = node.parent.is_none();
+        if node.target == Target::Existing {
+            if node.stage.get().is_some() {
+                self.publish.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(node.clone());
+            } else if !is_root && !node.aside && !self.request.options.dry_run && self.owns(&node.path()) {
+                self.mend_directory(worker, node, false)?;
+            }
+            return Ok(());
+        }
+        if !node.made.is_known() {
+            return Ok(());
+        }
+        if node.target == Target::Lazy {
+            worker.report.dirs += 1;
+        }
+        let Some(meta) = node.meta.get() else { return Ok(()) };
+        let failed = |e| self.volume_error("complete", &node.path(), e);
+        let made = node.made().map_err(failed)?;
+        let mut now = *meta;
+        let parent = node.parent.as_ref().filter(|parent| parent.target == Target::Existing);
+        let mut created_final = self.made_final(meta.mode);
+        if let Some(parent) = parent
+            && meta.mode & 0o300 != 0o300
+        {
+            // rename(2) of a directory into another needs the permission to write it, for its `..`.
+            now.mode |= 0o300;
+            created_final = false;
+            let late = (parent.clone(), node.made_name().to_owned(), meta.mode);
+            self.late.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(late);
+        }
+        if !created_final {
+            let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
+            now.mode |= self.inherited(meta.mode, &stat).map_err(failed)?;
+        }
+        self.directory_xattrs(worker, node)?;
+        self.permissions.apply(&*made, &now, &worker.xattrs, created_final).map_err(failed)?;
+        if self.fsync_each {
+            rustix::fs::fsync(&*made).map_err(|e| failed(e.into()))?;
+        }
+        Ok(())
+    }
+
+    /// The set-group-ID bit of a directory on a volume whose root has it (one with an fsGroup): mkdir(2) gives it to
+    /// whatever is made below, so that all of it belongs to the volume's group.
+    pub(super) fn inherited(&self, mode: u32, stat: &Stat) -> io::Result<u32> {
+        let bit = stat.st_mode & !mode & 0o2000;
+        Ok(if bit == 0 { 0 } else { bit & self.destination.stat()?.st_mode })
+    }
+
+    pub(super) fn directory_xattrs(&self, worker: &mut Worker, node: &Node) -> Result<(), Error> {
+        let source = node.source().map_err(|e| self.source_error("open", &node.path(), e))?;
+        worker.xattrs.read(&*source).map_err(|e| self.source_error("read the attributes of", &node.path(), e))
+    }
+
+    /// Sets an existing directory's mode, owner and mtime right: the mtime only where something was put into it or
+    /// the image's is another, as the users of the volume change it all the time.
+    pub(super) fn mend_directory(
+        &self,
+        worker: &mut Worker,
+        node: &Node,
+        touched: bool,
+    ) -> Result<(), Error> {
+        let Some(meta) = node.meta.get() else { return Ok(()) };
+        let failed = |e: io::Error| self.volume_error("complete", &node.path(), e);
+        let made = node.made().map_err(failed)?;
+        let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
+        let fresh = node.touched.load(Ordering::Relaxed) && node.in_place;
+        let image_wins = self.policy() == Policy::Replace || fresh;
+        let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
+        let differs = stat.st_mode & 0o7777 != mode
+            || self.permissions.may_chown() && (stat.st_uid, stat.st_gid) != (meta.uid, meta.gid);
+        if image_wins && differs {
+            worker.xattrs.clear();
+            if fresh {
+                self.directory_xattrs(worker, node)?;
+            }
+            let mtime = if touched { meta.mtime } else { time_of(&stat) };
+            let wanted = Meta { mode, mtime, ..*meta };
+            self.permissions.apply(made.as_fd(), &wanted, &worker.xattrs, false).map_err(failed)?;
+            let after = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
+            let changed =
+                |a: &Stat, b: &Stat| (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid);
+            worker.report.metadata += u64::from(changed(&stat, &after) && !fresh);
+        } else if touched || fresh {
+            super::metadata::set_times(&*made, meta.mtime).map_err(failed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,330 @@
+//! The image's side of one file or symbolic link: opened, read until it stays the same while it is read, hashed. What
+//! becomes of it is decided in `settle`.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::engine::{Engine, Task, Worker};
+use super::error::Error;
+use super::install::Data;
+use super::links::Claim;
+use super::manifest::{Content, Flags, Hash, Kind, Left, Record};
+use super::metadata::{Meta, time_of};
+use super::node::{Node, Target, child};
+use super::stage::shown;
+use super::transfer::{self, BUFFER, Failed};
+use super::walk::Here;
+
+/// The image's version of a file or link.
+#[derive(Debug, Clone)]
+pub(super) struct Version<'a> {
+    pub(super) kind: Kind,
+    pub(super) meta: Meta,
+    pub(super) size: u64,
+    pub(super) content: Content<'a>,
+    pub(super) xattrs: Option<u64>,
+}
+
+/// A source file is read again this many times when it changes meanwhile.
+const ATTEMPTS: usize = 3;
+
+impl Version<'_> {
+    pub(super) fn record<'r>(&'r self, name: &'r CStr, flags: Flags, left: Left<'r>) -> Record<'r> {
+        Record {
+            kind: self.kind,
+            flags,
+            mode: self.meta.mode,
+            uid: self.meta.uid,
+            gid: self.meta.gid,
+            size: self.size,
+            mtime: self.meta.mtime,
+            content: self.content.clone(),
+            xattrs: self.xattrs,
+            left,
+            name: Cow::Borrowed(name.to_bytes()),
+        }
+    }
+}
+
+impl Engine<'_> {
+    /// A regular file of the image.
+    pub(super) fn file(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        record: Option<&Record<'_>>,
+        volume: Option<&Stat>,
+    ) -> Result<(), Error> {
+        if self.request.options.trust_mtime
+            && let Some(known) = record
+            && known.kind == Kind::File
+            && let Content::Hash(hash) = known.content
+        {
+            let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|e| self.source_error("stat", &here.child(name), e))?;
+            let same = transfer::size(&stat) == known.size && time_of(&stat) == known.mtime;
+            if same && stat.st_nlink == 1 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                let version = Version {
+                    kind: Kind::File,
+                    meta: self.permissions.wanted(&stat),
+                    size: known.size,
+                    content: Content::Hash(hash),
+                    xattrs: known.xattrs,
+                };
+                self.counters.add(1, known.size);
+                return self
+                    .settle(
+                        worker,
+                        here.node,
+                        here.source,
+                        here.made,
+                        name,
+                        &version,
+                        record,
+                        volume,
+                        Data::Trusted,
+                    )
+                    .map(drop);
+            }
+        }
+        let Some((file, stat)) = self.open_source(worker, here.source, here.node, name)? else {
+            vanished(worker, record);
+            return Ok(());
+        };
+        if stat.st_nlink > 1 && !here.node.aside {
+            match self.links.claim(&stat, here.node, name, record, volume) {
+                Claim::First => {}
+                Claim::Deferred => return Ok(()),
+            }
+        }
+        if transfer::size(&stat) > BUFFER as u64 || transfer::is_sparse(&stat) {
+            here.node.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            worker.tasks.push(Task::File {
+                node: here.node.clone(),
+                name: name.to_owned(),
+                record: record.cloned().map(Record::into_owned),
+                volume: volume.copied(),
+            });
+            return Ok(());
+        }
+        let (stat, len, hash) = self.read_small(worker, here, name, &file, stat)?;
+        worker
+            .xattrs
+            .read(&file)
+            .map_err(|e| self.source_error("read the attributes of", &here.child(name), e))?;
+        self.counters.add(1, len as u64);
+        let version = self.version(worker, &stat, len as u64, hash);
+        let outcome = self.settle(
+            worker,
+            here.node,
+            here.source,
+            here.made,
+            name,
+            &version,
+            record,
+            volume,
+            Data::Buffered(len),
+        )?;
+        if stat.st_nlink > 1 && !here.node.aside {
+            self.links.settled(&stat, here.node, name, version, outcome);
+        }
+        Ok(())
+    }
+
+    pub(super) fn version(&self, worker: &Worker, stat: &Stat, size: u64, hash: Hash) -> Version<'static> {
+        Version {
+            kind: Kind::File,
+            meta: self.permissions.wanted(stat),
+            size,
+            content: Content::Hash(hash),
+            xattrs: worker.xattrs.digest(),
+        }
+    }
+
+    /// Opens a file of the source; `None` where it has vanished or become something else, which is reported.
+    pub(super) fn open_source(
+        &self,
+        worker: &mut Worker,
+        source: &OwnedFd,
+        node: &Node,
+        name: &CStr,
+    ) -> Result<Option<(OwnedFd, Stat)>, Error> {
+        // NONBLOCK: what was a file in the listing may be a FIFO by now.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(source, name, flags, Mode::empty()) {
+            Ok(file) => {
+                let stat =
+                    rustix::fs::fstat(&file).map_err(|e| self.source_error("stat", &child(node, name), e))?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                    return Ok(Some((file, stat)));
+                }
+            }
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {}
+            Err(errno) => return Err(self.source_error("open", &child(node, name), errno)),
+        }
+        worker.report.changed_source.push(shown(&child(node, name)));
+        Ok(None)
+    }
+
+    /// Reads a file that fits the buffer until it stays the same while it is read.
+    fn read_small(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        file: &OwnedFd,
+        mut stat: Stat,
+    ) -> Result<(Stat, usize, Hash), Error> {
+        let mut attempt = 0;
+        loop {
+            let size = usize::try_from(stat.st_size).unwrap_or(0).min(BUFFER);
+            let len = transfer::read_small(file, size, &mut worker.buffer)
+                .map_err(|e| self.source_error("read", &here.child(name), e))?;
+            let after =
+                rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
+            attempt += 1;
+            let steady = len == size && is_same(&stat, &after);
+            if !steady && attempt < ATTEMPTS {
+                stat = after;
+                continue;
+            }
+            if !steady {
+                worker.report.changed_source.push(shown(&here.child(name)));
+            }
+            let len = len.min(BUFFER);
+            return Ok((stat, len, *blake3::hash(&worker.buffer[..len]).as_bytes()));
+        }
+    }
+
+    /// A file that is too large, or too sparse, for the buffer.
+    pub(super) fn file_task(
+        &self,
+        worker: &mut Worker,
+        node: &Arc<Node>,
+        name: &CStr,
+        record: Option<&Record<'_>>,
+        volume: Option<&Stat>,
+    ) -> Result<(), Error> {
+        worker.block.clear();
+        worker.orphans = false;
+        let path = node.path();
+        let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
+        let made = match node.target {
+            Target::Existing => Some(node.made().map_err(|e| self.volume_error("open", &path, e))?),
+            _ => None,
+        };
+        if let Some((file, stat)) = self.open_source(worker, &source, node, name)? {
+            worker.xattrs.read(&file).map_err(|e| self.source_error("read the attributes of", &path, e))?;
+            // What is not in the manifest is copied and hashed in one pass; the hash of the rest decides first.
+            let fresh = record.is_none() && volume.is_none();
+            let (outcome, version) = if fresh && !self.request.options.dry_run {
+                self.large_install(worker, node, name, name, &file, &stat)?
+            } else {
+                let (hash, len) = self.stream(worker, node, name, &file, &stat, None, true)?;
+                let version = self.version(worker, &stat, len, hash);
+                let data = Data::File(&file, &stat);
+                self.counters.add(1, 0);
+                let made = made.as_deref();
+                let outcome =
+                    self.settle(worker, node, &source, made, name, &version, record, volume, data)?;
+                (outcome, version)
+            };
+            if stat.st_nlink > 1 && !node.aside {
+                self.links.settled(&stat, node, name, version, outcome);
+            }
+        } else {
+            vanished(worker, record);
+        }
+        if node.aside {
+            return Ok(());
+        }
+        self.add_block(&path, super::manifest::Block::New { records: &worker.block, orphans: worker.orphans })
+    }
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn stream(
+        &self,
+        worker: &mut Worker,
+        node: &Node,
+        name: &CStr,
+        file: &OwnedFd,
+        stat: &Stat,
+        to: Option<&OwnedFd>,
+        counted: bool,
+    ) -> Result<(Hash, u64), Error> {
+        let mut step = |n| {
+            if counted {
+                self.counters.add(0, n);
+            }
+            !self.cancel.is_cancelled() && !self.pool.is_stopped()
+        };
+        let to = to.map(AsFd::as_fd);
+        let mut attempt = 0;
+        let mut stat = *stat;
+        loop {
+            let (hash, len) = transfer::stream(file, &stat, to, &self.reflink, &mut worker.buffer, &mut step)
+                .map_err(|failed| match failed {
+                    Failed::Reading(e) => self.source_error("read", &child(node, name), e),
+                    Failed::Writing(e) => self.volume_error("write", &child(node, name), e),
+                    Failed::Stopped => Error::cancelled(),
+                })?;
+            let after =
+                rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &child(node, name), e))?;
+            attempt += 1;
+            if len == transfer::size(&stat) && is_same(&stat, &after) {
+                return Ok((hash, len));
+            }
+            if attempt >= ATTEMPTS {
+                worker.report.changed_source.push(shown(&child(node, name)));
+                return Ok((hash, len));
+            }
+            if let Some(to) = to {
+                rustix::fs::ftruncate(to, 0)
+                    .map_err(|e| self.volume_error("write", &child(node, name), e))?;
+            }
+            stat = after;
+        }
+    }
+
+    /// A symbolic link of the image.
+    pub(super) fn link(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        record: Option<&Record<'_>>,
+        volume: Option<&Stat>,
+    ) -> Result<(), Error> {
+        let failed = |e: Errno| self.source_error("read the link", &here.child(name), e);
+        let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let target = rustix::fs::readlinkat(here.source, name, Vec::new()).map_err(failed)?;
+        let version = Version {
+            kind: Kind::Link,
+            meta: Meta { mode: 0o777, ..self.permissions.wanted(&stat) },
+            size: target.as_bytes().len() as u64,
+            content: Content::Target(target.into_bytes().into()),
+            xattrs: None,
+        };
+        worker.xattrs.clear();
+        self.settle(worker, here.node, here.source, here.made, name, &version, record, volume, Data::Link)
+            .map(drop)
+    }
+}
+
+/// What vanished from the source while it was copied keeps its record.
+fn vanished(worker: &mut Worker, record: Option<&Record<'_>>) {
+    if let Some(record) = record {
+        record.write(&mut worker.block);
+    }
+}
+
+/// Neither its content nor its status changed between the two looks.
+fn is_same(a: &Stat, b: &Stat) -> bool {
+    let all = |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
+    all(a) == all(b)
+}

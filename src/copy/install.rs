@@ -1,0 +1,217 @@
+//! One file or link on its way to the volume: made in staging, filled, and given its metadata last; or the metadata of
+//! what is there set right.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::engine::{Engine, Worker};
+use super::error::Error;
+use super::image::Version;
+use super::links::Outcome;
+use super::manifest::{Content, Flags, Kind, Left};
+use super::metadata::{Meta, time_of};
+use super::node::{Node, child};
+use super::stage::shown;
+use super::transfer;
+
+/// Where its bytes come from.
+#[derive(Clone, Copy)]
+pub(super) enum Data<'a> {
+    /// They are in the worker's buffer.
+    Buffered(usize),
+    /// They are read again.
+    File(&'a OwnedFd, &'a Stat),
+    /// They need not be copied: another name of the same file was.
+    LinkTo { dir: &'a OwnedFd, name: &'a CStr, ino: Option<u64> },
+    /// A symbolic link's target is in the version itself.
+    Link,
+    /// The image has what the manifest says, by its times; opened when needed.
+    Trusted,
+}
+
+impl Engine<'_> {
+    /// A first copy of a large file: hashed while it is written.
+    pub(super) fn large_install(
+        &self,
+        worker: &mut Worker,
+        node: &Arc<Node>,
+        name: &CStr,
+        as_name: &CStr,
+        file: &OwnedFd,
+        stat: &Stat,
+    ) -> Result<(Outcome, Version<'static>), Error> {
+        let meta = self.permissions.wanted(stat);
+        let (place, to, created_final) = self.create(worker, node, as_name, &meta)?;
+        drop(place);
+        let (hash, len) = self.stream(worker, node, name, file, stat, Some(&to), true)?;
+        self.complete_file(worker, node, as_name, &to, &meta, created_final)?;
+        let version = self.version(worker, stat, len, hash);
+        worker.report.files += 1;
+        worker.report.bytes += len;
+        self.counters.add(1, 0);
+        self.counters.wrote(1, len);
+        version.record(name, Flags::default(), Left::AsImage).write(&mut worker.block);
+        Ok((Outcome::Staged, version))
+    }
+
+    /// Puts the image's version under `as_name` where new entries of the directory go.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn install(
+        &self,
+        worker: &mut Worker,
+        node: &Arc<Node>,
+        source: &OwnedFd,
+        name: &CStr,
+        as_name: &CStr,
+        version: &Version<'_>,
+        data: Data<'_>,
+        verb: &str,
+    ) -> Result<(), Error> {
+        if version.kind == Kind::Link {
+            worker.report.links += 1;
+        } else {
+            worker.report.files += 1;
+        }
+        if self.request.options.dry_run {
+            worker.report.plan.push(format!("{verb} {}", shown(&child(node, as_name))));
+            if !matches!(data, Data::LinkTo { .. } | Data::Link) {
+                worker.report.bytes += version.size;
+            }
+            return Ok(());
+        }
+        let failed = |e: io::Error| self.volume_error("write", &child(node, as_name), e);
+        match data {
+            Data::Link => {
+                let place = self.place(node)?;
+                let Content::Target(target) = &version.content else { return Ok(()) };
+                rustix::fs::symlinkat(&**target, &*place, as_name).map_err(|e| failed(e.into()))?;
+                return self.permissions.apply_link(&*place, as_name, &version.meta).map_err(failed);
+            }
+            Data::LinkTo { dir, name: first, ino } => {
+                let place = self.place(node)?;
+                rustix::fs::linkat(dir, first, &*place, as_name, AtFlags::empty())
+                    .map_err(|e| failed(e.into()))?;
+                if let Some(ino) = ino {
+                    // The name may have been given to something else since it was looked at.
+                    let stat = rustix::fs::statat(&*place, as_name, AtFlags::SYMLINK_NOFOLLOW)
+                        .map_err(|e| failed(e.into()))?;
+                    if stat.st_ino != ino {
+                        return Err(failed(Errno::STALE.into()));
+                    }
+                }
+                self.counters.wrote(1, 0);
+                return Ok(());
+            }
+            Data::Trusted => {
+                let Some((file, stat)) = self.open_source(worker, source, node, name)? else { return Ok(()) };
+                worker.xattrs.read(&file).map_err(|e| self.source_error("read", &child(node, name), e))?;
+                let (_, to, created_final) = self.create(worker, node, as_name, &version.meta)?;
+                self.stream(worker, node, name, &file, &stat, Some(&to), false)?;
+                self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
+            }
+            Data::Buffered(len) => {
+                let (_, to, created_final) = self.create(worker, node, as_name, &version.meta)?;
+                transfer::write_all(&to, &worker.buffer[..len], 0).map_err(failed)?;
+                self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
+            }
+            Data::File(file, stat) => {
+                let (_, to, created_final) = self.create(worker, node, as_name, &version.meta)?;
+                self.stream(worker, node, name, file, stat, Some(&to), false)?;
+                self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
+            }
+        }
+        worker.report.bytes += version.size;
+        self.counters.wrote(1, version.size);
+        Ok(())
+    }
+
+    pub(super) fn create(
+        &self,
+        worker: &Worker,
+        node: &Node,
+        name: &CStr,
+        meta: &Meta,
+    ) -> Result<(Arc<OwnedFd>, OwnedFd, bool), Error> {
+        let place = self.place(node)?;
+        let (mode, is_final) = self.permissions.creation(meta.mode, !worker.xattrs.is_empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&*place, name, flags, Mode::from_raw_mode(mode))
+            .map_err(|e| self.volume_error("create", &child(node, name), e))?;
+        Ok((place, file, is_final))
+    }
+
+    /// Metadata last: with them, size and mtime say that the file is complete.
+    pub(super) fn complete_file(
+        &self,
+        worker: &Worker,
+        node: &Node,
+        name: &CStr,
+        file: &OwnedFd,
+        meta: &Meta,
+        created_final: bool,
+    ) -> Result<(), Error> {
+        let failed = |e: io::Error| self.volume_error("complete", &child(node, name), e);
+        self.permissions.apply(file, meta, &worker.xattrs, created_final).map_err(failed)?;
+        if self.fsync_each {
+            rustix::fs::fsync(file).map_err(|e| failed(e.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether mode, mtime or (where it could be set) owner are not what they are to be.
+    pub(super) fn differs(&self, version: &Version<'_>, volume: Option<&Stat>) -> bool {
+        volume.is_some_and(|stat| {
+            stat.st_mode & 0o7777 != version.meta.mode
+                || time_of(stat) != version.meta.mtime
+                || self.permissions.may_chown()
+                    && (stat.st_uid, stat.st_gid) != (version.meta.uid, version.meta.gid)
+        })
+    }
+
+    /// Sets the metadata of a file on the volume right; false where that would reach another name of it, or is not
+    /// possible without a new file.
+    pub(super) fn mend(
+        &self,
+        worker: &mut Worker,
+        node: &Node,
+        made: Option<&OwnedFd>,
+        name: &CStr,
+        version: &Version<'_>,
+        data: Data<'_>,
+    ) -> Result<bool, Error> {
+        let Some(made) = made else { return Ok(false) };
+        if self.request.options.dry_run {
+            worker.report.plan.push(format!("set the metadata of {}", shown(&child(node, name))));
+            worker.report.metadata += 1;
+            return Ok(true);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(made, name, flags, Mode::empty()) else { return Ok(false) };
+        let failed = |e: io::Error| self.volume_error("set the metadata of", &child(node, name), e);
+        let before = rustix::fs::fstat(&file).map_err(|e| failed(e.into()))?;
+        if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile || before.st_nlink != 1 {
+            return Ok(false);
+        }
+        if matches!(data, Data::Trusted) {
+            worker.xattrs.clear();
+        }
+        match self.permissions.apply(&file, &version.meta, &worker.xattrs, false) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        }
+        let after = rustix::fs::fstat(&file).map_err(|e| failed(e.into()))?;
+        let all = |s: &Stat| (s.st_mode, s.st_uid, s.st_gid, s.st_mtime, s.st_mtime_nsec);
+        if all(&before) == all(&after) {
+            worker.report.unchanged += 1;
+        } else {
+            worker.report.metadata += 1;
+        }
+        Ok(true)
+    }
+}
