@@ -49,6 +49,46 @@ fn a_full_volume_is_told_before_and_during_and_a_retry_completes() {
     }
 }
 
+#[test]
+#[ignore = "needs root and loop devices; part of the root suite"]
+fn each_filesystem_that_is_full_keeps_what_it_had_and_a_retry_completes() {
+    require_root!("full filesystems");
+    let temp = tempfile::tempdir().unwrap();
+    let (first, second) = (temp.path().join("first"), temp.path().join("second"));
+    for (release, files) in [(&first, 3), (&second, 60)] {
+        std::fs::create_dir_all(release.join("sub")).unwrap();
+        let name = release.file_name().unwrap().as_encoded_bytes();
+        for n in 0..files {
+            file(release.join(format!("sub/f{n}")), &name.repeat(200_000), 0o644);
+        }
+    }
+    for filesystem in ["ext4", "xfs", "btrfs"] {
+        let mount = Mount::made(filesystem, 400 << 20, "defaults", &temp.path().join(filesystem));
+        let volume = mount.0.join("volume");
+        copied(&first, &volume);
+        // Root may take what the filesystem keeps for it, too: the copy needs more than both.
+        let filler = std::fs::File::create(mount.0.join("filler")).unwrap();
+        let free = rustix::fs::statvfs(&mount.0).unwrap();
+        let most = (free.f_bavail * free.f_frsize).saturating_sub(20 << 20);
+        rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, most).unwrap();
+        filler.sync_all().unwrap();
+        for (extra, words) in [(&[][..], "would be needed"), (&["--ignore-space"], "No space left")] {
+            let output = copy_command(&second, &volume).args(extra).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(74), "{filesystem}: {said}");
+            assert!(said.contains(words) && said.contains("/volume"), "{filesystem}: {said}");
+            assert_same(&first, &volume, true);
+            let left = std::fs::read_dir(volume.join(".hook-runner/stage")).unwrap().count();
+            assert_eq!(left, 0, "{filesystem}: leftovers");
+        }
+        drop(filler);
+        std::fs::remove_file(mount.0.join("filler")).unwrap();
+        copied(&second, &volume);
+        assert_same(&second, &volume, true);
+        done(Command::new(PROGRAM).arg("verify").arg(&volume).stdout(Stdio::null()));
+    }
+}
+
 /// By btrfs, whose quota needs nothing of the kernel's configuration.
 #[test]
 #[ignore = "needs root and loop devices; part of the root suite"]
