@@ -3,35 +3,51 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use crate::harness::PROGRAM;
-use crate::tree::{assert_same, assert_same_entries, copied, copy_command, file};
+use crate::tree::{assert_same, assert_same_entries, copied, copy_command, file, releases};
 use crate::volumes::done;
 
 const SHARDS: u32 = 4;
 const DIRECTORIES: u32 = 24;
 
-/// Runs every share at the same time, as one run.
-fn shared(run: &str, from: &Path, to: &Path) {
-    let copiers: Vec<_> = (0..SHARDS)
-        .map(|index| {
-            let mut command = copy_command(from, to);
-            command.args(["--shard", &format!("{index}/{SHARDS}"), "--prune", "owned"]);
-            command.env("HOOK_RUNNER_RUN_ID", run).stdout(Stdio::piped()).stderr(Stdio::piped());
-            command.spawn().unwrap()
-        })
-        .collect();
-    for copier in copiers {
-        let output = copier.wait_with_output().unwrap();
+/// One share of a run.
+fn share(run: &str, index: u32, from: &Path, to: &Path) -> Child {
+    let mut command = copy_command(from, to);
+    command.args(["--shard", &format!("{index}/{SHARDS}"), "--prune", "owned"]);
+    command.env("HOOK_RUNNER_RUN_ID", run).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits for shares, all of which have to succeed.
+fn succeed(shares: impl IntoIterator<Item = Child>) {
+    for share in shares {
+        let output = share.wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
-    let manifests: Vec<_> = std::fs::read_dir(to.join(".hook-runner/manifest"))
+}
+
+/// Runs every share at the same time, as one run.
+fn shared(run: &str, from: &Path, to: &Path) {
+    let shares: Vec<_> = (0..SHARDS).map(|index| share(run, index, from, to)).collect();
+    succeed(shares);
+    complete(from, to, 0);
+}
+
+/// The volume has the image's content, one manifest beside so many parts of one at most, and nothing else that only a
+/// copy at work needs.
+fn complete(from: &Path, to: &Path, parts: usize) {
+    let mut manifests: Vec<_> = std::fs::read_dir(to.join(".hook-runner/manifest"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "root.merge")
         .collect();
-    assert_eq!(manifests, ["root"], "one manifest, and no parts");
+    manifests.sort();
+    assert_eq!(manifests[0], "root", "{manifests:?}");
+    assert!(manifests.len() <= 1 + parts, "{manifests:?}");
+    assert!(manifests[1..].iter().all(|name| name.contains("-of-") && !name.contains(".n")), "{manifests:?}");
     assert_eq!(std::fs::read_dir(to.join(".hook-runner/stage")).unwrap().count(), 0, "leftovers");
     done(Command::new(PROGRAM).arg("verify").arg(to).stdout(Stdio::null()));
     assert_same_entries(from, to, true);
@@ -79,4 +95,38 @@ fn shares_of_one_run_make_one_manifest_and_hard_links_between_them_lose_nothing(
     let again = copied(&source, &volume);
     assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
     shared("and back", &source, &volume);
+}
+
+#[test]
+fn a_share_that_is_killed_and_started_again_completes_the_copy() {
+    let temp = tempfile::tempdir().unwrap();
+    let releases = releases(temp.path());
+    let volume = temp.path().join("volume");
+    let start = Instant::now();
+    shared("warm", &releases[0], &volume);
+    let takes = start.elapsed();
+    let mut killed = 0;
+    for point in 0..12 {
+        if point % 3 == 2 {
+            // A first copy, too.
+            std::fs::remove_dir_all(&volume).unwrap();
+        }
+        let (from, run) = (&releases[point as usize % 2], point.to_string());
+        let mut shares: Vec<_> = (0..SHARDS).map(|index| share(&run, index, from, &volume)).collect();
+        let victim = point % SHARDS;
+        std::thread::sleep(takes * point / 12);
+        let mut one = shares.swap_remove(victim as usize);
+        one.kill().unwrap();
+        let was_killed = !one.wait().unwrap().success();
+        killed += u32::from(was_killed);
+        succeed(shares);
+        if was_killed {
+            // Killed after the others had put its part together with theirs, it writes that part once more, which says
+            // the same and goes with the next run's.
+            succeed([share(&run, victim, from, &volume)]);
+        }
+        complete(from, &volume, usize::from(was_killed));
+    }
+    shared("last", &releases[0], &volume);
+    assert!(killed > 2, "only {killed} shares were killed before their end");
 }
