@@ -71,6 +71,9 @@ impl Engine<'_> {
                 dir.rename(&next, &dir, &name)
                     .and_then(|()| dir.sync())
                     .map_err(|e| self.manifest_error(e))?;
+            } else if self.intent.len() > 0 {
+                // Of a copy that was cut short, when the image is again what it was before.
+                self.manifests()?.remove_all(&next).map_err(|e| self.manifest_error(e))?;
             }
         } else {
             let dir = self.manifests()?;

@@ -116,7 +116,11 @@ fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
     volume.copy();
     std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
     std::fs::write(&manifest, before).unwrap();
+    // It had renamed the file into its place, and not come to set the directory's mtime.
+    std::fs::File::open(volume.at("new/deep")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     volume.copy();
+    let mtime = |path: PathBuf| path.metadata().unwrap().modified().unwrap();
+    assert_eq!(mtime(volume.at("new/deep")), mtime(volume.image("new/deep")));
     std::fs::remove_dir_all(volume.image("new")).unwrap();
     volume.options.prune = Prune::Owned;
     assert_eq!(volume.copy().removed, 3);
@@ -138,4 +142,31 @@ fn a_directory_that_something_was_pruned_from_has_the_images_mtime() {
         assert_eq!(volume.copy().removed, 1);
         assert_eq!(volume.at("a/b").metadata().unwrap().modified().unwrap(), at);
     }
+}
+
+#[test]
+fn what_a_copy_cut_short_had_in_mind_is_forgotten_when_the_image_is_taken_back() {
+    let mut volume = Volume::new();
+    volume.put("stays", "1");
+    volume.copy();
+    let manifest = volume.at(".hook-runner/manifest/root");
+    let before = std::fs::read(&manifest).unwrap();
+    volume.put("new/file", "1");
+    volume.copy();
+    std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
+    std::fs::write(&manifest, before).unwrap();
+    // Cut short before anything had its final name, and the release is rolled back.
+    for root in [volume.at("new"), volume.image("new")] {
+        std::fs::remove_dir_all(root).unwrap();
+    }
+    assert!(!volume.copy().changed());
+    assert!(!volume.has(".hook-runner/manifest/root.next"));
+    // So the same file of a user's is the user's.
+    volume.edit("new/file", "1");
+    volume.put("new/file", "1");
+    volume.copy();
+    std::fs::remove_dir_all(volume.image("new")).unwrap();
+    volume.options.prune = Prune::Owned;
+    volume.copy();
+    assert_eq!(volume.read("new/file"), "1");
 }
