@@ -28,6 +28,13 @@ impl Room {
         Self { mount, directory: Some(directory) }
     }
 
+    /// Stops the volume once the runner has its diagnostics open, which it does while the command runs: a request that
+    /// the server has taken when it is stopped cannot be ended.
+    fn freeze(&self, running: &Running) {
+        running.wait_for("data/.hook-runner/runner.log", "step begins");
+        self.mount.freeze();
+    }
+
     fn test(&mut self, options: &[&str], script: &str) -> Test {
         Test::within(self.directory.take().expect("started once"))
             .args(["run", "--log", LOG])
@@ -73,6 +80,9 @@ fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
         let err = running.read("err");
         assert_eq!(status, 74, "{operation}: {err}");
         assert!(err.contains(shown) || err.contains("Input/output error"), "{operation}: {err}");
+        // The end was entered before the sync that failed: what is entered after it counts.
+        let index = running.read("data/.hook-runner/index.jsonl");
+        assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{operation}: {index}");
     }
 }
 
@@ -84,7 +94,7 @@ fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
     let mut running = room.start(&["--timeout", "6s", "--grace", "1s"], script);
     let since = Instant::now();
     running.wait_for("out", "before\n");
-    room.mount.freeze();
+    room.freeze(&running);
     std::fs::write(running.path("go"), "").expect("a file");
     let status = running.end();
     let taken = since.elapsed();
@@ -107,7 +117,7 @@ fn as_pid_1_what_became_of_a_hanging_log_is_told_in_time_whatever_holds_the_exit
     let mut running = as_pid_1(room.test(&options, script)).expect("root can make PID namespaces");
     let since = Instant::now();
     running.wait_for("out", "before\n");
-    room.mount.freeze();
+    room.freeze(&running);
     std::fs::write(running.path("go"), "").expect("a file");
     running.wait_for("message", "\"status\":74");
     let taken = since.elapsed();
@@ -127,7 +137,7 @@ fn signals_are_answered_while_the_log_volume_hangs() {
                   touch going; while :; do echo more; done";
     let mut running = room.start(&["--grace", "1s"], script);
     running.wait_for("out", "before\n");
-    room.mount.freeze();
+    room.freeze(&running);
     std::fs::write(running.path("go"), "").expect("a file");
     eventually("the command writes on", || running.path("going").exists().then_some(()));
     running.signal(nix::libc::SIGTERM);
