@@ -71,6 +71,11 @@ pub(super) struct Engine<'a> {
 #[allow(clippy::large_enum_variant)] // large files are few: a box each would cost the others nothing either
 pub(super) enum Task {
     Dir(Arc<Node>),
+    /// Entries of a large directory.
+    Part {
+        node: Arc<Node>,
+        names: Vec<(std::ffi::CString, rustix::fs::FileType)>,
+    },
     /// A file too large to be dealt with between its siblings.
     File {
         node: Arc<Node>,
@@ -281,6 +286,7 @@ impl<'a> Engine<'a> {
         }
         match task {
             Task::Dir(node) => self.directory_task(worker, node),
+            Task::Part { node, names } => self.part_task(worker, node, &names),
             Task::File { node, name, record, volume } => {
                 self.file_task(worker, &node, &name, record.as_ref(), volume.as_ref())?;
                 self.finish(worker, node)

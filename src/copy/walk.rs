@@ -1,7 +1,7 @@
 //! A directory of the source against its directory on the volume and its block of the manifest, name by name: all
 //! three are sorted. Files are dealt with on the spot, directories become tasks.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,10 +11,15 @@ use rustix::io::Errno;
 
 use super::engine::{Engine, Task, Worker};
 use super::error::Error;
+use super::listing::Listing;
 use super::manifest::{Block, Content, Flags, Kind, Left, Record, records};
 use super::node::{Node, Target};
 use super::options::Policy;
 use super::stage::{STATE, beside, shown};
+
+/// A directory with at least twice as many entries is shared out in parts of this size: what each entry takes on a
+/// network volume is waiting, and only making a name keeps the others of the directory out.
+const PART: usize = 128;
 
 /// The directory that a worker is in.
 pub(super) struct Here<'a> {
@@ -68,7 +73,9 @@ impl Engine<'_> {
             }
             listing.read(&*source, &mut worker.dirents).map_err(|e| self.source_error("list", &path, e))?;
             let mut known = records(&old).peekable();
-            for at in 0..listing.len() {
+            // What no manifest knows needs no comparison from name to name: others may take a part of it.
+            let mine = if known.peek().is_none() { self.share(&node, &listing) } else { listing.len() };
+            for at in 0..mine {
                 let (name, kind) = listing.get(at);
                 while let Some(gone) = known.next_if(|record| *record.name < *name.to_bytes()) {
                     self.dropped(worker, &here, gone)?;
@@ -89,6 +96,50 @@ impl Engine<'_> {
         self.pool.push_all(&mut worker.tasks);
         drop(made);
         drop(source);
+        self.finish(worker, node)
+    }
+
+    /// Makes tasks of a large directory's entries, but for the first [`PART`], and answers how many those are.
+    fn share(&self, node: &Arc<Node>, listing: &Listing) -> usize {
+        if listing.len() < 2 * PART {
+            return listing.len();
+        }
+        for from in (PART..listing.len()).step_by(PART) {
+            let names = (from..listing.len().min(from + PART)).map(|at| {
+                let (name, kind) = listing.get(at);
+                (name.to_owned(), kind)
+            });
+            node.pending.fetch_add(1, Ordering::Relaxed);
+            self.pool.push(Task::Part { node: node.clone(), names: names.collect() });
+        }
+        PART
+    }
+
+    /// Some entries of a large directory that the manifest knows nothing of.
+    pub(super) fn part_task(
+        &self,
+        worker: &mut Worker,
+        node: Arc<Node>,
+        names: &[(CString, FileType)],
+    ) -> Result<(), Error> {
+        let path = node.path();
+        let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
+        let made = match node.target {
+            Target::Existing if self.owns(&path) || node.parent.is_none() => {
+                Some(node.made().map_err(|e| self.volume_error("open", &path, e))?)
+            }
+            _ => None,
+        };
+        worker.block.clear();
+        worker.orphans = false;
+        let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
+        for (name, kind) in names {
+            self.entry(worker, &here, name, *kind, None)?;
+        }
+        if !node.aside && self.owns(&path) {
+            self.record_block(worker, &path, None)?;
+        }
+        self.pool.push_all(&mut worker.tasks);
         self.finish(worker, node)
     }
 
