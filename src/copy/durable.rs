@@ -2,8 +2,17 @@
 //! and reports what went wrong, otherwise an fsync(2) of each file by the worker that wrote it.
 
 use std::io;
+use std::sync::PoisonError;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
+use super::engine::Engine;
 use crate::beneath::Dir;
+
+/// So many bytes of small files are written before the disk is set to work on them.
+const AHEAD: u64 = 8 << 20;
+/// How often the bytes are looked at.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// statfs(2), `f_type`: FUSE servers are not told of a syncfs (but for virtiofs), 9p and SMB clients do not pass it on.
 const WITHOUT_SYNCFS: [i64; 4] = [0x6573_5546, 0x0102_1997, 0xff53_4d42, 0xfe53_4d42];
@@ -25,4 +34,35 @@ fn syncfs_reports() -> bool {
 /// Makes durable what was written and named below the directory.
 pub(super) fn sync(dir: &Dir) -> io::Result<()> {
     dir.sync_filesystem()
+}
+
+/// Copies by `act` and meanwhile has the disk write what is staged, so that the sync that counts finds little left. A
+/// handle of its own: syncfs(2) reports an error to each open file description once, and this one tells nobody.
+pub(super) fn ahead<T>(engine: &Engine<'_>, act: impl FnOnce() -> T) -> T {
+    if engine.fsync_each || engine.request.options.dry_run {
+        return act();
+    }
+    let staged = || {
+        let stage = engine.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        stage.as_ref().and_then(|stage| stage.dir.reopen().ok())
+    };
+    let (over, waiting) = channel::<()>();
+    std::thread::scope(|scope| {
+        // Without a thread to spare the disk works at the end.
+        let _ = std::thread::Builder::new().name("ahead".into()).spawn_scoped(scope, move || {
+            let mut synced = 0;
+            while waiting.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                let written = engine.counters.copied().1;
+                if written - synced >= AHEAD
+                    && let Some(stage) = staged()
+                {
+                    let _ = sync(&stage);
+                    synced = written;
+                }
+            }
+        });
+        let outcome = act();
+        drop(over);
+        outcome
+    })
 }

@@ -238,7 +238,8 @@ impl<'a> Engine<'a> {
     fn run(&self, report: &mut Report) -> Result<(), Error> {
         let root = self.root_node()?;
         self.pool.push(Task::Dir(root));
-        let workers = self.pool.run(self.workers(), |worker, task| self.task(worker, task))?;
+        let workers =
+            durable::ahead(self, || self.pool.run(self.workers(), |worker, task| self.task(worker, task)))?;
         for worker in workers {
             report.merge(worker.report);
         }
