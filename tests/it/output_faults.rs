@@ -11,6 +11,15 @@ use crate::running::{Running, as_pid_1};
 
 const LOG: &str = "{}/data/post-hook-output.txt";
 
+/// A volume that does not answer, until this is dropped: before [`Running`], whose end may wait for an answer.
+struct Frozen<'a>(&'a Mount);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.0.thaw();
+    }
+}
+
 /// A test directory whose `data` is a faultfs.
 struct Room {
     mount: Mount,
@@ -30,9 +39,10 @@ impl Room {
 
     /// Stops the volume once the runner has its diagnostics open, which it does while the command runs: a request that
     /// the server has taken when it is stopped cannot be ended.
-    fn freeze(&self, running: &Running) {
+    fn freeze(&self, running: &Running) -> Frozen<'_> {
         running.wait_for("data/.hook-runner/runner.log", "step begins");
         self.mount.freeze();
+        Frozen(&self.mount)
     }
 
     fn test(&mut self, options: &[&str], script: &str) -> Test {
@@ -94,11 +104,11 @@ fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
     let mut running = room.start(&["--timeout", "6s", "--grace", "1s"], script);
     let since = Instant::now();
     running.wait_for("out", "before\n");
-    room.freeze(&running);
+    let frozen = room.freeze(&running);
     std::fs::write(running.path("go"), "").expect("a file");
     let status = running.end();
     let taken = since.elapsed();
-    room.mount.thaw();
+    drop(frozen);
     let err = running.read("err");
     assert_eq!(status, 74, "{err}");
     assert!(err.contains("the volume hangs"), "{err}");
@@ -117,12 +127,12 @@ fn as_pid_1_what_became_of_a_hanging_log_is_told_in_time_whatever_holds_the_exit
     let mut running = as_pid_1(room.test(&options, script)).expect("root can make PID namespaces");
     let since = Instant::now();
     running.wait_for("out", "before\n");
-    room.freeze(&running);
+    let frozen = room.freeze(&running);
     std::fs::write(running.path("go"), "").expect("a file");
     running.wait_for("message", "\"status\":74");
     let taken = since.elapsed();
     running.wait_for("err", "failed with status 74");
-    room.mount.thaw();
+    drop(frozen);
     assert!(running.read("err").contains("the volume hangs"), "{}", running.read("err"));
     assert_eq!(running.end(), 74, "the volume answers again");
     // A promise of the program, not a measurement: timeout + grace + 5 s.
@@ -137,12 +147,12 @@ fn signals_are_answered_while_the_log_volume_hangs() {
                   touch going; while :; do echo more; done";
     let mut running = room.start(&["--grace", "1s"], script);
     running.wait_for("out", "before\n");
-    room.freeze(&running);
+    let frozen = room.freeze(&running);
     std::fs::write(running.path("go"), "").expect("a file");
     eventually("the command writes on", || running.path("going").exists().then_some(()));
     running.signal(nix::libc::SIGTERM);
     let status = running.end();
-    room.mount.thaw();
+    drop(frozen);
     assert_eq!(status, 74, "{}", running.read("err"));
 }
 

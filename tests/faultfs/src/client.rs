@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::control;
 use crate::fault::Rule;
@@ -133,6 +133,19 @@ impl Mount {
             before = now;
         }
         self.signal(Signal::STOP);
+        self.wait_until_stopped();
+    }
+
+    /// SIGSTOP has been sent when kill(2) returns, not obeyed: a thread of the daemon that has not run since would still
+    /// take one request. waitpid(2) tells of a stop when the last thread has stopped.
+    fn wait_until_stopped(&self) {
+        let Some(pid) = i32::try_from(self.daemon.id()).ok().and_then(Pid::from_raw) else { return };
+        let end = Instant::now() + DEADLINE;
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        while !matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_))) {
+            assert!(Instant::now() < end, "faultfs: the daemon does not stop");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Undoes [`Mount::freeze`].

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -256,6 +257,41 @@ fn a_frozen_daemon_answers_nothing_until_it_thaws() {
         room.mount().thaw();
         assert_eq!(reader.join().expect("no panic").expect("read"), b"x");
     });
+}
+
+#[test]
+fn whoever_asks_once_a_daemon_is_frozen_can_be_killed() {
+    let room = Room::with("killable", &Mount::options().ttl(Duration::ZERO));
+    fs::write(room.backing("file"), "x").expect("written");
+    for _ in 0..30 {
+        // They ask in the moment in which the daemon is frozen.
+        let mut callers: Vec<_> = (0..4)
+            .map(|_| {
+                let mut caller = Command::new("sh");
+                caller.args(["-c", "read go; exec cat \"$0\""]).arg(room.mnt("file"));
+                caller.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("sh")
+            })
+            .collect();
+        room.mount().freeze();
+        for caller in &mut callers {
+            drop(caller.stdin.take().map(|mut stdin| stdin.write_all(b"\n")));
+        }
+        thread::sleep(Duration::from_millis(20));
+        for caller in &mut callers {
+            caller.kill().expect("killed");
+        }
+        let end = Instant::now() + Duration::from_secs(20);
+        let gone = |caller: &mut Child| caller.try_wait().expect("waited for").is_some();
+        while !callers.iter_mut().all(gone) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let left = callers.iter_mut().filter_map(|caller| (!gone(caller)).then_some(caller.id())).count();
+        room.mount().thaw();
+        for caller in &mut callers {
+            caller.wait().expect("waited for");
+        }
+        assert_eq!(left, 0, "the frozen daemon holds requests");
+    }
 }
 
 #[test]
