@@ -77,8 +77,8 @@ impl Engine<'_> {
         if node.target == Target::Existing {
             if node.stage.get().is_some() {
                 self.publish.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(node.clone());
-            } else if !is_root && !node.aside && !self.request.options.dry_run && self.owns(&node.path()) {
-                self.mend_directory(worker, node, false)?;
+            } else if !is_root && !node.aside && !self.request.options.dry_run && !node.others {
+                self.mend_directory(worker, node, node.redated)?;
             }
             return Ok(());
         }
@@ -111,6 +111,7 @@ impl Engine<'_> {
         self.permissions.apply(&*made, &now, &worker.xattrs, created_final).map_err(failed)?;
         if self.fsync_each {
             rustix::fs::fsync(&*made).map_err(|e| failed(e.into()))?;
+            self.publish_piece(node);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::Stat;
@@ -24,6 +25,7 @@ use super::options::Policy;
 use super::pool::Pool;
 use super::progress::{Counters, Progress};
 use super::report::Report;
+use super::share::Shares;
 use super::stage::{self, Stage};
 use super::transfer::Reflink;
 use super::{Request, durable, record, shard, space};
@@ -49,6 +51,10 @@ pub(super) struct Engine<'a> {
     pub(super) permissions: Permissions,
     pub(super) reflink: Reflink,
     pub(super) filter: Filter,
+    /// Which entries are this copy's, where several share the tree.
+    pub(super) shares: Option<Shares>,
+    /// Directories that are this copy's with all that is below them, in shared ones; by weight.
+    pub(super) pieces: Mutex<Vec<(u64, Arc<Node>)>>,
     pub(super) links: Links,
     pub(super) counters: Counters,
     pub(super) cancel: &'a CancellationToken,
@@ -64,6 +70,8 @@ pub(super) struct Engine<'a> {
     pub(super) late: Mutex<Vec<(Arc<Node>, std::ffi::CString, u32)>>,
     pub(super) stage: Mutex<Option<Arc<Stage>>>,
     space: OnceLock<()>,
+    /// It is on stable storage which pieces get their names before the end.
+    pub(super) noted: AtomicBool,
     pub(super) created_root: bool,
 }
 
@@ -164,6 +172,13 @@ impl<'a> Engine<'a> {
         let filter = Filter::new(options)?;
         let source =
             Dir::open(&request.source).map_err(|e| Error::unusable("open the source", &request.source, e))?;
+        let shares = options.shard.map(|shard| {
+            let workers = options.workers.map_or(WORKERS, NonZeroUsize::get);
+            Shares::of(shard, &source, &filter, workers, cancel, |path, errno| {
+                source_error(request, "list", path, errno)
+            })
+        });
+        let shares = shares.transpose()?;
         let (destination, created_root) = open_destination(request)?;
         apart(request, &source, &destination)?;
         let state = open_state(request)?;
@@ -178,11 +193,12 @@ impl<'a> Engine<'a> {
             }
             if let Ok(dir) = state.open_dir("manifest") {
                 if let Reading::Read(next) =
-                    Manifest::read(&dir, &record::next_name(&manifest_name, request)).map_err(failed)?
+                    Manifest::read(&dir, &record::next_name(&manifest_name, request, shares.as_ref()))
+                        .map_err(failed)?
                 {
                     intent = next;
                 }
-                let reading = shard::base(&dir, &manifest_name, request).map_err(failed)?;
+                let reading = shard::base(&dir, &manifest_name, request, shares.as_ref()).map_err(failed)?;
                 match reading {
                     Reading::Read(manifest) => old = manifest,
                     Reading::Absent => {}
@@ -201,6 +217,8 @@ impl<'a> Engine<'a> {
             permissions: Permissions::new(options),
             reflink: Reflink::default(),
             links: Links::default(),
+            pieces: Mutex::default(),
+            shares,
             counters: Counters::default(),
             protected: protected_inodes(request, state.as_ref()),
             protected_paths: protected_paths(request),
@@ -211,6 +229,7 @@ impl<'a> Engine<'a> {
             late: Mutex::default(),
             stage: Mutex::default(),
             space: OnceLock::new(),
+            noted: AtomicBool::new(false),
             spill: Spill::default(),
             request,
             source,
@@ -238,8 +257,25 @@ impl<'a> Engine<'a> {
     fn run(&self, report: &mut Report) -> Result<(), Error> {
         let root = self.root_node()?;
         self.pool.push(Task::Dir(root));
-        let workers =
-            durable::ahead(self, || self.pool.run(self.workers(), |worker, task| self.task(worker, task)))?;
+        let workers = durable::ahead(self, || {
+            let act = |worker: &mut Worker, task| self.task(worker, task);
+            let workers = self.pool.run(self.workers(), act)?;
+            let mut pieces = std::mem::take(&mut *self.pieces.lock().unwrap_or_else(PoisonError::into_inner));
+            if pieces.is_empty() {
+                return Ok(workers);
+            }
+            // The heaviest is taken first: what is left at the end is small.
+            pieces.sort_by_key(|(weight, _)| *weight);
+            let pieces: Vec<_> = pieces.into_iter().map(|(_, node)| node).collect();
+            self.pool.push_all(&mut pieces.iter().cloned().map(Task::Dir).collect());
+            let early = self.fsync_each && !self.request.options.dry_run;
+            std::thread::scope(|scope| {
+                // Where it cannot be noted, all get their names in the end.
+                let note = || self.noted.store(self.note_pieces(&pieces).is_ok(), Ordering::Release);
+                let _ = early.then(|| std::thread::Builder::new().spawn_scoped(scope, note));
+                self.pool.run(workers, act)
+            })
+        })?;
         for worker in workers {
             report.merge(worker.report);
         }
@@ -260,7 +296,9 @@ impl<'a> Engine<'a> {
         let follow = self.request.options.follow_destination_links;
         Node::root(source.into(), &source_stat, made, follow).map_err(failed).map(|mut root| {
             if let Some(root) = Arc::get_mut(&mut root) {
-                root.in_place = self.request.options.shard.is_some() && !self.request.options.dry_run;
+                root.shared = self.shares.is_some();
+                root.in_place = root.shared && !self.request.options.dry_run;
+                root.others = self.shares.as_ref().is_some_and(|shares| !shares.completes(b""));
             }
             root
         })
@@ -325,24 +363,34 @@ impl<'a> Engine<'a> {
         Error::system(operation, joined(&self.request.destination, path), error)
     }
 
-    /// An error about an entry of the source. One that may not be read will not be readable the next time either.
+    /// An error about an entry of the source.
     pub(super) fn source_error(
         &self,
         operation: &'static str,
         path: &[u8],
         error: impl Into<io::Error>,
     ) -> Error {
-        let error = error.into();
-        let path = joined(&self.request.source, path);
-        if error.kind() == io::ErrorKind::PermissionDenied {
-            return Error::unusable(operation, path, error);
-        }
-        Error::system(operation, path, error)
+        source_error(self.request, operation, path, error)
     }
 
     pub(super) fn policy(&self) -> Policy {
         self.request.options.policy
     }
+}
+
+/// An error about an entry of the source. One that may not be read will not be readable the next time either.
+fn source_error(
+    request: &Request,
+    operation: &'static str,
+    path: &[u8],
+    error: impl Into<io::Error>,
+) -> Error {
+    let error = error.into();
+    let path = joined(&request.source, path);
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Error::unusable(operation, path, error);
+    }
+    Error::system(operation, path, error)
 }
 
 fn joined(base: &Path, path: &[u8]) -> PathBuf {

@@ -98,6 +98,7 @@ impl Engine<'_> {
             return Ok(());
         };
         if stat.st_nlink > 1 && !here.node.aside {
+            here.node.hold();
             match self.links.claim(&stat, here.node, name, record, volume) {
                 Claim::First => {}
                 Claim::Deferred => return Ok(()),

@@ -28,6 +28,7 @@ mod report;
 mod seal;
 mod settle;
 mod shard;
+mod share;
 mod space;
 mod stage;
 mod transfer;

@@ -47,8 +47,16 @@ pub(super) struct Node {
     pub(super) touched: AtomicBool,
     /// Following links of the volume is allowed.
     pub(super) follow: bool,
-    /// Shards make directories in place, as any of them may need any.
+    /// The image has another mtime for it than it had at the last copy.
+    pub(super) redated: bool,
+    /// Several copiers go through it, and some of its entries may be another's.
+    pub(super) shared: bool,
+    /// It is another copier's to complete.
+    pub(super) others: bool,
+    /// Made in place, as any of those who share it may need it first.
     pub(super) in_place: bool,
+    /// What is below it is needed where it is in staging until everything is copied.
+    pub(super) held: AtomicBool,
     making: Mutex<()>,
 }
 
@@ -136,7 +144,11 @@ impl Node {
             pending: AtomicUsize::new(1),
             touched: AtomicBool::new(false),
             follow,
+            redated: false,
+            shared: false,
+            others: false,
             in_place: false,
+            held: AtomicBool::new(false),
             making: Mutex::new(()),
         }
     }
@@ -144,9 +156,7 @@ impl Node {
     /// A child that is unfinished from now on.
     pub(super) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
         self.pending.fetch_add(1, Ordering::Relaxed);
-        let mut child = Self::bare(Some(self.clone()), name.to_owned(), target, self.follow);
-        child.in_place = self.in_place;
-        child
+        Self::bare(Some(self.clone()), name.to_owned(), target, self.follow)
     }
 
     /// The name on the volume.
@@ -164,6 +174,24 @@ impl Node {
         }
         names.reverse();
         names.join(&b'/')
+    }
+
+    /// Whether it gets its name as a whole, in a directory that several copiers share.
+    pub(super) fn is_piece(&self) -> bool {
+        self.target == Target::New
+            && self.alias.is_none()
+            && self.parent.as_ref().is_some_and(|parent| parent.in_place)
+    }
+
+    /// Keeps the piece that this is in from getting its final name before all the others.
+    pub(super) fn hold(&self) {
+        let mut node = self;
+        while let Some(parent) = &node.parent {
+            if parent.in_place {
+                return node.held.store(true, Ordering::Relaxed);
+            }
+            node = parent;
+        }
     }
 
     /// The directory in the source.

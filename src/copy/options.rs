@@ -226,7 +226,7 @@ impl fmt::Display for ModeChange {
     }
 }
 
-/// One copier of several: it takes the directories whose path hashes to `index`.
+/// One copier of several that share a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// From 0 to `count - 1`.

@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
@@ -37,6 +38,7 @@ impl Engine<'_> {
                     return Err(Error::cancelled());
                 }
                 self.publish_one(worker, &node)?;
+                stage.discard(&node);
                 let Ok(made) = node.made() else { return Ok(()) };
                 if each {
                     rustix::fs::fsync(&*made).map_err(|e| self.volume_error("sync", &node.path(), e))?;
@@ -54,6 +56,19 @@ impl Engine<'_> {
             durable::sync(&self.destination).map_err(|e| self.volume_error("sync", b"", e))?;
         }
         Ok(())
+    }
+
+    /// Gives a piece that is complete and on stable storage its name at once, if it has been noted that it was about to
+    /// get it: rename(2) takes a lock of the whole filesystem, and the pieces of all who are at work here would wait for
+    /// it in the end. What cannot have its name that easily is left for the end.
+    pub(super) fn publish_piece(&self, node: &Node) {
+        if !self.noted.load(Ordering::Acquire) || !node.is_piece() || node.held.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(parent) = &node.parent else { return };
+        if let (Some((_, staged)), Ok(made)) = (parent.stage.get(), parent.made()) {
+            let _ = rustix::fs::renameat(&**staged, &*node.name, &*made, &*node.name);
+        }
     }
 
     /// Renames what is staged for one directory into it.
@@ -97,8 +112,8 @@ impl Engine<'_> {
         }
         outcome?;
         if node.parent.is_some() {
-            // Another shard's directory is completed by that one, and its time by the last of them.
-            if !self.owns(&node.path()) {
+            // Its time is set once more by the last of those who share it.
+            if node.others {
                 return Ok(());
             }
             self.mend_directory(worker, node, true)?;

@@ -2,23 +2,31 @@
 //! its own, and takes its place afterwards: a copy that is cut short in between leaves the old manifest to compare
 //! with, and the new one to tell what it had installed already from what was there before.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsString};
+use std::sync::Arc;
 
 use super::Request;
 use super::engine::Engine;
 use super::error::Error;
 use super::manifest::{self, Manifest, Record, records, spill::Sorted};
+use super::node::Node;
 use super::shard;
+use super::share::Shares;
 use crate::beneath::Dir;
 
 /// The name of a manifest that is not in force yet.
-pub(super) fn next_name(name: &OsString, request: &Request) -> OsString {
-    let mut next = shard::part_name(name, request);
+pub(super) fn next_name(name: &OsString, request: &Request, shares: Option<&Shares>) -> OsString {
+    let mut next = shard::part_name(name, request, shares);
     next.push(".next");
     next
 }
 
 impl Engine<'_> {
+    fn next_name(&self) -> OsString {
+        next_name(&self.manifest_name, self.request, self.shares.as_ref())
+    }
+
     pub(super) fn manifests(&self) -> Result<Dir, Error> {
         let state = self.state.as_ref().ok_or_else(|| Error::request("there is no state directory"))?;
         state.create_dir_all("manifest", 0o750).map_err(|e| self.manifest_error(e))
@@ -41,18 +49,58 @@ impl Engine<'_> {
             sorted.load(range, &self.old, &mut block)?;
             Ok((Box::from(path), block))
         });
-        manifest::write(&dir, &next_name(&self.manifest_name, self.request), blocks)
-            .map_err(|e| self.manifest_error(e))?;
+        manifest::write(&dir, &self.next_name(), blocks).map_err(|e| self.manifest_error(e))?;
         Ok(true)
     }
 
     /// Whether a copy that was cut short was about to install this.
     pub(super) fn intended(&self, dir: &[u8], name: &CStr) -> bool {
-        let Some(at) = self.intent.find(dir) else { return false };
+        if self.intent.len() == 0 {
+            return false;
+        }
+        let (mut dir, mut name) = (dir, name.to_bytes());
+        let at = loop {
+            match (self.intent.find(dir), dir.iter().rposition(|b| *b == b'/')) {
+                (Some(at), _) => break at,
+                // Of a directory that was to get its name as a whole, the one that it is in tells.
+                (None, Some(slash)) => (dir, name) = (&dir[..slash], &dir[slash + 1..]),
+                (None, None) if dir.is_empty() => return false,
+                (None, None) => (dir, name) = (b"", dir),
+            }
+        };
         let mut block = Vec::new();
         self.intent.load(at, &mut block).is_ok()
-            && records(&block)
-                .any(|r: Record<'_>| *r.name == *name.to_bytes() && !r.flags.found && !r.flags.kept)
+            && records(&block).any(|r: Record<'_>| *r.name == *name && !r.flags.found && !r.flags.kept)
+    }
+
+    /// Writes which directories are about to get their names as a whole, each as soon as it is complete.
+    pub(super) fn note_pieces(&self, pieces: &[Arc<Node>]) -> Result<(), Error> {
+        let failed = |e| self.manifest_error(e);
+        let mut blocks: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        for at in 0..self.intent.len() {
+            let block = blocks.entry(self.intent.path(at).to_vec()).or_default();
+            self.intent.load(at, block).map_err(failed)?;
+        }
+        let mut names: BTreeMap<Vec<u8>, Vec<&CStr>> = BTreeMap::new();
+        for node in pieces.iter().filter(|node| node.is_piece()) {
+            if let Some(parent) = &node.parent {
+                names.entry(parent.path()).or_default().push(&node.name);
+            }
+        }
+        for (path, names) in names {
+            let known = blocks.remove(&path).unwrap_or_default();
+            let mut all: Vec<Record<'_>> =
+                records(&known).filter(|r| names.iter().all(|n| *r.name != *n.to_bytes())).collect();
+            all.extend(names.iter().map(|name| Record::directory(name.to_bytes())));
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            let mut block = Vec::new();
+            for record in &all {
+                record.write(&mut block);
+            }
+            blocks.insert(path, block);
+        }
+        let blocks = blocks.into_iter().map(|(path, block)| Ok((Box::from(path), block)));
+        manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(failed)
     }
 
     /// Prunes, and puts the manifest in force.
@@ -63,8 +111,8 @@ impl Engine<'_> {
         report: &mut super::Report,
     ) -> Result<(), Error> {
         let pruned = self.prune(sorted, report)?;
-        let next = next_name(&self.manifest_name, self.request);
-        let name = shard::part_name(&self.manifest_name, self.request);
+        let next = self.next_name();
+        let name = shard::part_name(&self.manifest_name, self.request, self.shares.as_ref());
         if pruned.is_empty() {
             if noted {
                 let dir = self.manifests()?;

@@ -1,31 +1,29 @@
-//! Several copiers on one volume, `I/N` each: a directory of the image belongs to the one that the hash of its path
-//! says, with the files in it. They need nothing of each other: each stages for itself, makes missing directories
-//! in place, and writes its part of the manifest. The one that finds all parts there puts them together.
+//! Several copiers on one volume, `I/N` each, of which each has a share of the image's entries (see `share`). They need
+//! nothing of each other: each stages for itself, makes the directories that it shares with others in place, and
+//! writes its part of the manifest, in which a shared directory has the records of this copier's entries. The one that
+//! finds all parts there puts them together.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::Request;
-use super::engine::{Engine, Worker};
+use super::engine::{Engine, Task, Worker};
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::{self, Kind, Manifest, Reading, records};
 use super::metadata::set_times_at;
+use super::node::{Node, Target};
 use super::options::Shard;
 use super::pool::Pool;
 use super::report::Report;
+use super::share::Shares;
 use super::walk::Here;
 use crate::beneath::Dir;
-
-fn owner(path: &[u8], count: u32) -> u32 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(path).as_bytes()[..8]);
-    // The remainder is below `count`.
-    u32::try_from(u64::from_le_bytes(first) % u64::from(count)).unwrap_or(0)
-}
 
 /// The name of staging: the attempt's, and the shard's.
 pub(super) fn stage_name(request: &Request) -> String {
@@ -58,20 +56,26 @@ fn group(request: &Request) -> String {
 }
 
 /// The manifest that a copy writes: the whole one, or this shard's part of it.
-pub(super) fn part_name(name: &OsStr, request: &Request) -> OsString {
-    request.options.shard.map_or_else(|| name.to_owned(), |shard| part(name, &group(request), shard))
+pub(super) fn part_name(name: &OsStr, request: &Request, shares: Option<&Shares>) -> OsString {
+    let (Some(shard), Some(shares)) = (request.options.shard, shares) else { return name.to_owned() };
+    part(name, &group(request), shares, shard)
 }
 
-fn part(name: &OsStr, group: &str, shard: Shard) -> OsString {
+fn part(name: &OsStr, group: &str, shares: &Shares, shard: Shard) -> OsString {
     let mut part = name.to_owned();
-    part.push(format!(".part-{group}-{}-of-{}", shard.index, shard.count));
+    part.push(format!(".part-{group}-{}-{}-of-{}", shares.listing, shard.index, shard.count));
     part
 }
 
 /// The manifest to compare with: a shard that starts again compares with the part that it had written.
-pub(super) fn base(dir: &Dir, name: &OsStr, request: &Request) -> io::Result<Reading> {
+pub(super) fn base(
+    dir: &Dir,
+    name: &OsStr,
+    request: &Request,
+    shares: Option<&Shares>,
+) -> io::Result<Reading> {
     if request.options.shard.is_some()
-        && let Reading::Read(part) = Manifest::read(dir, &part_name(name, request))?
+        && let Reading::Read(part) = Manifest::read(dir, &part_name(name, request, shares))?
     {
         return Ok(Reading::Read(part));
     }
@@ -79,51 +83,73 @@ pub(super) fn base(dir: &Dir, name: &OsStr, request: &Request) -> io::Result<Rea
 }
 
 impl Engine<'_> {
-    /// Whether the entries of this directory are this copy's.
-    pub(super) fn owns(&self, path: &[u8]) -> bool {
-        self.request.options.shard.is_none_or(|shard| owner(path, shard.count) == shard.index)
+    /// Whether an entry of a directory is this copy's.
+    pub(super) fn is_mine(&self, here: &Here<'_>, name: &[u8], is_dir: bool) -> bool {
+        let shares = self.shares.as_ref().filter(|_| here.node.shared);
+        shares.is_none_or(|shares| shares.is_mine(here.path, name, is_dir))
     }
 
-    /// Whether the volume has something under the name in a directory that is another shard's.
-    pub(super) fn is_there(&self, here: &Here<'_>, name: &CStr) -> Result<bool, Error> {
-        let made = match here.node.made() {
-            Ok(made) => made,
-            Err(_) if self.request.options.dry_run => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(self.volume_error("open", here.path, error)),
+    /// Whether several copiers go through a subdirectory.
+    pub(super) fn is_shared(&self, here: &Here<'_>, name: &CStr) -> bool {
+        let shares = self.shares.as_ref().filter(|_| here.node.shared);
+        shares.is_some_and(|shares| shares.is_shared(&here.child(name)))
+    }
+
+    /// Whether anything in a shared directory is this copy's.
+    pub(super) fn has_some(&self, node: &Node, path: &[u8], listing: &Listing) -> bool {
+        let Some(shares) = &self.shares else { return true };
+        !node.others
+            || (0..listing.len()).any(|at| {
+                let (name, kind) = listing.get(at);
+                shares.is_mine(path, name.to_bytes(), kind == FileType::Directory)
+            })
+    }
+
+    /// An entry that is another's: of a directory that is shared the way down is of interest.
+    pub(super) fn pass_through(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        is_dir: bool,
+    ) -> Result<(), Error> {
+        if !is_dir || !self.is_shared(here, name) {
+            return Ok(());
+        }
+        let is_there = !self.request.options.dry_run || self.is_there(here, name)?;
+        let target = if is_there { Target::Existing } else { Target::Lazy };
+        let mut child = here.node.child(name, target);
+        child.others = true;
+        self.descend(worker, here, child);
+        Ok(())
+    }
+
+    /// What is below a directory is dealt with later; a piece when all shared directories are known.
+    pub(super) fn descend(&self, worker: &mut Worker, here: &Here<'_>, mut child: Node) {
+        child.shared = !child.aside && self.is_shared(here, &child.name);
+        child.in_place = child.shared && !self.request.options.dry_run && child.target == Target::Existing;
+        let weight = match &self.shares {
+            Some(shares) if here.node.shared && !child.shared => shares.weight(&here.child(&child.name)),
+            _ => return worker.tasks.push(Task::Dir(Arc::new(child))),
         };
-        match rustix::fs::statat(&*made, name, AtFlags::SYMLINK_NOFOLLOW) {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).push((weight, Arc::new(child)));
+    }
+
+    /// Whether the volume has something under the name.
+    fn is_there(&self, here: &Here<'_>, name: &CStr) -> Result<bool, Error> {
+        let Some(made) = here.made else { return Ok(false) };
+        match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(self.volume_error("stat", &here.child(name), errno)),
         }
     }
-
-    /// Whether a directory below another has to be made by this shard and no other: it is its own, and there is none
-    /// below it. Then it is built in staging, as without shards.
-    pub(super) fn is_mine_alone(
-        &self,
-        worker: &mut Worker,
-        here: &Here<'_>,
-        name: &CStr,
-    ) -> Result<bool, Error> {
-        let path = here.child(name);
-        if !self.owns(&path) {
-            return Ok(false);
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut below = Listing::default();
-        rustix::fs::openat(here.source, name, flags, Mode::empty())
-            .and_then(|dir| below.read(&dir, &mut worker.dirents))
-            .map_err(|e| self.source_error("list", &path, e))?;
-        Ok((0..below.len()).all(|at| below.get(at).1 != FileType::Directory))
-    }
 }
 
-/// Puts the parts together if all are there; the times of directories come last, as shards make directories in
-/// each other's.
+/// Puts the parts together if all are there; the times of shared directories come last, as any shard may have made
+/// something in one after its own had set it.
 pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Error> {
-    let Some(shard) = engine.request.options.shard else { return Ok(()) };
+    let (Some(shard), Some(shares)) = (engine.request.options.shard, &engine.shares) else { return Ok(()) };
     let dir = engine.manifests()?;
     let failed = |e: io::Error| engine.manifest_error(e);
     let name = &engine.manifest_name;
@@ -132,30 +158,28 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     let lock = dir.open_with(&lock_name, OFlags::RDWR | OFlags::CREATE, 0o640).map_err(failed)?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
     let group = group(engine.request);
-    let mut parts = Vec::new();
-    for index in 0..shard.count {
-        match Manifest::read(&dir, &part(name, &group, Shard { index, count: shard.count }))
-            .map_err(failed)?
-        {
-            Reading::Read(part) => parts.push(part),
-            // The last one to finish will find them all.
-            _ => return Ok(()),
-        }
+    let names: Vec<OsString> = (0..shard.count)
+        .map(|index| part(name, &group, shares, Shard { index, count: shard.count }))
+        .collect();
+    let there = dir.entries().map_err(failed)?;
+    if !names.iter().all(|name| there.iter().any(|(entry, _)| entry == name)) {
+        // The last one to finish will find them all.
+        return Ok(());
     }
-    let mut order: Vec<(&[u8], usize, usize)> = Vec::new();
+    let Some(parts) = read(engine, &dir, &names)? else { return Ok(()) };
+    let mut order: Vec<Piece<'_>> = Vec::new();
     for (n, part) in parts.iter().enumerate() {
         order.extend((0..part.len()).map(|at| (part.path(at), n, at)));
     }
     order.sort_unstable();
-    order.dedup_by(|a, b| a.0 == b.0);
-    let blocks = order.iter().map(|&(path, n, at)| {
+    let blocks = order.chunk_by(|a, b| a.0 == b.0).map(|pieces| {
         let mut block = Vec::new();
-        parts[n].load(at, &mut block)?;
-        Ok((Box::from(path), block))
+        together(pieces, &parts, &mut block)?;
+        Ok((Box::from(pieces[0].0), block))
     });
     manifest::write(&dir, name, blocks).map_err(failed)?;
-    times(engine, &order, &parts)?;
-    for (entry, _) in dir.entries().map_err(failed)? {
+    times(engine, shares, &order, &parts)?;
+    for (entry, _) in there {
         use std::os::unix::ffi::OsStrExt;
         let prefix = [name.as_bytes(), b".part-"].concat();
         if entry.as_bytes().starts_with(&prefix) {
@@ -166,25 +190,58 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     Ok(())
 }
 
-/// Sets the mtime of every directory that has directories in it: others' shards may have made one there after its own
-/// had set it. A directory's own time is not touched by setting its children's.
-fn times(engine: &Engine<'_>, order: &[(&[u8], usize, usize)], parts: &[Manifest]) -> Result<(), Error> {
+/// Reads the parts side by side; `None` when one of them cannot be used.
+fn read(engine: &Engine<'_>, dir: &Dir, names: &[OsString]) -> Result<Option<Vec<Manifest>>, Error> {
+    let parts: Mutex<BTreeMap<usize, Manifest>> = Mutex::default();
+    let pool = Pool::new((0..names.len()).collect::<Vec<_>>());
+    pool.run(vec![(); engine.worker_count()], |(), n| {
+        if let Reading::Read(part) = Manifest::read(dir, &names[n]).map_err(|e| engine.manifest_error(e))? {
+            parts.lock().unwrap_or_else(PoisonError::into_inner).insert(n, part);
+        }
+        Ok(())
+    })?;
+    let parts = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((parts.len() == names.len()).then(|| parts.into_values().collect()))
+}
+
+/// A directory's path, and the block of it in one of the parts.
+type Piece<'a> = (&'a [u8], usize, usize);
+
+/// The records of a directory, those of a shared one from several parts.
+fn together(pieces: &[Piece<'_>], parts: &[Manifest], into: &mut Vec<u8>) -> io::Result<()> {
+    if let [(_, n, at)] = pieces {
+        return parts[*n].load(*at, into);
+    }
+    let (mut all, mut block) = (Vec::new(), Vec::new());
+    for (_, n, at) in pieces {
+        parts[*n].load(*at, &mut block)?;
+        all.extend_from_slice(&block);
+    }
+    let mut sorted: Vec<_> = records(&all).collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted.dedup_by(|a, b| a.name == b.name);
+    into.clear();
+    for record in &sorted {
+        record.write(into);
+    }
+    Ok(())
+}
+
+/// Sets the mtime of every shared directory. A directory's own time is not touched by setting its children's.
+fn times(engine: &Engine<'_>, shares: &Shares, order: &[Piece<'_>], parts: &[Manifest]) -> Result<(), Error> {
     use std::os::unix::ffi::OsStrExt;
-    let has_below = |path: &[u8]| {
-        let next = order.partition_point(|(other, ..)| *other < path);
-        order.get(next).is_some_and(|(other, ..)| other.starts_with(path))
-    };
-    let pool = Pool::new(order.to_vec());
+    let parents = order.iter().filter(|(path, ..)| shares.is_shared(path)).copied().collect();
+    let pool = Pool::new(parents);
     pool.run(vec![Vec::new(); engine.worker_count()], |block, (path, n, at)| {
         parts[n].load(at, block).map_err(|e| engine.manifest_error(e))?;
         let mut opened = None;
         for record in records(block).filter(|r| r.kind == Kind::Dir && !r.flags.orphan && !r.flags.kept) {
-            let prefix: &[u8] = if path.is_empty() { b"" } else { b"/" };
             // A link that is followed to where the directory is keeps its own time.
             if record.flags.found && engine.request.options.follow_destination_links {
                 continue;
             }
-            if !has_below(&[path, prefix, &*record.name, b"/"].concat()) {
+            let prefix: &[u8] = if path.is_empty() { b"" } else { b"/" };
+            if !shares.is_shared(&[path, prefix, &*record.name].concat()) {
                 continue;
             }
             let dir = match &opened {

@@ -29,6 +29,7 @@ struct Task {
     parent: Arc<OwnedFd>,
     name: std::ffi::CString,
     path: Vec<u8>,
+    shared: bool,
 }
 
 struct Scanner {
@@ -44,8 +45,12 @@ pub(super) fn check(engine: &Engine<'_>) -> Result<(), Error> {
     let block = free.f_frsize.max(512);
     let totals = Totals::default();
     let Ok(root) = engine.source.reopen() else { return Ok(()) };
-    let pool =
-        Pool::new(vec![Task { parent: Arc::new(root.into()), name: c".".to_owned(), path: Vec::new() }]);
+    let pool = Pool::new(vec![Task {
+        parent: Arc::new(root.into()),
+        name: c".".to_owned(),
+        path: Vec::new(),
+        shared: engine.shares.is_some(),
+    }]);
     let scanners = engine.workers().into_iter().map(|worker| Scanner {
         listing: worker.listing,
         dirents: worker.dirents,
@@ -99,7 +104,7 @@ fn scan(
     }
     let mut known = records(&scanner.old).peekable();
     let (mut files, mut bytes, mut needed, mut inodes) = (0, 0, 0, 0);
-    let owned = engine.owns(&task.path);
+    let shares = engine.shares.as_ref().filter(|_| task.shared);
     for at in 0..scanner.listing.len() {
         let (name, kind) = scanner.listing.get(at);
         while known.next_if(|record| *record.name < *name.to_bytes()).is_some() {}
@@ -108,6 +113,7 @@ fn scan(
         if engine.filter.skips(&task.path, name.to_bytes(), is_dir) {
             continue;
         }
+        let mine = shares.is_none_or(|shares| shares.is_mine(&task.path, name.to_bytes(), is_dir));
         match kind {
             FileType::Directory => {
                 let mut path = task.path.clone();
@@ -115,13 +121,16 @@ fn scan(
                     path.push(b'/');
                 }
                 path.extend_from_slice(name.to_bytes());
-                pool.push(Task { parent: dir.clone(), name: name.to_owned(), path });
-                if record.is_none() {
+                let shared = shares.is_some_and(|shares| shares.is_shared(&path));
+                if mine || shared {
+                    pool.push(Task { parent: dir.clone(), name: name.to_owned(), path, shared });
+                }
+                if mine && record.is_none() {
                     inodes += 1;
                     needed += block;
                 }
             }
-            _ if !owned => {}
+            _ if !mine => {}
             FileType::RegularFile => {
                 let stat = rustix::fs::statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
                 let size = transfer::size(&stat);

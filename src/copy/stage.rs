@@ -9,9 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::node::Node;
 use crate::beneath::Dir;
 
 /// The staging of one copy.
@@ -82,6 +83,14 @@ impl Stage {
         rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o700))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok((number, Arc::new(rustix::fs::openat(&self.dir, &*name, flags, Mode::empty())?)))
+    }
+
+    /// Removes the directory that was for what goes into `node`, if nothing is left in it.
+    pub(super) fn discard(&self, node: &Node) {
+        if let Some((number, _)) = node.stage.get() {
+            // What stays goes with all of staging.
+            let _ = rustix::fs::unlinkat(&self.dir, number.to_string(), AtFlags::REMOVEDIR);
+        }
     }
 
     /// A file without a name, for what does not fit into memory.

@@ -20,6 +20,8 @@ use super::stage::{STATE, beside, shown};
 /// A directory with at least twice as many entries is shared out in parts of this size: what each entry takes on a
 /// network volume is waiting, and only making a name keeps the others of the directory out.
 const PART: usize = 128;
+/// Where several copiers share the tree: one that ends with a single worker's part is late for all of them.
+const PART_OF_SHARE: usize = 16;
 
 /// The directory that a worker is in.
 pub(super) struct Here<'a> {
@@ -47,9 +49,8 @@ impl Engine<'_> {
         let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
         let stat = rustix::fs::fstat(&*source).map_err(|e| self.source_error("stat", &path, e))?;
         let _ = node.meta.set(self.permissions.wanted(&stat));
-        let owned = self.owns(&path);
-        let made = match node.target {
-            Target::Existing if owned || node.parent.is_none() => {
+        let mut made = match node.target {
+            Target::Existing if !node.shared || node.parent.is_none() => {
                 Some(node.made().map_err(|e| self.volume_error("open", &path, e))?)
             }
             Target::New => {
@@ -65,13 +66,17 @@ impl Engine<'_> {
         old.clear();
         worker.block.clear();
         worker.orphans = false;
-        let old_at = if node.aside || !owned { None } else { self.old.find(&path) };
-        let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
         let walked = (|| {
+            listing.read(&*source, &mut worker.dirents).map_err(|e| self.source_error("list", &path, e))?;
+            let mine = !node.shared || self.has_some(&node, &path, &listing);
+            if mine && made.is_none() && node.target == Target::Existing {
+                made = Some(node.made().map_err(|e| self.volume_error("open", &path, e))?);
+            }
+            let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
+            let old_at = if node.aside { None } else { self.old.find(&path) };
             if let Some(at) = old_at {
                 self.old.load(at, &mut old).map_err(|e| Error::system("read", "the manifest", e))?;
             }
-            listing.read(&*source, &mut worker.dirents).map_err(|e| self.source_error("list", &path, e))?;
             let mut known = records(&old).peekable();
             // What no manifest knows needs no comparison from name to name: others may take a part of it.
             let mine = if known.peek().is_none() { self.share(&node, &listing) } else { listing.len() };
@@ -84,9 +89,7 @@ impl Engine<'_> {
                 self.entry(worker, &here, name, kind, record.as_ref())?;
             }
             known.try_for_each(|gone| self.dropped(worker, &here, gone))?;
-            if !node.aside && owned {
-                self.record_block(worker, &path, old_at.map(|at| (at, &*old)))?;
-            }
+            self.record_block(worker, &node, &path, old_at.map(|at| (at, &*old)))?;
             Ok(())
         })();
         listing.shrink();
@@ -101,18 +104,19 @@ impl Engine<'_> {
 
     /// Makes tasks of a large directory's entries, but for the first [`PART`], and answers how many those are.
     fn share(&self, node: &Arc<Node>, listing: &Listing) -> usize {
-        if listing.len() < 2 * PART {
+        let part = if self.shares.is_some() { PART_OF_SHARE } else { PART };
+        if listing.len() < 2 * part {
             return listing.len();
         }
-        for from in (PART..listing.len()).step_by(PART) {
-            let names = (from..listing.len().min(from + PART)).map(|at| {
+        for from in (part..listing.len()).step_by(part) {
+            let names = (from..listing.len().min(from + part)).map(|at| {
                 let (name, kind) = listing.get(at);
                 (name.to_owned(), kind)
             });
             node.pending.fetch_add(1, Ordering::Relaxed);
             self.pool.push(Task::Part { node: node.clone(), names: names.collect() });
         }
-        PART
+        part
     }
 
     /// Some entries of a large directory that the manifest knows nothing of.
@@ -125,7 +129,7 @@ impl Engine<'_> {
         let path = node.path();
         let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
         let made = match node.target {
-            Target::Existing if self.owns(&path) || node.parent.is_none() => {
+            Target::Existing if !node.shared || node.made.is_known() => {
                 Some(node.made().map_err(|e| self.volume_error("open", &path, e))?)
             }
             _ => None,
@@ -136,14 +140,21 @@ impl Engine<'_> {
         for (name, kind) in names {
             self.entry(worker, &here, name, *kind, None)?;
         }
-        if !node.aside && self.owns(&path) {
-            self.record_block(worker, &path, None)?;
-        }
+        self.record_block(worker, &node, &path, None)?;
         self.pool.push_all(&mut worker.tasks);
         self.finish(worker, node)
     }
 
-    fn record_block(&self, worker: &Worker, path: &[u8], old: Option<(usize, &[u8])>) -> Result<(), Error> {
+    fn record_block(
+        &self,
+        worker: &Worker,
+        node: &Node,
+        path: &[u8],
+        old: Option<(usize, &[u8])>,
+    ) -> Result<(), Error> {
+        if node.aside || node.others && worker.block.is_empty() {
+            return Ok(());
+        }
         let block = match old {
             Some((at, old)) if old == worker.block => Block::Old(at),
             _ => Block::New { records: &worker.block, orphans: worker.orphans },
@@ -173,22 +184,21 @@ impl Engine<'_> {
         if self.is_reserved(here, name) {
             return Ok(());
         }
+        if !self.is_mine(here, name.to_bytes(), is_dir) {
+            return self.pass_through(worker, here, name, is_dir);
+        }
         if self.filter.skips(here.path, name.to_bytes(), is_dir) {
             return self.retain(worker, here, record);
         }
-        if !self.owns(here.path) {
-            // Another shard's directory: only the way down is of interest.
-            if is_dir {
-                let may_make = self.request.options.dry_run || self.is_mine_alone(worker, here, name)?;
-                let is_new = may_make && !self.is_there(here, name)?;
-                let target = if is_new { self.new_target() } else { Target::Existing };
-                worker.tasks.push(Task::Dir(Arc::new(here.node.child(name, target))));
-            }
-            return Ok(());
-        }
         let volume = match here.made {
-            // Made by this copy just now: other shards put nothing but directories into it.
-            Some(_) if !is_dir && here.node.in_place && here.node.touched.load(Ordering::Relaxed) => None,
+            // Made by this copy just now, and nobody else puts an entry of this one's into it.
+            Some(_)
+                if here.node.in_place
+                    && here.node.touched.load(Ordering::Relaxed)
+                    && !(is_dir && self.is_shared(here, name)) =>
+            {
+                None
+            }
             Some(made) => match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if self.protected.contains(&(stat.st_dev, stat.st_ino)) => return Ok(()),
                 Ok(stat) => Some(stat),
@@ -242,6 +252,9 @@ impl Engine<'_> {
 
     /// A record that the image has no entry for any more: marked, with everything below it, for pruning to decide.
     fn dropped(&self, worker: &mut Worker, here: &Here<'_>, mut record: Record<'_>) -> Result<(), Error> {
+        if !self.is_mine(here, &record.name, false) {
+            return Ok(());
+        }
         let mut path = here.path.to_vec();
         if !path.is_empty() {
             path.push(b'/');
@@ -293,7 +306,7 @@ impl Engine<'_> {
         match there {
             None => {
                 let removed = was_dir && self.policy() == Policy::KeepModified && !self.emptied;
-                let target = if here.node.in_place && !self.is_mine_alone(worker, here, name)? {
+                let target = if here.node.in_place && self.is_shared(here, name) {
                     Target::Existing
                 } else if removed || self.filter.is_selective() || self.request.options.dry_run {
                     Target::Lazy
@@ -359,8 +372,9 @@ impl Engine<'_> {
                 }
             }
         }
-        if let Some(child) = child {
-            worker.tasks.push(Task::Dir(Arc::new(child)));
+        if let Some(mut child) = child {
+            child.redated = record.is_some_and(|record| was_dir && record.mtime != meta.mtime);
+            self.descend(worker, here, child);
         }
         if !here.node.aside {
             let new = Record {
@@ -381,7 +395,7 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn new_target(&self) -> Target {
+    pub(super) fn new_target(&self) -> Target {
         if self.request.options.dry_run { Target::Lazy } else { Target::New }
     }
 }

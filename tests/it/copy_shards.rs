@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::harness::PROGRAM;
+use crate::require_root;
 use crate::tree::{assert_same, assert_same_entries, copied, copy_command, file, releases};
-use crate::volumes::done;
+use crate::volumes::{Faults, done};
 
 const SHARDS: u32 = 4;
 const DIRECTORIES: u32 = 24;
@@ -129,4 +130,62 @@ fn a_share_that_is_killed_and_started_again_completes_the_copy() {
     }
     shared("last", &releases[0], &volume);
     assert!(killed > 2, "only {killed} shares were killed before their end");
+}
+
+/// On a volume where each file is synced by itself, a directory that one copier has as a whole gets its name as soon as it is
+/// complete.
+#[test]
+fn what_has_its_name_before_a_kill_is_not_taken_for_the_users_by_the_next_start() {
+    require_root!("a volume that hangs, by FUSE");
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("image");
+    for n in 0..40 {
+        std::fs::create_dir_all(source.join(format!("modules/m{n}/lib"))).unwrap();
+        file(source.join(format!("modules/m{n}/lib/file")), format!("{n}").as_bytes(), 0o644);
+    }
+    file(source.join("stays"), b"stays", 0o644);
+    let faults = Faults::mount(temp.path());
+    let volume = &faults.mount;
+    let start = || {
+        let mut command = copy_command(&source, volume);
+        command.args(["--shard", "0/1", "--prune", "owned", "--workers", "2"]);
+        command
+            .env("HOOK_RUNNER_RUN_ID", "one")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let named = || {
+        let modules = std::fs::read_dir(volume.join("modules"));
+        modules.map_or(0, |modules| modules.flatten().filter(|m| m.path().join("lib/file").exists()).count())
+    };
+    // Killed twice, each time when more directories have their names: the second attempt says what the first had in mind.
+    let mut before = 0;
+    for after in [30, 60] {
+        faults.tell(&format!("set fsync hang after-ops {after}"));
+        let mut copier = start();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while named() <= before {
+            assert!(
+                Instant::now() < deadline,
+                "no directory had its name before the end: {before} of {}",
+                named()
+            );
+            assert!(copier.try_wait().unwrap().is_none(), "it was to hang");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        copier.kill().unwrap();
+        faults.tell("clear");
+        copier.wait().unwrap();
+        before = named();
+        assert!(before < 40, "it had ended");
+    }
+    succeed([start()]);
+    complete(&source, volume, 0);
+    // All of it is the image's, so that it goes with it.
+    std::fs::remove_dir_all(source.join("modules")).unwrap();
+    succeed([start()]);
+    complete(&source, volume, 0);
+    assert!(!volume.join("modules").exists());
 }

@@ -87,6 +87,25 @@ pub(in crate::copy) struct Record<'a> {
     pub(in crate::copy) name: Cow<'a, [u8]>,
 }
 
+impl<'a> Record<'a> {
+    /// A directory of which no more than the name is known yet.
+    pub(in crate::copy) fn directory(name: &'a [u8]) -> Self {
+        Self {
+            kind: Kind::Dir,
+            flags: Flags::default(),
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: Time::default(),
+            content: Content::None,
+            xattrs: None,
+            left: Left::AsImage,
+            name: Cow::Borrowed(name),
+        }
+    }
+}
+
 impl Record<'_> {
     pub(in crate::copy) fn into_owned(self) -> Record<'static> {
         Record {

@@ -4,6 +4,7 @@ mod histories;
 mod hostile;
 mod orphans;
 mod policies;
+mod shards;
 mod table;
 
 use std::os::unix::fs::MetadataExt;

@@ -1,0 +1,139 @@
+//! Several copiers that share a tree, one after the other: what all of them leave is what one would.
+
+use super::*;
+
+const COPIERS: u32 = 4;
+
+/// A volume that all copiers together have copied to.
+fn together(volume: &mut Volume) -> Vec<Report> {
+    let reports = (0..COPIERS).map(|index| {
+        volume.options.shard = Some(Shard { index, count: COPIERS });
+        volume.copy()
+    });
+    let reports = reports.collect();
+    volume.options.shard = None;
+    reports
+}
+
+fn sum(reports: &[Report], of: impl Fn(&Report) -> u64) -> u64 {
+    reports.iter().map(of).sum()
+}
+
+/// The volume is as one copier would have left it: it finds nothing to do.
+#[track_caller]
+fn complete(volume: &mut Volume) {
+    assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+    volume.options.shard = None;
+    let whole = volume.copy();
+    assert!(!whole.changed(), "{}", whole.summary());
+}
+
+/// An image with a directory of each role: shared, a piece, and one whose many files are dealt out one by one.
+fn mixed() -> Volume {
+    let volume = Volume::new();
+    volume.put("file", "1");
+    for n in 0..200 {
+        volume.put(&format!("many/{n}"), "1");
+    }
+    for n in 0..60 {
+        volume.put(&format!("shared/{}/{n}", n % 20), "1");
+        volume.put(&format!("shared/beside-{}", n % 10), "1");
+    }
+    volume
+}
+
+#[test]
+fn releases_of_a_shared_tree_are_brought_and_pruned_as_by_one_copier() {
+    let mut volume = mixed();
+    volume.options.prune = Prune::Owned;
+    assert_eq!(sum(&together(&mut volume), |r| r.files), 271);
+    complete(&mut volume);
+    assert_eq!(sum(&together(&mut volume), |r| r.files), 0);
+
+    // Entries of each kind of directory change, vanish, and take each other's places.
+    volume.put("many/7", "2");
+    volume.put("shared/beside-3", "2");
+    volume.put("shared/4/4", "2");
+    for n in 100..200 {
+        std::fs::remove_file(volume.image(&format!("many/{n}"))).unwrap();
+    }
+    std::fs::remove_dir_all(volume.image("shared/5")).unwrap();
+    std::fs::remove_dir_all(volume.image("shared/6")).unwrap();
+    std::fs::remove_file(volume.image("shared/beside-6")).unwrap();
+    volume.put("shared/6", "now a file");
+    volume.put("shared/beside-6/file", "now in a directory");
+    let reports = together(&mut volume);
+    assert_eq!((sum(&reports, |r| r.files), sum(&reports, |r| r.removed)), (5, 104));
+    assert!(!volume.has("shared/5") && !volume.has("many/100"));
+    assert_eq!(volume.read("shared/6"), "now a file");
+    complete(&mut volume);
+
+    // What was shared goes altogether.
+    std::fs::remove_dir_all(volume.image("shared")).unwrap();
+    std::fs::remove_dir_all(volume.image("many")).unwrap();
+    together(&mut volume);
+    assert!(!volume.has("shared") && !volume.has("many") && volume.has("file"));
+    complete(&mut volume);
+}
+
+#[test]
+fn what_users_do_to_a_shared_tree_is_kept_as_by_one_copier() {
+    let mut volume = mixed();
+    volume.options.policy = Policy::KeepModified;
+    together(&mut volume);
+    for path in ["many/3", "shared/beside-1", "shared/2/2"] {
+        volume.edit(path, "the user's");
+        volume.put(path, "2");
+    }
+    for path in ["many/4", "shared/beside-2", "shared/3/3"] {
+        std::fs::remove_file(volume.at(path)).unwrap();
+    }
+    std::fs::remove_dir_all(volume.at("shared/7")).unwrap();
+    for _ in 0..2 {
+        let reports = together(&mut volume);
+        for path in ["many/3", "shared/beside-1", "shared/2/2"] {
+            assert_eq!(volume.read(path), "the user's");
+            assert_eq!(volume.read(&format!("{path}.from-image")), "2");
+        }
+        for path in ["many/4", "shared/beside-2", "shared/3/3", "shared/7"] {
+            assert!(!volume.has(path), "{path} was removed by the user, and is back");
+        }
+        let conflicts: usize = reports.iter().map(|r| r.conflicts.items.len()).sum();
+        assert!(conflicts <= 3, "{conflicts}");
+    }
+}
+
+#[test]
+fn parts_of_copiers_that_saw_another_image_are_not_put_together() {
+    let mut volume = mixed();
+    for index in 0..COPIERS {
+        volume.options.shard = Some(Shard { index, count: COPIERS });
+        if index == 2 {
+            volume.put("shared/came-between", "1");
+        }
+        volume.copy();
+    }
+    assert!(!volume.at(".hook-runner/manifest/root").exists(), "half of two images");
+    // Started again with the one that is there now, they are complete.
+    together(&mut volume);
+    complete(&mut volume);
+}
+
+#[test]
+fn a_directory_has_the_images_new_mtime_where_nothing_is_put_into_it() {
+    for shards in [false, true] {
+        let mut volume = mixed();
+        let copy = |volume: &mut Volume| if shards { together(volume) } else { vec![volume.copy()] };
+        copy(&mut volume);
+        let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        for path in ["shared", "shared/4", "many"] {
+            let dir = std::fs::File::open(volume.image(path)).unwrap();
+            dir.set_modified(later).unwrap();
+        }
+        copy(&mut volume);
+        for path in ["shared", "shared/4", "many"] {
+            let found = volume.at(path).metadata().unwrap().modified().unwrap();
+            assert_eq!(found, later, "{path}, shards: {shards}");
+        }
+    }
+}
