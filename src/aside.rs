@@ -66,8 +66,46 @@ impl<T: Send + 'static> Aside<T> {
         };
         let answer = pending.await;
         self.pending = None;
-        answer.map_err(|_| io::Error::other("the thread making a blocking call ended without an answer"))
+        answer.map_err(|_| no_answer())
     }
+}
+
+/// A call that has been started and not been asked for its answer yet.
+#[derive(Debug)]
+pub(crate) struct Begun<T>(oneshot::Receiver<T>);
+
+/// Starts a call now, before there is a runtime. When its answer is on its way, the thread goes on with what the call
+/// has left for then, and takes the next call after that.
+///
+/// # Errors
+/// No thread can be started.
+pub(crate) fn begin<T, Rest>(call: impl FnOnce() -> (T, Rest) + Send + 'static) -> io::Result<Begun<T>>
+where
+    T: Send + 'static,
+    Rest: FnOnce(),
+{
+    let (answer, pending) = oneshot::channel();
+    start(Box::new(move |thread| {
+        let (value, rest) = call();
+        thread.is_free();
+        let _ = answer.send(value);
+        rest();
+    }))?;
+    Ok(Begun(pending))
+}
+
+impl<T> Begun<T> {
+    /// Its answer.
+    ///
+    /// # Errors
+    /// The call panicked.
+    pub(crate) async fn answer(self) -> io::Result<T> {
+        self.0.await.map_err(|_| no_answer())
+    }
+}
+
+fn no_answer() -> io::Error {
+    io::Error::other("the thread making a blocking call ended without an answer")
 }
 
 /// The answer of one call that is not asked again.
@@ -140,6 +178,15 @@ mod tests {
         let second = aside.run(|| unreachable!("the first call is still under way")).await;
         assert_eq!(second.expect("an answer"), 7);
         assert_eq!(aside.run(|| 8).await.expect("an answer"), 8);
+    }
+
+    #[tokio::test]
+    async fn the_answer_does_not_wait_for_what_is_done_after_it() {
+        let (release, held) = mpsc::channel::<()>();
+        let begun =
+            super::begin(move || (7, move || held.recv().expect("the sender lives"))).expect("a thread");
+        assert_eq!(begun.answer().await.expect("an answer"), 7);
+        release.send(()).expect("the thread is still there");
     }
 
     #[tokio::test]

@@ -85,6 +85,16 @@ impl Dir {
     /// # Errors
     /// `InvalidInput` when it is something else, beside those of the open itself.
     pub fn open_regular(&self, rel: impl AsRef<Path>, flags: OFlags, mode: u32) -> io::Result<File> {
+        Ok(self.open_regular_stat(rel, flags, mode)?.0)
+    }
+
+    /// As [`Dir::open_regular`], with the status that it has looked at.
+    pub fn open_regular_stat(
+        &self,
+        rel: impl AsRef<Path>,
+        flags: OFlags,
+        mode: u32,
+    ) -> io::Result<(File, Stat)> {
         debug_assert!(!flags.contains(OFlags::TRUNC), "truncate after the check, with set_len");
         let rel = rel.as_ref();
         let file = self.open_with(rel, flags, mode)?;
@@ -95,7 +105,7 @@ impl Dir {
         if stat.st_nlink != 1 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has more than one hard link"));
         }
-        Ok(file)
+        Ok((file, stat))
     }
 
     /// Creates one directory (permission bits in `mode`, less the umask).

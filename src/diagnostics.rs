@@ -8,12 +8,17 @@
 //! tracing-appender's own rolling opens files by path and would follow a link planted on the volume, so the
 //! rolling is done here, below the directory handle.
 
+use std::fmt::{Debug, Write as _};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::aside;
@@ -49,22 +54,16 @@ enum Stage {
 }
 
 impl Diagnostics {
-    /// Starts taking events for the file in `state`. Within a runtime.
-    pub fn start(state: Dir) -> Self {
+    /// Starts taking events for the file in the state directory, which `state` opens. Within a runtime.
+    pub fn start(state: impl FnOnce() -> io::Result<Dir> + Send + 'static) -> Self {
         let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
-        let writer = Arc::clone(&way);
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_target(false)
-            .with_writer(move || Line(Arc::clone(&writer)))
-            .finish();
         // A second attempt in one process (tests) keeps the first's writer.
-        let _ = tracing::subscriber::set_global_default(subscriber);
+        let _ = tracing::subscriber::set_global_default(Events(Arc::clone(&way)));
         let opened = Arc::clone(&way);
         let late = tokio::spawn(async move {
             tokio::time::sleep(SOON).await;
             // The volume may hang. Diagnostics never decide a hook's result, so nobody asks what came of it.
-            let _ = aside::detached(move || opened.open(&state));
+            let _ = aside::detached(move || opened.open(state().and_then(|state| open(&state))));
         });
         Self { way, late }
     }
@@ -95,8 +94,7 @@ impl Way {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self, state: &Dir) {
-        let file = open(state);
+    fn open(&self, file: io::Result<File>) {
         let mut current = self.stage();
         let Stage::Held(lines) = &*current else { return };
         *current = match file {
@@ -113,23 +111,73 @@ impl Way {
             Err(_) => Stage::Closed,
         };
     }
-}
 
-/// Takes one event.
-struct Line(Arc<Way>);
-
-impl Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut *self.0.stage() {
-            Stage::Held(lines) => lines.extend_from_slice(bytes),
-            Stage::Open { writer, .. } => writer.write_all(bytes)?,
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        match &mut *self.stage() {
+            Stage::Held(lines) => lines.extend_from_slice(line),
+            Stage::Open { writer, .. } => writer.write_all(line)?,
             Stage::Closed => {}
         }
-        Ok(bytes.len())
+        Ok(())
+    }
+}
+
+/// Makes a line of each event: time, level, message, fields. There are no spans here, and what tracing-subscriber keeps
+/// for them is a tenth of what a start without it takes.
+struct Events(Arc<Way>);
+
+impl Subscriber for Events {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text { message: String::new(), fields: String::new() };
+        event.record(&mut text);
+        let level = event.metadata().level();
+        let line = format!("{} {level:>5} {}{}\n", crate::store::now(), text.message, text.fields);
+        // Who logs does not want to know.
+        let _ = self.0.write(line.as_bytes());
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The text of one event, on one line whatever is in it.
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        // Writing to a String does not fail.
+        let _ = if field.name() == "message" {
+            let text = format!("{value:?}");
+            text.chars().try_for_each(|c| {
+                if c.is_control() {
+                    write!(self.message, "{}", c.escape_default())
+                } else {
+                    self.message.write_char(c)
+                }
+            })
+        } else {
+            write!(self.fields, " {}={value:?}", field.name())
+        };
     }
 }
 
@@ -177,6 +225,27 @@ fn day(seconds: i64) -> String {
 mod tests {
     use super::*;
 
+    fn start(directory: &std::path::Path) -> Diagnostics {
+        let directory = directory.to_owned();
+        Diagnostics::start(move || Dir::open(directory))
+    }
+
+    #[test]
+    fn an_event_is_one_line_with_its_fields() {
+        let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
+        tracing::subscriber::with_default(Events(Arc::clone(&way)), || {
+            tracing::info!(run = "a b", attempt = 2, log = %"/log", "opened");
+            tracing::warn!("two\nlines \u{1b}[31m");
+            tracing::debug!("not shown");
+        });
+        let Stage::Held(lines) = &*way.stage() else { panic!("nothing is held") };
+        let text = String::from_utf8(lines.clone()).unwrap();
+        let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        assert!(lines.iter().all(|(time, _)| humantime::parse_rfc3339(time).is_ok()), "{text}");
+        let lines: Vec<_> = lines.iter().map(|(_, rest)| *rest).collect();
+        assert_eq!(lines, [" INFO opened run=\"a b\" attempt=2 log=/log", " WARN two\\nlines \\u{1b}[31m"]);
+    }
+
     #[test]
     fn a_file_of_another_day_is_put_aside_and_seven_days_stay() {
         let directory = tempfile::tempdir().unwrap();
@@ -198,9 +267,9 @@ mod tests {
     #[tokio::test]
     async fn lines_are_held_for_a_moment_and_then_have_a_file() {
         let directory = tempfile::tempdir().unwrap();
-        let diagnostics = Diagnostics::start(Dir::open(directory.path()).unwrap());
-        let mut line = Line(Arc::clone(&diagnostics.way));
-        line.write_all(b"one\n").unwrap();
+        let diagnostics = start(directory.path());
+        let way = Arc::clone(&diagnostics.way);
+        way.write(b"one\n").unwrap();
         let path = directory.path().join(NAME);
         assert!(!path.exists());
         let end = std::time::Instant::now() + Duration::from_secs(60);
@@ -208,7 +277,7 @@ mod tests {
             assert!(std::time::Instant::now() < end, "no file within a minute");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        line.write_all(b"two\n").unwrap();
+        way.write(b"two\n").unwrap();
         assert_eq!(diagnostics.take_held(), None);
         drop(diagnostics);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
@@ -217,8 +286,8 @@ mod tests {
     #[tokio::test]
     async fn an_attempt_that_is_over_at_once_writes_its_lines_itself() {
         let directory = tempfile::tempdir().unwrap();
-        let diagnostics = Diagnostics::start(Dir::open(directory.path()).unwrap());
-        Line(Arc::clone(&diagnostics.way)).write_all(b"one\n").unwrap();
+        let diagnostics = start(directory.path());
+        diagnostics.way.write(b"one\n").unwrap();
         let lines = diagnostics.take_held().unwrap();
         append(&Dir::open(directory.path()).unwrap(), &lines).unwrap();
         assert_eq!(diagnostics.take_held(), None);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exec::{self, Exec};
 use super::identity::Identity;
-use super::opening::{self, Opened, Plan};
+use super::opening::{Opened, Opening, Plan};
 use super::spec::{Hook, Step};
 use super::summary::{Failure, Outcome, StepReport, milliseconds};
 use super::wait::{self, NotMet, Wait};
@@ -22,13 +22,20 @@ use crate::aside;
 use crate::copy;
 use crate::diagnostics::Diagnostics;
 use crate::exit::Kind;
-use crate::output::{LogFile, MaxLog, Options, Redactor, Sources, Tee};
+use crate::output::{MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
 use crate::sidecar::Follow;
 use crate::store::StoreError;
 
-/// Runs `hook` to its end. Everything that can go wrong is in the outcome.
-pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
+/// An attempt that has begun: its volume is being opened.
+pub struct Begun<'a> {
+    attempt: Attempt<'a>,
+    began: Instant,
+    opening: Result<Option<Opening>, Failure>,
+}
+
+/// Begins an attempt of `hook`. There need be no runtime yet: the volume is opened while one is made.
+pub fn begin<'a>(hook: &'a Hook, supervisor: &'a mut Supervisor) -> Begun<'a> {
     let began = Instant::now();
     let mut identity = Identity::from_environment(hook.run_id.as_deref());
     let group = identity.run.clone();
@@ -49,11 +56,20 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         opened: None,
         diagnostics: None,
     };
-    Box::pin(attempt.run()).await;
-    attempt.outcome.duration_ms = milliseconds(began.elapsed());
-    attempt.seal().await;
-    attempt.outcome.duration_ms = milliseconds(began.elapsed());
-    attempt.outcome
+    let opening = attempt.begin();
+    Begun { attempt, began, opening }
+}
+
+impl Begun<'_> {
+    /// Runs it to its end. Everything that can go wrong is in the outcome.
+    pub async fn run(self) -> Outcome {
+        let Self { mut attempt, began, opening } = self;
+        Box::pin(attempt.run(opening)).await;
+        attempt.outcome.duration_ms = milliseconds(began.elapsed());
+        attempt.seal().await;
+        attempt.outcome.duration_ms = milliseconds(began.elapsed());
+        attempt.outcome
+    }
 }
 
 struct Attempt<'a> {
@@ -71,8 +87,8 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&mut self) {
-        if let Err(failure) = self.open().await {
+    async fn run(&mut self, opening: Result<Option<Opening>, Failure>) {
+        if let Err(failure) = self.open(opening).await {
             self.outcome.fail(failure);
             return;
         }
@@ -100,40 +116,35 @@ impl Attempt<'_> {
         }
     }
 
-    /// Lock, log, header; then the tee is ready for the steps.
-    async fn open(&mut self) -> Result<(), Failure> {
+    /// What must not be seen is known before anything is written; then lock, log and header, on a thread.
+    fn begin(&mut self) -> Result<Option<Opening>, Failure> {
         self.redactor = self.redactor()?;
+        let Some(path) = &self.hook.log else { return Ok(None) };
+        let plan = Plan {
+            log: path.clone(),
+            shared: self.hook.shard().is_some(),
+            state: self.hook.state.clone(),
+            log_mode: self.hook.log_mode,
+            lock_timeout: self.hook.lock_timeout,
+            keep: self.hook.keep,
+            identity: self.outcome.identity.clone(),
+            rows: self.header_rows(),
+        };
+        Opening::begin(plan).map(Some).map_err(failures::open)
+    }
+
+    /// Lock, log, header; then the tee is ready for the steps.
+    async fn open(&mut self, opening: Result<Option<Opening>, Failure>) -> Result<(), Failure> {
         let mut log = None;
-        if let Some(path) = &self.hook.log {
-            let plan = Plan {
-                log: path.clone(),
-                shared: self.hook.shard().is_some(),
-                state: self.hook.state.clone(),
-                log_mode: self.hook.log_mode,
-                lock_timeout: self.hook.lock_timeout,
-                keep: self.hook.keep,
-                identity: self.outcome.identity.clone(),
-                rows: self.header_rows(),
-            };
-            let opened = self.limited(opening::open(plan)).await?.map_err(failures::open)?;
-            self.diagnostics = opened.volume.state.reopen().ok().map(Diagnostics::start);
+        if let Some(opening) = opening? {
+            let (opened, file) = self.limited(opening.finish()).await?.map_err(failures::open)?;
+            let volume = Arc::clone(&opened);
+            self.diagnostics = Some(Diagnostics::start(move || volume.volume.state.reopen()));
             self.outcome.attempt = opened.attempt;
             tracing::info!(run = self.outcome.identity.run, attempt = opened.attempt, log = %opened.volume.log_path.display(), "attempt opened");
             self.outcome.warnings.extend(opened.warnings.iter().cloned());
-            let name = opened.volume.log_path.clone();
-            let file = opened.log.try_clone().map_err(StoreError::at("open", &name));
-            let directory = opened
-                .volume
-                .directory
-                .reopen()
-                .map(|dir| File::from(dir.into_fd()))
-                .map_err(StoreError::at("open", &name));
-            self.opened = Some(Arc::new(opened));
-            let (file, directory) = (
-                file.map_err(|error| failures::store(&error))?,
-                directory.map_err(|error| failures::store(&error))?,
-            );
-            log = Some(LogFile { file, directory: Some(directory), name });
+            self.opened = Some(opened);
+            log = Some(file);
         }
         if log.is_none() && self.redactor.is_none() {
             return Ok(());

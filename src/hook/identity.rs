@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Identity {
     /// The run id; unique per Job.
     pub run: String,
+    /// The run id was made for this start: there is nothing of this run anywhere yet.
+    #[serde(skip)]
+    pub new: bool,
     /// Helm release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
@@ -44,6 +47,7 @@ impl Identity {
             |name: &str| std::env::var(format!("HOOK_RUNNER_{name}")).ok().filter(|value| !value.is_empty());
         let mut identity = Self {
             run: String::new(),
+            new: false,
             release: get("RELEASE"),
             revision: get("REVISION"),
             chart: get("CHART"),
@@ -59,7 +63,10 @@ impl Identity {
                 let event = identity.event.as_deref().map_or(String::new(), |event| format!("-{event}"));
                 file_name(&format!("{release}-{revision}{event}"))
             }
-            _ => unique(),
+            _ => {
+                identity.new = true;
+                unique()
+            }
         };
         identity
     }

@@ -3,8 +3,9 @@
 //! ([`crate::aside`]); the signals and the attempt's time limit go on meanwhile.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::fs::{FileType, OFlags};
@@ -12,10 +13,10 @@ use tokio::time::sleep;
 
 use super::identity::Identity;
 use super::spec::Keep;
-use crate::aside;
-use crate::output::recover_tail;
+use crate::aside::{self, Begun};
+use crate::output::{LogFile, recover_tail};
 use crate::store::archive::Archive;
-use crate::store::index::{self, Attempt, Line, Started};
+use crate::store::index::{self, Attempt, Index, Line, Started};
 use crate::store::lock::{self, Holder, Lock, Name, Taken};
 use crate::store::{StoreError, Volume, frame, now};
 
@@ -45,15 +46,18 @@ pub struct Plan {
 pub struct Opened {
     /// The directories.
     pub volume: Volume,
-    /// The log, at its end, for appending.
-    pub log: File,
     /// The attempt's number within its run.
     pub attempt: u32,
     /// What is worth a line in the summary: a volume without locks, a log that was tidied up.
     pub warnings: Vec<String>,
+    /// Why logs of earlier runs that are too many could not be removed.
+    untidy: OnceLock<StoreError>,
     /// Released when the attempt is over.
     lock: Option<Lock>,
 }
+
+/// The attempt and its log, at its end.
+pub type Open = (Arc<Opened>, LogFile);
 
 /// Why an attempt did not open.
 #[derive(Debug, thiserror::Error)]
@@ -76,30 +80,67 @@ pub enum OpenError {
     Thread(std::io::Error),
 }
 
-/// Takes the lock, waiting for it at most the plan's time, and opens the attempt.
-pub async fn open(plan: Plan) -> Result<Opened, OpenError> {
-    let began = tokio::time::Instant::now();
-    let mut pause = Duration::from_millis(50);
-    loop {
-        let left = plan.lock_timeout.saturating_sub(began.elapsed());
-        let attempt = plan.clone();
-        match aside::once(move || try_open(&attempt)).await.map_err(OpenError::Thread)?? {
-            Try::Opened(opened) => return Ok(*opened),
-            Try::Busy(holder, state) if left.is_zero() => {
-                return Err(OpenError::Locked { state, holder, waited: plan.lock_timeout });
+/// An opening under way.
+#[derive(Debug)]
+pub struct Opening {
+    plan: Plan,
+    began: tokio::time::Instant,
+    first: Begun<Result<Try, OpenError>>,
+}
+
+impl Opening {
+    /// Starts the first try.
+    pub fn begin(plan: Plan) -> Result<Self, OpenError> {
+        let first = attempt(plan.clone())?;
+        Ok(Self { plan, began: tokio::time::Instant::now(), first })
+    }
+
+    /// Waits for the lock at most the plan's time, and for what the opened attempt is.
+    pub async fn finish(self) -> Result<Open, OpenError> {
+        let Self { plan, began, first } = self;
+        let mut pause = Duration::from_millis(50);
+        let mut tried = first.answer().await.map_err(OpenError::Thread)??;
+        loop {
+            let left = plan.lock_timeout.saturating_sub(began.elapsed());
+            match tried {
+                Try::Opened(opened, log) => return Ok((opened, log)),
+                Try::Busy(holder, state) if left.is_zero() => {
+                    return Err(OpenError::Locked { state, holder, waited: plan.lock_timeout });
+                }
+                Try::Busy(..) => sleep(pause.min(left)).await,
             }
-            Try::Busy(..) => sleep(pause.min(left)).await,
+            pause = (pause * 2).min(Duration::from_secs(1));
+            tried = attempt(plan.clone())?.answer().await.map_err(OpenError::Thread)??;
         }
-        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
+/// One try on a thread of its own, which goes on with the housekeeping when the attempt is open.
+fn attempt(plan: Plan) -> Result<Begun<Result<Try, OpenError>>, OpenError> {
+    let call = move || {
+        let tried = try_open(&plan);
+        let opened = match &tried {
+            Ok((Try::Opened(opened, _), true)) => Some(Arc::clone(opened)),
+            _ => None,
+        };
+        let rest = move || {
+            if let Some(Err(error)) = opened.as_ref().map(|opened| prune(&plan, &opened.volume)) {
+                let _ = opened.map(|opened| opened.untidy.set(error));
+            }
+        };
+        (tried.map(|(tried, _)| tried), rest)
+    };
+    aside::begin(call).map_err(OpenError::Thread)
+}
+
+#[derive(Debug)]
 enum Try {
-    Opened(Box<Opened>),
+    Opened(Arc<Opened>, LogFile),
     Busy(Holder, PathBuf),
 }
 
-fn try_open(plan: &Plan) -> Result<Try, OpenError> {
+/// Opens the attempt if the lock is free; and whether there is a log more among those of earlier runs.
+fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
     let volume = Volume::create(&plan.log, plan.state.as_deref())?;
     let holder = Holder {
         run: plan.identity.run.clone(),
@@ -110,7 +151,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     let mut warnings = Vec::new();
     let lock = match lock::try_take(&volume.state, &volume.state_path, Name::Attempt, plan.shared, &holder)? {
         Taken::Held(lock) => Some(lock),
-        Taken::Busy(holder) => return Ok(Try::Busy(holder, volume.state_path)),
+        Taken::Busy(holder) => return Ok((Try::Busy(holder, volume.state_path), false)),
         Taken::Unsupported(error) => {
             warnings.push(format!(
                 "the volume has no file locks ({error}); see to it that only one hook runs on it at a time"
@@ -118,19 +159,16 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
             None
         }
     };
-    if !plan.shared {
-        index::trim(&volume.state, &volume.state_path)?;
-    }
+    let mut index = Index::open(&volume.state, &volume.state_path, !plan.shared)?;
     let log_name = volume.log_name.to_string_lossy();
-    let attempts = index::read_for(&volume.state, &volume.state_path, &plan.identity.run, &log_name)?;
+    let attempts = index.read_for(&plan.identity.run, plan.identity.new, &log_name)?;
     if restore_tail(&volume)? {
         warnings.push(
             "the end of an earlier attempt's output was kept apart (--max-log) and is in its log now".into(),
         );
     }
-    place_log(plan, &volume, &attempts)?;
-    let mut log = volume.open_log(plan.log_mode)?;
-    let offset = log.metadata().map_err(StoreError::at("read", &volume.log_path))?.len();
+    let moved = place_log(plan, &volume, &attempts)?;
+    let (mut log, stat) = volume.open_log(plan.log_mode)?;
     let earlier: Vec<&Attempt> =
         attempts.iter().filter(|known| known.started.run == plan.identity.run).collect();
     let attempt = earlier.last().map_or(1, |last| last.started.attempt + 1);
@@ -139,33 +177,67 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
         attempt,
         at: now(),
         log: log_name.into_owned(),
-        offset,
+        offset: u64::try_from(stat.st_size).unwrap_or(0),
         release: plan.identity.release.clone(),
         revision: plan.identity.revision.clone(),
         event_name: plan.identity.event.clone(),
         pod: plan.identity.pod.clone(),
     };
     let header = header(plan, &started, attempts.last());
-    log.write_all(header.as_bytes()).map_err(StoreError::at("write to", &volume.log_path))?;
-    index::append(&volume.state, &volume.state_path, &Line::Start(started))?;
+    let offset = started.offset;
+    let line = Line::Start(started);
+    match enter(&mut log, &header, &mut index, &line, &volume) {
+        // Logs of earlier runs that are too many may be what fills the volume.
+        Err(error) if moved && is_full(&error) => {
+            prune(plan, &volume)?;
+            log.set_len(offset).map_err(StoreError::at("write to", &volume.log_path))?;
+            enter(&mut log, &header, &mut index, &line, &volume)?;
+        }
+        entered => entered?,
+    }
     // From here on a power cut leaves at least that this attempt was begun, and where.
     log.sync_data().map_err(StoreError::at("sync", &volume.log_path))?;
     volume.directory.sync().map_err(StoreError::at("sync the directory of", &volume.log_path))?;
-    Ok(Try::Opened(Box::new(Opened { volume, log, attempt, warnings, lock })))
+    let directory = volume.directory.reopen().map_err(StoreError::at("open", &volume.log_path))?;
+    let log = LogFile {
+        file: log,
+        directory: Some(File::from(directory.into_fd())),
+        name: volume.log_path.clone(),
+    };
+    let opened = Opened { volume, attempt, warnings, untidy: OnceLock::new(), lock };
+    Ok((Try::Opened(Arc::new(opened), log), moved))
+}
+
+/// The header into the log, the attempt's start into the index.
+fn enter(
+    log: &mut File,
+    header: &str,
+    index: &mut Index,
+    start: &Line,
+    volume: &Volume,
+) -> Result<(), StoreError> {
+    log.write_all(header.as_bytes()).map_err(StoreError::at("write to", &volume.log_path))?;
+    index.append(start)
+}
+
+fn is_full(error: &StoreError) -> bool {
+    matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+fn prune(plan: &Plan, volume: &Volume) -> Result<(), StoreError> {
+    Archive::open(volume)?.prune(plan.keep.runs, plan.keep.bytes).map(drop)
 }
 
 /// Puts what `--max-log` kept apart at the end of the log of an attempt that was killed.
 fn restore_tail(volume: &Volume) -> Result<bool, StoreError> {
-    let opened = volume.directory.open_regular(&volume.log_name, OFlags::RDWR | OFlags::APPEND, 0);
-    let Ok(mut log) = opened else { return Ok(false) };
-    let state = volume.state.reopen().map_err(StoreError::at("open", &volume.state_path))?;
-    recover_tail(&File::from(state.into_fd()), &volume.log_name, &mut log)
+    let log = || volume.directory.open_regular(&volume.log_name, OFlags::RDWR | OFlags::APPEND, 0).ok();
+    recover_tail(&volume.state, &volume.log_name, log)
         .map_err(StoreError::at("restore the end of", &volume.log_path))
 }
 
 /// Sees to it that the log under the current name is that of this run: another run's is archived first, and
-/// this run's own is brought back when another ran in between.
-fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<(), StoreError> {
+/// this run's own is brought back when another ran in between. True when one was archived or may have been.
+fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<bool, StoreError> {
     let name = volume.log_name.to_string_lossy();
     let here = attempts.iter().rev().find(|known| known.started.log == name);
     let current = volume
@@ -176,7 +248,7 @@ fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<(), S
         .filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
         .filter(|stat| stat.st_size > 0 && stat.st_nlink == 1);
     if here.is_some_and(|known| known.started.run == plan.identity.run) && current.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     let archive = Archive::open(volume)?;
     if let Some(stat) = current {
@@ -185,9 +257,10 @@ fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<(), S
             here.map_or_else(|| format!("unknown-{}", stat.st_mtime), |known| known.started.run.clone());
         archive.put_away(&run)?;
     }
-    archive.bring_back(&plan.identity.run)?;
-    archive.prune(plan.keep.runs, plan.keep.bytes)?;
-    Ok(())
+    if !plan.identity.new {
+        archive.bring_back(&plan.identity.run)?;
+    }
+    Ok(true)
 }
 
 fn header(plan: &Plan, started: &Started, last: Option<&Attempt>) -> String {
@@ -234,6 +307,11 @@ impl Opened {
     /// Enters the end of the attempt in the index; what is entered later of the same attempt counts.
     pub fn enter_end(&self, ended: index::Ended) -> Result<(), StoreError> {
         index::append(&self.volume.state, &self.volume.state_path, &Line::End(ended))
+    }
+
+    /// What the housekeeping beside the command has come to.
+    pub fn untidy(&self) -> Option<&StoreError> {
+        self.untidy.get()
     }
 
     /// Whether other runs are kept out of the volume.

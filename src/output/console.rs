@@ -50,6 +50,11 @@ impl Console {
         Self { number, way: None, gone: None, blocked: 0, missed: 0, mid_line: false }
     }
 
+    /// For a few lines: small writes, without a description of our own, which costs more than they do.
+    pub(super) fn careful(number: i32) -> Self {
+        Self { way: shared(number).ok().map(Way::Careful), ..Self::new(number) }
+    }
+
     /// Writes all of `bytes`; waits at most `patience` without progress, then leaves the rest out and says so once it
     /// can be written to again.
     pub(super) fn write(&mut self, bytes: &[u8], patience: Option<Duration>) {
@@ -155,10 +160,7 @@ impl Console {
 
 impl Way {
     fn to(number: i32) -> io::Result<Self> {
-        // SAFETY: the descriptor is open for the whole life of the program (the standard library opens 0 to 2 where
-        // they are closed), and `dup` gives this value a descriptor of its own.
-        let shared = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?;
-        let file = File::from(shared);
+        let file = File::from(shared(number)?);
         let kind = file.metadata()?.file_type();
         if kind.is_file() {
             return Ok(Self::Plain(file.into()));
@@ -175,6 +177,13 @@ impl Way {
         }
         Ok(Self::Careful(file.into()))
     }
+}
+
+/// A second descriptor of the same description.
+fn shared(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open for the whole life of the program (the standard library opens 0 to 2 where
+    // they are closed), and `dup` gives this value a descriptor of its own.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
 }
 
 fn ready(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {

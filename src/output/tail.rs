@@ -9,6 +9,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -138,7 +139,14 @@ impl Tail {
 /// Appends to `log` the end of an attempt that was killed, if there is one; returns whether there was. To be called
 /// before anything else is appended to the log or the log is archived. Should the runner be killed between this and
 /// the removal of the segments, the end is there twice, never missing.
-pub fn recover(directory: &File, log_name: &OsStr, log: &mut File) -> io::Result<bool> {
+///
+/// `log` opens the log; where it does not, the segments stay.
+pub fn recover(
+    directory: impl AsFd,
+    log_name: &OsStr,
+    log: impl FnOnce() -> Option<File>,
+) -> io::Result<bool> {
+    let directory = directory.as_fd();
     let names = names(log_name);
     let mut there = false;
     let mut segments = Vec::new();
@@ -155,6 +163,7 @@ pub fn recover(directory: &File, log_name: &OsStr, log: &mut File) -> io::Result
         }
         return Ok(false);
     };
+    let Some(mut log) = log() else { return Ok(false) };
     let left_out = first.start.saturating_sub(first.head);
     let mut text = Vec::new();
     if left_out > 0 {
@@ -182,7 +191,7 @@ struct Found {
 }
 
 /// None when there is none.
-fn open_segment(directory: &File, name: &OsStr) -> io::Result<Option<File>> {
+fn open_segment(directory: impl AsFd, name: &OsStr) -> io::Result<Option<File>> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match openat(directory, name, flags, Mode::empty()) {
         Ok(file) => Ok(Some(file.into())),
@@ -215,10 +224,10 @@ fn append_all(mut file: File, mut append: impl FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
-fn remove(directory: &File, names: &[OsString; 2]) {
+fn remove(directory: impl AsFd, names: &[OsString; 2]) {
     for name in names {
         // Not there in most cases; what cannot be removed is recognised and overwritten later.
-        let _ = unlinkat(directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        let _ = unlinkat(&directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
     }
 }
 

@@ -156,9 +156,9 @@ impl Tee {
         let progress = Arc::new(Progress::default());
         let two_pipes = options.split_streams || options.annotate;
         let name = options.log.as_ref().map(|log| log.name.clone()).unwrap_or_default();
-        let worker = Worker::new(options, queue, Arc::clone(&wake), Arc::clone(&progress));
+        let (woken, told) = (Arc::clone(&wake), Arc::clone(&progress));
         // Not joined: when the volume hangs the thread cannot end, and the process must.
-        aside::detached(move || worker.work())?;
+        aside::detached(move || Worker::new(options, queue, woken, told).work())?;
         Ok(Self {
             jobs,
             wake,
@@ -259,7 +259,7 @@ impl Tee {
 
 /// Writes a line of the runner's own to stderr, waiting a short time at most for a stderr that is blocked.
 pub fn say(line: &str) {
-    Console::new(2).write(line.as_bytes(), Some(PATIENCE));
+    Console::careful(2).write(line.as_bytes(), Some(PATIENCE));
 }
 
 fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd, u64)> {

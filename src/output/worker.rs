@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::eventfd::EventFd;
-use nix::unistd::read;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, read};
 use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
@@ -113,7 +113,8 @@ impl Worker {
 
     /// Until the log is sealed or the handle is gone.
     pub(super) fn work(mut self) {
-        let mut buffer = vec![0; CHUNK];
+        // Not zeroed: a command that prints little would have all of its pages touched for nothing.
+        let mut buffer = Vec::with_capacity(CHUNK);
         loop {
             if self.burst >= BURST && self.emptied {
                 self.nap();
@@ -161,7 +162,7 @@ impl Worker {
         Ready { jobs: at(0), sources: [at(1), at(2)], pause }
     }
 
-    fn run(&mut self, job: Job, buffer: &mut [u8]) {
+    fn run(&mut self, job: Job, buffer: &mut Vec<u8>) {
         match job {
             Job::Attach { sources, done } => {
                 self.redacted = match &self.redactor {
@@ -183,20 +184,21 @@ impl Worker {
     }
 
     /// One read and its writes. The source is removed at its end; returns the bytes read.
-    fn pump(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+    fn pump(&mut self, index: usize, buffer: &mut Vec<u8>) -> usize {
         let Some(source) = self.sources.get(index) else { return 0 };
         let stream = source.stream;
-        match read(source.fd.as_fd(), buffer) {
+        buffer.clear();
+        match read(source.fd.as_fd(), spare_capacity(buffer)) {
             Ok(0) => {
                 self.sources.remove(index);
                 0
             }
             Ok(n) => {
-                self.take(&buffer[..n], stream);
+                self.take(buffer, stream);
                 self.count_burst(n);
                 n
             }
-            Err(Errno::EINTR | Errno::EAGAIN) => 0,
+            Err(Errno::INTR | Errno::AGAIN) => 0,
             Err(_) => {
                 self.sources.remove(index);
                 0
@@ -263,7 +265,7 @@ impl Worker {
         self.progress.doing(IDLE);
     }
 
-    fn detach(&mut self, buffer: &mut [u8]) {
+    fn detach(&mut self, buffer: &mut Vec<u8>) {
         let mut left = LAST_BYTES;
         while left > 0 && !self.sources.is_empty() {
             let Some(index) = self.readable() else { break };

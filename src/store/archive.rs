@@ -38,17 +38,18 @@ impl<'a> Archive<'a> {
         Ok(Self { volume, runs, path })
     }
 
-    /// Moves the current log, which belongs to `run`, among the earlier ones.
+    /// Moves the current log, which belongs to `run`, among the earlier ones. The log's directory is still to be synced.
     pub fn put_away(&self, run: &str) -> Result<(), StoreError> {
         let volume = self.volume;
-        shift(&volume.directory, &volume.log_name, &self.runs, OsStr::new(&name(run)))
+        shift(&volume.directory, &volume.log_name, &self.runs, OsStr::new(&name(run)), &self.runs)
             .map_err(StoreError::at("archive", &volume.log_path))
     }
 
-    /// Brings the log of `run` back as the current one; false when there is none.
+    /// Brings the log of `run` back as the current one; false when there is none. The log's directory is still to be synced.
     pub fn bring_back(&self, run: &str) -> Result<bool, StoreError> {
         let name = name(run);
-        match shift(&self.runs, OsStr::new(&name), &self.volume.directory, &self.volume.log_name) {
+        let volume = self.volume;
+        match shift(&self.runs, OsStr::new(&name), &volume.directory, &volume.log_name, &self.runs) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::at("bring back", self.path.join(name))(error)),
@@ -84,16 +85,12 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// rename(2); where the two directories are on different mounts (`--state`), a copy that is durable before the
+/// rename(2), made durable in the `archive`, which is one of the two; where the two directories are on different mounts (`--state`), a copy that is durable before the
 /// original goes.
-fn shift(from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr) -> io::Result<()> {
+fn shift(from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr, archive: &Dir) -> io::Result<()> {
     match from.rename(name, to, new_name) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
-        done => {
-            done?;
-            to.sync()?;
-            return from.sync();
-        }
+        done => return done.and_then(|()| archive.sync()),
     }
     let mut source = from.open_regular(name, OFlags::RDONLY, 0)?;
     let temporary = Path::new(new_name).with_extension("moving");

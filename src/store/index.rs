@@ -1,10 +1,12 @@
 //! `index.jsonl`: one line when an attempt starts, one when it ends. A line is appended by one write; a power
 //! cut may tear the last one, which a reader skips and the next writer closes.
 
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Stat};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -13,6 +15,8 @@ use crate::beneath::Dir;
 const NAME: &str = "index.jsonl";
 /// Beyond this size the older half of the lines goes at the next start; about 3,000 attempts.
 const LIMIT: u64 = 2 << 20;
+/// Bytes at its end that are looked at first: some ten attempts.
+const BLOCK: u64 = 4096;
 
 /// An attempt started. Field names are the file's format; a reader ignores those it does not know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,40 +90,6 @@ pub struct Attempt {
 
 /// All attempts in the order of their starts; an index that is not there is empty.
 pub fn read(state: &Dir, state_path: &Path) -> Result<Vec<Attempt>, StoreError> {
-    let text = text(state, state_path)?;
-    Ok(join(text.lines().filter_map(parse)))
-}
-
-/// What a new attempt of `run` must know, in the order of their starts: the run's own attempts, and the last ones back
-/// to that which wrote the log `log`. Of an index of thousands, the other lines are not even parsed.
-pub fn read_for(state: &Dir, state_path: &Path, run: &str, log: &str) -> Result<Vec<Attempt>, StoreError> {
-    let text = text(state, state_path)?;
-    let mut newest = Vec::new();
-    let mut rest = &text[..];
-    while !rest.is_empty() {
-        let (before, line) = rest.trim_end_matches('\n').rsplit_once('\n').unwrap_or(("", rest));
-        rest = before;
-        let Some(line) = parse(line) else { continue };
-        let complete = matches!(&line, Line::Start(started) if started.log == log);
-        newest.push(line);
-        if complete {
-            break;
-        }
-    }
-    // A run id names a file, so in JSON it is its own bytes between quotes.
-    let mut older = Vec::new();
-    let mut done = 0;
-    for (at, _) in rest.match_indices(&format!("\"{run}\"")) {
-        if at >= done {
-            let start = rest[..at].rfind('\n').map_or(0, |end| end + 1);
-            done = rest[at..].find('\n').map_or(rest.len(), |length| at + length);
-            older.extend(parse(&rest[start..done]));
-        }
-    }
-    Ok(join(older.into_iter().chain(newest.into_iter().rev())))
-}
-
-fn text(state: &Dir, state_path: &Path) -> Result<String, StoreError> {
     let path = state_path.join(NAME);
     let mut text = Vec::new();
     match state.open_regular(NAME, OFlags::RDONLY, 0) {
@@ -127,13 +97,123 @@ fn text(state: &Dir, state_path: &Path) -> Result<String, StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(error) => return Err(StoreError::at("open", &path)(error)),
     };
-    // What is not text is no line of ours, and will not parse.
-    Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Ok(join(text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).filter_map(parse)))
+}
+
+/// The index, open for reading and appending.
+#[derive(Debug)]
+pub struct Index {
+    file: File,
+    /// Bytes when it was opened.
+    size: u64,
+    path: PathBuf,
+}
+
+impl Index {
+    /// Opens the index, making it where it is missing. With `alone`, which says that nobody else has it open, the older
+    /// half of its lines goes once it has grown beyond its limit.
+    pub fn open(state: &Dir, state_path: &Path, alone: bool) -> Result<Self, StoreError> {
+        let path = state_path.join(NAME);
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+        let open = || state.open_regular_stat(NAME, flags, 0o640).map_err(StoreError::at("open", &path));
+        let size = |stat: &Stat| u64::try_from(stat.st_size).unwrap_or(0);
+        let (mut file, mut stat) = open()?;
+        if alone && size(&stat) > LIMIT {
+            trim(state, &path)?;
+            (file, stat) = open()?;
+        }
+        Ok(Self { file, size: size(&stat), path })
+    }
+
+    /// What a new attempt of `run` must know, in the order of their starts: the run's own attempts, and the last ones
+    /// back to that which wrote the log `log`. Of an index of thousands, the other lines are not even parsed; a run that
+    /// is `new` has none of its own, and then they are not even read.
+    pub fn read_for(&self, run: &str, new: bool, log: &str) -> Result<Vec<Attempt>, StoreError> {
+        let mut length = BLOCK;
+        let (newest, before) = loop {
+            let from = self.size.saturating_sub(length);
+            let (newest, before) = back_to_start(&self.read(from, self.size)?, log);
+            match before {
+                Some(before) => break (newest, from + before),
+                None if from == 0 => break (newest, 0),
+                // Its end was too short: once more, with more of it.
+                None => length *= 8,
+            }
+        };
+        let mut older = Vec::new();
+        if !new && before > 0 {
+            let text = readable(self.read(0, before)?);
+            // A run id names a file, so in JSON it is its own bytes between quotes.
+            let mut done = 0;
+            for (at, _) in text.match_indices(&format!("\"{run}\"")) {
+                if at >= done {
+                    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+                    done = text[at..].find('\n').map_or(text.len(), |length| at + length);
+                    older.extend(parse(text[start..done].as_bytes()));
+                }
+            }
+        }
+        Ok(join(older.into_iter().chain(newest.into_iter().rev())))
+    }
+
+    fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+        let mut text = vec![0; usize::try_from(to - from).unwrap_or(0)];
+        self.file.read_exact_at(&mut text, from).map_err(StoreError::at("read", &self.path))?;
+        Ok(text)
+    }
+
+    /// Appends a line and makes it durable.
+    pub fn append(&mut self, line: &Line) -> Result<(), StoreError> {
+        let mut text = Vec::with_capacity(512);
+        // Others, copying their shares, may have appended since.
+        let length = self.file.metadata().map_err(StoreError::at("read", &self.path))?.len();
+        if length > 0 {
+            let mut last = [b'\n'];
+            self.file.read_exact_at(&mut last, length - 1).map_err(StoreError::at("read", &self.path))?;
+            if last != [b'\n'] {
+                text.push(b'\n');
+            }
+        }
+        serde_json::to_writer(&mut text, line)
+            .map_err(|error| StoreError::at("write to", &self.path)(error.into()))?;
+        text.push(b'\n');
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        written.map_err(StoreError::at("write to", &self.path))
+    }
+}
+
+/// Appends a line and makes it durable.
+pub fn append(state: &Dir, state_path: &Path, line: &Line) -> Result<(), StoreError> {
+    Index::open(state, state_path, false)?.append(line)
+}
+
+/// The lines from the end of `text` back to the first that starts an attempt in `log`, in this order, and the number of
+/// bytes before that, if there is one.
+fn back_to_start(text: &[u8], log: &str) -> (Vec<Line>, Option<u64>) {
+    let mut lines = Vec::new();
+    let mut end = text.len();
+    while end > 0 {
+        let start = text[..end - 1].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        if let Some(line) = parse(&text[start..end]) {
+            let found = matches!(&line, Line::Start(started) if started.log == log);
+            lines.push(line);
+            if found {
+                return (lines, Some(start as u64));
+            }
+        }
+        end = start;
+    }
+    (lines, None)
+}
+
+/// What is not text is no line of ours, and will not parse.
+fn readable(text: Vec<u8>) -> String {
+    String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Nothing for a line that a power cut tore.
-fn parse(line: &str) -> Option<Line> {
-    serde_json::from_str(line).ok()
+fn parse(line: &[u8]) -> Option<Line> {
+    serde_json::from_slice(line).ok()
 }
 
 fn join(lines: impl Iterator<Item = Line>) -> Vec<Attempt> {
@@ -154,38 +234,11 @@ fn join(lines: impl Iterator<Item = Line>) -> Vec<Attempt> {
     attempts
 }
 
-/// Appends a line and makes it durable.
-pub fn append(state: &Dir, state_path: &Path, line: &Line) -> Result<(), StoreError> {
-    let path = state_path.join(NAME);
-    let mut file = state
-        .open_regular(NAME, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE, 0o640)
-        .map_err(StoreError::at("open", &path))?;
-    let mut text = Vec::with_capacity(512);
-    let length = file.seek(SeekFrom::End(0)).map_err(StoreError::at("read", &path))?;
-    if length > 0 {
-        let mut last = [b'\n'];
-        file.seek(SeekFrom::End(-1)).map_err(StoreError::at("read", &path))?;
-        file.read_exact(&mut last).map_err(StoreError::at("read", &path))?;
-        if last != [b'\n'] {
-            text.push(b'\n');
-        }
-    }
-    serde_json::to_writer(&mut text, line)
-        .map_err(|error| StoreError::at("write to", &path)(error.into()))?;
-    text.push(b'\n');
-    file.write_all(&text).and_then(|()| file.sync_data()).map_err(StoreError::at("write to", &path))
-}
-
-/// Drops the older half once the index has grown beyond its limit.
-pub fn trim(state: &Dir, state_path: &Path) -> Result<(), StoreError> {
-    let path = state_path.join(NAME);
-    let stat = state.find(NAME).map_err(StoreError::at("look for", &path))?;
-    if stat.is_none_or(|stat| u64::try_from(stat.st_size).unwrap_or(0) <= LIMIT) {
-        return Ok(());
-    }
-    let Ok(mut file) = state.open_regular(NAME, OFlags::RDONLY, 0) else { return Ok(()) };
+/// Drops the older half.
+fn trim(state: &Dir, path: &Path) -> Result<(), StoreError> {
+    let mut file = state.open_regular(NAME, OFlags::RDONLY, 0).map_err(StoreError::at("open", path))?;
     let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(StoreError::at("read", &path))?;
+    file.read_to_end(&mut text).map_err(StoreError::at("read", path))?;
     let half = text.len() / 2;
     let cut = text[half..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| half + at + 1);
     let temporary = "index.jsonl.new";
@@ -197,7 +250,7 @@ pub fn trim(state: &Dir, state_path: &Path) -> Result<(), StoreError> {
         state.rename(temporary, state, NAME)?;
         state.sync()
     };
-    write().map_err(StoreError::at("shorten", &path))
+    write().map_err(StoreError::at("shorten", path))
 }
 
 #[cfg(test)]
@@ -231,12 +284,35 @@ mod tests {
         ] {
             append(&state, path, &line).unwrap();
         }
-        let known = read_for(&state, path, "mine", "log").unwrap();
+        let index = Index::open(&state, path, true).unwrap();
+        let known = index.read_for("mine", false, "log").unwrap();
         let runs: Vec<_> = known.iter().map(|attempt| attempt.started.run.as_str()).collect();
         assert_eq!(runs, ["mine", "here", "beside"]);
         assert_eq!(known[0].ended.as_ref().unwrap().status, 3);
         assert!(known[1].ended.is_none());
-        assert_eq!(read_for(&state, path, "mine", "nowhere").unwrap().len(), 4);
+        assert_eq!(index.read_for("mine", false, "nowhere").unwrap().len(), 4);
+        assert_eq!(index.read_for("another", true, "log").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_attempt_far_back_in_the_index_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = Dir::open(directory.path()).unwrap();
+        let start = |run: &str, log: &str| {
+            Line::Start(Started { run: run.into(), attempt: 1, log: log.into(), ..Started::default() })
+        };
+        let lines: String = [start("mine", "other"), start("here", "log"), ended("here", 1, 7)]
+            .into_iter()
+            .chain((0..3000).map(|at| start(&format!("beside-{at}"), "other")))
+            .map(|line| serde_json::to_string(&line).unwrap() + "\n")
+            .collect();
+        std::fs::write(directory.path().join(NAME), &lines).unwrap();
+        let index = Index::open(&state, directory.path(), true).unwrap();
+        let known = index.read_for("mine", false, "log").unwrap();
+        assert_eq!(known.len(), 3002);
+        assert_eq!(known[0].started.run, "mine");
+        assert_eq!(known[1].ended.as_ref().unwrap().status, 7);
+        assert_eq!(index.read_for("mine", true, "log").unwrap().len(), 3001);
     }
 
     #[test]
@@ -266,7 +342,9 @@ mod tests {
         let line = serde_json::to_string(&started(&"x".repeat(1000), 1)).unwrap() + "\n";
         let lines = usize::try_from(LIMIT).unwrap() / line.len() + 2;
         std::fs::write(directory.path().join(NAME), line.repeat(lines)).unwrap();
-        trim(&state, directory.path()).unwrap();
+        Index::open(&state, directory.path(), false).unwrap();
+        assert_eq!(read(&state, directory.path()).unwrap().len(), lines);
+        Index::open(&state, directory.path(), true).unwrap();
         let left = read(&state, directory.path()).unwrap().len();
         assert!(left > lines / 2 - 3 && left < lines / 2 + 3, "{left} of {lines}");
     }

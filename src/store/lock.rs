@@ -96,7 +96,8 @@ pub fn try_take(
         Err(errno) => return Err(StoreError::at("lock", &path)(errno.into())),
     }
     let text = serde_json::to_vec(holder).unwrap_or_default();
-    let write = file.set_len(0).and_then(|()| file.write_all(&text));
+    // Over the last holder's name, so that the volume need not give the block back and find another.
+    let write = file.write_all(&text).and_then(|()| file.set_len(text.len() as u64));
     write.map_err(StoreError::at("write to", &path))?;
     Ok(Taken::Held(Lock { _file: file }))
 }

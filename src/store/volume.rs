@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Stat};
 
 use super::{STATE_DIRECTORY, StoreError};
 use crate::beneath::Dir;
@@ -57,10 +57,10 @@ impl Volume {
         Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
     }
 
-    /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing.
-    pub fn open_log(&self, mode: u32) -> Result<File, StoreError> {
+    /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing; and its status.
+    pub fn open_log(&self, mode: u32) -> Result<(File, Stat), StoreError> {
         self.directory
-            .open_regular(&self.log_name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE, mode)
+            .open_regular_stat(&self.log_name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE, mode)
             .map_err(StoreError::at("open the preserved log", &self.log_path))
     }
 }
@@ -93,12 +93,11 @@ fn open_or_create(path: &Path, mode: u32) -> Result<Dir, StoreError> {
 /// Where the volume begins: the topmost existing ancestor on the same device as the deepest existing one; on
 /// the root filesystem, which is no volume, the deepest existing one itself.
 fn mount_point(path: &Path) -> PathBuf {
-    let existing =
-        || path.ancestors().filter_map(|at| std::fs::metadata(at).ok().map(|meta| (at, meta.dev())));
-    let root = std::fs::metadata("/").map_or(0, |meta| meta.dev());
-    let Some((deepest, device)) = existing().next() else { return PathBuf::from("/") };
-    if device == root {
+    let mut existing =
+        path.ancestors().filter_map(|at| std::fs::metadata(at).ok().map(|meta| (at, meta.dev())));
+    let Some((deepest, device)) = existing.next() else { return PathBuf::from("/") };
+    if std::fs::metadata("/").is_ok_and(|root| root.dev() == device) {
         return deepest.to_path_buf();
     }
-    existing().take_while(|(_, dev)| *dev == device).last().map_or(deepest, |(at, _)| at).to_path_buf()
+    existing.take_while(|(_, dev)| *dev == device).last().map_or(deepest, |(at, _)| at).to_path_buf()
 }

@@ -61,6 +61,9 @@ impl Attempt<'_> {
         if let Some(tee) = self.tee.take() {
             let report = self.hear(&tee, tee.report(left())).await;
             self.judge_log(report.log_failure.as_ref(), report.log_missed);
+            if let Some(error) = self.opened.as_ref().and_then(|opened| opened.untidy()) {
+                self.outcome.warnings.push(format!("too many logs of earlier runs are kept: {error}"));
+            }
             self.log_outcome();
             let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false);
             let (enter, answer) = self.entry();
