@@ -48,6 +48,8 @@ pub struct Opened {
     pub volume: Volume,
     /// The attempt's number within its run.
     pub attempt: u32,
+    /// For the attempt's end.
+    index: Index,
     /// What is worth a line in the summary: a volume without locks, a log that was tidied up.
     pub warnings: Vec<String>,
     /// Why logs of earlier runs that are too many could not be removed.
@@ -159,7 +161,7 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
             None
         }
     };
-    let mut index = Index::open(&volume.state, &volume.state_path, !plan.shared)?;
+    let index = Index::open(&volume.state, &volume.state_path, !plan.shared)?;
     let log_name = volume.log_name.to_string_lossy();
     let attempts = index.read_for(&plan.identity.run, plan.identity.new, &log_name)?;
     if restore_tail(&volume)? {
@@ -186,12 +188,12 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
     let header = header(plan, &started, attempts.last());
     let offset = started.offset;
     let line = Line::Start(started);
-    match enter(&mut log, &header, &mut index, &line, &volume) {
+    match enter(&mut log, &header, &index, &line, &volume) {
         // Logs of earlier runs that are too many may be what fills the volume.
         Err(error) if moved && is_full(&error) => {
             prune(plan, &volume)?;
             log.set_len(offset).map_err(StoreError::at("write to", &volume.log_path))?;
-            enter(&mut log, &header, &mut index, &line, &volume)?;
+            enter(&mut log, &header, &index, &line, &volume)?;
         }
         entered => entered?,
     }
@@ -204,7 +206,7 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
         directory: Some(File::from(directory.into_fd())),
         name: volume.log_path.clone(),
     };
-    let opened = Opened { volume, attempt, warnings, untidy: OnceLock::new(), lock };
+    let opened = Opened { volume, attempt, index, warnings, untidy: OnceLock::new(), lock };
     Ok((Try::Opened(Arc::new(opened), log), moved))
 }
 
@@ -212,7 +214,7 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
 fn enter(
     log: &mut File,
     header: &str,
-    index: &mut Index,
+    index: &Index,
     start: &Line,
     volume: &Volume,
 ) -> Result<(), StoreError> {
@@ -306,7 +308,7 @@ fn earlier_text(last: &Attempt, run: &str) -> Option<String> {
 impl Opened {
     /// Enters the end of the attempt in the index; what is entered later of the same attempt counts.
     pub fn enter_end(&self, ended: index::Ended) -> Result<(), StoreError> {
-        index::append(&self.volume.state, &self.volume.state_path, &Line::End(ended))
+        self.index.append(&Line::End(ended))
     }
 
     /// What the housekeeping beside the command has come to.

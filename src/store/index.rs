@@ -163,7 +163,7 @@ impl Index {
     }
 
     /// Appends a line and makes it durable.
-    pub fn append(&mut self, line: &Line) -> Result<(), StoreError> {
+    pub fn append(&self, line: &Line) -> Result<(), StoreError> {
         let mut text = Vec::with_capacity(512);
         // Others, copying their shares, may have appended since.
         let length = self.file.metadata().map_err(StoreError::at("read", &self.path))?.len();
@@ -177,14 +177,9 @@ impl Index {
         serde_json::to_writer(&mut text, line)
             .map_err(|error| StoreError::at("write to", &self.path)(error.into()))?;
         text.push(b'\n');
-        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        let written = (&self.file).write_all(&text).and_then(|()| self.file.sync_data());
         written.map_err(StoreError::at("write to", &self.path))
     }
-}
-
-/// Appends a line and makes it durable.
-pub fn append(state: &Dir, state_path: &Path, line: &Line) -> Result<(), StoreError> {
-    Index::open(state, state_path, false)?.append(line)
 }
 
 /// The lines from the end of `text` back to the first that starts an attempt in `log`, in this order, and the number of
@@ -256,6 +251,10 @@ fn trim(state: &Dir, path: &Path) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn append(state: &Dir, path: &Path, line: &Line) -> Result<(), StoreError> {
+        Index::open(state, path, false)?.append(line)
+    }
 
     fn started(run: &str, attempt: u32) -> Line {
         Line::Start(Started { run: run.into(), attempt, ..Started::default() })
