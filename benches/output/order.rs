@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
@@ -76,7 +76,11 @@ fn steps(runner: &Path, args: &[&str]) -> BTreeSet<u64> {
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: one system call.
     unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
-    let child = command.spawn().expect("the runner can be started");
+    follow(command.spawn().expect("the runner can be started"))
+}
+
+/// Steps through a child that is traced, to its end.
+fn follow(child: Child) -> BTreeSet<u64> {
     let main = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     waitpid(main, None).expect("it stops at its start");
     let options = ptrace::Options::PTRACE_O_TRACECLONE | ptrace::Options::PTRACE_O_EXITKILL;
@@ -89,9 +93,11 @@ fn steps(runner: &Path, args: &[&str]) -> BTreeSet<u64> {
                 assert_eq!(status, 0, "the runner failed");
                 return seen;
             }
-            Ok(WaitStatus::Stopped(pid, Signal::SIGTRAP | Signal::SIGSTOP)) => (pid, None),
+            Ok(
+                WaitStatus::Stopped(pid, Signal::SIGTRAP | Signal::SIGSTOP)
+                | WaitStatus::PtraceEvent(pid, ..),
+            ) => (pid, None),
             Ok(WaitStatus::Stopped(pid, signal)) => (pid, Some(signal)),
-            Ok(WaitStatus::PtraceEvent(pid, ..)) => (pid, None),
             Ok(_) => continue,
             Err(error) => panic!("waitpid: {error}"),
         };

@@ -149,7 +149,7 @@ impl Index {
                 if at >= done {
                     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
                     done = text[at..].find('\n').map_or(text.len(), |length| at + length);
-                    older.extend(parse(text[start..done].as_bytes()));
+                    older.extend(parse(&text.as_bytes()[start..done]));
                 }
             }
         }
