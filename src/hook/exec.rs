@@ -13,6 +13,10 @@ use crate::process::{
 /// From TERM to KILL for processes that the command left behind, and from KILL until they are given up.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 
+/// What is left of the drain and of the grace for leftovers when the attempt's time is over.
+const LATE_DRAIN: Duration = Duration::from_secs(1);
+const LATE_LEFTOVER_GRACE: Duration = Duration::from_millis(500);
+
 /// How the command is to be run.
 #[derive(Debug, Clone)]
 pub struct Exec {
@@ -146,7 +150,7 @@ async fn drain(
     mut drained: tokio::sync::oneshot::Receiver<()>,
 ) {
     // A second TERM while waiting: the next, harder step at once.
-    let wait = tokio::time::timeout(exec.drain, &mut drained);
+    let wait = tokio::time::timeout(within(exec.deadline, exec.drain, LATE_DRAIN), &mut drained);
     if let Ok(Ok(_)) = supervisor.attend(wait).await {
         return;
     }
@@ -164,7 +168,8 @@ async fn drain(
             &format!("{} has ended and left {names}, which {verb} its output; sending {what}", name(exec)),
         );
         end_leftovers(ending.group, &found, signal);
-        let wait = tokio::time::timeout(LEFTOVER_GRACE, &mut drained);
+        let grace = within(exec.deadline, LEFTOVER_GRACE, LATE_LEFTOVER_GRACE);
+        let wait = tokio::time::timeout(grace, &mut drained);
         if let Ok(Ok(_)) = supervisor.attend(wait).await {
             return;
         }
@@ -190,6 +195,11 @@ async fn drain(
         }
     }
     tee.detach();
+}
+
+/// `most`, but not past the attempt's deadline by more than `late`.
+fn within(deadline: Option<Instant>, most: Duration, late: Duration) -> Duration {
+    deadline.map_or(most, |end| most.min(end.saturating_duration_since(Instant::now()).max(late)))
 }
 
 fn tell(tee: Option<&Tee>, text: &str) {

@@ -1,8 +1,10 @@
 //! A program that is watched and signalled while it runs: its output goes into files that can be polled.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::libc;
 
@@ -50,7 +52,15 @@ impl Running {
     #[track_caller]
     pub(crate) fn end(&mut self) -> i32 {
         use std::os::unix::process::ExitStatusExt;
-        let status = eventually("the program ends", || self.child.try_wait().expect("wait"));
+        let pid = self.pid();
+        let end = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                break status;
+            }
+            assert!(Instant::now() < end, "the program does not end:\n{}", whereabouts(pid));
+            std::thread::sleep(Duration::from_millis(10));
+        };
         status.code().unwrap_or_else(|| 128 + status.signal().expect("a signal"))
     }
 }
@@ -79,6 +89,23 @@ pub(crate) fn as_pid_1(test: Test) -> Option<Running> {
         .args(runner.get_args())
         .current_dir(runner.get_current_dir().expect("set"));
     Some(Running::start(command, test.into_directory()))
+}
+
+/// Where each thread of a process, and of those below it, waits in the kernel: for whoever reads of a hang.
+fn whereabouts(pid: i32) -> String {
+    let mut text = String::new();
+    let mut todo = vec![pid];
+    while let Some(pid) = todo.pop() {
+        todo.extend(children(pid));
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let read = |name| std::fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+            let status = read("status");
+            let state = status.lines().find(|line| line.starts_with("State:")).unwrap_or_default();
+            let _ =
+                writeln!(text, "{pid} {} {state} {}\n{}", read("comm").trim(), read("wchan"), read("stack"));
+        }
+    }
+    text
 }
 
 /// Any signal, real-time ones included.

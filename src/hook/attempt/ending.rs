@@ -18,6 +18,8 @@ use crate::store::{StoreError, frame, index, now};
 
 /// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// From the attempt's time and the grace after it, at the latest, to its end.
+const END: Duration = Duration::from_millis(4500);
 /// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -109,8 +111,10 @@ impl Attempt<'_> {
             }
             _ => {}
         }
-        self.diagnostics = None;
+        let diagnostics = self.diagnostics.take();
         if hangs {
+            // Written to the same volume, most likely: ending them would wait for it once more.
+            std::mem::forget(diagnostics);
             leave_files();
         }
     }
@@ -199,7 +203,11 @@ impl Attempt<'_> {
             return LAST_WORDS;
         }
         match self.deadline {
-            Some(deadline) => deadline.saturating_duration_since(Instant::now()).max(LAST_WORDS),
+            Some(deadline) => {
+                let left = |end: Instant| end.saturating_duration_since(Instant::now());
+                let end = deadline.checked_add(self.grace.saturating_add(END));
+                left(deadline).max(end.map_or(LAST_WORDS, |end| LAST_WORDS.min(left(end))))
+            }
             None => PATIENCE,
         }
     }
