@@ -69,7 +69,7 @@ impl Engine<'_> {
         let walked = (|| {
             listing.read(&*source, &mut worker.dirents).map_err(|e| self.source_error("list", &path, e))?;
             let mine = !node.shared || self.has_some(&node, &path, &listing);
-            if mine && made.is_none() && node.target == Target::Existing {
+            if (mine || self.request.options.dry_run) && made.is_none() && node.target == Target::Existing {
                 made = Some(node.made().map_err(|e| self.volume_error("open", &path, e))?);
             }
             let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
