@@ -23,9 +23,11 @@ fn sum(reports: &[Report], of: impl Fn(&Report) -> u64) -> u64 {
 #[track_caller]
 fn complete(volume: &mut Volume) {
     assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
-    volume.options.shard = None;
-    let whole = volume.copy();
+    let path = volume.at(".hook-runner/manifest/root");
+    let before = path.metadata().unwrap().ino();
+    let whole = copy(&volume.request(), &Silent, &CancellationToken::new()).unwrap();
     assert!(!whole.changed(), "{}", whole.summary());
+    assert_eq!(path.metadata().unwrap().ino(), before, "one copier has something else to record");
 }
 
 /// An image with a directory of each role: shared, a piece, and one whose many files are dealt out one by one.
@@ -47,6 +49,12 @@ fn releases_of_a_shared_tree_are_brought_and_pruned_as_by_one_copier() {
     let mut volume = mixed();
     volume.options.prune = Prune::Owned;
     assert_eq!(sum(&together(&mut volume), |r| r.files), 271);
+    let manifest = volume.read(".hook-runner/manifest/root");
+    std::fs::remove_dir_all(volume.at("")).unwrap();
+    volume.copy();
+    assert_eq!(volume.read(".hook-runner/manifest/root"), manifest, "as written by one copier");
+    std::fs::remove_dir_all(volume.at("")).unwrap();
+    together(&mut volume);
     complete(&mut volume);
     assert_eq!(sum(&together(&mut volume), |r| r.files), 0);
 
