@@ -324,8 +324,8 @@ impl Engine<'_> {
             Some(FileType::Directory) => {
                 // One that another shard, or a copy that was cut short, has just made is ours all the same.
                 flags.found = match record {
-                    Some(record) => record.flags.found || !was_dir,
-                    None => !here.node.in_place && !self.intended(here.path, name),
+                    Some(record) if was_dir => record.flags.found,
+                    _ => !here.node.in_place && !self.intended(here.path, name),
                 };
                 child = Some(here.node.child(name, Target::Existing));
             }

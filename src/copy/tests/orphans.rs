@@ -109,10 +109,13 @@ fn what_comes_back_as_another_type_replaces_what_was_dropped() {
 fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
     let mut volume = Volume::new();
     volume.put("stays", "1");
+    volume.put("was-a-file", "1");
     volume.copy();
     let manifest = volume.at(".hook-runner/manifest/root");
     let before = std::fs::read(&manifest).unwrap();
     volume.put("new/deep/file", "1");
+    std::fs::remove_file(volume.image("was-a-file")).unwrap();
+    volume.put("was-a-file/file", "1");
     volume.copy();
     std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
     std::fs::write(&manifest, before).unwrap();
@@ -122,9 +125,10 @@ fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
     let mtime = |path: PathBuf| path.metadata().unwrap().modified().unwrap();
     assert_eq!(mtime(volume.at("new/deep")), mtime(volume.image("new/deep")));
     std::fs::remove_dir_all(volume.image("new")).unwrap();
+    std::fs::remove_dir_all(volume.image("was-a-file")).unwrap();
     volume.options.prune = Prune::Owned;
-    assert_eq!(volume.copy().removed, 3);
-    assert!(!volume.has("new"));
+    assert_eq!(volume.copy().removed, 5);
+    assert!(!volume.has("new") && !volume.has("was-a-file"));
 }
 
 #[test]
