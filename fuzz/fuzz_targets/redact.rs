@@ -32,8 +32,10 @@ fuzz_target!(|data: &[u8]| {
     let mut left = text;
     while !left.is_empty() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let (chunk, after) = left.split_at((1 + (state >> 24) as usize % 40).min(left.len()));
-        pieces.extend_from_slice(stream.push(chunk));
+        let (chunk, after) = left.split_at((1 + (state >> 24) as usize % 80).min(left.len()));
+        let pushed = stream.push(chunk);
+        pieces.extend_from_slice(pushed.bytes);
+        pieces.extend_from_slice(&chunk[..pushed.verbatim]);
         left = after;
     }
     pieces.extend_from_slice(stream.flush());

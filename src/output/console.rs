@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::{SpliceFFlags, splice};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -19,6 +21,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// pipe(7): a pipe that poll(2) calls writable takes this many bytes without blocking.
 const PIPE_BUF: usize = 4096;
+
+/// Fewer bytes are written: moved, they would take a place for a whole page in the pipe.
+const WORTH_MOVING: usize = 16 * 1024;
 
 /// One of the runner's own streams.
 #[derive(Debug)]
@@ -40,9 +45,9 @@ enum Way {
     /// Regular files do not block in the sense of poll(2).
     Plain(OwnedFd),
     /// Our own description of the same pipe or terminal, non-blocking.
-    NonBlocking(File),
+    NonBlocking { file: File, pipe: bool },
     /// The shared description, in small writes.
-    Careful(OwnedFd),
+    Careful { fd: OwnedFd, pipe: bool },
 }
 
 impl Console {
@@ -52,7 +57,55 @@ impl Console {
 
     /// For a few lines: small writes, without a description of our own, which costs more than they do.
     pub(super) fn careful(number: i32) -> Self {
-        Self { way: shared(number).ok().map(Way::Careful), ..Self::new(number) }
+        Self { way: shared(number).ok().map(|fd| Way::Careful { fd, pipe: false }), ..Self::new(number) }
+    }
+
+    /// As [`Console::write`], but where `holder` is a pipe that begins with the same bytes and this is one too, they are
+    /// moved without a copy (splice(2)). Returns how many were.
+    pub(super) fn forward(
+        &mut self,
+        bytes: &[u8],
+        holder: Option<BorrowedFd<'_>>,
+        patience: Option<Duration>,
+    ) -> usize {
+        let moved = match holder {
+            Some(holder) if bytes.len() >= WORTH_MOVING && self.gone.is_none() && self.blocked == 0 => {
+                self.move_from(holder, bytes.len(), patience)
+            }
+            _ => 0,
+        };
+        if let Some(last) = moved.checked_sub(1) {
+            self.mid_line = bytes[last] != b'\n';
+        }
+        self.write(&bytes[moved..], patience);
+        moved
+    }
+
+    /// Stops early when it cannot go on, whatever the reason: a write then meets the same and deals with it.
+    fn move_from(&mut self, holder: BorrowedFd<'_>, bytes: usize, patience: Option<Duration>) -> usize {
+        if self.way.is_none() {
+            self.way = Way::to(self.number).ok();
+        }
+        let mut done = 0;
+        let mut waited = false;
+        while done < bytes {
+            let Some(pipe) = self.way.as_ref().and_then(Way::pipe) else { break };
+            match splice(holder, None, pipe, None, bytes - done, SpliceFFlags::SPLICE_F_NONBLOCK) {
+                Ok(0) => break,
+                Ok(n) => {
+                    done += n;
+                    waited = false;
+                }
+                Err(Errno::EINTR) => {}
+                // Full, or somebody else has read the holder.
+                Err(Errno::EAGAIN) if !waited => {
+                    self.wait(patience);
+                    waited = true;
+                }
+                Err(_) => break,
+            }
+        }
+        done
     }
 
     /// Writes all of `bytes`; waits at most `patience` without progress, then leaves the rest out and says so once it
@@ -133,8 +186,8 @@ impl Console {
         }
         match &mut self.way {
             Some(Way::Plain(fd)) => Ok(nix::unistd::write(fd.as_fd(), bytes)?),
-            Some(Way::NonBlocking(file)) => file.write(bytes),
-            Some(Way::Careful(fd)) => {
+            Some(Way::NonBlocking { file, .. }) => file.write(bytes),
+            Some(Way::Careful { fd, .. }) => {
                 if !ready(fd.as_fd(), PollTimeout::ZERO) {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
@@ -146,8 +199,8 @@ impl Console {
 
     fn wait(&self, left: Option<Duration>) {
         let fd = match &self.way {
-            Some(Way::Plain(fd) | Way::Careful(fd)) => fd.as_fd(),
-            Some(Way::NonBlocking(file)) => file.as_fd(),
+            Some(Way::Plain(fd) | Way::Careful { fd, .. }) => fd.as_fd(),
+            Some(Way::NonBlocking { file, .. }) => file.as_fd(),
             None => return,
         };
         let timeout = left.map_or(PollTimeout::NONE, |left| {
@@ -165,17 +218,27 @@ impl Way {
         if kind.is_file() {
             return Ok(Self::Plain(file.into()));
         }
-        if kind.is_fifo() || kind.is_char_device() {
+        let pipe = kind.is_fifo();
+        if pipe || kind.is_char_device() {
             let own = OpenOptions::new()
                 .write(true)
                 .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
                 .open(format!("/proc/self/fd/{}", file.as_raw_fd()));
             // Refused when the pipe belongs to another user; ENXIO when a FIFO has lost its reader.
             if let Ok(own) = own {
-                return Ok(Self::NonBlocking(own));
+                return Ok(Self::NonBlocking { file: own, pipe });
             }
         }
-        Ok(Self::Careful(file.into()))
+        Ok(Self::Careful { fd: file.into(), pipe })
+    }
+
+    /// The pipe that this is, if it is one.
+    fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::NonBlocking { file, pipe: true } => Some(file.as_fd()),
+            Self::Careful { fd, pipe: true } => Some(fd.as_fd()),
+            _ => None,
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! The tee: everything the command prints goes through here to the preserved log and to the runner's stdout.
-//! A dedicated thread reads 64 KiB, writes the log, writes stdout. Owns the log's descriptor during the attempt;
+//! A dedicated thread looks at what is in the pipe, writes the log, writes stdout, and only then takes it. Owns the log's descriptor during the attempt;
 //! must not know what a hook is, nor who wrote the header and the footer that it is given to frame the output with.
 //!
-//! The log is written first, so whatever was seen on stdout is in the file, even when the runner is killed.
+//! The log is written first, so whatever was seen on stdout is in the file, and what was taken from the command is too,
+//! even when the runner is killed.
 
 mod console;
 mod failure;
+mod intake;
 mod log;
 mod progress;
 mod redact;
+mod sinks;
 mod stamp;
 mod tail;
 mod tee;

@@ -20,10 +20,11 @@ use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
 use super::failure::{Cause, LogFailure};
+use super::intake::Source;
 use super::progress::Progress;
 use super::redact::Redactor;
 use super::tail::MaxLog;
-use super::worker::{Job, Source, Worker};
+use super::worker::{Job, Worker};
 use crate::aside;
 
 /// Capacity asked for: fewer switches between the command and the tee. An unprivileged user gets it up to

@@ -1,5 +1,7 @@
 //! Volumes that fail or stop answering while the command runs.
 
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use faultfs::{EIO, EROFS, ESTALE, Fault, Mount};
@@ -7,7 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::harness::{Test, eventually};
 use crate::require_root;
-use crate::running::{Running, as_pid_1};
+use crate::running::{Running, as_pid_1, send};
 
 const LOG: &str = "{}/data/post-hook-output.txt";
 
@@ -191,6 +193,39 @@ fn signals_are_answered_while_the_log_volume_hangs() {
     let status = running.end();
     drop(frozen);
     assert_eq!(status, 74, "{}", running.read("err"));
+}
+
+#[test]
+fn what_the_runner_has_read_when_it_is_killed_in_a_write_is_not_lost() {
+    require_root!("a kill while the log volume hangs");
+    let mut room = Room::new();
+    let script = "echo $$ > pid; echo before; while ! [ -e go ]; do sleep 0.02; done; echo after; touch said; \
+                  exec sleep 1000";
+    let mut running = room.start(&[], script);
+    running.wait_for("out", "before\n");
+    let command = running.read("pid").trim().parse().expect("a process id");
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut pipe = options.open(format!("/proc/{command}/fd/1")).expect("the command's pipe");
+    let frozen = room.freeze(&running);
+    std::fs::write(running.path("go"), "").expect("a file");
+    eventually("the command has said it", || running.path("said").exists().then_some(()));
+    let threads = format!("/proc/{}/task", running.pid());
+    eventually("the write of the log hangs", || {
+        std::fs::read_dir(&threads).expect("threads").find_map(|thread| {
+            let place = std::fs::read_to_string(thread.ok()?.path().join("wchan")).ok()?;
+            (place == "request_wait_answer").then_some(())
+        })
+    });
+    running.signal(nix::libc::SIGKILL);
+    assert_eq!(running.end(), 137);
+    drop(frozen);
+    let mut left = Vec::new();
+    // Ends with EAGAIN, as the command still holds the pipe.
+    let _ = pipe.read_to_end(&mut left);
+    send(command, nix::libc::SIGKILL);
+    let log = running.read("data/post-hook-output.txt");
+    assert!(log.ends_with("after\n") || left == b"after\n", "neither in the file nor in the pipe: {log}");
 }
 
 #[test]

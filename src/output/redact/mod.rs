@@ -25,6 +25,15 @@ pub struct Redactor {
     matcher: Arc<Matcher>,
 }
 
+/// What can be passed on after a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pushed<'a> {
+    /// Comes first.
+    pub bytes: &'a [u8],
+    /// Then so many bytes of the chunk, from its beginning, as they came.
+    pub verbatim: usize,
+}
+
 /// Redaction of one stream.
 #[derive(Debug)]
 pub struct Stream {
@@ -61,27 +70,49 @@ impl Redactor {
     /// All of `text` at once.
     pub fn redact(&self, text: &[u8]) -> Vec<u8> {
         let mut stream = self.stream();
-        let mut out = stream.push(text).to_vec();
+        let Pushed { bytes, verbatim } = stream.push(text);
+        let mut out = [bytes, &text[..verbatim]].concat();
         out.extend_from_slice(stream.flush());
         out
     }
 }
 
 impl Stream {
-    /// Takes `chunk`, gives what can be passed on.
-    pub fn push(&mut self, chunk: &[u8]) -> &[u8] {
+    /// Takes `chunk`, gives what can be passed on. A chunk without a needle is not copied.
+    pub fn push(&mut self, chunk: &[u8]) -> Pushed<'_> {
         self.forget();
         let seen = self.bytes.len();
-        self.bytes.extend_from_slice(chunk);
         // A needle that was not whole before begins at most its length minus one before the new bytes.
-        let from = seen.saturating_sub(self.matcher.longest() - 1);
+        let reach = self.matcher.longest() - 1;
+        let (start, rest) = chunk.split_at(chunk.len().min(reach));
+        self.bytes.extend_from_slice(start);
         let known = self.hits.len();
-        self.matcher.find(&self.bytes, from, |hit| self.hits.push(hit));
+        self.matcher.find(&self.bytes, seen.saturating_sub(reach), |hit| self.hits.push(hit));
+        if !rest.is_empty() {
+            self.matcher.find(chunk, 0, |hit| self.hits.push(hit.start + seen..hit.end + seen));
+            if self.hits.is_empty() {
+                return self.pass_clean(chunk, seen);
+            }
+            self.bytes.extend_from_slice(rest);
+        }
         if self.hits.len() > known {
             self.join_hits();
         }
         let held = self.matcher.open_suffix(&self.bytes).min(self.bytes.len() - self.passed);
-        self.pass(self.bytes.len() - held)
+        Pushed { bytes: self.pass(self.bytes.len() - held), verbatim: 0 }
+    }
+
+    /// No needle is in what came before, up to `seen`, nor in `chunk`, which is longer than any.
+    fn pass_clean(&mut self, chunk: &[u8], seen: usize) -> Pushed<'_> {
+        self.out.clear();
+        self.out.extend_from_slice(&self.bytes[self.passed..seen]);
+        let held = self.matcher.open_suffix(chunk);
+        let keep = self.matcher.longest() - 1;
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&chunk[chunk.len() - keep..]);
+        self.passed = keep - held;
+        self.in_mask = false;
+        Pushed { bytes: &self.out, verbatim: chunk.len() - held }
     }
 
     /// Whether bytes are held back.
