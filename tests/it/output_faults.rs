@@ -210,16 +210,12 @@ fn what_the_runner_has_read_when_it_is_killed_in_a_write_is_not_lost() {
     let frozen = room.freeze(&running);
     std::fs::write(running.path("go"), "").expect("a file");
     eventually("the command has said it", || running.path("said").exists().then_some(()));
-    let threads = format!("/proc/{}/task", running.pid());
-    eventually("the write of the log hangs", || {
-        std::fs::read_dir(&threads).expect("threads").find_map(|thread| {
-            let place = std::fs::read_to_string(thread.ok()?.path().join("wchan")).ok()?;
-            (place == "request_wait_answer").then_some(())
-        })
-    });
+    eventually("the write of the log hangs", || running.is_within("fuse_file_write_iter").then_some(()));
     running.signal(nix::libc::SIGKILL);
-    assert_eq!(running.end(), 137);
+    // The kill ends the write that nobody has taken; the close that follows waits for the server.
+    eventually("the write has ended", || running.is_within("do_exit").then_some(()));
     drop(frozen);
+    assert_eq!(running.end(), 137);
     let mut left = Vec::new();
     // Ends with EAGAIN, as the command still holds the pipe.
     let _ = pipe.read_to_end(&mut left);

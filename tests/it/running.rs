@@ -44,6 +44,13 @@ impl Running {
         i32::try_from(self.child.id()).expect("a process id")
     }
 
+    /// Whether one of its threads is within this function of the kernel; for root only.
+    pub(crate) fn is_within(&self, function: &str) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten();
+        let mut stacks = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("stack")));
+        stacks.any(|stack| stack.is_ok_and(|stack| stack.contains(function)))
+    }
+
     pub(crate) fn signal(&self, signal: i32) {
         send(self.pid(), signal);
     }
