@@ -19,6 +19,9 @@ use super::tee::Stream;
 /// Bytes of one look. Larger ones leave the processor's second-level cache.
 const CHUNK: usize = 256 * 1024;
 
+/// pipe(7): 16 pages.
+const DEFAULT_CAPACITY: usize = 64 * 1024;
+
 /// In a burst of small writes the thread would be woken for each. After this many looks, none of them a `BURST_GAP`
 /// after the one before, it lets the pipe fill whenever it has emptied it. Measured: half the CPU at 4 KiB per write.
 const BURST: u32 = 16;
@@ -34,7 +37,7 @@ pub(super) struct Source {
     pub(super) stream: Stream,
     pub(super) fd: OwnedFd,
     /// Bytes that the pipe holds.
-    pub(super) capacity: u64,
+    pub(super) capacity: usize,
 }
 
 /// What a look found.
@@ -55,6 +58,8 @@ enum Spare {
     Open {
         read: OwnedFd,
         write: OwnedFd,
+        /// Bytes that it holds.
+        capacity: usize,
     },
     /// The kernel does not have it.
     Refused,
@@ -100,7 +105,7 @@ impl Intake {
     /// How long the pipe should be let fill before the next look, in a burst.
     pub(super) fn nap(&self) -> Option<Duration> {
         let capacity = self.sources.iter().map(|source| source.capacity).min()?;
-        (self.burst >= BURST && self.emptied).then(|| Duration::from_micros(capacity / FASTEST))
+        (self.burst >= BURST && self.emptied).then(|| Duration::from_micros(capacity as u64 / FASTEST))
     }
 
     /// A nap is no pause of the command's.
@@ -115,8 +120,10 @@ impl Intake {
             self.buffer = vec![0; CHUNK];
             self.spare = Spare::open();
         }
+        let mut most = CHUNK.min(source.capacity);
         let looked = match &self.spare {
-            Spare::Open { read: from, write } => {
+            Spare::Open { read: from, write, capacity } => {
+                most = most.min(*capacity);
                 match tee(&source.fd, write, CHUNK, SpliceFFlags::SPLICE_F_NONBLOCK) {
                     Err(errno) if !matches!(errno, Errno::EAGAIN | Errno::EINTR) => {
                         self.spare = Spare::Refused;
@@ -134,7 +141,7 @@ impl Intake {
         match looked {
             Ok(0) => Look::End,
             Ok(n) => {
-                self.count(n);
+                self.count(n, most);
                 Look::Bytes(n)
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Look::Nothing,
@@ -166,10 +173,11 @@ impl Intake {
         }
     }
 
-    fn count(&mut self, bytes: usize) {
+    /// A look has found `bytes` of the `most` that it could have found.
+    fn count(&mut self, bytes: usize, most: usize) {
         let now = Instant::now();
         self.burst = if now.duration_since(self.last_look) < BURST_GAP { self.burst + 1 } else { 0 };
-        self.emptied = bytes < CHUNK;
+        self.emptied = bytes < most;
         self.last_look = now;
     }
 }
@@ -177,10 +185,18 @@ impl Intake {
 impl Spare {
     fn open() -> Self {
         let Ok((read, write)) = pipe2(OFlag::O_CLOEXEC) else { return Self::Refused };
-        // With a smaller one a look sees less.
-        let _ = fcntl(&write, FcntlArg::F_SETPIPE_SZ(2 * i32::try_from(CHUNK).unwrap_or(0)));
-        Self::Open { read, write }
+        // Writes that do not fill their pages need more of them.
+        let capacity = pipe_capacity(&write, 2 * CHUNK);
+        Self::Open { read, write, capacity }
     }
+}
+
+/// Gives a pipe another capacity in bytes, if that is allowed: an unprivileged user gets up to
+/// /proc/sys/fs/pipe-max-size (1 MiB by default) and within pipe-user-pages-soft (pipe(7)). Returns what it has.
+pub(super) fn pipe_capacity(pipe: &OwnedFd, bytes: usize) -> usize {
+    let asked =
+        i32::try_from(bytes).map_or(Err(Errno::EINVAL), |bytes| fcntl(pipe, FcntlArg::F_SETPIPE_SZ(bytes)));
+    asked.ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(DEFAULT_CAPACITY)
 }
 
 /// Fills `buffer` from a pipe that holds as much.

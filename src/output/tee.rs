@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::stat::{Mode, fchmod};
@@ -20,19 +20,15 @@ use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
 use super::failure::{Cause, LogFailure};
-use super::intake::Source;
+use super::intake::{Source, pipe_capacity};
 use super::progress::Progress;
 use super::redact::Redactor;
 use super::tail::MaxLog;
 use super::worker::{Job, Worker};
 use crate::aside;
 
-/// Capacity asked for: fewer switches between the command and the tee. An unprivileged user gets it up to
-/// /proc/sys/fs/pipe-max-size (1 MiB by default) and within pipe-user-pages-soft (pipe(7)).
-const PIPE_CAPACITY: i32 = 1 << 20;
-
-/// pipe(7): 16 pages.
-const DEFAULT_CAPACITY: u64 = 64 * 1024;
+/// Bytes of capacity asked for: fewer switches between the command and the tee.
+const PIPE_CAPACITY: usize = 1 << 20;
 
 /// For a write that the attempt's end has waited for already.
 const SECOND_PATIENCE: Duration = Duration::from_secs(1);
@@ -263,11 +259,10 @@ pub fn say(line: &str) {
     Console::careful(2).write(line.as_bytes(), Some(PATIENCE));
 }
 
-fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd, u64)> {
+fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd, usize)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    // Less capacity is slower, not wrong.
-    let capacity = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_CAPACITY)).ok();
-    let capacity = capacity.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(DEFAULT_CAPACITY);
+    // Less is slower, not wrong.
+    let capacity = pipe_capacity(&write, PIPE_CAPACITY);
     // So that a command that has changed its user can still open /dev/stdout, which is opening the pipe anew.
     fchmod(&write, Mode::from_bits_truncate(libc::S_IRUSR | libc::S_IWUSR | libc::S_IWGRP | libc::S_IWOTH))?;
     let write = File::from(write);
