@@ -122,8 +122,8 @@ impl Way {
     }
 }
 
-/// Makes a line of each event: time, level, message, fields. There are no spans here, and what tracing-subscriber keeps
-/// for them is a tenth of what a start without it takes.
+/// Makes a line of each event: time, level, message, fields. There are no spans here; the table that tracing-subscriber
+/// keeps of them is 24 KiB that each start would touch.
 struct Events(Arc<Way>);
 
 impl Subscriber for Events {
