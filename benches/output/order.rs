@@ -3,7 +3,8 @@
 //! instruction by instruction (ptrace(2)).
 //!
 //! Names are given without what differs from compiler to compiler and from build to build, the hash at their end. A
-//! name that no longer exists costs nothing, a new one is found at its usual place.
+//! name that no longer exists costs nothing, a new one is found at its usual place. The C library's assembler has no
+//! names of its own for its parts, and is taken as a whole.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
@@ -23,6 +24,7 @@ SECTIONS
 {
   .text.start :
   {
+    *liblibc-*.rlib:(.text)
 ";
 const FOOT: &str = "  }\n}\nINSERT BEFORE .text;\n";
 

@@ -137,6 +137,7 @@ impl Attempt<'_> {
     async fn open(&mut self, opening: Result<Option<Opening>, Failure>) -> Result<(), Failure> {
         let mut log = None;
         if let Some(opening) = opening? {
+            self.supervisor.prepare();
             let (opened, file) = self.limited(opening.finish()).await?.map_err(failures::open)?;
             let volume = Arc::clone(&opened);
             self.diagnostics = Some(Diagnostics::start(move || volume.volume.state.reopen()));

@@ -4,7 +4,7 @@
 //! `posix_spawn(3)` is vfork(2) inside: the cost does not grow with the runner, and the answer of execve(2) comes back.
 
 use nix::libc;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, NulError, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -47,14 +47,26 @@ impl ChildStdio {
     }
 }
 
+/// The environment of this process, as a command is given it.
+pub(super) fn inherited() -> Vec<CString> {
+    // What came as C strings can be made into some again.
+    std::env::vars_os().filter_map(|(name, value)| entry(name, &value).ok()).collect()
+}
+
 /// Starts `command`; its process group (or session) has its process id.
-pub(super) fn spawn(command: &Command, stdio: &ChildStdio, before: &Before) -> Result<Pid, SpawnError> {
+pub(super) fn spawn(
+    command: &Command,
+    stdio: &ChildStdio,
+    before: &Before,
+    inherited: &[CString],
+) -> Result<Pid, SpawnError> {
     let file = find(command.argv.first().map_or(OsStr::new(""), OsString::as_os_str))?;
     if before.sigchld_ignored {
         return spawn_with_sigchld_ignored(&file, command, stdio, before);
     }
     let argv = c_strings(&command.argv, &file)?;
-    let env = environment(command, &file)?;
+    let added = added(command, &file)?;
+    let env = environment(&added, inherited);
     let start = || -> nix::Result<Pid> {
         let mut actions = PosixSpawnFileActions::init()?;
         for (number, fd) in (1..).zip(stdio.pair()) {
@@ -130,18 +142,31 @@ fn c_strings(words: &[OsString], file: &Path) -> Result<Vec<CString>, SpawnError
         .collect()
 }
 
-fn environment(command: &Command, file: &Path) -> Result<Vec<CString>, SpawnError> {
-    let inherited =
-        std::env::vars_os().filter(|(name, _)| command.env.iter().all(|(added, _)| added != name));
-    inherited
-        .chain(command.env.iter().cloned())
-        .map(|(name, value)| {
-            let mut entry = name.into_vec();
-            entry.push(b'=');
-            entry.extend_from_slice(value.as_bytes());
-            CString::new(entry).map_err(|_| SpawnError::nul(file.as_os_str()))
-        })
+fn added(command: &Command, file: &Path) -> Result<Vec<CString>, SpawnError> {
+    command
+        .env
+        .iter()
+        .map(|(name, value)| entry(name.clone(), value).map_err(|_| SpawnError::nul(file.as_os_str())))
         .collect()
+}
+
+fn entry(name: OsString, value: &OsStr) -> Result<CString, NulError> {
+    let mut entry = name.into_vec();
+    entry.push(b'=');
+    entry.extend_from_slice(value.as_bytes());
+    CString::new(entry)
+}
+
+/// The inherited environment with what is added in place of what has the same name.
+fn environment<'a>(added: &'a [CString], inherited: &'a [CString]) -> Vec<&'a CStr> {
+    let name = |entry: &'a CString| {
+        let entry = entry.as_bytes();
+        // As the standard library reads them: a name may begin with `=`.
+        let end = entry.iter().skip(1).position(|&byte| byte == b'=').map_or(entry.len(), |at| at + 1);
+        &entry[..end]
+    };
+    let kept = inherited.iter().filter(|entry| added.iter().all(|added| name(added) != name(entry)));
+    kept.chain(added).map(CString::as_c_str).collect()
 }
 
 /// execvp(3): a name with a slash is a path; else the first executable file in PATH, and when there are only files

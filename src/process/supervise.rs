@@ -11,6 +11,7 @@
 //! - Every other, real-time signals and SIGFPE, SIGILL, SIGSEGV sent by others included: forwarded.
 
 use nix::libc;
+use std::ffi::CString;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cause::{Reason, SpawnError};
 use super::signals::{Before, Received, Signals, send};
-use super::spawn::{ChildStdio, Command, spawn};
+use super::spawn::{ChildStdio, Command, inherited, spawn};
 use super::terminal::{Terminal, can_be_continued};
 
 /// How long a killed command may take to go. One that sits in an uninterruptible call (a hung volume) may never, and
@@ -92,6 +93,8 @@ pub struct Supervisor {
     early: Option<Signals>,
     signals: Option<AsyncFd<Signals>>,
     before: Before,
+    /// For the command, once it is known.
+    environment: Option<Vec<CString>>,
     own_pid: u32,
     stop: CancellationToken,
     stops: u32,
@@ -111,6 +114,7 @@ impl Supervisor {
             early: Some(signals),
             signals: None,
             before,
+            environment: None,
             own_pid: std::process::id(),
             stop: CancellationToken::new(),
             stops: 0,
@@ -118,6 +122,11 @@ impl Supervisor {
             status: None,
             terminal: None,
         })
+    }
+
+    /// Does what a command's start needs and can be done before it, while something else is waited for.
+    pub fn prepare(&mut self) {
+        self.environment.get_or_insert_with(inherited);
     }
 
     /// Cancelled by the first TERM or INT.
@@ -144,7 +153,8 @@ impl Supervisor {
         };
         self.register().map_err(refused)?;
         let terminal = if command.setsid { None } else { Terminal::held() };
-        let child = spawn(command, &stdio, &self.before)?;
+        let environment = self.environment.get_or_insert_with(inherited);
+        let child = spawn(command, &stdio, &self.before, environment)?;
         // Our copies of the pipe's write end: the reader must see its end when the command's are closed.
         drop(stdio);
         if let Some(terminal) = &terminal {
