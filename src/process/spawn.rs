@@ -191,3 +191,20 @@ fn find(program: &OsStr) -> Result<PathBuf, SpawnError> {
     }
     refused.ok_or_else(|| SpawnError { command: program.into(), reason: Reason::NotInPath { path } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_stands_in_place_of_what_is_inherited() {
+        let entries = |texts: &[&str]| -> Vec<CString> {
+            texts.iter().map(|text| CString::new(*text).unwrap()).collect()
+        };
+        let inherited = entries(&["A=1", "AB=2", "=odd=3", "EMPTY="]);
+        let added = entries(&["A=4", "NEW=5"]);
+        let got: Vec<_> =
+            environment(&added, &inherited).iter().map(|entry| entry.to_str().unwrap()).collect();
+        assert_eq!(got, ["AB=2", "=odd=3", "EMPTY=", "A=4", "NEW=5"]);
+    }
+}
