@@ -2,7 +2,6 @@
 //! its own, and takes its place afterwards: a copy that is cut short in between leaves the old manifest to compare
 //! with, and the new one to tell what it had installed already from what was there before.
 
-use std::collections::BTreeMap;
 use std::ffi::{CStr, OsString};
 use std::sync::Arc;
 
@@ -76,30 +75,25 @@ impl Engine<'_> {
     /// Writes which directories are about to get their names as a whole, each as soon as it is complete.
     pub(super) fn note_pieces(&self, pieces: &[Arc<Node>]) -> Result<(), Error> {
         let failed = |e| self.manifest_error(e);
-        let mut blocks: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-        for at in 0..self.intent.len() {
-            let block = blocks.entry(self.intent.path(at).to_vec()).or_default();
-            self.intent.load(at, block).map_err(failed)?;
-        }
-        let mut names: BTreeMap<Vec<u8>, Vec<&CStr>> = BTreeMap::new();
+        let mut blocks: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for node in pieces.iter().filter(|node| node.is_piece()) {
-            if let Some(parent) = &node.parent {
-                names.entry(parent.path()).or_default().push(&node.name);
-            }
-        }
-        for (path, names) in names {
-            let known = blocks.remove(&path).unwrap_or_default();
-            let mut all: Vec<Record<'_>> =
-                records(&known).filter(|r| names.iter().all(|n| *r.name != *n.to_bytes())).collect();
-            all.extend(names.iter().map(|name| Record::directory(name.to_bytes())));
-            all.sort_by(|a, b| a.name.cmp(&b.name));
             let mut block = Vec::new();
-            for record in &all {
-                record.write(&mut block);
-            }
-            blocks.insert(path, block);
+            Record::directory(node.name.to_bytes()).write(&mut block);
+            blocks.extend(node.parent.as_ref().map(|parent| (parent.path(), block)));
         }
-        let blocks = blocks.into_iter().map(|(path, block)| Ok((Box::from(path), block)));
+        // What an attempt before this one had in mind holds until this one has recorded all it did.
+        for at in 0..self.intent.len() {
+            let mut block = Vec::new();
+            self.intent.load(at, &mut block).map_err(failed)?;
+            blocks.push((self.intent.path(at).to_vec(), block));
+        }
+        blocks.sort_by(|a, b| a.0.cmp(&b.0));
+        let blocks = blocks.chunk_by(|a, b| a.0 == b.0).map(|pieces| {
+            let all: Vec<u8> = pieces.iter().flat_map(|(_, block)| block).copied().collect();
+            let mut block = Vec::new();
+            manifest::join(&all, &mut block);
+            Ok((Box::from(&*pieces[0].0), block))
+        });
         manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(failed)
     }
 

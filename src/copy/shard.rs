@@ -3,10 +3,9 @@
 //! writes its part of the manifest, in which a shared directory has the records of this copier's entries. The one that
 //! finds all parts there puts them together.
 
-use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags};
 use rustix::io::Errno;
@@ -166,7 +165,11 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
         // The last one to finish will find them all.
         return Ok(());
     }
-    let Some(parts) = read(engine, &dir, &names)? else { return Ok(()) };
+    let mut parts = Vec::new();
+    for name in &names {
+        let Reading::Read(part) = Manifest::read(&dir, name).map_err(failed)? else { return Ok(()) };
+        parts.push(part);
+    }
     let mut order: Vec<Piece<'_>> = Vec::new();
     for (n, part) in parts.iter().enumerate() {
         order.extend((0..part.len()).map(|at| (part.path(at), n, at)));
@@ -190,20 +193,6 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     Ok(())
 }
 
-/// Reads the parts side by side; `None` when one of them cannot be used.
-fn read(engine: &Engine<'_>, dir: &Dir, names: &[OsString]) -> Result<Option<Vec<Manifest>>, Error> {
-    let parts: Mutex<BTreeMap<usize, Manifest>> = Mutex::default();
-    let pool = Pool::new((0..names.len()).collect::<Vec<_>>());
-    pool.run(vec![(); engine.worker_count()], |(), n| {
-        if let Reading::Read(part) = Manifest::read(dir, &names[n]).map_err(|e| engine.manifest_error(e))? {
-            parts.lock().unwrap_or_else(PoisonError::into_inner).insert(n, part);
-        }
-        Ok(())
-    })?;
-    let parts = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok((parts.len() == names.len()).then(|| parts.into_values().collect()))
-}
-
 /// A directory's path, and the block of it in one of the parts.
 type Piece<'a> = (&'a [u8], usize, usize);
 
@@ -217,13 +206,7 @@ fn together(pieces: &[Piece<'_>], parts: &[Manifest], into: &mut Vec<u8>) -> io:
         parts[*n].load(*at, &mut block)?;
         all.extend_from_slice(&block);
     }
-    let mut sorted: Vec<_> = records(&all).collect();
-    sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    sorted.dedup_by(|a, b| a.name == b.name);
-    into.clear();
-    for record in &sorted {
-        record.write(into);
-    }
+    manifest::join(&all, into);
     Ok(())
 }
 

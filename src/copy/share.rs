@@ -11,7 +11,7 @@
 //! it - goes with the other entries of its directory; a subdirectory by the hash of its path.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,10 +32,21 @@ const PIECES: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Shares {
     shard: Shard,
-    /// Directories that all go through, and pieces that are directories; what is below these is not listed.
-    places: HashMap<Box<[u8]>, Place>,
+    /// Directories that all go through, and pieces that are directories, sorted by path; what is below a piece is not
+    /// listed.
+    places: Places,
     /// Of the listing: copiers with another have dealt otherwise.
     pub(super) listing: String,
+}
+
+#[derive(Debug, Default)]
+struct Places(Vec<(Box<[u8]>, Place)>);
+
+impl Places {
+    fn get(&self, path: &[u8]) -> Option<&Place> {
+        let at = self.0.binary_search_by(|(other, _)| (**other).cmp(path)).ok()?;
+        Some(&self.0[at].1)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,9 +135,10 @@ impl Shares {
         }
         let count = u64::from(shard.count);
         let fair = weights.first().map_or(0, |total| total.div_ceil(count));
-        let mut places: HashMap<Box<[u8]>, Place> = HashMap::new();
+        let mut places = Places::default();
         let mut pieces = Vec::new();
         let mut scattered = 0;
+        // A directory comes before what is below it, so the place of its parent is known.
         for (at, (path, others)) in listed.iter().enumerate() {
             let goes_along = parent(path)
                 .is_some_and(|parent| places.get(parent).is_none_or(|place| place.role == Role::Piece));
@@ -144,8 +156,8 @@ impl Shares {
                 Role::Scattered => 1,
             };
             scattered += if role == Role::Scattered { *others } else { 0 };
-            places.insert(path.clone(), Place { owner: 0, weight, role });
-            pieces.push((Reverse(weight), hash(path), at));
+            pieces.push((Reverse(weight), hash(path), places.0.len()));
+            places.0.push((path.clone(), Place { owner: 0, weight, role }));
         }
         pieces.sort_unstable();
         // What is scattered is even by itself.
@@ -153,9 +165,7 @@ impl Shares {
             (0..shard.count).map(|index| Reverse((scattered / count, index))).collect();
         for (Reverse(weight), _, at) in pieces {
             if let Some(mut least) = loads.peek_mut() {
-                if let Some(place) = places.get_mut(&listed[at].0) {
-                    place.owner = least.0.1;
-                }
+                places.0[at].1.owner = least.0.1;
                 least.0.0 += weight;
             }
         }
@@ -188,7 +198,7 @@ impl Shares {
         let path = join(dir, name);
         let by_hash = || u32::try_from(hash(&path) % u64::from(self.shard.count)).unwrap_or(0);
         if is_dir {
-            return self.places.get(&*path).map_or_else(by_hash, |place| place.owner);
+            return self.places.get(&path).map_or_else(by_hash, |place| place.owner);
         }
         match self.places.get(dir) {
             Some(Place { owner, role: Role::Piece | Role::Shared, .. }) => *owner,
@@ -214,6 +224,8 @@ fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     /// Directories with the number of their files: one that is most of the tree, one with very many files, many small.
@@ -311,8 +323,8 @@ mod tests {
         };
         let (one, two) = (deal(listed(20, 30)), Shares::deal(Shard { index: 1, count: 8 }, listed(20, 30)));
         assert_eq!(one.listing, two.listing);
-        for (path, place) in &one.places {
-            assert_eq!(place.owner, two.places[path].owner, "{}", path.escape_ascii());
+        for (path, place) in &one.places.0 {
+            assert_eq!(place.owner, two.places.get(path).unwrap().owner, "{}", path.escape_ascii());
         }
         assert_ne!(one.listing, deal(listed(20, 31)).listing);
     }

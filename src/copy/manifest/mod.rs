@@ -120,6 +120,17 @@ pub(super) fn records(block: &[u8]) -> impl Iterator<Item = Record<'_>> {
     block.split(|b| *b == b'\n').filter(|line| !line.is_empty()).filter_map(Record::parse)
 }
 
+/// The records of one directory from several pieces, sorted by name. Of two with one name the first counts.
+pub(super) fn join(pieces: &[u8], into: &mut Vec<u8>) {
+    let mut sorted: Vec<Record<'_>> = records(pieces).collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted.dedup_by(|a, b| a.name == b.name);
+    into.clear();
+    for record in sorted {
+        record.write(into);
+    }
+}
+
 /// Reads through the whole file; `None` when it is not a manifest of this version, complete and unaltered.
 fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
     let mut reader = BufReader::with_capacity(1 << 16, file);

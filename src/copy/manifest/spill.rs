@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Manifest, Record, records};
+use super::{Manifest, join};
 
 /// Kept in memory before the file is used at all: the records of some 50,000 files.
 const IN_MEMORY: usize = 8 << 20;
@@ -150,11 +150,7 @@ impl Sorted {
         }
         if !single {
             let all = std::mem::take(into);
-            let mut sorted: Vec<Record<'_>> = records(&all).collect();
-            sorted.sort_by(|a, b| a.name.cmp(&b.name));
-            for record in sorted {
-                record.write(into);
-            }
+            join(&all, into);
         }
         Ok(())
     }
