@@ -6,7 +6,7 @@
 //! sixteen threads on two processors took a fifth more processor time than four). So the others join in when those at
 //! work are seen to wait.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +16,15 @@ use nix::sys::time::TimeValLike;
 use super::error::Error;
 
 /// How often those that are left out look whether they are needed.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(2);
 /// Tasks wait when they are put to sleep so often for each millisecond of processor time. Seen on two processors: 0.5 and
-/// fewer for a warm copy, 20 for a cold source, 100 for a volume that takes 1 ms for an operation.
-const WAITS: i64 = 5;
+/// fewer for a warm copy, 14 for a cold source, 45 for a volume that takes 1 ms for an operation.
+const WAITS: i64 = 8;
 /// A look back is over so much processor time at the most, in microseconds.
 const BACK: i64 = 20_000;
+
+/// How many an earlier phase came to have at work: where that waited for a volume, the next one will.
+static LEARNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Tasks of one phase.
 pub(super) struct Pool<T> {
@@ -33,8 +36,9 @@ pub(super) struct Pool<T> {
 struct State<T> {
     tasks: Vec<T>,
     active: usize,
-    /// So many tasks may be at work.
+    /// So many tasks may be at work, and so many at the least.
     limit: usize,
+    least: usize,
     waiting: usize,
     /// One of those that wait looks from time to time whether more should work.
     watched: bool,
@@ -63,8 +67,11 @@ impl Used {
 
 impl<T: Send> Pool<T> {
     pub(super) fn new(tasks: Vec<T>) -> Self {
-        let (limit, since) = (2 * processors(), Used::now());
-        let state = State { tasks, active: 0, limit, waiting: 0, watched: false, since, failure: None };
+        let least = 2 * processors();
+        let limit = LEARNT.load(Ordering::Relaxed).max(least);
+        let since = Used::now();
+        let state =
+            State { tasks, active: 0, limit, least, waiting: 0, watched: false, since, failure: None };
         Self { state: Mutex::new(state), changed: Condvar::new(), stopped: AtomicBool::new(false) }
     }
 
@@ -109,6 +116,9 @@ impl<T: Send> Pool<T> {
         loop {
             if self.is_stopped() {
                 return None;
+            }
+            if state.limit > state.least {
+                state.look(Used::now());
             }
             if state.active < state.limit
                 && let Some(task) = state.tasks.pop()
@@ -194,16 +204,21 @@ impl<T: Send> Pool<T> {
 }
 
 impl<T> State<T> {
-    /// Lets twice as many work where those at work wait.
+    /// Lets twice as many work where those at work wait, and half as many, down to those of the beginning, where they
+    /// do not any more.
     fn look(&mut self, now: Used) {
         let (waits, time) = (now.waits - self.since.waits, now.time - self.since.time);
-        // Several for each: one alone may be a task that has to wait once, for a lock or for memory.
-        if waits >= 4 * i64::try_from(self.limit).unwrap_or(i64::MAX / 4) && waits >= WAITS * time / 1000 {
+        let waiting = waits >= WAITS * time / 1000;
+        // Several for each: all may have to wait once, for a lock or for the journal.
+        if waiting && waits >= 4 * i64::try_from(self.limit).unwrap_or(i64::MAX / 4) {
             self.limit *= 2;
-            self.since = now;
-        } else if time >= BACK {
-            self.since = now;
+        } else if time < BACK {
+            return;
+        } else if !waiting {
+            self.limit = (self.limit / 2).max(self.least);
         }
+        self.since = now;
+        LEARNT.store(self.limit, Ordering::Relaxed);
     }
 }
 
@@ -220,7 +235,7 @@ mod tests {
     /// What `limit` becomes when this process uses so many waits and microseconds from look to look.
     fn limit_after(looks: &[(i64, i64)]) -> usize {
         let mut state = Pool::<()>::new(Vec::new()).state.into_inner().unwrap();
-        (state.limit, state.since) = (4, Used::default());
+        (state.limit, state.least, state.since) = (4, 4, Used::default());
         let mut now = Used::default();
         for (waits, time) in looks {
             now = Used { waits: now.waits + waits, time: now.time + time };
@@ -236,6 +251,11 @@ mod tests {
         assert!(limit_after(&[(20, 200); 4]) >= 16, "1 ms for each operation");
         assert!(limit_after(&[(1, 10); 100]) >= 16, "20 ms for each operation");
         assert_eq!(limit_after(&[(4, 0)]), 4, "all wait once");
+        assert_eq!(
+            limit_after(&[&[(20, 200); 4][..], &[(5, 10_000); 20]].concat()),
+            few,
+            "no longer a cold source"
+        );
         assert!(limit_after(&[&[(0, 10_000); 50][..], &[(20, 200); 4]].concat()) >= 16, "after busy times");
     }
 
