@@ -4,7 +4,7 @@
 //! Two tasks for each processor are at work at first. More only help where tasks wait, for a cold source or a network
 //! volume; where they do not, more threads than processors contend for the kernel's locks of a filesystem (on xfs
 //! sixteen threads on two processors took a fifth more processor time than four). So the others join in when those at
-//! work are seen to wait.
+//! work are seen to wait, and leave off when they wait no more.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -211,7 +211,7 @@ impl<T> State<T> {
         let waiting = waits >= WAITS * time / 1000;
         // Several for each: all may have to wait once, for a lock or for the journal.
         if waiting && waits >= 4 * i64::try_from(self.limit).unwrap_or(i64::MAX / 4) {
-            self.limit *= 2;
+            self.limit = (2 * self.limit).max(LEARNT.load(Ordering::Relaxed));
         } else if time < BACK {
             return;
         } else if !waiting {
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(limit_after(&[(4, 0)]), 4, "all wait once");
         assert_eq!(
             limit_after(&[&[(20, 200); 4][..], &[(5, 10_000); 20]].concat()),
-            few,
+            4,
             "no longer a cold source"
         );
         assert!(limit_after(&[&[(0, 10_000); 50][..], &[(20, 200); 4]].concat()) >= 16, "after busy times");
