@@ -3,8 +3,8 @@
 //! instruction by instruction (ptrace(2)).
 //!
 //! Names are given without what differs from compiler to compiler and from build to build, the hash at their end. A
-//! name that no longer exists costs nothing, a new one is found at its usual place. The C library's assembler has no
-//! names of its own for its parts, and is taken as a whole.
+//! name that no longer exists costs nothing, a new one is found at its usual place. The C library is small, gives one
+//! function several names and its assembler none, and is taken as a whole.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
@@ -24,7 +24,7 @@ SECTIONS
 {
   .text.start :
   {
-    *liblibc-*.rlib:(.text)
+    *libc.a:(.text .text.*)
 ";
 const FOOT: &str = "  }\n}\nINSERT BEFORE .text;\n";
 
@@ -49,7 +49,7 @@ pub(crate) fn print(runner: &Path) {
     }
     print!("{HEAD}");
     for pattern in patterns {
-        println!("    *(.text.{pattern})");
+        println!("    *(.text.{pattern} .text.unlikely.{pattern})");
     }
     print!("{FOOT}");
 }
@@ -111,8 +111,13 @@ fn follow(child: Child) -> BTreeSet<u64> {
     }
 }
 
-/// The name without the hash at its end (legacy mangling) or those of its crates (v0).
+/// The name without the hash at its end (legacy mangling) or those of its crates (v0), and without the number that a name
+/// has for being local to a part that was linked into the whole.
 fn pattern(name: &str) -> String {
+    let (name, more) = match name.rsplit_once('.') {
+        Some((stem, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => (stem, "*"),
+        _ => (name, ""),
+    };
     if let Some(at) = name.rfind("17h")
         && name.len() == at + 20
         && name.ends_with('E')
@@ -131,5 +136,5 @@ fn pattern(name: &str) -> String {
             &after[end..]
         });
     }
-    pattern + rest
+    pattern + rest + more
 }

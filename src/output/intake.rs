@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, tee};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{pipe2, read};
+use rustix::buffer::spare_capacity;
 
 use super::tee::Stream;
 
@@ -70,7 +71,7 @@ enum Spare {
 pub(super) struct Intake {
     pub(super) sources: Vec<Source>,
     spare: Spare,
-    /// Made for the first bytes: a command may print nothing.
+    /// The bytes of the last look. Made for the first: a command may print nothing.
     buffer: Vec<u8>,
     /// Of the last look, still in the pipe.
     untaken: usize,
@@ -116,10 +117,15 @@ impl Intake {
     /// Looks at what the source holds, [`CHUNK`] bytes at most.
     pub(super) fn look(&mut self, index: usize) -> Look {
         let Some(source) = self.sources.get(index) else { return Look::End };
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; CHUNK];
+        if matches!(self.spare, Spare::Untried) {
+            if is_over(source) {
+                return Look::End;
+            }
+            // Not zeroed: of a command that prints little, few pages are touched.
+            self.buffer.reserve_exact(CHUNK);
             self.spare = Spare::open();
         }
+        self.buffer.clear();
         let mut most = CHUNK.min(source.capacity);
         let looked = match &self.spare {
             Spare::Open { read: from, write, capacity } => {
@@ -127,16 +133,16 @@ impl Intake {
                 match tee(&source.fd, write, CHUNK, SpliceFFlags::SPLICE_F_NONBLOCK) {
                     Err(errno) if !matches!(errno, Errno::EAGAIN | Errno::EINTR) => {
                         self.spare = Spare::Refused;
-                        read(&source.fd, &mut self.buffer)
+                        read_more(source.fd.as_fd(), &mut self.buffer)
                     }
                     Ok(n) => {
                         self.untaken = n;
-                        read_all(from.as_fd(), &mut self.buffer[..n]).map(|()| n)
+                        read_all(from.as_fd(), &mut self.buffer, n).map(|()| n)
                     }
                     nothing => nothing,
                 }
             }
-            _ => read(&source.fd, &mut self.buffer),
+            _ => read_more(source.fd.as_fd(), &mut self.buffer),
         };
         match looked {
             Ok(0) => Look::End,
@@ -199,16 +205,25 @@ pub(super) fn pipe_capacity(pipe: &OwnedFd, bytes: usize) -> usize {
     asked.ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(DEFAULT_CAPACITY)
 }
 
-/// Fills `buffer` from a pipe that holds as much.
-fn read_all(from: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<()> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match read(from, &mut buffer[done..]) {
+/// Nobody has written anything, and nobody will.
+fn is_over(source: &Source) -> bool {
+    let mut fds = [PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok() && fds[0].revents() == Some(PollFlags::POLLHUP)
+}
+
+/// Fills `buffer` to `bytes` from a pipe that holds no more.
+fn read_all(from: BorrowedFd<'_>, buffer: &mut Vec<u8>, bytes: usize) -> nix::Result<()> {
+    while buffer.len() < bytes {
+        match read_more(from, buffer) {
             Ok(0) => return Err(Errno::EIO),
-            Ok(n) => done += n,
-            Err(Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
     }
     Ok(())
+}
+
+/// Reads what fits behind what `buffer` holds; returns the bytes read.
+fn read_more(from: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> nix::Result<usize> {
+    rustix::io::read(from, spare_capacity(buffer)).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }

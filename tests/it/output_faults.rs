@@ -2,9 +2,12 @@
 
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use faultfs::{EIO, EROFS, ESTALE, Fault, Mount};
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::harness::{Test, eventually};
@@ -105,6 +108,54 @@ fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
         let index = running.read("data/.hook-runner/index.jsonl");
         assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{operation}: {index}");
     }
+}
+
+/// The log itself is durable, what the command wrote beside it may not be: that is no success.
+#[test]
+fn a_volume_that_cannot_be_synced_once_the_log_is_ended_ends_in_74() {
+    let test =
+        Test::new().args(["run", "--log", LOG, "--", "sh", "-c", "echo said; echo kept >{}/data/content"]);
+    let mut command = test.command();
+    refuse(&mut command, libc::SYS_syncfs, EIO);
+    let mut running = Running::start(command, test.into_directory());
+    assert_eq!(running.end(), 74);
+    let err = running.read("err");
+    let log = running.path("data/post-hook-output.txt");
+    assert!(err.contains(&format!("cannot sync the volume of {}: ", log.display())), "{err}");
+    assert!(err.contains("Input/output error"), "{err}");
+    let log = std::fs::read_to_string(log).expect("a log");
+    let (ended, after) = log.split_once("=== end of attempt ===\n").expect("a footer");
+    assert!(ended.contains("said\n"), "{log}");
+    assert!(after.contains("the volume could not be made durable: Input/output error"), "{log}");
+    let index = running.read("data/.hook-runner/index.jsonl");
+    assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{index}");
+}
+
+/// Has the kernel answer `errno` to one system call of the program (seccomp(2)), which needs no privilege.
+fn refuse(command: &mut Command, call: libc::c_long, errno: i32) {
+    let instruction = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
+        code: u16::try_from(code).expect("an instruction"),
+        jt,
+        jf,
+        k,
+    };
+    let (call, errno) = (u32::try_from(call).expect("a number"), u32::try_from(errno).expect("a number"));
+    let filter = [
+        // The number of the call is the first word of struct seccomp_data.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let install = move || {
+        let program = libc::sock_fprog { len: 4, filter: filter.as_ptr().cast_mut() };
+        nix::sys::prctl::set_no_new_privs()?;
+        // SAFETY: the program and its instructions live across the call, which copies them.
+        let rc = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+        if rc == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    // SAFETY: two system calls.
+    unsafe { command.pre_exec(install) };
 }
 
 #[test]
