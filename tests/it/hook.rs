@@ -145,14 +145,14 @@ fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
 #[test]
 fn time_that_is_over_is_124_for_the_attempt_and_for_a_step() {
     Test::new()
-        .args(run(&["--timeout", "200ms", "--", "sleep", "60"]))
+        .args(run(&["--timeout", "2s", "--", "sleep", "60"]))
         .status(124)
-        .stderr_contains("ran out of the attempt's time of 200ms")
+        .stderr_contains("ran out of the attempt's time of 2s")
         .run();
     Test::new()
-        .args(run(&["--exec-timeout", "200ms", "--", "sleep", "60"]))
+        .args(run(&["--exec-timeout", "2s", "--", "sleep", "60"]))
         .status(124)
-        .stderr_contains("ran out of the step's time of 200ms")
+        .stderr_contains("ran out of the step's time of 2s")
         .run();
 }
 

@@ -5,6 +5,7 @@ mod api_server;
 mod copy_killed;
 mod copy_limits;
 mod copy_odd;
+mod copy_options;
 mod copy_peers;
 mod copy_shards;
 mod empty_image;

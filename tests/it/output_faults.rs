@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use faultfs::{EIO, EROFS, ESTALE, Fault, Mount};
+use faultfs::{EIO, ENOSPC, EROFS, ESTALE, Fault, Mount};
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -73,21 +73,40 @@ impl Room {
     }
 }
 
+/// What a volume answers, in the system's words and in the exit-status table's.
+const CAUSES: [(i32, &str, &str); 4] = [
+    (EIO, "Input/output error", "io"),
+    (ENOSPC, "No space left on device", "no-space"),
+    (EROFS, "Read-only file system", "read-only"),
+    (ESTALE, "Stale file handle", "stale"),
+];
+
+/// Runs a command whose log begins to fail in its middle; the status, stderr, and the cause in the summary.
+fn with_a_log_that_fails(operation: &str, fault: faultfs::Rule) -> (i32, String, String, Running) {
+    let mut room = Room::new();
+    let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 1000";
+    let mut running = room.start(&["--termination-log", "{}/message"], script);
+    running.wait_for("out", "before\n");
+    room.mount.set(operation, fault.on_path("post-hook-output.txt"));
+    std::fs::write(running.path("go"), "").expect("a file");
+    let status = running.end();
+    let message: serde_json::Value = serde_json::from_str(&running.read("message")).expect("JSON");
+    let cause = message["failure"]["cause"].as_str().unwrap_or_default().to_owned();
+    // As long as the volume is there.
+    let index = running.read("data/.hook-runner/index.jsonl");
+    assert!(index.lines().last().expect("an end").contains(&format!("\"status\":{status}")), "{index}");
+    assert!(running.read("out").ends_with("\n999\n1000\n"), "stdout goes on");
+    (status, running.read("err"), cause, running)
+}
+
 #[test]
 fn a_log_that_fails_midway_ends_in_74_while_stdout_goes_on() {
-    require_root!("a log volume that answers EIO, EROFS or ESTALE");
-    for (errno, cause) in
-        [(EIO, "Input/output error"), (EROFS, "Read-only file system"), (ESTALE, "Stale file handle")]
-    {
-        let mut room = Room::new();
-        let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 1000");
-        running.wait_for("out", "before\n");
-        room.mount.set("write", Fault::Errno(errno));
-        std::fs::write(running.path("go"), "").expect("a file");
-        assert_eq!(running.end(), 74);
-        assert!(running.read("out").ends_with("\n999\n1000\n"), "stdout goes on");
-        let err = running.read("err");
-        assert!(err.contains("the log ends at byte") && err.contains(cause), "{err}");
+    require_root!("a log volume that answers EIO, ENOSPC, EROFS or ESTALE");
+    for (errno, words, cause) in CAUSES {
+        let (status, err, told, _) = with_a_log_that_fails("write", Fault::Errno(errno).into());
+        assert_eq!((status, &*told), (74, cause), "{err}");
+        assert_eq!(err.matches("the log ends at byte").count(), 1, "one line: {err}");
+        assert!(err.contains(&format!("write failed: {words}")), "{err}");
     }
 }
 
@@ -95,18 +114,12 @@ fn a_log_that_fails_midway_ends_in_74_while_stdout_goes_on() {
 fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
     require_root!("a log volume that fails at fsync or close");
     for (operation, shown) in [("fsync", "fsync failed"), ("flush", "close failed")] {
-        let mut room = Room::new();
-        let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
-        running.wait_for("out", "before\n");
-        room.mount.set(operation, faultfs::Rule::from(Fault::Errno(EIO)).on_path("post-hook-output.txt"));
-        std::fs::write(running.path("go"), "").expect("a file");
-        let status = running.end();
-        let err = running.read("err");
-        assert_eq!(status, 74, "{operation}: {err}");
-        assert!(err.contains(shown) || err.contains("Input/output error"), "{operation}: {err}");
-        // The end was entered before the sync that failed: what is entered after it counts.
-        let index = running.read("data/.hook-runner/index.jsonl");
-        assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{operation}: {index}");
+        for (errno, words, cause) in CAUSES {
+            // The end was entered before the sync that failed: what is entered after it counts.
+            let (status, err, told, _) = with_a_log_that_fails(operation, Fault::Errno(errno).into());
+            assert_eq!((status, &*told), (74, cause), "{operation}: {err}");
+            assert!(err.contains(&format!("{shown}: {words}")), "{operation}: {err}");
+        }
     }
 }
 
@@ -156,6 +169,26 @@ fn refuse(command: &mut Command, call: libc::c_long, errno: i32) {
     };
     // SAFETY: two system calls.
     unsafe { command.pre_exec(install) };
+}
+
+#[test]
+fn a_volume_that_takes_a_part_of_a_write_has_that_part_and_a_marker_for_the_rest() {
+    require_root!("a log volume that fails in the middle of a write and recovers");
+    // A write across the mark is cut short there, and the next fails; then all is well.
+    let (status, err, _, running) =
+        with_a_log_that_fails("write", Fault::Errno(EIO).after_bytes(100).times(1));
+    assert_eq!(status, 74, "what is missing is missing, though the volume has recovered: {err}");
+    let log = running.read("backing/post-hook-output.txt");
+    let output = log.split_once("--- output ---\n").expect("a header").1;
+    let (body, rest) = output.split_once("\nhook-runner: ").unwrap_or_else(|| panic!("no marker: {log}"));
+    let (missing, after) = rest
+        .split_once(" bytes are missing here: Input/output error (os error 5)\n")
+        .unwrap_or_else(|| panic!("{log}"));
+    let numbers: String = (1..=1000).map(|n| format!("{n}\n")).collect();
+    let all = format!("before\n{numbers}");
+    assert!(all.starts_with(body) && body.len() == "before\n".len() + 100, "{body}");
+    assert!(after.trim_start().starts_with("--- attempt 1 of run "), "the log goes on: {after}");
+    assert_eq!(missing.parse::<usize>().expect("a number") + body.len(), all.len(), "{log}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Being PID 1: what becomes of signals, time and what the command leaves behind.
 
+use std::time::{Duration, Instant};
+
 use nix::libc;
 
 use crate::harness::{Test, eventually};
@@ -50,6 +52,45 @@ fn every_signal_that_can_be_caught_reaches_the_command() {
 }
 
 #[test]
+fn a_signal_reaches_the_commands_whole_group() {
+    let child = "trap 'echo child got it; exit' USR1; echo child ready; while :; do sleep 0.02; done";
+    let script = format!("trap 'echo got it' USR1; bash -c \"{child}\" & echo ready; wait; wait; exit 7");
+    let mut running = start(&[], &script);
+    running.wait_for("out", "child ready\n");
+    running.wait_for("out", "\nready\n".trim_start());
+    running.signal(libc::SIGUSR1);
+    assert_eq!(running.end(), 7);
+    let out = running.read("out");
+    assert!(out.contains("child got it\n") && out.lines().any(|line| line == "got it"), "{out}");
+}
+
+/// Without a terminal: whoever sends them (a shell's `fg`, a tracer) finds the runner do as the command does.
+#[test]
+fn a_stop_signal_reaches_the_command_and_stops_the_runner_until_it_is_continued() {
+    let stops = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+    // Without children: they would stop, and a shell would wait for them.
+    let script = r#"exec perl -e '$| = 1; for my $s (18, 20, 21, 22) { my $t = "got $s.\n"; $SIG{(qw(CONT X TSTP TTIN TTOU))[$s - 18]} = sub { print $t } } print "ready\n"; select(undef, undef, undef, 0.02) while !-e "stop"; exit 7'"#;
+    let mut running = start(&[], script);
+    running.wait_for("out", "ready");
+    let continued = format!("got {}.\n", libc::SIGCONT);
+    for (before, signal) in stops.into_iter().enumerate() {
+        running.signal(signal);
+        eventually("the runner has stopped", || {
+            processes().iter().any(|process| process.0 == running.pid() && process.1 == 'T').then_some(())
+        });
+        assert_eq!(running.read("out").matches(&continued).count(), before);
+        running.signal(libc::SIGCONT);
+        // What the command has said meanwhile is in the pipe.
+        running.wait_for("out", &format!("got {signal}.\n"));
+        eventually("the command is continued", || {
+            (running.read("out").matches(&continued).count() == before + 1).then_some(())
+        });
+    }
+    std::fs::write(running.path("stop"), "").expect("a file");
+    assert_eq!(running.end(), 7);
+}
+
+#[test]
 fn term_and_int_are_forwarded_and_the_commands_own_answer_is_its_status() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
         let script = format!("trap 'echo bye; exit 9' {signal}; echo ready; while :; do sleep 0.02; done");
@@ -79,14 +120,20 @@ fn a_command_that_ignores_term_is_killed_after_the_grace() {
 }
 
 #[test]
-fn a_second_term_kills_at_once() {
-    let mut running =
-        start(&["--grace", "1h"], "trap 'echo got TERM' TERM; echo ready; while :; do sleep 0.02; done");
-    running.wait_for("out", "ready");
-    running.signal(libc::SIGTERM);
-    running.wait_for("out", "got TERM");
-    running.signal(libc::SIGTERM);
-    assert_eq!(running.end(), 137);
+fn a_second_term_or_int_kills_at_once() {
+    let pairs = [libc::SIGTERM, libc::SIGINT]
+        .map(|first| [libc::SIGTERM, libc::SIGINT].map(|second| (first, second)));
+    for (first, second) in pairs.into_iter().flatten() {
+        let script =
+            format!("trap '' {second}; trap 'echo got it' {first}; echo ready; while :; do sleep 0.02; done");
+        let mut running = start(&["--grace", "1h"], &script);
+        running.wait_for("out", "ready");
+        running.signal(first);
+        running.wait_for("out", "got it");
+        running.signal(second);
+        assert_eq!(running.end(), 137);
+        assert!(running.read("data/post-hook-output.txt").contains("end of attempt"), "the log is sealed");
+    }
 }
 
 #[test]
@@ -109,6 +156,57 @@ fn the_grace_stays_below_the_pods_own() {
     running.wait_for("out", "ready");
     running.signal(libc::SIGTERM);
     assert_eq!(running.end(), 137, "killed after a second, not after an hour");
+}
+
+/// The kubelet kills a pod when its grace period is over; a second of it is left to a machine that is busy.
+#[test]
+fn the_log_is_sealed_before_the_kubelet_kills_the_pod() {
+    let period = 10;
+    let test = Test::new().env("HOOK_RUNNER_TERMINATION_GRACE_PERIOD", &period.to_string()).args([
+        "run",
+        "--log",
+        "{}/data/post-hook-output.txt",
+        "--grace",
+        "1h",
+        "--",
+        "bash",
+        "-c",
+        "(trap '' TERM; setsid sleep 1001) & trap '' TERM; echo ready; while :; do sleep 0.1; done",
+    ]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
+    running.wait_for("out", "ready");
+    running.signal(libc::SIGTERM);
+    let kubelet = Instant::now() + Duration::from_secs(period);
+    while Instant::now() < kubelet && running.child.try_wait().expect("wait").is_none() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = running.child.kill();
+    let log = running.read("data/post-hook-output.txt");
+    assert!(log.contains("left sleep (") && log.contains("end of attempt"), "{log}");
+}
+
+#[test]
+fn a_retry_for_which_no_time_is_left_is_not_begun_and_the_log_says_so() {
+    let done = Test::new()
+        .args(["run", "--log", "{}/data/post-hook-output.txt", "--timeout", "1m", "--retries", "3"])
+        .args(["--backoff", "1h", "--", "sh", "-c", "echo try; exit 5"])
+        .status(5)
+        .stdout("try\n")
+        .stderr_contains("sh exited with 5; no time is left for retry 1 of 3")
+        .run();
+    assert!(done.log().contains("try\nhook-runner: sh exited with 5; no time is left"), "{}", done.log());
+}
+
+#[test]
+fn a_try_that_runs_out_of_the_steps_time_is_tried_again() {
+    let script = "echo try; [ -e tried ] || { touch tried; exec sleep 1000; }";
+    Test::new()
+        .args(["run", "--log", "{}/data/post-hook-output.txt", "--exec-timeout", "2s", "--retries", "1"])
+        .args(["--backoff", "10ms", "--", "sh", "-c", script])
+        .stdout("try\ntry\n")
+        .stderr_contains("sh ran out of time; retry 1 of 1 in 10ms")
+        .run();
 }
 
 #[test]
@@ -191,7 +289,7 @@ fn a_daemon_that_does_not_hold_the_output_is_left_alone() {
 fn the_time_limit_of_the_attempt_and_of_the_step_end_in_124() {
     for limit in ["--timeout", "--exec-timeout"] {
         let done = Test::new()
-            .args(["run", "--log", "{}/data/post-hook-output.txt", limit, "300ms", "--", "sleep", "1000"])
+            .args(["run", "--log", "{}/data/post-hook-output.txt", limit, "2s", "--", "sleep", "1000"])
             .status(124)
             .any_stderr()
             .run();

@@ -115,14 +115,18 @@ fn descriptors_0_1_and_2_are_open_and_no_other_is_leaked() {
     // What this test was started with is passed on to everyone.
     let alone = seen(Command::new("sh").args(["-c", &line]), &directory);
     assert!(alone.starts_with("0 1 "), "{alone}");
-    for log in ["none", "{}/data/log"] {
+    let all = ["--copy", "app:data", "--wait-for", "file:app", "--split-streams", "--max-log", "1MiB"];
+    for (log, options) in [("none", &[][..]), ("{}/data/log", &[]), ("{}/data/log", &all)] {
         for closed in ["", "<&-", "<&- >&-", "<&- >&- 2>&-"] {
-            let test = Test::new().args(["run", "--log", log, "--", "sh", "-c", list]);
+            let test = Test::new().file("app/file", "content").args(["run", "--log", log]).args(options);
+            let test = test.args(["--", "sh", "-c", list]);
             let runner = test.command();
             let mut command = Command::new("sh");
             command.args(["-c", &format!("exec \"$@\" {closed}"), "sh"]);
             command.arg(runner.get_program()).args(runner.get_args());
-            assert_eq!(seen(&mut command, &test.into_directory()), alone, "{log} {closed}");
+            let directory = test.into_directory();
+            command.current_dir(directory.path());
+            assert_eq!(seen(&mut command, &directory), alone, "{log} {options:?} {closed}");
         }
     }
 }

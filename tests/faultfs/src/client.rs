@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::mount::MountFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::control;
@@ -23,6 +25,8 @@ pub struct Mount {
     daemon: Child,
     mountpoint: PathBuf,
     control: PathBuf,
+    /// The number that the kernel knows it by: the minor of its device.
+    connection: u32,
 }
 
 /// How a mount is to be started.
@@ -76,7 +80,8 @@ impl Options {
             daemon.wait()?;
             return Err(io::Error::other(format!("faultfs did not mount: {}", reason.trim_end())));
         }
-        Ok(Mount { daemon, mountpoint: mountpoint.to_owned(), control })
+        let connection = rustix::fs::minor(std::fs::metadata(mountpoint)?.dev());
+        Ok(Mount { daemon, mountpoint: mountpoint.to_owned(), control, connection })
     }
 }
 
@@ -121,19 +126,48 @@ impl Mount {
 
     /// Stops the daemon as if its machine had gone: nothing is read from the kernel's queue any more, and the faults cannot be
     /// changed. Callers hang, but SIGKILL still ends them: the kernel lets go of a request that was not read yet, and
-    /// of no other. So it waits first until no request is on its way, for a second at most where there is no end of them.
+    /// of no other. So it is stopped in a moment in which no request is on its way, looked for as long as a few seconds
+    /// where there is no end of them.
     pub fn freeze(&self) {
+        let end = Instant::now() + Duration::from_secs(5);
+        loop {
+            self.wait_until_quiet();
+            self.signal(Signal::STOP);
+            self.wait_until_stopped();
+            if self.requests_on_their_way() == 0 || Instant::now() > end {
+                return;
+            }
+            self.thaw();
+        }
+    }
+
+    /// For a second at most.
+    fn wait_until_quiet(&self) {
         let mut before = self.statistics();
         for _ in 0..20 {
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(50));
             let now = self.statistics();
             if now == before {
-                break;
+                return;
             }
             before = now;
         }
-        self.signal(Signal::STOP);
-        self.wait_until_stopped();
+    }
+
+    /// Those that the kernel waits for, as its control filesystem tells root (Documentation/filesystems/fuse.rst:
+    /// `waiting`); 0 for others.
+    fn requests_on_their_way(&self) -> u64 {
+        let at = self.control.with_extension("connections");
+        if std::fs::create_dir(&at).is_err() {
+            return 0;
+        }
+        let mounted = rustix::mount::mount("none", &at, "fusectl", MountFlags::empty(), None).is_ok();
+        let waiting = std::fs::read_to_string(at.join(self.connection.to_string()).join("waiting"));
+        if mounted {
+            let _ = rustix::mount::unmount(&at, rustix::mount::UnmountFlags::DETACH);
+        }
+        let _ = std::fs::remove_dir(&at);
+        waiting.ok().and_then(|number| number.trim().parse().ok()).unwrap_or(0)
     }
 
     /// SIGSTOP has been sent when kill(2) returns, not obeyed: a thread of the daemon that has not run since would still
@@ -198,7 +232,8 @@ impl Drop for Mount {
 }
 
 fn detach(mountpoint: &Path) {
-    let dead = std::fs::metadata(mountpoint).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
+    // The kernel may still believe what it knows of the attributes.
+    let dead = std::fs::read_dir(mountpoint).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN));
     if dead && rustix::mount::unmount(mountpoint, rustix::mount::UnmountFlags::DETACH).is_err() {
         let _ = Command::new("fusermount3").args(["-u", "-z", "--"]).arg(mountpoint).status();
     }
