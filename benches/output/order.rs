@@ -1,6 +1,6 @@
 //! Which functions a start runs through: a linker script that puts them side by side, so that a start touches a few
-//! stretches of the program and not all of it. Each run of `run -- /bin/true`, with a log and without one, is followed
-//! instruction by instruction (ptrace(2)).
+//! stretches of the program and not all of it. A run of a command that prints a line, with a log and without one, is
+//! followed instruction by instruction (ptrace(2)).
 //!
 //! Names are given without what differs from compiler to compiler and from build to build, the hash at their end. A
 //! name that no longer exists costs nothing, a new one is found at its usual place. The C library is small, gives one
@@ -36,9 +36,12 @@ pub(crate) fn print(runner: &Path) {
     let log = scratch.path().join("log");
     let log = log.to_str().expect("a path in UTF-8");
     let mut patterns = BTreeSet::new();
-    // Twice with a log: the second finds one to put away.
-    for log in ["none", log, log] {
-        for address in steps(runner, &["run", "--log", log, "--", "/bin/true"]) {
+    let args = |log| ["run", "--log", log, "--", "/bin/echo", "a line"];
+    // The run that is followed finds a log to put away.
+    let first = Command::new(runner).args(args(log)).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(first.expect("the runner can be started").success(), "the runner failed");
+    for log in ["none", log] {
+        for address in steps(runner, &args(log)) {
             let at = functions.partition_point(|function| function.start <= address);
             if let Some(function) = at.checked_sub(1).map(|at| &functions[at])
                 && address < function.end
