@@ -40,8 +40,8 @@ impl Matcher {
         let mut grams = vec![0_u64; bits / 64];
         let shift = 32 - bits.trailing_zeros();
         for needle in needles {
-            for gram in needle.windows(GRAM).take(step) {
-                let hash = hash(gram, shift);
+            for gram in needle.windows(GRAM).take(step).filter_map(<[u8]>::first_chunk) {
+                let hash = hash(*gram, shift);
                 grams[hash / 64] |= 1 << (hash % 64);
             }
         }
@@ -60,13 +60,28 @@ impl Matcher {
         let mut at = from;
         // Up to here the automaton has looked.
         let mut done = from;
-        while at + GRAM <= bytes.len() {
-            if at >= done && self.is_candidate(&bytes[at..at + GRAM]) {
-                let start = at.saturating_sub(self.step - 1).max(from);
-                done = self.confirm(bytes, start, at + GRAM, &mut found);
+        while let Some(candidate) = self.next_candidate(bytes, at) {
+            if candidate >= done {
+                let start = candidate.saturating_sub(self.step - 1).max(from);
+                done = self.confirm(bytes, start, candidate + GRAM, &mut found);
             }
-            at += self.step;
+            at = candidate + self.step;
         }
+    }
+
+    /// The first of the sampled positions from `at` on at which a needle could lie. All that is done for each of them is
+    /// here, in few instructions: the program is built for size.
+    fn next_candidate(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let (grams, step, shift) = (&*self.grams, self.step, self.shift);
+        let mut rest = bytes.get(at..)?;
+        while let Some((gram, _)) = rest.split_first_chunk() {
+            let hash = hash(*gram, shift);
+            if grams[hash / 64] & (1 << (hash % 64)) != 0 {
+                return Some(bytes.len() - rest.len());
+            }
+            rest = rest.get(step..)?;
+        }
+        None
     }
 
     /// Runs the automaton from `start` until no needle is open and at least to `least`.
@@ -108,15 +123,10 @@ impl Matcher {
         }
         bytes.len() - open_since
     }
-
-    fn is_candidate(&self, gram: &[u8]) -> bool {
-        let hash = hash(gram, self.shift);
-        self.grams[hash / 64] & (1 << (hash % 64)) != 0
-    }
 }
 
 /// Multiplicative hashing (Knuth): the high bits of a product with an odd number near 2^32 over the golden ratio.
-fn hash(gram: &[u8], shift: u32) -> usize {
-    let gram = u32::from_ne_bytes([gram[0], gram[1], gram[2], gram[3]]);
-    (gram.wrapping_mul(0x9E37_79B1) >> shift) as usize
+#[inline]
+fn hash(gram: [u8; GRAM], shift: u32) -> usize {
+    (u32::from_ne_bytes(gram).wrapping_mul(0x9E37_79B1) >> shift) as usize
 }
