@@ -263,7 +263,7 @@ fn a_frozen_daemon_answers_nothing_until_it_thaws() {
 fn whoever_asks_once_a_daemon_is_frozen_can_be_killed() {
     let room = Room::with("killable", &Mount::options().ttl(Duration::ZERO));
     fs::write(room.backing("file"), "x").expect("written");
-    for _ in 0..30 {
+    for _ in 0..10 {
         // They ask in the moment in which the daemon is frozen.
         let mut callers: Vec<_> = (0..4)
             .map(|_| {
