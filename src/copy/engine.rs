@@ -31,7 +31,7 @@ use super::transfer::Reflink;
 use super::{Request, durable, record, shard, space};
 use crate::beneath::Dir;
 
-/// Threads where not told otherwise: more than processors, as a cold source and a network volume make them wait.
+/// Threads at the most where not told otherwise: more than processors, as a cold source and a network volume make them wait.
 const WORKERS: usize = 16;
 
 /// What the workers of a copy share.

@@ -32,7 +32,7 @@ pub struct Options {
     pub dry_run: bool,
     /// Try even when the estimate says that the content does not fit.
     pub ignore_space: bool,
-    /// Threads; 16 where not given.
+    /// Threads at the most; 16 where not given.
     pub workers: Option<NonZeroUsize>,
     /// This copier's part of a tree that several copy together.
     pub shard: Option<Shard>,
