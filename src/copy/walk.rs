@@ -350,7 +350,9 @@ impl Engine<'_> {
                 };
                 if other == FileType::Symlink && !left {
                     return Err(Error::request(format!(
-                        "{} is a symbolic link on the volume where the image has a directory",
+                        "{}/{} is a symbolic link on the volume where the image has a directory: remove it, or \
+                         follow such links with --follow-destination-links",
+                        self.request.destination.display(),
                         shown(&here.child(name))
                     )));
                 }
