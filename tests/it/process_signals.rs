@@ -69,7 +69,7 @@ fn a_signal_reaches_the_commands_whole_group() {
 fn a_stop_signal_reaches_the_command_and_stops_the_runner_until_it_is_continued() {
     let stops = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
     // Without children: they would stop, and a shell would wait for them.
-    let script = r#"exec perl -e '$| = 1; for my $s (18, 20, 21, 22) { my $t = "got $s.\n"; $SIG{(qw(CONT X TSTP TTIN TTOU))[$s - 18]} = sub { print $t } } print "ready\n"; select(undef, undef, undef, 0.02) while !-e "stop"; exit 7'"#;
+    let script = r#"exec perl -e '$| = 1; for my $s (18, 20, 21, 22) { my $t = "got $s.\n"; $SIG{(qw(CONT X TSTP TTIN TTOU))[$s - 18]} = sub { print $t; open(my $seen, ">>", "seen"); print $seen $t; close $seen } } print "ready\n"; select(undef, undef, undef, 0.02) while !-e "stop"; exit 7'"#;
     let mut running = start(&[], script);
     running.wait_for("out", "ready");
     let continued = format!("got {}.\n", libc::SIGCONT);
@@ -79,6 +79,8 @@ fn a_stop_signal_reaches_the_command_and_stops_the_runner_until_it_is_continued(
             processes().iter().any(|process| process.0 == running.pid() && process.1 == 'T').then_some(())
         });
         assert_eq!(running.read("out").matches(&continued).count(), before);
+        // A SIGCONT takes a stop signal away that has not been acted on (signal(7)).
+        running.wait_for("seen", &format!("got {signal}.\n"));
         running.signal(libc::SIGCONT);
         // What the command has said meanwhile is in the pipe.
         running.wait_for("out", &format!("got {signal}.\n"));
