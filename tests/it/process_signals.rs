@@ -212,7 +212,7 @@ fn a_try_that_runs_out_of_the_steps_time_is_tried_again() {
 }
 
 #[test]
-fn the_runners_own_sigpipe_is_not_forwarded() {
+fn a_closed_stdout_is_no_signal_to_the_command() {
     let script =
         "trap 'echo got $(echo PIPE)' PIPE; for i in $(seq 2000); do echo a line of output $i; done; exit 4";
     let test = Test::new().args(["run", "--log", "{}/data/post-hook-output.txt", "--", "bash", "-c", script]);
@@ -226,6 +226,35 @@ fn the_runners_own_sigpipe_is_not_forwarded() {
     let directory = test.into_directory();
     let log = std::fs::read_to_string(directory.path().join("data/post-hook-output.txt")).expect("a log");
     assert!(log.contains("a line of output 2000\n") && !log.contains("got PIPE"), "{log}");
+}
+
+#[test]
+fn a_signal_that_the_runner_itself_has_caused_is_not_forwarded() {
+    let script = "trap 'echo got USR1' USR1; trap 'echo got USR2; exit 4' USR2; echo ready; while :; do sleep 0.02; done";
+    for own in [false, true] {
+        let mut running = start(&[], script);
+        running.wait_for("out", "ready\n");
+        let another = i32::try_from(std::process::id()).expect("a process id");
+        queue(running.pid(), libc::SIGUSR1, if own { running.pid() } else { another });
+        if !own {
+            running.wait_for("out", "got USR1\n");
+        }
+        // Read after the other: signalfd(2) gives the lowest number first.
+        running.signal(libc::SIGUSR2);
+        assert_eq!(running.end(), 4);
+        let out = running.read("out");
+        assert_eq!(out.contains("got USR1"), !own, "{out}");
+    }
+}
+
+/// Sends `signal` with `sender` as the process that it comes from (`rt_sigqueueinfo(2)`).
+fn queue(pid: i32, signal: i32, sender: i32) {
+    // siginfo_t: number, errno, code, padding, sender.
+    let mut info = [0_i32; 32];
+    (info[0], info[2], info[4]) = (signal, libc::SI_QUEUE, sender);
+    // SAFETY: the call reads a siginfo_t, 128 bytes, from memory that lives across it.
+    let sent = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid, signal, info.as_ptr()) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
 #[test]
