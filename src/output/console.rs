@@ -68,21 +68,29 @@ impl Console {
         holder: Option<BorrowedFd<'_>>,
         patience: Option<Duration>,
     ) -> usize {
-        let moved = match holder {
+        let (moved, blocked) = match holder {
             Some(holder) if bytes.len() >= WORTH_MOVING && self.gone.is_none() && self.blocked == 0 => {
                 self.move_from(holder, bytes.len(), patience)
             }
-            _ => 0,
+            _ => (0, false),
         };
         if let Some(last) = moved.checked_sub(1) {
             self.mid_line = bytes[last] != b'\n';
         }
+        // Patience is had once.
+        let patience = patience.map(|patience| if blocked { Duration::ZERO } else { patience });
         self.write(&bytes[moved..], patience);
         moved
     }
 
-    /// Stops early when it cannot go on, whatever the reason: a write then meets the same and deals with it.
-    fn move_from(&mut self, holder: BorrowedFd<'_>, bytes: usize, patience: Option<Duration>) -> usize {
+    /// Stops early when it cannot go on, whatever the reason: a write then meets the same and deals with it. Returns the
+    /// bytes moved, and whether `patience` has passed.
+    fn move_from(
+        &mut self,
+        holder: BorrowedFd<'_>,
+        bytes: usize,
+        patience: Option<Duration>,
+    ) -> (usize, bool) {
         if self.way.is_none() {
             self.way = Way::to(self.number).ok();
         }
@@ -99,13 +107,15 @@ impl Console {
                 Err(Errno::EINTR) => {}
                 // Full, or somebody else has read the holder.
                 Err(Errno::EAGAIN) if !waited => {
-                    self.wait(patience);
+                    if !self.wait(patience) {
+                        return (done, true);
+                    }
                     waited = true;
                 }
                 Err(_) => break,
             }
         }
-        done
+        (done, false)
     }
 
     /// Writes all of `bytes`; waits at most `patience` without progress, then leaves the rest out and says so once it
@@ -197,17 +207,18 @@ impl Console {
         }
     }
 
-    fn wait(&self, left: Option<Duration>) {
+    /// Whether it can be written to within `left`.
+    fn wait(&self, left: Option<Duration>) -> bool {
         let fd = match &self.way {
             Some(Way::Plain(fd) | Way::Careful { fd, .. }) => fd.as_fd(),
             Some(Way::NonBlocking { file, .. }) => file.as_fd(),
-            None => return,
+            None => return false,
         };
         let timeout = left.map_or(PollTimeout::NONE, |left| {
             // Rounded up, so that a rest below a millisecond does not spin.
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
         });
-        ready(fd, timeout);
+        ready(fd, timeout)
     }
 }
 
