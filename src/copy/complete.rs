@@ -13,9 +13,10 @@ use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
 use super::error::Error;
-use super::metadata::{Meta, time_of};
+use super::metadata::{Before, Meta, time_of};
 use super::node::{Node, Target};
 use super::options::Policy;
+use super::stage::shown;
 
 impl Engine<'_> {
     /// The directory that new entries of `node` are put into.
@@ -77,7 +78,7 @@ impl Engine<'_> {
         if node.target == Target::Existing {
             if node.stage.get().is_some() {
                 self.publish.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(node.clone());
-            } else if !is_root && !node.aside && !self.request.options.dry_run && !node.others {
+            } else if !is_root && !node.aside && !node.others {
                 self.mend_directory(worker, node, node.redated)?;
             }
             return Ok(());
@@ -108,7 +109,8 @@ impl Engine<'_> {
             now.mode |= self.inherited(meta.mode, &stat).map_err(failed)?;
         }
         self.directory_xattrs(worker, node)?;
-        self.permissions.apply(&*made, &now, &worker.xattrs, created_final).map_err(failed)?;
+        let before = Before::Made { moded: created_final };
+        self.permissions.apply(&*made, &now, &worker.xattrs, before).map_err(failed)?;
         if self.fsync_each {
             rustix::fs::fsync(&*made).map_err(|e| failed(e.into()))?;
             self.publish_piece(node);
@@ -143,18 +145,25 @@ impl Engine<'_> {
         let made = node.made().map_err(failed)?;
         let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
         let fresh = node.touched.load(Ordering::Relaxed) && node.in_place;
-        let image_wins = self.policy() == Policy::Replace || fresh;
+        let image_wins = self.policy() == Policy::Replace || node.changed || fresh;
         let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
         let differs = stat.st_mode & 0o7777 != mode
             || self.permissions.may_chown() && (stat.st_uid, stat.st_gid) != (meta.uid, meta.gid);
-        if image_wins && differs {
+        if self.request.options.dry_run {
+            if image_wins && differs {
+                worker.report.plan.push(format!("set the metadata of {}", shown(&node.path())));
+                worker.report.metadata += 1;
+            }
+        } else if image_wins && differs {
             worker.xattrs.clear();
             if fresh {
                 self.directory_xattrs(worker, node)?;
             }
             let mtime = if touched { meta.mtime } else { time_of(&stat) };
             let wanted = Meta { mode, mtime, ..*meta };
-            self.permissions.apply(made.as_fd(), &wanted, &worker.xattrs, false).map_err(failed)?;
+            self.permissions
+                .apply(made.as_fd(), &wanted, &worker.xattrs, Before::Found(&stat))
+                .map_err(failed)?;
             let after = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
             let changed =
                 |a: &Stat, b: &Stat| (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid);

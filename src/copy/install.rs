@@ -14,7 +14,7 @@ use super::error::Error;
 use super::image::Version;
 use super::links::Outcome;
 use super::manifest::{Content, Flags, Kind, Left};
-use super::metadata::{Meta, time_of};
+use super::metadata::{Before, Meta, time_of};
 use super::node::{Node, child};
 use super::stage::shown;
 use super::transfer;
@@ -90,7 +90,8 @@ impl Engine<'_> {
                 let place = self.place(node)?;
                 let Content::Target(target) = &version.content else { return Ok(()) };
                 rustix::fs::symlinkat(&**target, &*place, as_name).map_err(|e| failed(e.into()))?;
-                return self.permissions.apply_link(&*place, as_name, &version.meta).map_err(failed);
+                let before = Before::Made { moded: true };
+                return self.permissions.apply_link(&*place, as_name, &version.meta, before).map_err(failed);
             }
             Data::LinkTo { dir, name: first, ino } => {
                 let place = self.place(node)?;
@@ -156,25 +157,27 @@ impl Engine<'_> {
         created_final: bool,
     ) -> Result<(), Error> {
         let failed = |e: io::Error| self.volume_error("complete", &child(node, name), e);
-        self.permissions.apply(file, meta, &worker.xattrs, created_final).map_err(failed)?;
+        let before = Before::Made { moded: created_final };
+        self.permissions.apply(file, meta, &worker.xattrs, before).map_err(failed)?;
         if self.fsync_each {
             rustix::fs::fsync(file).map_err(|e| failed(e.into()))?;
         }
         Ok(())
     }
 
-    /// Whether mode, mtime or (where it could be set) owner are not what they are to be.
+    /// Whether mode (a link has none), mtime or (where it could be set) owner are not what they are to be.
     pub(super) fn differs(&self, version: &Version<'_>, volume: Option<&Stat>) -> bool {
         volume.is_some_and(|stat| {
-            stat.st_mode & 0o7777 != version.meta.mode
+            version.kind != Kind::Link && stat.st_mode & 0o7777 != version.meta.mode
                 || time_of(stat) != version.meta.mtime
                 || self.permissions.may_chown()
                     && (stat.st_uid, stat.st_gid) != (version.meta.uid, version.meta.gid)
         })
     }
 
-    /// Sets the metadata of a file on the volume right; false where that would reach another name of it, or is not
-    /// possible without a new file.
+    /// Sets the metadata of a file or link on the volume right; false where that would reach another name of it, or
+    /// is not possible without a new one.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn mend(
         &self,
         worker: &mut Worker,
@@ -182,30 +185,46 @@ impl Engine<'_> {
         made: Option<&OwnedFd>,
         name: &CStr,
         version: &Version<'_>,
+        volume: Option<&Stat>,
         data: Data<'_>,
     ) -> Result<bool, Error> {
-        let Some(made) = made else { return Ok(false) };
+        let Some(made) = made.filter(|_| volume.is_some_and(|stat| stat.st_nlink == 1)) else {
+            return Ok(false);
+        };
         if self.request.options.dry_run {
             worker.report.plan.push(format!("set the metadata of {}", shown(&child(node, name))));
             worker.report.metadata += 1;
             return Ok(true);
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(file) = rustix::fs::openat(made, name, flags, Mode::empty()) else { return Ok(false) };
+        let how = if version.kind == Kind::Link { OFlags::PATH } else { OFlags::RDONLY | OFlags::NONBLOCK };
+        let Ok(there) =
+            rustix::fs::openat(made, name, how | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        else {
+            return Ok(false);
+        };
         let failed = |e: io::Error| self.volume_error("set the metadata of", &child(node, name), e);
-        let before = rustix::fs::fstat(&file).map_err(|e| failed(e.into()))?;
-        if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile || before.st_nlink != 1 {
+        let before = rustix::fs::fstat(&there).map_err(|e| failed(e.into()))?;
+        if before.st_nlink != 1 || !is_still(&there, &before, version) {
             return Ok(false);
         }
         if matches!(data, Data::Trusted) {
             worker.xattrs.clear();
         }
-        match self.permissions.apply(&file, &version.meta, &worker.xattrs, false) {
+        let found = Before::Found(&before);
+        let set = match version.kind {
+            Kind::Link => self.permissions.apply_link(&there, c"", &version.meta, found),
+            _ => self.permissions.apply(&there, &version.meta, &worker.xattrs, found),
+        };
+        match set {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+            // utimensat(2) takes a handle of a link since Linux 5.8.
+            Err(error) if version.kind == Kind::Link && error.kind() == io::ErrorKind::InvalidInput => {
+                return Ok(false);
+            }
             Err(error) => return Err(failed(error)),
         }
-        let after = rustix::fs::fstat(&file).map_err(|e| failed(e.into()))?;
+        let after = rustix::fs::fstat(&there).map_err(|e| failed(e.into()))?;
         let all = |s: &Stat| (s.st_mode, s.st_uid, s.st_gid, s.st_mtime, s.st_mtime_nsec);
         if all(&before) == all(&after) {
             worker.report.unchanged += 1;
@@ -213,5 +232,16 @@ impl Engine<'_> {
             worker.report.metadata += 1;
         }
         Ok(true)
+    }
+}
+
+/// Whether what was opened is what was decided about: a name may have been given to something else meanwhile.
+fn is_still(there: &OwnedFd, stat: &Stat, version: &Version<'_>) -> bool {
+    match (&version.content, FileType::from_raw_mode(stat.st_mode)) {
+        (Content::Target(target), FileType::Symlink) => {
+            rustix::fs::readlinkat(there, c"", Vec::new()).is_ok_and(|found| found.as_bytes() == &**target)
+        }
+        (Content::Hash(_), FileType::RegularFile) => true,
+        _ => false,
     }
 }

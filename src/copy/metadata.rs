@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rustix::fs::{FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::manifest::Time;
@@ -25,6 +25,15 @@ pub(super) struct Meta {
 
 pub(super) fn time_of(stat: &Stat) -> Time {
     (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))
+}
+
+/// An entry before its metadata is set.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Before<'a> {
+    /// Made by this copy, so that it has the owner that new entries get; `moded`: and its mode.
+    Made { moded: bool },
+    /// Found on the volume.
+    Found(&'a Stat),
 }
 
 /// Extended attributes of one entry, in a buffer that a worker keeps.
@@ -178,17 +187,16 @@ impl Permissions {
     }
 
     /// Sets owner, attributes, mode and times, in the order in which none undoes another: chown(2) clears
-    /// set-user-ID and capabilities, an ACL changes the group bits, everything may change times. `created_final`: the
-    /// mode was right from the start.
+    /// set-user-ID and capabilities, an ACL changes the group bits, everything may change times.
     pub(super) fn apply(
         &self,
         fd: impl AsFd,
         meta: &Meta,
         xattrs: &Xattrs,
-        created_final: bool,
+        before: Before<'_>,
     ) -> io::Result<()> {
-        let mut mode_final = created_final;
-        if self.own.get() != Some(&(meta.uid, meta.gid)) {
+        let mut mode_final = matches!(before, Before::Made { moded: true });
+        if !self.has_owner(meta, before) {
             mode_final &= !self.set_owner(&fd, meta)? || meta.mode & 0o6000 == 0;
         }
         for (name, value) in &xattrs.all {
@@ -204,6 +212,14 @@ impl Permissions {
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(meta.mode))?;
         }
         set_times(fd, meta.mtime)
+    }
+
+    fn has_owner(&self, meta: &Meta, before: Before<'_>) -> bool {
+        let owner = match before {
+            Before::Made { .. } => self.own.get().copied(),
+            Before::Found(stat) => Some((stat.st_uid, stat.st_gid)),
+        };
+        owner == Some((meta.uid, meta.gid))
     }
 
     /// Whether the owner was changed.
@@ -233,18 +249,25 @@ impl Permissions {
         Ok(false)
     }
 
-    /// As [`Permissions::apply`] for a symbolic link, which has no mode of its own.
-    pub(super) fn apply_link(&self, dir: impl AsFd, name: &CStr, meta: &Meta) -> io::Result<()> {
-        let nofollow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        if self.own.get() != Some(&(meta.uid, meta.gid)) && self.may_chown() {
+    /// As [`Permissions::apply`] for a symbolic link, which has no mode of its own. It is the one of that name in the
+    /// directory, or with an empty name the one that the handle is of (`O_PATH`).
+    pub(super) fn apply_link(
+        &self,
+        at: impl AsFd,
+        name: &CStr,
+        meta: &Meta,
+        before: Before<'_>,
+    ) -> io::Result<()> {
+        let which = if name.is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::SYMLINK_NOFOLLOW };
+        if !self.has_owner(meta, before) && self.may_chown() {
             let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
-            match rustix::fs::chownat(&dir, name, Some(uid), Some(gid), nofollow) {
+            match rustix::fs::chownat(&at, name, Some(uid), Some(gid), which) {
                 Ok(()) => {}
                 Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => self.refuse("owner")?,
                 Err(errno) => return Err(errno.into()),
             }
         }
-        match rustix::fs::utimensat(&dir, name, &times(meta.mtime), nofollow) {
+        match rustix::fs::utimensat(&at, name, &times(meta.mtime), which) {
             // Some network filesystems have no times of links.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -278,7 +301,7 @@ pub(super) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
 
 /// As [`set_times`], by a name that is not followed where it has become a link.
 pub(super) fn set_times_at(dir: impl AsFd, name: &std::ffi::OsStr, mtime: Time) -> io::Result<()> {
-    Ok(rustix::fs::utimensat(dir, name, &times(mtime), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(rustix::fs::utimensat(dir, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// From procfs, as umask(2) can only be read by setting it, for all threads. Where it is not told (before Linux

@@ -49,6 +49,8 @@ pub(super) struct Node {
     pub(super) follow: bool,
     /// The image has another mtime for it than it had at the last copy.
     pub(super) redated: bool,
+    /// The image has another mode or owner for it than it had at the last copy.
+    pub(super) changed: bool,
     /// Several copiers go through it, and some of its entries may be another's.
     pub(super) shared: bool,
     /// It is another copier's to complete.
@@ -145,6 +147,7 @@ impl Node {
             touched: AtomicBool::new(false),
             follow,
             redated: false,
+            changed: false,
             shared: false,
             others: false,
             in_place: false,

@@ -123,7 +123,8 @@ impl Engine<'_> {
                 let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
                 let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
                 let meta = super::metadata::Meta { mode, ..*meta };
-                self.permissions.apply(&*made, &meta, &worker.xattrs, false).map_err(failed)?;
+                let before = super::metadata::Before::Found(&stat);
+                self.permissions.apply(&*made, &meta, &worker.xattrs, before).map_err(failed)?;
             }
         }
         Ok(())

@@ -151,7 +151,7 @@ impl Engine<'_> {
                 let mend = self.policy() == Policy::Replace && !self.request.beside_run && !others
                     || state == (Volume::AsLeft { image: true })
                         && record.is_some_and(|r| meta_changed(r, version));
-                let left = if left == Left::AsImage && !others && !(mend && version.kind == Kind::File) {
+                let left = if left == Left::AsImage && !others && !mend {
                     // As the volume has it: an adopted file keeps its own times where they are not set right.
                     volume
                         .filter(|_| version.kind == Kind::File)
@@ -159,8 +159,8 @@ impl Engine<'_> {
                 } else {
                     left
                 };
-                if mend && version.kind == Kind::File && self.differs(version, volume) {
-                    if !self.mend(worker, node, made, name, version, data)? {
+                if mend && self.differs(version, volume) {
+                    if !self.mend(worker, node, made, name, version, volume, data)? {
                         return self.act(
                             worker,
                             node,

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::engine::{Engine, Task, Worker};
 use super::error::Error;
 use super::listing::Listing;
-use super::manifest::{Block, Content, Flags, Kind, Left, Record, records};
+use super::manifest::{Block, Flags, Kind, Record, records};
 use super::node::{Node, Target};
 use super::options::Policy;
 use super::stage::{STATE, beside, shown};
@@ -311,6 +311,8 @@ impl Engine<'_> {
         let meta = self.permissions.wanted(&stat);
         let mut flags = Flags::default();
         let was_dir = record.is_some_and(|record| record.kind == Kind::Dir);
+        // What is there keeps its metadata, and they are those of the record.
+        let leaves = self.policy() == Policy::Missing && volume.is_some();
         let mut child = None;
         let there = volume.map(|stat| FileType::from_raw_mode(stat.st_mode));
         match there {
@@ -385,24 +387,24 @@ impl Engine<'_> {
             }
         }
         if let Some(mut child) = child {
-            child.redated = record.is_some_and(|record| was_dir && record.mtime != meta.mtime);
+            let known = record.filter(|_| was_dir && !leaves);
+            child.redated = known.is_some_and(|record| record.mtime != meta.mtime);
+            child.changed = known.is_some_and(|r| (r.mode, r.uid, r.gid) != (meta.mode, meta.uid, meta.gid));
             self.descend(worker, here, child);
         }
         if !here.node.aside {
-            let new = Record {
-                kind: Kind::Dir,
+            let own = Record {
                 flags,
                 mode: meta.mode,
                 uid: meta.uid,
                 gid: meta.gid,
-                size: 0,
                 mtime: meta.mtime,
-                content: Content::None,
-                xattrs: None,
-                left: Left::AsImage,
-                name: name.to_bytes().into(),
+                ..Record::directory(name.to_bytes())
             };
-            new.write(&mut worker.block);
+            match record.filter(|_| leaves && was_dir) {
+                Some(r) => Record { flags, ..r.clone() }.write(&mut worker.block),
+                None => own.write(&mut worker.block),
+            }
         }
         Ok(())
     }

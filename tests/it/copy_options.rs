@@ -114,6 +114,19 @@ fn owner_and_mode_are_those_asked_for_where_the_user_may_set_them() {
         assert_eq!((look("sub/link").0, look("sub/link").1), (65532, 65532), "the link itself");
         assert_eq!(!said(&output).contains("0 files (0 B) copied"), changed, "{output:?}");
     }
+    // Another owner later, and the one that new files have by themselves, whatever else there is to do.
+    for (owner, expected) in [("1000:1001", (1000, 1001)), ("0:0", (0, 0))] {
+        file(home.join("image/early"), owner.as_bytes(), 0o644);
+        let output = copy_as(0, home, &["--chown", owner, "--workers", "1"]);
+        assert!(output.status.success(), "{output:?}");
+        for path in ["early", "sub", "sub/file", "script", "sub/link"] {
+            let found = look(path);
+            assert_eq!((found.0, found.1), expected, "{path}, given to {owner}: {}", said(&output));
+        }
+        let again = copy_as(0, home, &["--chown", owner]);
+        let again = said(&again);
+        assert!(again.contains("0 files (0 B) copied") && !again.contains("set right"), "{again}");
+    }
     // Who may set the mode of what it owns, but give nothing away.
     std::fs::remove_dir_all(home.join("volume")).unwrap();
     std::fs::create_dir(home.join("volume")).unwrap();

@@ -2,6 +2,7 @@
 
 mod histories;
 mod hostile;
+mod metadata;
 mod orphans;
 mod policies;
 mod shards;
