@@ -3,7 +3,8 @@
 //! medians and ratios.
 //!
 //! Usage: `cargo bench --bench output -- [start] [throughput] [--rounds N] [--dir DIR]…`, with `HOOK_RUNNER` the
-//! program to measure (default: the release binary for musl in `target/`). Asked for with `--generate BYTES CHUNK FILE`
+//! program to measure (default: the release binary for musl in `target/`), and `HOOK_RUNNER_OLDER` another build of
+//! it, whose start-up is to be compared. Asked for with `--generate BYTES CHUNK FILE`
 //! it is its own generator of output, with `--drain` its own reader. `order` measures nothing: it writes the list of
 //! functions that a start runs through, for the linker.
 
@@ -48,7 +49,8 @@ fn main() {
     let plan = plan(args.into_iter());
     measure::print_machine(&plan.runner);
     if plan.start {
-        start::run_start(&plan.runner, plan.rounds.unwrap_or(300));
+        let older = std::env::var_os("HOOK_RUNNER_OLDER").map(PathBuf::from);
+        start::run_start(&plan.runner, older.as_deref(), plan.rounds.unwrap_or(300));
     }
     if plan.throughput {
         throughput::run(&plan.runner, plan.rounds.unwrap_or(7), &plan.dirs);
