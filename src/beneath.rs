@@ -37,6 +37,18 @@ impl Dir {
         Ok(Self { fd: rustix::fs::openat(CWD, path.as_ref(), DIRECTORY | OFlags::CLOEXEC, Mode::empty())? })
     }
 
+    /// Opens a directory by an absolute path of plain names if none of them is a symbolic link. `None` for any other,
+    /// for one that is not there, and where the kernel has no openat2(2).
+    pub fn open_without_links(path: &Path) -> Option<Self> {
+        let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+        if !path.is_absolute() || !path.components().all(plain) || !OPENAT2.load(Ordering::Relaxed) {
+            return None;
+        }
+        let flags = DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()?;
+        Some(Self { fd })
+    }
+
     /// Takes over a descriptor that is known to be a directory.
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self { fd }
@@ -50,6 +62,11 @@ impl Dir {
     /// A second handle of the same directory, sharing nothing but the directory (its read position is its own).
     pub fn reopen(&self) -> io::Result<Self> {
         Ok(Self { fd: rustix::fs::openat(&self.fd, c".", DIRECTORY | OFlags::CLOEXEC, Mode::empty())? })
+    }
+
+    /// Another descriptor of the same handle, its read position shared.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { fd: rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)? })
     }
 
     /// Opens the directory `rel`; `.` or the empty path is this one.

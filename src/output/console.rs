@@ -257,7 +257,9 @@ impl Way {
 fn shared(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open for the whole life of the program (the standard library opens 0 to 2 where
     // they are closed), and `dup` gives this value a descriptor of its own.
-    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    // One call; the C library's makes two.
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
 }
 
 fn ready(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {

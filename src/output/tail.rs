@@ -151,10 +151,10 @@ pub fn recover(
     let mut there = false;
     let mut segments = Vec::new();
     for name in &names {
-        if let Some(file) = open_segment(directory, name)? {
-            there = true;
-            segments.extend(parse_segment(file)?);
-        }
+        // The second is never there without the first.
+        let Some(file) = open_segment(directory, name)? else { break };
+        there = true;
+        segments.extend(parse_segment(file)?);
     }
     segments.sort_by_key(|segment| segment.start);
     let Some(first) = segments.first() else {
@@ -224,10 +224,14 @@ fn append_all(mut file: File, mut append: impl FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
+/// The first, which is made before the second, goes after it.
 fn remove(directory: impl AsFd, names: &[OsString; 2]) {
-    for name in names {
-        // Not there in most cases; what cannot be removed is recognised and overwritten later.
-        let _ = unlinkat(&directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+    for name in names.iter().rev() {
+        match unlinkat(&directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            // What cannot be removed is recognised and overwritten later.
+            Err(_) => return,
+        }
     }
 }
 

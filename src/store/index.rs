@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{OFlags, Stat};
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,10 @@ pub struct Index {
     /// Bytes when it was opened.
     size: u64,
     path: PathBuf,
+    /// Nobody else has it open.
+    alone: bool,
+    /// It is known to end with a whole line.
+    whole: AtomicBool,
 }
 
 impl Index {
@@ -122,7 +127,8 @@ impl Index {
             trim(state, &path)?;
             (file, stat) = open()?;
         }
-        Ok(Self { file, size: size(&stat), path })
+        let size = size(&stat);
+        Ok(Self { file, size, path, alone, whole: AtomicBool::new(alone && size == 0) })
     }
 
     /// What a new attempt of `run` must know, in the order of their starts: the run's own attempts, and the last ones
@@ -132,7 +138,11 @@ impl Index {
         let mut length = BLOCK;
         let (newest, before) = loop {
             let from = self.size.saturating_sub(length);
-            let (newest, before) = back_to_start(&self.read(from, self.size)?, log);
+            let text = self.read(from, self.size)?;
+            if text.last() == Some(&b'\n') {
+                self.whole.store(self.alone, Ordering::Relaxed);
+            }
+            let (newest, before) = back_to_start(&text, log);
             match before {
                 Some(before) => break (newest, from + before),
                 None if from == 0 => break (newest, 0),
@@ -165,20 +175,26 @@ impl Index {
     /// Appends a line and makes it durable.
     pub fn append(&self, line: &Line) -> Result<(), StoreError> {
         let mut text = Vec::with_capacity(512);
-        // Others, copying their shares, may have appended since.
-        let length = self.file.metadata().map_err(StoreError::at("read", &self.path))?.len();
-        if length > 0 {
-            let mut last = [b'\n'];
-            self.file.read_exact_at(&mut last, length - 1).map_err(StoreError::at("read", &self.path))?;
-            if last != [b'\n'] {
-                text.push(b'\n');
-            }
+        // Not so until this line is: a volume that is full may take a part of it.
+        if !self.whole.swap(false, Ordering::Relaxed) && self.is_torn()? {
+            text.push(b'\n');
         }
         serde_json::to_writer(&mut text, line)
             .map_err(|error| StoreError::at("write to", &self.path)(error.into()))?;
         text.push(b'\n');
-        let written = (&self.file).write_all(&text).and_then(|()| self.file.sync_data());
-        written.map_err(StoreError::at("write to", &self.path))
+        (&self.file).write_all(&text).map_err(StoreError::at("write to", &self.path))?;
+        self.whole.store(self.alone, Ordering::Relaxed);
+        self.file.sync_data().map_err(StoreError::at("write to", &self.path))
+    }
+
+    /// Whether its last line has no end. Others, copying their shares, may have appended a moment ago.
+    fn is_torn(&self) -> Result<bool, StoreError> {
+        let length = self.file.metadata().map_err(StoreError::at("read", &self.path))?.len();
+        let mut last = [b'\n'];
+        if length > 0 {
+            self.file.read_exact_at(&mut last, length - 1).map_err(StoreError::at("read", &self.path))?;
+        }
+        Ok(last != [b'\n'])
     }
 }
 

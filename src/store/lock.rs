@@ -82,8 +82,8 @@ pub fn try_take(
     holder: &Holder,
 ) -> Result<Taken, StoreError> {
     let path = state_path.join(name.file());
-    let mut file = state
-        .open_regular(name.file(), OFlags::RDWR | OFlags::CREATE, 0o640)
+    let (mut file, stat) = state
+        .open_regular_stat(name.file(), OFlags::RDWR | OFlags::CREATE, 0o640)
         .map_err(StoreError::at("open", &path))?;
     let operation =
         if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
@@ -97,7 +97,10 @@ pub fn try_take(
     }
     let text = serde_json::to_vec(holder).unwrap_or_default();
     // Over the last holder's name, so that the volume need not give the block back and find another.
-    let write = file.write_all(&text).and_then(|()| file.set_len(text.len() as u64));
+    let length = text.len() as u64;
+    let is_longer = u64::try_from(stat.st_size).is_ok_and(|last| last > length);
+    let cut = |()| if is_longer { file.set_len(length) } else { Ok(()) };
+    let write = (&file).write_all(&text).and_then(cut);
     write.map_err(StoreError::at("write to", &path))?;
     Ok(Taken::Held(Lock { _file: file }))
 }

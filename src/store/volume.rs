@@ -84,6 +84,10 @@ fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), StoreError> {
 /// Opens `path`, creating what is missing below the deepest directory that exists.
 fn open_or_create(path: &Path, mode: u32) -> Result<Dir, StoreError> {
     let path = std::path::absolute(path).map_err(StoreError::at("resolve", path))?;
+    // Where there is no link on the whole way, it does not matter where the volume begins.
+    if let Some(dir) = Dir::open_without_links(&path) {
+        return Ok(dir);
+    }
     let base = mount_point(&path);
     let below = path.strip_prefix(&base).unwrap_or(Path::new(""));
     let dir = Dir::open(&base).map_err(StoreError::at("open", &base))?;
