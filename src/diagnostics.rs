@@ -54,8 +54,8 @@ enum Stage {
 }
 
 impl Diagnostics {
-    /// Starts taking events for the file in the state directory, which `state` opens. Within a runtime.
-    pub fn start(state: impl FnOnce() -> io::Result<Dir> + Send + 'static) -> Self {
+    /// Starts taking events for the file that `file` gives. Within a runtime.
+    pub fn start(file: impl FnOnce() -> io::Result<File> + Send + 'static) -> Self {
         let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
         // A second attempt in one process (tests) keeps the first's writer.
         let _ = tracing::subscriber::set_global_default(Events(Arc::clone(&way)));
@@ -63,12 +63,13 @@ impl Diagnostics {
         let late = tokio::spawn(async move {
             tokio::time::sleep(SOON).await;
             // The volume may hang. Diagnostics never decide a hook's result, so nobody asks what came of it.
-            let _ = aside::detached(move || opened.open(state().and_then(|state| open(&state))));
+            let _ = aside::detached(move || opened.open(file()));
         });
         Self { way, late }
     }
 
-    /// Ends an attempt that was over before there was a file: its lines, for [`append`]. Later ones are dropped.
+    /// Ends an attempt that was over before there was a file: its lines, which the caller is to write. Later ones are
+    /// dropped.
     pub fn take_held(&self) -> Option<Vec<u8>> {
         let mut stage = self.way.stage();
         if matches!(*stage, Stage::Held(_))
@@ -181,15 +182,11 @@ impl Visit for Text {
     }
 }
 
-/// Writes what [`Diagnostics::take_held`] gave.
+/// Opens the file in the state directory; one of another day is put aside first.
 ///
 /// # Errors
-/// The file cannot be opened or written. The caller goes on without: diagnostics never decide a hook's result.
-pub fn append(state: &Dir, lines: &[u8]) -> io::Result<()> {
-    open(state)?.write_all(lines)
-}
-
-fn open(state: &Dir) -> io::Result<File> {
+/// The directory or the file cannot be used. The caller goes on without: diagnostics never decide a hook's result.
+pub fn open(state: &Dir) -> io::Result<File> {
     if let Some(stat) = state.find(NAME)? {
         let (written, today) = (day(stat.st_mtime), day(now()));
         if written != today {
@@ -227,7 +224,7 @@ mod tests {
 
     fn start(directory: &std::path::Path) -> Diagnostics {
         let directory = directory.to_owned();
-        Diagnostics::start(move || Dir::open(directory))
+        Diagnostics::start(move || open(&Dir::open(directory)?))
     }
 
     #[test]
@@ -289,7 +286,7 @@ mod tests {
         let diagnostics = start(directory.path());
         diagnostics.way.write(b"one\n").unwrap();
         let lines = diagnostics.take_held().unwrap();
-        append(&Dir::open(directory.path()).unwrap(), &lines).unwrap();
+        open(&Dir::open(directory.path()).unwrap()).unwrap().write_all(&lines).unwrap();
         assert_eq!(diagnostics.take_held(), None);
         assert_eq!(std::fs::read_to_string(directory.path().join(NAME)).unwrap(), "one\n");
     }

@@ -140,7 +140,7 @@ impl Attempt<'_> {
             self.supervisor.prepare();
             let (opened, file) = self.limited(opening.finish()).await?.map_err(failures::open)?;
             let volume = Arc::clone(&opened);
-            self.diagnostics = Some(Diagnostics::start(move || volume.volume.state.reopen()));
+            self.diagnostics = Some(Diagnostics::start(move || volume.diary()));
             self.outcome.attempt = opened.attempt;
             tracing::info!(run = self.outcome.identity.run, attempt = opened.attempt, log = %opened.volume.log_path.display(), "attempt opened");
             self.outcome.warnings.extend(opened.warnings.iter().cloned());

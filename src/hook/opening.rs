@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::identity::Identity;
 use super::spec::Keep;
 use crate::aside::{self, Begun};
+use crate::diagnostics;
 use crate::output::{LogFile, recover_tail};
 use crate::store::archive::Archive;
 use crate::store::index::{self, Attempt, Index, Line, Started};
@@ -54,6 +55,8 @@ pub struct Opened {
     pub warnings: Vec<String>,
     /// Why logs of earlier runs that are too many could not be removed.
     untidy: OnceLock<StoreError>,
+    /// Where the runner's own diagnostics go.
+    diary: OnceLock<File>,
     /// Released when the attempt is over.
     lock: Option<Lock>,
 }
@@ -122,12 +125,12 @@ fn attempt(plan: Plan) -> Result<Begun<Result<Try, OpenError>>, OpenError> {
     let call = move || {
         let tried = try_open(&plan);
         let opened = match &tried {
-            Ok((Try::Opened(opened, _), true)) => Some(Arc::clone(opened)),
+            Ok((Try::Opened(opened, _), moved)) => Some((Arc::clone(opened), *moved)),
             _ => None,
         };
         let rest = move || {
-            if let Some(Err(error)) = opened.as_ref().map(|opened| prune(&plan, &opened.volume)) {
-                let _ = opened.map(|opened| opened.untidy.set(error));
+            if let Some((opened, moved)) = opened {
+                opened.keep_house(&plan, moved);
             }
         };
         (tried.map(|(tried, _)| tried), rest)
@@ -200,13 +203,14 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
     // From here on a power cut leaves at least that this attempt was begun, and where.
     log.sync_data().map_err(StoreError::at("sync", &volume.log_path))?;
     volume.directory.sync().map_err(StoreError::at("sync the directory of", &volume.log_path))?;
-    let directory = volume.directory.reopen().map_err(StoreError::at("open", &volume.log_path))?;
+    let directory = volume.directory.duplicate().map_err(StoreError::at("open", &volume.log_path))?;
     let log = LogFile {
         file: log,
         directory: Some(File::from(directory.into_fd())),
         name: volume.log_path.clone(),
     };
-    let opened = Opened { volume, attempt, index, warnings, untidy: OnceLock::new(), lock };
+    let opened =
+        Opened { volume, attempt, index, warnings, untidy: OnceLock::new(), diary: OnceLock::new(), lock };
     Ok((Try::Opened(Arc::new(opened), log), moved))
 }
 
@@ -309,6 +313,32 @@ impl Opened {
     /// Enters the end of the attempt in the index; what is entered later of the same attempt counts.
     pub fn enter_end(&self, ended: index::Ended) -> Result<(), StoreError> {
         self.index.append(&Line::End(ended))
+    }
+
+    /// What can be done beside the command. With `moved`, there may be a log too many among those of earlier runs.
+    fn keep_house(&self, plan: &Plan, moved: bool) {
+        if moved && let Err(error) = prune(plan, &self.volume) {
+            let _ = self.untidy.set(error);
+        }
+        if let Ok(file) = diagnostics::open(&self.volume.state) {
+            let _ = self.diary.set(file);
+        }
+    }
+
+    /// The file of the runner's own diagnostics.
+    pub fn diary(&self) -> std::io::Result<File> {
+        match self.diary.get() {
+            Some(file) => file.try_clone(),
+            None => diagnostics::open(&self.volume.state),
+        }
+    }
+
+    /// Writes `lines` there. The caller goes on when it cannot: diagnostics never decide a hook's result.
+    pub fn note_down(&self, lines: &[u8]) -> std::io::Result<()> {
+        match self.diary.get() {
+            Some(mut file) => file.write_all(lines),
+            None => self.diary()?.write_all(lines),
+        }
     }
 
     /// What the housekeeping beside the command has come to.

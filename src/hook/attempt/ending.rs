@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Attempt;
 use crate::aside;
 use crate::copy;
-use crate::diagnostics::{self, Diagnostics};
+use crate::diagnostics::Diagnostics;
 use crate::hook::spec::Step;
 use crate::hook::summary::Failure;
 use crate::hook::values::OnLogFailure;
@@ -138,7 +138,7 @@ impl Attempt<'_> {
                     let _ = answer.send(opened.enter_end(ended));
                     if let Some(lines) = lines {
                         // What came of diagnostics changes nothing.
-                        let _ = diagnostics::append(&opened.volume.state, &lines);
+                        let _ = opened.note_down(&lines);
                     }
                 })
             }
