@@ -15,6 +15,7 @@ pub mod hook;
 pub mod http;
 pub mod install;
 pub mod output;
+pub mod pages;
 pub mod process;
 pub mod sidecar;
 pub mod store;

@@ -21,6 +21,13 @@ use hook_runner::sidecar::{Access, Follow, Pace};
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
+    hook_runner::pages::take();
+    dispatch()
+}
+
+/// Apart from `main`, so that its stack is taken before it is used.
+#[inline(never)]
+fn dispatch() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error),
@@ -77,6 +84,7 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
     }
 }
 
+#[inline(never)]
 fn run_hook(run: cli::Run) -> u8 {
     let termination_log = run.layer.termination_log.clone();
     attempt(termination_log.as_deref(), || {
@@ -89,6 +97,7 @@ fn run_hook(run: cli::Run) -> u8 {
     })
 }
 
+#[inline(never)]
 fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
     attempt(None, || {
         let access = Access::from_environment(sidecar.service_account.as_deref(), sidecar.ca_file.as_deref())
@@ -123,7 +132,9 @@ fn attempt(termination_log: Option<&Path>, describe: impl FnOnce() -> Result<Hoo
         Err(failure) => return refuse(&failure, termination_log),
     };
     let begun = hook::attempt::begin(&hook, &mut supervisor);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    // Signals and a few sockets: a long list of events would be memory between what is used.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_io().enable_time().max_io_events_per_tick(16).build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&Failure::new(Kind::Fault, error.to_string()), termination_log),
