@@ -1,9 +1,9 @@
 //! The controlling terminal, when there is one: handed to the command's process group and taken back.
 //! May touch the terminal's foreground group only.
 
-use std::io::{stderr, stdin, stdout};
-
 use nix::unistd::{Pid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
+// Those of the standard library have buffers, which asking for a terminal would make.
+use rustix::stdio::{stderr, stdin, stdout};
 
 /// The terminal on one of the standard descriptors, of which this process was in the foreground.
 #[derive(Debug)]
