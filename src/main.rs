@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 
 use hook_runner::cli::{self, Cli, Command};
 use hook_runner::exit::Kind;
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 /// Apart from `main`, so that its stack is taken before it is used.
 #[inline(never)]
 fn dispatch() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error),
     };
@@ -58,6 +58,13 @@ fn dispatch() -> ExitCode {
             ExitCode::from(failure.kind.status())
         }
     }
+}
+
+/// As [`Parser::try_parse`], but the definition is left as it is: taking it to pieces is a tenth of making it.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut definition = std::mem::ManuallyDrop::new(Cli::command());
+    let mut matches = definition.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition))
 }
 
 /// clap's own status for wrong usage is 2, which the contract gives to the command; ours is 78.
