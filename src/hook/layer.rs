@@ -93,7 +93,7 @@ pub struct Layer {
     #[arg(long, value_name = "SIZE", env = "HOOK_RUNNER_MAX_LOG")]
     pub max_log: Option<Size>,
 
-    /// Start the command in a session of its own
+    /// Start the command in a session of its own, with the terminal if the runner leads the terminal's session
     #[arg(long, env = "HOOK_RUNNER_SETSID", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub setsid: Option<bool>,
 

@@ -17,6 +17,7 @@ use nix::unistd::{AccessFlags, Pid, access};
 
 use super::cause::{Reason, SpawnError};
 use super::signals::{Before, as_sigset, block_all, restore_kept};
+use super::terminal::{SessionTerminal, make_controlling};
 
 /// What to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +27,8 @@ pub struct Command {
     pub argv: Vec<OsString>,
     /// Environment variables added to those of the runner.
     pub env: Vec<(OsString, OsString)>,
-    /// A session of its own, without a terminal, instead of a process group of its own.
+    /// A session of its own instead of a process group of its own. The terminal of the session that the runner leads
+    /// becomes that session's; a terminal that is a shell's stays the shell's.
     pub setsid: bool,
 }
 
@@ -53,16 +55,17 @@ pub(super) fn inherited() -> Vec<CString> {
     std::env::vars_os().filter_map(|(name, value)| entry(name, &value).ok()).collect()
 }
 
-/// Starts `command`; its process group (or session) has its process id.
+/// Starts `command`; its process group (or session) has its process id. `terminal` becomes that session's.
 pub(super) fn spawn(
     command: &Command,
     stdio: &ChildStdio,
+    terminal: Option<&SessionTerminal>,
     before: &Before,
     inherited: &[CString],
 ) -> Result<Pid, SpawnError> {
     let file = find(command.argv.first().map_or(OsStr::new(""), OsString::as_os_str))?;
-    if before.sigchld_ignored {
-        return spawn_with_sigchld_ignored(&file, command, stdio, before);
+    if before.sigchld_ignored || terminal.is_some() {
+        return spawn_by_fork(&file, command, stdio, terminal, before);
     }
     let argv = c_strings(&command.argv, &file)?;
     let added = added(command, &file)?;
@@ -94,11 +97,12 @@ pub(super) fn spawn(
     started.map_err(|errno| SpawnError::explain(&file, errno))
 }
 
-/// The rare start with SIGCHLD ignored: `posix_spawn(3)` cannot ignore a signal in the child, so fork(2) must do.
-fn spawn_with_sigchld_ignored(
+/// The rare start for which the child must do what `posix_spawn(3)` cannot: ignore SIGCHLD, or take a terminal.
+fn spawn_by_fork(
     file: &Path,
     command: &Command,
     stdio: &ChildStdio,
+    terminal: Option<&SessionTerminal>,
     before: &Before,
 ) -> Result<Pid, SpawnError> {
     let refused = |error: io::Error| {
@@ -115,14 +119,20 @@ fn spawn_with_sigchld_ignored(
     if !command.setsid {
         child.process_group(0);
     }
-    let (before, setsid) = (*before, command.setsid);
+    let (before, setsid, terminal) = (*before, command.setsid, terminal.map(SessionTerminal::descriptor));
     // SAFETY: the closure makes system calls only and allocates nothing.
     unsafe {
         child.pre_exec(move || {
             if setsid {
                 nix::unistd::setsid()?;
             }
-            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            if let Some(terminal) = terminal {
+                // One that has gone away meanwhile is nobody's.
+                let _ = make_controlling(terminal);
+            }
+            if before.sigchld_ignored {
+                libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            }
             restore_kept(before.to_default)?;
             if before.sigpipe_ignored {
                 libc::signal(libc::SIGPIPE, libc::SIG_IGN);

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::cause::{Reason, SpawnError};
 use super::signals::{Before, Received, Signals, send};
 use super::spawn::{ChildStdio, Command, inherited, spawn};
-use super::terminal::{Terminal, can_be_continued};
+use super::terminal::{SessionTerminal, Terminal, can_be_continued};
 
 /// How long a killed command may take to go. One that sits in an uninterruptible call (a hung volume) may never, and
 /// must not keep the attempt from ending.
@@ -152,9 +152,15 @@ impl Supervisor {
             reason: Reason::Other(error),
         };
         self.register().map_err(refused)?;
-        let terminal = if command.setsid { None } else { Terminal::held() };
+        let (terminal, given_up) =
+            if command.setsid { (None, SessionTerminal::give_up()) } else { (Terminal::held(), None) };
         let environment = self.environment.get_or_insert_with(inherited);
-        let child = spawn(command, &stdio, &self.before, environment)?;
+        let child = spawn(command, &stdio, given_up.as_ref(), &self.before, environment);
+        let child = child.inspect_err(|_| {
+            if let Some(terminal) = &given_up {
+                terminal.take_back();
+            }
+        })?;
         // Our copies of the pipe's write end: the reader must see its end when the command's are closed.
         drop(stdio);
         if let Some(terminal) = &terminal {
@@ -166,6 +172,9 @@ impl Supervisor {
         let ending = self.until_end(child, limits).await.map_err(refused);
         if let Some(terminal) = self.terminal.take() {
             terminal.take();
+        }
+        if let Some(terminal) = given_up {
+            terminal.take_back();
         }
         ending
     }

@@ -1,7 +1,11 @@
-//! The controlling terminal, when there is one: handed to the command's process group and taken back.
-//! May touch the terminal's foreground group only.
+//! The controlling terminal, when there is one: handed to the command's process group, or to its session, and taken
+//! back. May touch the terminal's foreground group and whose controlling terminal it is.
 
-use nix::unistd::{Pid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::libc;
+use nix::unistd::{Pid, getpgrp, getpid, getppid, getsid, tcgetpgrp, tcsetpgrp};
 // Those of the standard library have buffers, which asking for a terminal would make.
 use rustix::stdio::{stderr, stdin, stdout};
 
@@ -47,6 +51,50 @@ impl Terminal {
     pub(super) fn is_foreground(&self, group: Pid) -> bool {
         foreground(self.which) == Ok(group)
     }
+}
+
+/// The controlling terminal of the session that this process leads, given up so that the command's session can have it:
+/// a terminal belongs to one session at a time (ioctl_tty(2)). PID 1 of a container with a terminal leads one; started
+/// from a shell this process does not, and the terminal stays the shell's.
+#[derive(Debug)]
+pub(super) struct SessionTerminal(OwnedFd);
+
+impl SessionTerminal {
+    /// Gives it up. The kernel sends SIGHUP and SIGCONT to the foreground group, which is ours: signals of our own
+    /// making, so they go no further.
+    pub(super) fn give_up() -> Option<Self> {
+        if getsid(None) != Ok(getpid()) {
+            return None;
+        }
+        // Of a terminal that is not this process's own the foreground group is not told (tcgetpgrp(3)).
+        let terminal = match (0..3).find(|&which| foreground(which).is_ok())? {
+            0 => stdin().try_clone_to_owned(),
+            1 => stdout().try_clone_to_owned(),
+            _ => stderr().try_clone_to_owned(),
+        };
+        let terminal = terminal.ok()?;
+        // SAFETY: the request takes no argument.
+        let given = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY) };
+        (given == 0).then_some(Self(terminal))
+    }
+
+    /// The descriptor with which the command's session takes it.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Takes it back. Refused while the command's session has it: one that could not be killed.
+    pub(super) fn take_back(&self) {
+        let _ = make_controlling(self.descriptor());
+    }
+}
+
+/// Makes `terminal` the controlling terminal of the session that this process leads, and its group the foreground
+/// group, unless another session has it.
+pub(super) fn make_controlling(terminal: RawFd) -> io::Result<()> {
+    // SAFETY: the request takes a number; 0: it is not taken away from anybody.
+    let made = unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) };
+    if made == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Whether somebody above us could continue us after a stop: a shell with job control. A session leader (PID 1 of a

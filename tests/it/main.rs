@@ -24,6 +24,7 @@ mod restart;
 mod running;
 mod server;
 mod sidecar;
+mod terminal;
 mod tree;
 mod volume;
 mod volumes;

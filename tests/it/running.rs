@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use crate::harness::{Test, eventually};
+use crate::terminal::Terminal;
 
 /// Ended by KILL when it is dropped, so that a failing test leaves nothing behind.
 pub(crate) struct Running {
@@ -22,6 +23,15 @@ impl Running {
     pub(crate) fn start(mut command: Command, directory: tempfile::TempDir) -> Self {
         let file = |name: &str| File::create(directory.path().join(name)).expect("a file");
         command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
+        let child = command.spawn().expect("the program starts");
+        Self { child, directory }
+    }
+
+    /// With a terminal as stdin, stdout and stderr.
+    #[track_caller]
+    pub(crate) fn start_in(mut command: Command, directory: tempfile::TempDir, terminal: &Terminal) -> Self {
+        let line = || terminal.line.try_clone().expect("a descriptor");
+        command.stdin(line()).stdout(line()).stderr(line());
         let child = command.spawn().expect("the program starts");
         Self { child, directory }
     }
