@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use tokio::sync::oneshot;
 
+use crate::process::block_signals;
+
 /// Threads that have nothing to do.
 static IDLE: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
 
@@ -139,6 +141,7 @@ fn start(mut call: Call) -> io::Result<()> {
         }
     }
     std::thread::Builder::new().name("aside".into()).spawn(move || {
+        block_signals();
         let (sender, calls) = mpsc::channel();
         let thread = Thread(sender);
         call(&thread);

@@ -23,6 +23,7 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 
 use crate::aside;
 use crate::beneath::Dir;
+use crate::process::block_signals;
 
 const NAME: &str = "runner.log";
 /// Days kept beside the current one.
@@ -104,7 +105,7 @@ impl Way {
                     .lossy(false)
                     .buffered_lines_limit(WAITING)
                     .thread_name("diagnostics")
-                    .finish(file);
+                    .finish(Deaf::from(file));
                 // A queue in memory: it takes everything.
                 let _ = writer.write_all(lines);
                 Stage::Open { writer, _until_written: guard }
@@ -120,6 +121,33 @@ impl Way {
             Stage::Closed => {}
         }
         Ok(())
+    }
+}
+
+/// The file as the appender's thread writes it: that thread is not ours to start, so it blocks the signals when it
+/// writes its first line, which is there before the thread is.
+#[derive(Debug)]
+struct Deaf {
+    file: File,
+    blocked: bool,
+}
+
+impl From<File> for Deaf {
+    fn from(file: File) -> Self {
+        Self { file, blocked: false }
+    }
+}
+
+impl io::Write for Deaf {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.blocked, true) {
+            block_signals();
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -15,5 +15,6 @@ mod terminal;
 pub use cause::{Reason, SpawnError};
 pub use keeper::leave_files;
 pub use leftovers::{Leftover, end_leftovers, leftovers};
+pub use signals::block_signals;
 pub use spawn::{ChildStdio, Command};
 pub use supervise::{Abandoned, Ending, Limits, Status, Supervisor, within_pod_grace};

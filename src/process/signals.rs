@@ -5,7 +5,8 @@
 //! themselves and leave them out of every set they are given, while another process may well send them (34 is
 //! glibc's SIGRTMIN). Nothing here uses what they are kept for (thread cancellation, setuid in all threads).
 //! musl's `posix_spawn(3)` unblocks them when it restores the mask; they are ignored for that moment and blocked again
-//! after it, and the command gets the disposition that was there before.
+//! after it, and the command gets the disposition that was there before. A new thread has some of them unblocked in
+//! either library, and would take them away from the descriptor: it blocks them first ([`block_signals`]).
 
 use nix::libc;
 use std::io;
@@ -152,6 +153,13 @@ pub(super) fn block_all() -> io::Result<u64> {
         )
     };
     if rc == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
+}
+
+/// To be called first by each thread that lives while a command does: a signal that is unblocked in any thread is not
+/// read from the descriptor, and the C libraries' `pthread_create(3)` unblocks what they keep for themselves.
+pub fn block_signals() {
+    // It cannot fail: both arguments are right, and the kernel takes KILL and STOP out of the set by itself.
+    let _ = block_all();
 }
 
 /// Ignores a signal that the C library does not let anyone touch, or sets its default action; returns whether it was
