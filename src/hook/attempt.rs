@@ -6,11 +6,13 @@ mod ending;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use self::ending::LAST_WORDS;
 use super::exec::{self, Exec};
 use super::identity::Identity;
 use super::opening::{Opened, Opening, Plan};
@@ -129,6 +131,7 @@ impl Attempt<'_> {
             keep: self.hook.keep,
             identity: self.outcome.identity.clone(),
             rows: self.header_rows(),
+            cancel: self.supervisor.stop_token().child_token(),
         };
         Opening::begin(plan).map(Some).map_err(failures::open)
     }
@@ -136,9 +139,23 @@ impl Attempt<'_> {
     /// Lock, log, header; then the tee is ready for the steps.
     async fn open(&mut self, opening: Result<Option<Opening>, Failure>) -> Result<(), Failure> {
         let mut log = None;
+        let mut given_up = None;
         if let Some(opening) = opening? {
             self.supervisor.prepare();
-            let (opened, file) = self.limited(opening.finish()).await?.map_err(failures::open)?;
+            let cancel = opening.cancel();
+            let mut opening = pin!(opening.finish());
+            let opened = match self.limited(opening.as_mut()).await {
+                Ok(opened) => opened,
+                Err(failure) => {
+                    // It may be open in this very moment: then it is ended like any other.
+                    cancel.cancel();
+                    let last = tokio::time::timeout(LAST_WORDS, opening);
+                    let Ok(Ok(Ok(opened))) = self.supervisor.attend(last).await else { return Err(failure) };
+                    given_up = Some(failure);
+                    Ok(opened)
+                }
+            };
+            let (opened, file) = opened.map_err(failures::open)?;
             let volume = Arc::clone(&opened);
             self.diagnostics = Some(Diagnostics::start(move || volume.diary()));
             self.outcome.attempt = opened.attempt;
@@ -162,7 +179,7 @@ impl Attempt<'_> {
         let tee = Tee::start(options)
             .map_err(|error| Failure::new(Kind::Io, format!("cannot start the tee: {error}")))?;
         self.tee = Some(tee);
-        Ok(())
+        given_up.map_or(Ok(()), Err)
     }
 
     /// What must not be seen. A secret that cannot be read is the hook's fault: going on would publish it.

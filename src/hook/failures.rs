@@ -44,6 +44,7 @@ pub(super) fn open(error: OpenError) -> Failure {
         OpenError::Store(error) => store(&error),
         OpenError::Locked { state, holder, waited } => locked(&state, &holder, waited),
         OpenError::Thread(_) => fault(message),
+        OpenError::Cancelled => stopped("before the first step"),
     }
 }
 

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, OFlags};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::identity::Identity;
 use super::spec::Keep;
 use crate::aside::{self, Begun};
 use crate::diagnostics;
+use crate::exit::Kind;
 use crate::output::{LogFile, recover_tail};
 use crate::store::archive::Archive;
 use crate::store::index::{self, Attempt, Index, Line, Started};
@@ -40,6 +42,8 @@ pub struct Plan {
     pub identity: Identity,
     /// Rows of the header beside those that are the opening's own.
     pub rows: Vec<(&'static str, String)>,
+    /// The lock is not waited for any longer.
+    pub cancel: CancellationToken,
 }
 
 /// An open attempt: the lock is held as long as this lives.
@@ -83,6 +87,9 @@ pub enum OpenError {
     /// No thread can be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+    /// Cancelled while it waited for the lock.
+    #[error("cancelled while another run held the volume")]
+    Cancelled,
 }
 
 /// An opening under way.
@@ -100,7 +107,13 @@ impl Opening {
         Ok(Self { plan, began: tokio::time::Instant::now(), first })
     }
 
-    /// Waits for the lock at most the plan's time, and for what the opened attempt is.
+    /// Ends a wait for the lock.
+    pub fn cancel(&self) -> CancellationToken {
+        self.plan.cancel.clone()
+    }
+
+    /// Waits for the lock at most the plan's time, and for what the opened attempt is. Cancelled, it still gives an
+    /// attempt that is open in that moment: it is in the log and must be ended there.
     pub async fn finish(self) -> Result<Open, OpenError> {
         let Self { plan, began, first } = self;
         let mut pause = Duration::from_millis(50);
@@ -112,7 +125,10 @@ impl Opening {
                 Try::Busy(holder, state) if left.is_zero() => {
                     return Err(OpenError::Locked { state, holder, waited: plan.lock_timeout });
                 }
-                Try::Busy(..) => sleep(pause.min(left)).await,
+                Try::Busy(..) => {
+                    let waited = plan.cancel.run_until_cancelled(sleep(pause.min(left))).await;
+                    waited.ok_or(OpenError::Cancelled)?;
+                }
             }
             pause = (pause * 2).min(Duration::from_secs(1));
             tried = attempt(plan.clone())?.answer().await.map_err(OpenError::Thread)??;
@@ -189,20 +205,25 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
         pod: plan.identity.pod.clone(),
     };
     let header = header(plan, &started, attempts.last());
-    let offset = started.offset;
-    let line = Line::Start(started);
-    match enter(&mut log, &header, &index, &line, &volume) {
+    // First the index: a header without an entry would be nobody's.
+    let start = Line::Start(started.clone());
+    if let Err(error) = index.append(&start) {
         // Logs of earlier runs that are too many may be what fills the volume.
-        Err(error) if moved && is_full(&error) => {
-            prune(plan, &volume)?;
-            log.set_len(offset).map_err(StoreError::at("write to", &volume.log_path))?;
-            enter(&mut log, &header, &index, &line, &volume)?;
-        }
-        entered => entered?,
+        make_room(error, plan, &volume)?;
+        index.append(&start)?;
     }
-    // From here on a power cut leaves at least that this attempt was begun, and where.
-    log.sync_data().map_err(StoreError::at("sync", &volume.log_path))?;
-    volume.directory.sync().map_err(StoreError::at("sync the directory of", &volume.log_path))?;
+    let begun = begin_log(&mut log, &header, &started, &volume).or_else(|error| {
+        make_room(error, plan, &volume)?;
+        begin_log(&mut log, &header, &started, &volume)
+    });
+    if let Err(error) = begun {
+        // It was not killed, which is what an entry without an end says.
+        let ended = index.append(&Line::End(unopened(&started, &error)));
+        if ended.is_err() && !plan.shared {
+            let _ = index.withdraw();
+        }
+        return Err(error.into());
+    }
     let directory = volume.directory.duplicate().map_err(StoreError::at("open", &volume.log_path))?;
     let log = LogFile {
         file: log,
@@ -214,16 +235,38 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
     Ok((Try::Opened(Arc::new(opened), log), moved))
 }
 
-/// The header into the log, the attempt's start into the index.
-fn enter(
-    log: &mut File,
-    header: &str,
-    index: &Index,
-    start: &Line,
-    volume: &Volume,
-) -> Result<(), StoreError> {
-    log.write_all(header.as_bytes()).map_err(StoreError::at("write to", &volume.log_path))?;
-    index.append(start)
+/// The header into the log, and both durable: or nothing of it. From here on a power cut leaves at least that this
+/// attempt was begun, and where.
+fn begin_log(log: &mut File, header: &str, started: &Started, volume: &Volume) -> Result<(), StoreError> {
+    let write = |log: &mut File| {
+        log.write_all(header.as_bytes()).map_err(StoreError::at("write to", &volume.log_path))?;
+        log.sync_data().map_err(StoreError::at("sync", &volume.log_path))?;
+        volume.directory.sync().map_err(StoreError::at("sync the directory of", &volume.log_path))
+    };
+    write(log).inspect_err(|_| {
+        // What is there of it stays when the volume does not even do that.
+        let _ = log.set_len(started.offset);
+    })
+}
+
+/// The end of an attempt whose header could not be written.
+fn unopened(started: &Started, error: &StoreError) -> index::Ended {
+    index::Ended {
+        run: started.run.clone(),
+        attempt: started.attempt,
+        at: now(),
+        status: Kind::Io.status(),
+        result: Kind::Io.word().into(),
+        message: error.to_string(),
+        duration_ms: 0,
+        files_copied: 0,
+    }
+}
+
+/// After `error`, which is given back when it does not say that the volume is full: removes logs of earlier runs that
+/// are too many.
+fn make_room(error: StoreError, plan: &Plan, volume: &Volume) -> Result<(), StoreError> {
+    if is_full(&error) { prune(plan, volume) } else { Err(error) }
 }
 
 fn is_full(error: &StoreError) -> bool {

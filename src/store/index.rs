@@ -172,6 +172,12 @@ impl Index {
         Ok(text)
     }
 
+    /// Takes back what was appended since it was opened. Only for who has it alone.
+    pub fn withdraw(&self) -> Result<(), StoreError> {
+        let cut = self.file.set_len(self.size).and_then(|()| self.file.sync_data());
+        cut.map_err(StoreError::at("shorten", &self.path))
+    }
+
     /// Appends a line and makes it durable.
     pub fn append(&self, line: &Line) -> Result<(), StoreError> {
         let mut text = Vec::with_capacity(512);

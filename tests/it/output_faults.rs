@@ -368,3 +368,94 @@ fn a_slow_log_volume_slows_the_command_and_loses_nothing() {
     let expected: String = (1..=200_000).map(|i| format!("{i}\n")).collect();
     assert!(running.read("data/post-hook-output.txt").contains(&expected));
 }
+
+/// A runner on a volume that its own earlier logs have filled: `on` mounts it at `data`, and the script goes on there.
+fn begins_on_a_full_volume(mut shell: Command, on: &str) {
+    // The first runs keep all logs; then nothing is left, not even a byte behind the end of a file.
+    let script = format!(
+        "{on}
+        for run in 1 2 3; do
+            \"$PROGRAM\" run --run-id r$run --keep 10 --log data/log -- head -c 60000 /dev/zero >/dev/null 2>&1
+        done
+        cp data/log last
+        dd if=/dev/zero of=data/filler bs=4k 2>/dev/null; dd if=/dev/zero of=data/filler bs=1 oflag=append conv=notrunc 2>/dev/null
+        printf x 2>/dev/null >data/full || true
+        [ -s data/full ] && exit 99
+        rm data/full
+        \"$PROGRAM\" run --run-id r4 --keep 10 --log data/log -- echo never; echo \"kept: $?\"
+        \"$PROGRAM\" run --run-id r5 --keep 1 --log data/log -- echo begun; echo \"pruned: $?\"
+        ls data/.hook-runner/runs; cat data/log; cat data/.hook-runner/index.jsonl >index; exit 0"
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("data")).expect("a directory");
+    shell.args(["sh", "-c", &script]).env("PROGRAM", crate::harness::PROGRAM).current_dir(directory.path());
+    let output = shell.output().expect("unshare is there");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let index = std::fs::read_to_string(directory.path().join("index")).unwrap_or_default();
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.contains("kept: 74\n") && !out.contains("never\n"), "{out}\n{err}");
+    assert!(err.contains("No space left on device") && err.contains("free space on the volume"), "{err}");
+    assert!(out.contains("pruned: 0\n"), "{out}\n{err}");
+    let log = out.split_once("pruned: 0\n").expect("a log").1;
+    assert!(log.contains("begun\n") && log.ends_with("=== end of attempt ===\n"), "{log}");
+    assert!(log.contains("=== hook-runner: attempt 1 of run r5 ===\n"), "{log}");
+    assert!(!index.contains("\"run\":\"r4\"") || index.contains("\"status\":74"), "{index}");
+}
+
+/// In a mount namespace, and as an ordinary user in a user namespace.
+fn with_mounts() -> Option<Command> {
+    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+    let mut shell = Command::new("unshare");
+    shell.args(user).arg("--mount");
+    let possible = Command::new("unshare").args(user).args(["--mount", "true"]).output();
+    if possible.is_ok_and(|output| output.status.success()) {
+        return Some(shell);
+    }
+    assert!(!crate::harness::is_root("a mount namespace"), "root can make mount namespaces");
+    None
+}
+
+#[test]
+fn a_run_begins_on_a_volume_that_logs_of_earlier_runs_have_filled() {
+    let Some(shell) = with_mounts() else { return };
+    begins_on_a_full_volume(shell, "mount -t tmpfs -o size=512k tmpfs data");
+}
+
+#[test]
+fn a_run_begins_on_a_disk_that_logs_of_earlier_runs_have_filled() {
+    require_root!("a log on a small ext4");
+    let shell = with_mounts().expect("root can make mount namespaces");
+    let on = "truncate -s 2M image; mkfs.ext4 -q -m 0 image 2>/dev/null && mount -o loop image data";
+    begins_on_a_full_volume(shell, on);
+}
+
+#[test]
+fn a_stop_while_the_volume_is_opened_leaves_no_header_without_a_footer() {
+    require_root!("a stop while a slow volume is opened");
+    let mut room = Room::new();
+    room.mount.set("fsync", Fault::Delay(Duration::from_secs(1)));
+    let mut running = room.start(&["--grace", "1s"], "echo never");
+    running.wait_for("backing/post-hook-output.txt", "--- output ---\n");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 143, "{}", running.read("err"));
+    let log = running.read("data/post-hook-output.txt");
+    assert!(log.contains("stopped by a signal before the first step"), "{log}");
+    assert!(log.ends_with("=== end of attempt ===\n") && !log.contains("\nnever\n"), "{log}");
+    let index = running.read("data/.hook-runner/index.jsonl");
+    assert!(index.lines().last().expect("an end").contains("\"status\":143"), "{index}");
+}
+
+#[test]
+fn an_attempt_whose_header_cannot_be_made_durable_is_no_header_in_the_log_and_has_an_end() {
+    require_root!("a log volume that fails from the start");
+    for operation in ["write", "fsync"] {
+        let mut room = Room::new();
+        room.mount.set(operation, faultfs::Rule::from(Fault::Errno(EIO)).on_path("post-hook-output.txt"));
+        let mut running = room.start(&[], "echo never");
+        assert_eq!(running.end(), 74, "{}", running.read("err"));
+        assert!(running.read("err").contains("Input/output error"), "{}", running.read("err"));
+        assert_eq!(running.read("data/post-hook-output.txt"), "", "{operation}");
+        let index = running.read("data/.hook-runner/index.jsonl");
+        assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{operation}: {index}");
+    }
+}

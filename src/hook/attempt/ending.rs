@@ -17,7 +17,7 @@ use crate::process::leave_files;
 use crate::store::{StoreError, frame, index, now};
 
 /// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 /// From the attempt's time and the grace after it, at the latest, to its end.
 const END: Duration = Duration::from_millis(4500);
 /// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
