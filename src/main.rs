@@ -227,7 +227,8 @@ fn unprintable(error: &std::io::Error) -> Failure {
 }
 
 fn complain(failure: &Failure) {
-    let mut stderr = std::io::stderr().lock();
-    let mark = if stderr.is_terminal() { "\u{1b}[31mhook-runner:\u{1b}[0m" } else { "hook-runner:" };
-    let _ = writeln!(stderr, "{mark} {}", failure.sentence());
+    let terminal = std::io::stderr().is_terminal();
+    let mark = if terminal { "\u{1b}[31mhook-runner:\u{1b}[0m" } else { "hook-runner:" };
+    // Whoever reads it may have stopped: the status comes all the same.
+    hook_runner::output::say(&format!("{mark} {}\n", failure.sentence()));
 }

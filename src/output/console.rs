@@ -1,12 +1,12 @@
 //! The runner's own stdout or stderr as a sink that may be closed or blocked without holding up the log.
 //! Writes to descriptor 1 or 2 only.
 //!
-//! The descriptor is shared with others, so it is never made non-blocking. A write is allowed after poll(2) has said
-//! there is room, and is no larger than what then cannot block (`PIPE_BUF`, pipe(7)), unless a non-blocking open file
-//! description of our own could be had.
+//! The description is shared with others, so it is never made non-blocking, and what poll(2) has said of it may not hold
+//! any more when it is written to: another may have filled it. So either a non-blocking description of our own can be
+//! had, or each write is told not to wait, or a thread writes that may wait for ever ([`super::beside`]).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
@@ -15,12 +15,12 @@ use nix::errno::Errno;
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::io::{Errno as Refusal, ReadWriteFlags, pwritev2};
+
+use super::beside::Beside;
 
 /// How long stdout may block the log before the log goes on without it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-
-/// pipe(7): a pipe that poll(2) calls writable takes this many bytes without blocking.
-const PIPE_BUF: usize = 4096;
 
 /// Fewer bytes are written: moved, they would take a place for a whole page in the pipe.
 const WORTH_MOVING: usize = 16 * 1024;
@@ -46,8 +46,10 @@ enum Way {
     Plain(OwnedFd),
     /// Our own description of the same pipe or terminal, non-blocking.
     NonBlocking { file: File, pipe: bool },
-    /// The shared description, in small writes.
-    Careful { fd: OwnedFd, pipe: bool },
+    /// The shared description, each write told not to wait (`RWF_NOWAIT`: pipes since Linux 6.4, sockets).
+    Unwaiting { fd: OwnedFd, pipe: bool },
+    /// The shared description, written by a thread.
+    Beside { beside: Beside, pipe: bool },
 }
 
 impl Console {
@@ -55,9 +57,9 @@ impl Console {
         Self { number, way: None, gone: None, blocked: 0, missed: 0, mid_line: false }
     }
 
-    /// For a few lines: small writes, without a description of our own, which costs more than they do.
+    /// For a few lines: without a description of our own, which costs more than they do.
     pub(super) fn careful(number: i32) -> Self {
-        Self { way: shared(number).ok().map(|fd| Way::Careful { fd, pipe: false }), ..Self::new(number) }
+        Self { way: shared(number).ok().map(|fd| Way::Unwaiting { fd, pipe: false }), ..Self::new(number) }
     }
 
     /// As [`Console::write`], but where `holder` is a pipe that begins with the same bytes and this is one too, they are
@@ -150,6 +152,17 @@ impl Console {
 
     /// After a block: the reader learns what it did not get.
     fn resume(&mut self) -> bool {
+        if let Some(Way::Beside { beside, .. }) = &mut self.way
+            && let Some(late) = beside.late()
+        {
+            // Counted as missed when it was no longer waited for.
+            self.missed -= late.bytes;
+            self.blocked -= late.bytes;
+            self.mid_line = late.mid_line;
+            if self.blocked == 0 {
+                return true;
+            }
+        }
         let newline = if self.mid_line { "\n" } else { "" };
         let marker = format!(
             "{newline}hook-runner: {} bytes are missing here: this stream was blocked\n",
@@ -177,6 +190,9 @@ impl Console {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = patience.map(|patience| patience.saturating_sub(since.elapsed()));
                     if left.is_some_and(|left| left.is_zero()) {
+                        if let Some(Way::Beside { beside, .. }) = &mut self.way {
+                            beside.give_up();
+                        }
                         return done;
                     }
                     self.wait(left);
@@ -194,24 +210,31 @@ impl Console {
         if self.way.is_none() {
             self.way = Some(Way::to(self.number)?);
         }
+        if let Some(Way::Unwaiting { fd, .. }) = &self.way {
+            if let Some(written) = unless_it_waits(fd.as_fd(), bytes)? {
+                return Ok(written);
+            }
+            self.way = Some(Way::to(self.number)?.or_beside());
+        }
         match &mut self.way {
             Some(Way::Plain(fd)) => Ok(nix::unistd::write(fd.as_fd(), bytes)?),
             Some(Way::NonBlocking { file, .. }) => file.write(bytes),
-            Some(Way::Careful { fd, .. }) => {
-                if !ready(fd.as_fd(), PollTimeout::ZERO) {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Ok(nix::unistd::write(fd.as_fd(), &bytes[..bytes.len().min(PIPE_BUF)])?)
-            }
-            None => Err(io::ErrorKind::NotConnected.into()),
+            Some(Way::Beside { beside, .. }) => beside.write(bytes),
+            Some(Way::Unwaiting { .. }) | None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     /// Whether it can be written to within `left`.
-    fn wait(&self, left: Option<Duration>) -> bool {
+    fn wait(&mut self, left: Option<Duration>) -> bool {
+        if let Some(Way::Beside { beside, .. }) = &mut self.way
+            && let Some(answered) = beside.wait(left)
+        {
+            return answered;
+        }
         let fd = match &self.way {
-            Some(Way::Plain(fd) | Way::Careful { fd, .. }) => fd.as_fd(),
+            Some(Way::Plain(fd) | Way::Unwaiting { fd, .. }) => fd.as_fd(),
             Some(Way::NonBlocking { file, .. }) => file.as_fd(),
+            Some(Way::Beside { beside, .. }) => beside.as_fd(),
             None => return false,
         };
         let timeout = left.map_or(PollTimeout::NONE, |left| {
@@ -240,14 +263,24 @@ impl Way {
                 return Ok(Self::NonBlocking { file: own, pipe });
             }
         }
-        Ok(Self::Careful { fd: file.into(), pipe })
+        Ok(Self::Unwaiting { fd: file.into(), pipe })
+    }
+
+    /// In place of one that could not be written to without waiting. A regular file is on a volume, and that may hang.
+    fn or_beside(self) -> Self {
+        match self {
+            Self::Plain(fd) => Self::Beside { beside: Beside::new(fd), pipe: false },
+            Self::Unwaiting { fd, pipe } => Self::Beside { beside: Beside::new(fd), pipe },
+            way => way,
+        }
     }
 
     /// The pipe that this is, if it is one.
     fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::NonBlocking { file, pipe: true } => Some(file.as_fd()),
-            Self::Careful { fd, pipe: true } => Some(fd.as_fd()),
+            Self::Unwaiting { fd, pipe: true } => Some(fd.as_fd()),
+            Self::Beside { beside, pipe: true } => Some(beside.as_fd()),
             _ => None,
         }
     }
@@ -260,6 +293,22 @@ fn shared(number: i32) -> io::Result<OwnedFd> {
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
     // One call; the C library's makes two.
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Writes what there is room for, or says [`io::ErrorKind::WouldBlock`]. None where the kernel cannot tell without
+/// waiting: terminals, regular files, pipes before Linux 6.4.
+fn unless_it_waits(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
+    // At the description's own position, as write(2) does.
+    let written = pwritev2(fd, &[IoSlice::new(bytes)], u64::MAX, ReadWriteFlags::NOWAIT);
+    match written {
+        Ok(written) => Ok(Some(written)),
+        Err(Refusal::AGAIN) if !ready(fd, PollTimeout::ZERO) => Err(io::ErrorKind::WouldBlock.into()),
+        // Unknown to the kernel, to the file, or to a filter of system calls.
+        Err(Refusal::AGAIN | Refusal::OPNOTSUPP | Refusal::INVAL | Refusal::NOSYS | Refusal::PERM) => {
+            Ok(None)
+        }
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn ready(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {

@@ -3,8 +3,10 @@
 //! must not know what a hook is, nor who wrote the header and the footer that it is given to frame the output with.
 //!
 //! The log is written first, so whatever was seen on stdout is in the file, and what was taken from the command is too,
-//! even when the runner is killed.
+//! even when the runner is killed - but for what redaction holds back: written it would show the beginning of a secret,
+//! and left in the pipe it would die with the runner, who is its only reader. Stdout has not shown it either.
 
+mod beside;
 mod console;
 mod failure;
 mod intake;

@@ -459,3 +459,87 @@ fn an_attempt_whose_header_cannot_be_made_durable_is_no_header_in_the_log_and_ha
         assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{operation}: {index}");
     }
 }
+
+/// A pipe that is full, whose reader takes what it has a little of, and a sibling that takes all the room there is.
+#[test]
+fn a_stderr_that_a_sibling_fills_does_not_hold_the_end_of_the_runner() {
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(ends_though_stderr_is_filled_whenever_there_is_room);
+        }
+    });
+}
+
+fn ends_though_stderr_is_filled_whenever_there_is_room() {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    // A description of the sibling's own that does not wait.
+    let mut sibling = std::fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer)))
+        .expect("the pipe");
+    let page = [b'x'; 4096];
+    while std::io::Write::write(&mut sibling, &page).is_ok() {}
+    let test = Test::new().args(["run", "--log", "none", "--", "true"]);
+    let mut command = test.command();
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(writer);
+    let mut child = command.spawn().expect("starts");
+    drop(command);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = std::io::Write::write(&mut sibling, &page);
+            }
+        });
+        eventually("the runner waits for room", || waits_in_poll(child.id()).then_some(()));
+        reader.read_exact(&mut [0; 4096]).expect("a page");
+        let end = Instant::now() + Duration::from_secs(60);
+        let ended = loop {
+            match child.try_wait().expect("wait") {
+                Some(status) => break Some(status),
+                None if Instant::now() > end => break None,
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        ended
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "None: it has not ended");
+}
+
+/// Whether the process's first thread is in poll(2) or ppoll(2).
+fn waits_in_poll(pid: u32) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let number = call.split(' ').next().and_then(|number| number.parse::<libc::c_long>().ok());
+    #[cfg(target_arch = "x86_64")]
+    let poll = libc::SYS_poll;
+    #[cfg(not(target_arch = "x86_64"))]
+    let poll = libc::SYS_ppoll;
+    number == Some(poll) || number == Some(libc::SYS_ppoll)
+}
+
+/// A terminal that may not be opened anew and whose reader has stopped: nothing but a thread can write to it.
+#[test]
+fn another_users_terminal_that_is_stopped_does_not_hold_the_end_of_the_runner() {
+    require_root!("a terminal of another user");
+    let terminal = crate::terminal::Terminal::open();
+    for stopped in [false, true] {
+        if stopped {
+            nix::sys::termios::tcflow(&terminal.line, nix::sys::termios::FlowArg::TCOOFF).expect("stopped");
+        }
+        let script = format!(
+            "exec setpriv --reuid 65534 --regid 65534 --clear-groups {} run --log none -- true",
+            crate::harness::PROGRAM
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]);
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut running = Running::start_in(command, directory, &terminal);
+        assert_eq!(running.end(), 0, "{}", terminal.screen());
+        terminal.wait_for("succeeded after");
+    }
+    assert_eq!(terminal.screen().matches("succeeded after").count(), 1, "{}", terminal.screen());
+}
