@@ -77,6 +77,7 @@ pub(super) fn store(error: &StoreError) -> Failure {
             "let the pod's user write there (fsGroup, or the directory's mode), or give --log and --state elsewhere"
         }
         io::ErrorKind::InvalidInput => "remove it, or give --log elsewhere",
+        io::ErrorKind::IsADirectory => "name a file in it, or remove it",
         _ => match error.source.raw_os_error() {
             Some(nix::libc::ELOOP | nix::libc::ENOTDIR) => {
                 "symbolic links on the volume are not followed; remove it, or give --log elsewhere"

@@ -2,11 +2,12 @@
 //! in, and everything checked that can be checked without touching a volume.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::layer::{CopyStep, ExecStep, Layer, Redact, Sharding, Step as StepLayer, WaitStep};
-use super::values::{LogTarget, OnLogFailure};
+use super::values::{LogTarget, OnLogFailure, Timespan};
 use super::wait::Wait;
 use crate::copy;
 use crate::http::Roots;
@@ -152,6 +153,23 @@ pub enum SpecError {
         /// Which side.
         what: &'static str,
     },
+    /// A log that can be no file.
+    #[error("the log '{}' names no file; give the path of one, as in --log /data/post-hook-output.txt, or --log none", path.display())]
+    LogNamesNoFile {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A limit that nothing can keep.
+    #[error(
+        "a {what} of 0 is over before anything has begun; give a longer one, or leave it out for no limit"
+    )]
+    NoTime {
+        /// Which limit.
+        what: &'static str,
+    },
+    /// A command whose first word is empty: a variable that is not set, most likely.
+    #[error("the command's name is empty; is a variable in it not set?")]
+    EmptyCommand,
     /// `--annotate` without two pipes.
     #[error("--annotate needs --split-streams: one pipe for both streams does not tell them apart")]
     AnnotateWithoutSplit,
@@ -191,6 +209,9 @@ impl Hook {
         });
         let log = match flags.log.or(file.log) {
             Some(LogTarget::None) => None,
+            Some(LogTarget::File(path)) if !names_file(&path) => {
+                return Err(SpecError::LogNamesNoFile { path });
+            }
             Some(LogTarget::File(path)) => Some(path),
             None => Some(first_copy.ok_or(SpecError::NoLog)?),
         };
@@ -222,7 +243,7 @@ impl Hook {
             run_id,
             log_mode: flags.log_mode.or(file.log_mode).map_or(0o640, |mode| mode.0),
             log_failure: flags.log_failure.or(file.log_failure).unwrap_or_default(),
-            timeout: flags.timeout.or(file.timeout).map(|time| time.0),
+            timeout: limit(flags.timeout.or(file.timeout), "timeout of the attempt")?,
             grace: flags.grace.or(file.grace).map_or(Duration::from_secs(20), |time| time.0),
             drain: flags.drain.or(file.drain).map_or(Duration::from_secs(2), |time| time.0),
             lock_timeout: flags
@@ -255,6 +276,20 @@ impl Hook {
 fn joined<T>(mut one: Vec<T>, other: Vec<T>) -> Vec<T> {
     one.extend(other);
     one
+}
+
+/// A time limit, if there is one.
+fn limit(time: Option<Timespan>, what: &'static str) -> Result<Option<Duration>, SpecError> {
+    match time {
+        Some(Timespan(Duration::ZERO)) => Err(SpecError::NoTime { what }),
+        time => Ok(time.map(|time| time.0)),
+    }
+}
+
+/// Whether a file can have this path: its last name is neither missing nor `.` nor `..`, and no slash follows it.
+fn names_file(path: &Path) -> bool {
+    let last = path.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    !matches!(last, b"" | b"." | b"..")
 }
 
 /// A run id becomes the name of the archived log, so it must be a plain file name.
@@ -302,9 +337,12 @@ fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Ste
             wait.roots = Roots::choose(ca_file);
             Step::Wait(wait)
         }
+        StepLayer::Exec(step) if step.command.first().is_some_and(|name| name.is_empty()) => {
+            return Err(SpecError::EmptyCommand);
+        }
         StepLayer::Exec(step) => Step::Exec {
             command: step.command,
-            timeout: flags.exec.timeout.or(step.timeout).map(|time| time.0),
+            timeout: limit(flags.exec.timeout.or(step.timeout), "timeout of a command")?,
             retries: flags.exec.retries.or(step.retries).unwrap_or(0),
             backoff: flags.exec.backoff.or(step.backoff).map_or(Duration::from_secs(1), |time| time.0),
         },

@@ -9,7 +9,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, Stat};
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::io::Errno;
 
 use super::{STATE_DIRECTORY, StoreError};
 use crate::beneath::Dir;
@@ -37,9 +38,15 @@ impl Volume {
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
         let opened = match state {
             Some(path) => open_or_create(path, 0o750)?,
-            None => directory
-                .create_dir_all(STATE_DIRECTORY, 0o750)
-                .map_err(StoreError::at("create", &state_path))?,
+            None => match directory.open_dir(STATE_DIRECTORY) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Nothing is made beside what can be no log: a device, say.
+                    check_log(&directory, &name).map_err(StoreError::at("open the preserved log", &log))?;
+                    directory.create_dir_all(STATE_DIRECTORY, 0o750)
+                }
+                opened => opened,
+            }
+            .map_err(StoreError::at("create", &state_path))?,
         };
         Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
     }
@@ -62,6 +69,16 @@ impl Volume {
         self.directory
             .open_regular_stat(&self.log_name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE, mode)
             .map_err(StoreError::at("open the preserved log", &self.log_path))
+    }
+}
+
+/// Refuses what stands in the log's place and is no file; a link is refused when it is opened.
+fn check_log(directory: &Dir, name: &OsStr) -> io::Result<()> {
+    let kind = directory.find(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
+    match kind {
+        None | Some(FileType::RegularFile | FileType::Symlink) => Ok(()),
+        Some(FileType::Directory) => Err(Errno::ISDIR.into()),
+        Some(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }
 }
 

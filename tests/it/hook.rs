@@ -85,6 +85,18 @@ fn a_log_that_cannot_be_opened_is_74_before_any_step() {
 }
 
 #[test]
+fn what_can_be_no_log_is_named_and_nothing_is_made_beside_it() {
+    for (make, cause) in [("mkdir", "Is a directory"), ("mkfifo", "not a regular file")] {
+        let test = Test::new().file("data/x", "").args(["run", "--log", "{}/data/log", "--", "echo", "ran"]);
+        let directory = test.command().get_current_dir().expect("set").to_path_buf();
+        let made = std::process::Command::new(make).arg(directory.join("data/log")).status();
+        assert!(made.expect("there").success());
+        let done = test.status(74).stderr_contains(cause).stderr_contains("remove it").run();
+        assert!(!done.path("data/.hook-runner").exists(), "{make}");
+    }
+}
+
+#[test]
 fn a_log_that_is_a_symbolic_link_or_has_a_second_name_is_refused() {
     for link in [true, false] {
         let test = Test::new().file("elsewhere", "mine\n").file("data/x", "");
@@ -127,7 +139,7 @@ fn another_run_that_holds_the_volume_is_75_and_is_named() {
 
 #[test]
 fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 15] = [
         (&["run", "--", "true"], "there is no place for the preserved log"),
         (&["run", "--log", "none"], "the hook has no steps"),
         (&["run", "--copy", "nocolon"], "expected SRC:DST"),
@@ -136,6 +148,16 @@ fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
         (&["run", "--log", "none", "--run-id", "../x", "--", "true"], "the run id '../x' cannot name a file"),
         (&["run", "--hook", "{}/none.yaml"], "the hook file {}/none.yaml cannot be read"),
         (&["run", "--log", "{}/data/log", "--copy", "{}/missing:{}/data"], "missing"),
+        (&["run", "--log", "", "--", "true"], "the log '' names no file"),
+        (&["run", "--log", "/", "--", "true"], "the log '/' names no file"),
+        (&["run", "--log", "{}/data/", "--", "true"], "the log '{}/data/' names no file"),
+        (&["run", "--log", "{}/..", "--", "true"], "the log '{}/..' names no file"),
+        (&["run", "--log", "none", "--timeout", "0", "--", "true"], "a timeout of the attempt of 0 is over"),
+        (
+            &["run", "--log", "none", "--exec-timeout", "0s", "--", "true"],
+            "a timeout of a command of 0 is over",
+        ),
+        (&["run", "--log", "none", "--", "", "x"], "the command's name is empty"),
     ];
     for (arguments, expected) in cases {
         Test::new().args(arguments).status(78).stderr_contains(expected).run();
