@@ -80,14 +80,14 @@ pub(super) fn take_turn(
     let shared = request.options.shard.is_some();
     let pod = Identity::from_environment(None).pod.unwrap_or_default();
     let holder = Holder { run: request.group.clone(), pod, pid: std::process::id(), since: now() };
-    let end = Instant::now() + patience;
+    let end = Instant::now().checked_add(patience);
     loop {
         let taken = lock::try_take(&state, &request.state, Name::Copy, shared, &holder);
         match taken.map_err(|error| failures::store(&error))? {
             Taken::Held(lock) => return Ok(Some(lock)),
             Taken::Unsupported(_) => return Ok(None),
             Taken::Busy(_) if cancel.is_cancelled() => return Err(failures::stopped("before the copy")),
-            Taken::Busy(holder) if Instant::now() >= end => {
+            Taken::Busy(holder) if end.is_some_and(|end| Instant::now() >= end) => {
                 return Err(failures::locked(&request.state, &holder, patience));
             }
             Taken::Busy(_) => std::thread::sleep(Duration::from_millis(50)),

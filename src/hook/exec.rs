@@ -17,6 +17,11 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 const LATE_DRAIN: Duration = Duration::from_secs(1);
 const LATE_LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 
+/// A pipe that nobody in sight holds open, and in which there has been nothing at so many looks in a row, is held by
+/// somebody out of sight: a process that was given the descriptor, in another container of the pod.
+const SILENT_LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(100);
+
 /// How the command is to be run.
 #[derive(Debug, Clone)]
 pub struct Exec {
@@ -85,7 +90,8 @@ pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) ->
             return outcome;
         }
         tried += 1;
-        if exec.deadline.is_some_and(|deadline| Instant::now() + backoff >= deadline) {
+        let next = Instant::now().checked_add(backoff);
+        if exec.deadline.is_some_and(|deadline| next.is_none_or(|next| next >= deadline)) {
             tell(
                 tee,
                 &format!("{} {what}; no time is left for retry {tried} of {}", name(exec), exec.retries),
@@ -103,12 +109,12 @@ pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) ->
         if supervisor.attend(pause).await.is_err() || supervisor.stop_requested() {
             return outcome;
         }
-        backoff = (backoff * 2).min(Duration::from_secs(60));
+        backoff = backoff.saturating_mul(2).min(Duration::from_secs(60));
     }
 }
 
 async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Outcome {
-    let step_end = exec.timeout.map(|timeout| Instant::now() + timeout);
+    let step_end = exec.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let limit = match (step_end, exec.deadline) {
         (Some(step), Some(attempt)) if attempt <= step => Limit::Attempt,
         (None, _) => Limit::Attempt,
@@ -149,9 +155,21 @@ async fn drain(
     inodes: &[u64],
     mut drained: tokio::sync::oneshot::Receiver<()>,
 ) {
-    // A second TERM while waiting: the next, harder step at once.
-    let wait = tokio::time::timeout(within(exec.deadline, exec.drain, LATE_DRAIN), &mut drained);
-    if let Ok(Ok(_)) = supervisor.attend(wait).await {
+    let stop = supervisor.stop_token();
+    // A stop leaves the leftovers what it leaves a command. A second TERM while waiting: the next, harder step at once.
+    let stopped = async {
+        stop.cancelled().await;
+        tokio::time::sleep(exec.grace).await;
+    };
+    let wait = async {
+        tokio::select! {
+            biased;
+            _ = &mut drained => true,
+            () = tokio::time::sleep(within(exec.deadline, exec.drain, LATE_DRAIN)) => false,
+            () = stopped => false,
+        }
+    };
+    if let Ok(true) = supervisor.attend(wait).await {
         return;
     }
     for (signal, verb, what) in
@@ -175,7 +193,6 @@ async fn drain(
         }
     }
     if leftovers(ending.group, inodes).is_empty() && !ending.timed_out && !supervisor.stop_requested() {
-        let stop = supervisor.stop_token();
         let late = async {
             match exec.deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -185,16 +202,34 @@ async fn drain(
         let wait = async {
             tokio::select! {
                 biased;
-                _ = &mut drained => true,
-                () = stop.cancelled() => false,
-                () = late => false,
+                _ = &mut drained => Some(true),
+                () = stop.cancelled() => Some(false),
+                () = late => Some(false),
+                () = silence(tee) => None,
             }
         };
-        if let Ok(true) = supervisor.attend(wait).await {
-            return;
+        match supervisor.attend(wait).await {
+            Ok(Some(true)) => return,
+            Ok(None) => tell(
+                Some(tee),
+                &format!(
+                    "{} has ended, and a process that cannot be seen from here holds its output; what that still says is lost",
+                    name(exec)
+                ),
+            ),
+            _ => {}
         }
     }
     tee.detach();
+}
+
+/// Ends when the tee has had nothing to do for a while.
+async fn silence(tee: &Tee) {
+    let mut silent = 0;
+    while silent < SILENT_LOOKS {
+        tokio::time::sleep(LOOK).await;
+        silent = if tee.is_idle() { silent + 1 } else { 0 };
+    }
 }
 
 /// `most`, but not past the attempt's deadline by more than `late`.

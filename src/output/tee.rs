@@ -192,6 +192,11 @@ impl Tee {
         self.send(Job::Detach);
     }
 
+    /// Whether the thread waits for output, and not for the log or for stdout.
+    pub fn is_idle(&self) -> bool {
+        !self.progress.is_writing()
+    }
+
     /// A line of the runner's own, put at the start of a line and marked `hook-runner: `.
     pub fn note(&self, text: &str, to: Audience) {
         self.send(Job::Note { line: format!("hook-runner: {text}\n"), to });

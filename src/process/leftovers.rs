@@ -30,17 +30,25 @@ struct Entry {
 }
 
 /// Our descendants that hold one of `pipes` (inode numbers of pipes) open. A member of `group` whose descriptors may
-/// not be read counts as holding it. Sorted by process id.
+/// not be read counts as holding it; one that has left the group and become another user only where nobody else does.
+/// Sorted by process id.
 pub fn leftovers(group: i32, pipes: &[u64]) -> Vec<Leftover> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let table = table();
-    let mut found: Vec<Leftover> = table
-        .iter()
-        .filter(|&(&pid, entry)| {
-            pid != own && descends(&table, pid, own) && holds(pid, pipes).unwrap_or(entry.group == group)
-        })
-        .map(|(&pid, entry)| Leftover { pid, name: entry.name.clone(), in_group: entry.group == group })
-        .collect();
+    let (mut found, mut hidden) = (Vec::new(), Vec::new());
+    for (&pid, entry) in table.iter().filter(|&(&pid, _)| pid != own && descends(&table, pid, own)) {
+        let in_group = entry.group == group;
+        let leftover = || Leftover { pid, name: entry.name.clone(), in_group };
+        match holds(pid, pipes) {
+            Some(true) => found.push(leftover()),
+            None if in_group => found.push(leftover()),
+            None => hidden.push(leftover()),
+            Some(false) => {}
+        }
+    }
+    if found.is_empty() {
+        found = hidden;
+    }
     found.sort_by_key(|leftover| leftover.pid);
     found
 }

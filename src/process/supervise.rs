@@ -35,6 +35,9 @@ const AFTER_KILL: Duration = Duration::from_secs(2);
 /// What is kept free of the pod's grace period for writing the footer, syncing the log and exiting.
 const SEALING: Duration = Duration::from_secs(3);
 
+/// In place of a time that the clock cannot show: thirty years.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// When the command must have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -244,11 +247,13 @@ impl Supervisor {
             let now = Instant::now();
             ending.stopped = self.stops > already;
             if kill_at.is_none() && (ending.timed_out || ending.stopped) {
-                kill_at = Some(now + limits.grace);
+                kill_at = Some(now.checked_add(limits.grace).unwrap_or(now + NEVER));
             }
             let due = kill_at.is_some_and(|at| at <= now) || self.stops > already.max(1);
             if due && !ending.killed && self.status.is_none() {
                 send(-group, libc::SIGKILL);
+                // It may have left its group; it is not reaped, so its number is nobody else's.
+                send(group, libc::SIGKILL);
                 ending.killed = true;
                 give_up_at = Some(now + AFTER_KILL);
             }
@@ -369,7 +374,7 @@ async fn until(when: Option<Instant>) {
 /// the kubelet kills the pod, whose whole period (`terminationGracePeriodSeconds`) is `pod`. At least one second.
 pub fn within_pod_grace(grace: Duration, drain: Duration, pod: Option<Duration>) -> Duration {
     match pod {
-        Some(pod) => grace.min(pod.saturating_sub(drain + SEALING).max(Duration::from_secs(1))),
+        Some(pod) => grace.min(pod.saturating_sub(drain.saturating_add(SEALING)).max(Duration::from_secs(1))),
         None => grace,
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use crate::harness::{Test, eventually};
+use crate::require_root;
 use crate::running::{Running, children, processes, send};
 
 fn start(options: &[&str], script: &str) -> Running {
@@ -382,4 +383,93 @@ fn a_stop_between_two_tries_ends_the_run() {
 fn a_stopped_command_is_continued_so_that_it_can_act_on_term() {
     let mut running = start(&["--timeout", "1s", "--grace", "1h"], "echo ready; kill -STOP $$; exit 3");
     assert_eq!(running.end(), 124);
+}
+
+/// Waits until process `name` in the test's directory has the number of a process that has ended.
+fn wait_for_the_end_of(running: &Running, name: &str) {
+    let pid: i32 = eventually("its number", || running.read(name).trim().parse().ok());
+    eventually("it has ended", || (!processes().iter().any(|process| process.0 == pid)).then_some(()));
+}
+
+#[test]
+fn a_stop_while_leftovers_are_waited_for_gives_them_the_grace_and_no_more() {
+    let left = "trap '' TERM; echo left; while :; do sleep 0.1; done";
+    let script =
+        format!("setsid sh -c \"{left}\" & until grep -q left out; do sleep 0.02; done; echo $$ >pid");
+    let mut running = start(&["--drain", "1h", "--grace", "1s"], &script);
+    wait_for_the_end_of(&running, "pid");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 0, "the command's own");
+    let log = running.read("data/post-hook-output.txt");
+    assert!(log.contains("sending KILL") && log.contains("end of attempt"), "{log}");
+}
+
+#[test]
+fn a_holder_of_the_output_that_cannot_be_seen_does_not_hold_the_end() {
+    let script = "echo $$ >pid; echo ready; while ! [ -e go ]; do sleep 0.02; done; exit 7";
+    let mut running = start(&["--drain", "100ms"], script);
+    running.wait_for("out", "ready\n");
+    // This process is none of the runner's descendants.
+    let output = format!("/proc/{}/fd/1", running.read("pid").trim());
+    let held = std::fs::OpenOptions::new().write(true).open(output).expect("the command's pipe");
+    std::fs::write(running.path("go"), "").expect("a file");
+    assert_eq!(running.end(), 7);
+    drop(held);
+    let log = running.read("data/post-hook-output.txt");
+    assert!(log.contains("a process that cannot be seen from here holds its output"), "{log}");
+}
+
+#[test]
+fn a_leftover_that_has_become_another_user_is_ended_too() {
+    require_root!("a leftover that is another user's");
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let test = Test::new();
+    let directory = test.into_directory();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::copy("/usr/bin/setsid", path("setsid")).expect("setsid is there");
+    std::fs::set_permissions(path("setsid"), std::fs::Permissions::from_mode(0o4755)).expect("a mode");
+    chown(directory.path(), Some(65534), Some(65534)).expect("an owner");
+    let test = Test::within(directory).args(["run", "--log", "{}/data/post-hook-output.txt"]);
+    let test = test.args(["--drain", "100ms", "--", "sh", "-c", "./setsid sleep 1000 & exit 7"]);
+    let runner = test.command();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.arg(runner.get_program()).args(runner.get_args());
+    command.current_dir(runner.get_current_dir().expect("set"));
+    let mut running = Running::start(command, test.into_directory());
+    assert_eq!(running.end(), 7);
+    let log = running.read("data/post-hook-output.txt");
+    assert!(log.contains("left sleep (") && log.contains("sending TERM"), "{log}");
+}
+
+#[test]
+fn a_command_that_has_left_its_group_is_killed_all_the_same() {
+    let script = "exec perl -e 'setpgrp(0, getpgrp(getppid())); $SIG{TERM} = \"IGNORE\"; open(P, \">pid\"); print P $$; close P; sleep 1000 while 1'";
+    let mut running = start(&["--timeout", "2s", "--grace", "100ms"], script);
+    assert_eq!(running.end(), 124);
+    wait_for_the_end_of(&running, "pid");
+}
+
+#[test]
+fn times_that_no_clock_can_show_are_as_good_as_none() {
+    const LONG: &str = "500000000000y";
+    let run = |options: &[&str], command: &[&str], status| {
+        Test::new()
+            .env("HOOK_RUNNER_TERMINATION_GRACE_PERIOD", "30")
+            .file("app/file", "content")
+            .args(["run", "--log", "{}/data/post-hook-output.txt"])
+            .args(options)
+            .args(["--"])
+            .args(command)
+            .status(status)
+            .any_stderr()
+            .run()
+    };
+    run(&["--grace", LONG, "--timeout", "2s"], &["sleep", "1000"], 124);
+    run(&["--exec-timeout", LONG], &["true"], 0);
+    run(&["--drain", LONG], &["true"], 0);
+    run(&["--timeout", LONG], &["true"], 0);
+    run(&["--lock-timeout", LONG, "--copy", "{}/app:{}/data"], &["true"], 0);
+    let done = run(&["--backoff", LONG, "--retries", "1", "--timeout", "1m"], &["false"], 1);
+    assert!(done.stderr.contains("no time is left for retry 1 of 1"), "{}", done.stderr);
 }
