@@ -471,15 +471,8 @@ fn a_stderr_that_a_sibling_fills_does_not_hold_the_end_of_the_runner() {
 }
 
 fn ends_though_stderr_is_filled_whenever_there_is_room() {
-    let (mut reader, writer) = std::io::pipe().expect("a pipe");
-    // A description of the sibling's own that does not wait.
-    let mut sibling = std::fs::OpenOptions::new()
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer)))
-        .expect("the pipe");
+    let (mut reader, writer, mut sibling) = full_pipe();
     let page = [b'x'; 4096];
-    while std::io::Write::write(&mut sibling, &page).is_ok() {}
     let test = Test::new().args(["run", "--log", "none", "--", "true"]);
     let mut command = test.command();
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(writer);
@@ -508,6 +501,37 @@ fn ends_though_stderr_is_filled_whenever_there_is_room() {
     let _ = child.kill();
     let _ = child.wait();
     assert_eq!(ended.and_then(|status| status.code()), Some(0), "None: it has not ended");
+}
+
+/// A pipe without room; and a description of its end for writing that does not wait.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter, std::fs::File) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut sibling = std::fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer)))
+        .expect("the pipe");
+    while std::io::Write::write(&mut sibling, &[b'x'; 4096]).is_ok() {}
+    (reader, writer, sibling)
+}
+
+#[test]
+fn a_blocked_stderr_holds_neither_a_hook_that_is_refused_nor_one_that_copies() {
+    let copies = ["run", "--log", "{}/data/log", "--copy", "{}/app:{}/data", "--", "true"];
+    for (arguments, status) in [(&["run", "--log", "none"][..], 78), (&copies, 0)] {
+        let (_reader, writer, _sibling) = full_pipe();
+        let test = Test::new().file("app/file", "content").args(arguments);
+        let mut command = test.command();
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(writer);
+        let mut child = command.spawn().expect("starts");
+        drop(command);
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end && child.try_wait().expect("wait").is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        assert_eq!(child.wait().expect("ends").code(), Some(status), "{arguments:?}");
+    }
 }
 
 /// Whether the process's first thread is in poll(2) or ppoll(2).

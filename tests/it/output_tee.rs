@@ -367,3 +367,54 @@ fn without_a_log_the_command_has_the_runners_own_streams() {
     let links: Vec<&str> = done.stdout.lines().collect();
     assert_eq!((links[0], links[2]), (links[1], links[2]), "{links:?}");
 }
+
+#[test]
+fn all_that_is_done_to_the_log_at_once_shows_no_secret_and_leaves_stdout_whole() {
+    // Lines of 70 kB, secrets across any boundary, from both streams, in writes of odd sizes.
+    let script = r#"
+        for my $i (0..59) {
+            my $line = "x" x (1000 + 977 * $i) . "correct-horse" . "-battery" . "y" x (70_000 - 977 * $i) . " $i\n";
+            my $to = $i % 2 ? *STDERR : *STDOUT;
+            for (my $at = 0; $at < length $line; $at += 7001) { syswrite($to, substr($line, $at, 7001)) }
+        }"#;
+    let options = [
+        "--split-streams",
+        "--timestamps",
+        "--annotate",
+        "--max-log",
+        "256KiB",
+        "--redact",
+        "correct-horse-battery",
+    ];
+    let done = run(&options, &["perl", "-e", script]).any_stdout().any_stderr().run();
+    assert_eq!(lines_masked(&done.stdout), (0..60).step_by(2).collect::<Vec<_>>());
+    assert_eq!(lines_masked(&done.stderr), (1..60).step_by(2).collect::<Vec<_>>());
+    let body = String::from_utf8(body(&done)).expect("text");
+    assert!(!body.contains("correct-horse-battery"), "a secret in the log");
+    assert_eq!(body.matches(" bytes are left out here (max-log)\n").count(), 1);
+    assert!(body.len() >= 192 * 1024 && body.len() < 257 * 1024, "{}", body.len());
+    assert!(body.ends_with(" 58\n") || body.ends_with(" 59\n"), "the end is kept");
+    let (head, _) = body.split_once("\nhook-runner: ").expect("a marker");
+    // The last is cut off.
+    for line in head.lines().rev().skip(1) {
+        let (time, _) = line.split_once(' ').expect("a time");
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.contains('T'), "{time}");
+    }
+}
+
+/// The numbers of the lines that are whole, in their order. Of a secret there may be a beginning: the machine has paused
+/// the command in its middle.
+fn lines_masked(text: &str) -> Vec<usize> {
+    let number = |line: &str| -> Option<usize> {
+        let (rest, number) = line.rsplit_once(' ')?;
+        let number = number.parse().ok()?;
+        let (before, after) = rest.split_once("***")?;
+        let begun = before.strip_prefix(&"x".repeat(1000 + 977 * number))?;
+        let whole = after == "y".repeat(70_000 - 977 * number);
+        (whole && "correct-horse-batter".starts_with(begun)).then_some(number)
+    };
+    text.lines()
+        .filter(|line| !line.starts_with("hook-runner: "))
+        .map(|line| number(line).unwrap_or(999))
+        .collect()
+}
