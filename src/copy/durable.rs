@@ -9,10 +9,13 @@ use std::time::Duration;
 use super::engine::Engine;
 use crate::beneath::Dir;
 
-/// So many bytes of small files are written before the disk is set to work on them.
+/// So many bytes of small files are written before the disk is set to work on them. With fewer, xfs spends more time on
+/// its log.
 const AHEAD: u64 = 8 << 20;
+/// When no more than [`AHEAD`] is left to copy, so many: what the disk is at when the copy ends has to be waited for.
+const AT_THE_END: u64 = 2 << 20;
 /// How often the bytes are looked at.
-const LOOK: Duration = Duration::from_millis(25);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// statfs(2), `f_type`: FUSE servers are not told of a syncfs (but for virtiofs), 9p and SMB clients do not pass it on.
 const WITHOUT_SYNCFS: [i64; 4] = [0x6573_5546, 0x0102_1997, 0xff53_4d42, 0xfe53_4d42];
@@ -53,7 +56,9 @@ pub(super) fn ahead<T>(engine: &Engine<'_>, act: impl FnOnce() -> T) -> T {
             let mut synced = 0;
             while waiting.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 let written = engine.counters.copied().1;
-                if written - synced >= AHEAD
+                let now = engine.counters.snapshot();
+                let left = now.total_bytes.map_or(u64::MAX, |total| total.saturating_sub(now.bytes));
+                if written - synced >= if left > AHEAD { AHEAD } else { AT_THE_END }
                     && let Some(stage) = staged()
                 {
                     let _ = sync(&stage);

@@ -25,6 +25,7 @@ use super::options::Policy;
 use super::pool::Pool;
 use super::progress::{Counters, Progress};
 use super::report::Report;
+use super::seen::Seen;
 use super::share::Shares;
 use super::stage::{self, Stage};
 use super::transfer::Reflink;
@@ -70,6 +71,7 @@ pub(super) struct Engine<'a> {
     pub(super) late: Mutex<Vec<(Arc<Node>, std::ffi::CString, u32)>>,
     pub(super) stage: Mutex<Option<Arc<Stage>>>,
     space: OnceLock<()>,
+    pub(super) seen: Seen,
     /// It is on stable storage which pieces get their names before the end.
     pub(super) noted: AtomicBool,
     pub(super) created_root: bool,
@@ -229,6 +231,7 @@ impl<'a> Engine<'a> {
             late: Mutex::default(),
             stage: Mutex::default(),
             space: OnceLock::new(),
+            seen: Seen::default(),
             noted: AtomicBool::new(false),
             spill: Spill::default(),
             request,

@@ -16,6 +16,7 @@ use super::links::Claim;
 use super::manifest::{Content, Flags, Hash, Kind, Left, Record};
 use super::metadata::{Meta, time_of};
 use super::node::{Node, Target, child};
+use super::seen::Sight;
 use super::stage::shown;
 use super::transfer::{self, BUFFER, Failed};
 use super::walk::Here;
@@ -60,6 +61,7 @@ impl Engine<'_> {
         name: &CStr,
         record: Option<&Record<'_>>,
         volume: Option<&Stat>,
+        seen: Option<Sight>,
     ) -> Result<(), Error> {
         if self.request.options.trust_mtime
             && let Some(known) = record
@@ -93,28 +95,42 @@ impl Engine<'_> {
                     .map(drop);
             }
         }
-        let Some((file, stat)) = self.open_source(worker, here.source, here.node, name)? else {
+        let (file, before, is_linked) = if let Some(seen) = seen {
+            // No more is asked before it has been read: then it must still look like that.
+            let Some(file) = self.open_file(worker, here.source, here.node, name)? else {
+                vanished(worker, record);
+                return Ok(());
+            };
+            (file, seen, false)
+        } else {
+            let Some((file, stat)) = self.open_source(worker, here.source, here.node, name)? else {
+                vanished(worker, record);
+                return Ok(());
+            };
+            let is_linked = stat.st_nlink > 1 && !here.node.aside;
+            if is_linked {
+                here.node.hold();
+                match self.links.claim(&stat, here.node, name, record, volume) {
+                    Claim::First => {}
+                    Claim::Deferred => return Ok(()),
+                }
+            }
+            if transfer::is_large(&stat) {
+                here.node.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                worker.tasks.push(Task::File {
+                    node: here.node.clone(),
+                    name: name.to_owned(),
+                    record: record.cloned().map(Record::into_owned),
+                    volume: volume.copied(),
+                });
+                return Ok(());
+            }
+            (file, Sight::from(&stat), is_linked)
+        };
+        let Some((stat, len, hash)) = self.read_small(worker, here, name, &file, before)? else {
             vanished(worker, record);
             return Ok(());
         };
-        if stat.st_nlink > 1 && !here.node.aside {
-            here.node.hold();
-            match self.links.claim(&stat, here.node, name, record, volume) {
-                Claim::First => {}
-                Claim::Deferred => return Ok(()),
-            }
-        }
-        if transfer::size(&stat) > BUFFER as u64 || transfer::is_sparse(&stat) {
-            here.node.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            worker.tasks.push(Task::File {
-                node: here.node.clone(),
-                name: name.to_owned(),
-                record: record.cloned().map(Record::into_owned),
-                volume: volume.copied(),
-            });
-            return Ok(());
-        }
-        let (stat, len, hash) = self.read_small(worker, here, name, &file, stat)?;
         worker
             .xattrs
             .read(&file)
@@ -132,7 +148,7 @@ impl Engine<'_> {
             volume,
             Data::Buffered(len),
         )?;
-        if stat.st_nlink > 1 && !here.node.aside {
+        if is_linked {
             self.links.settled(&stat, here.node, name, version, outcome);
         }
         Ok(())
@@ -156,50 +172,68 @@ impl Engine<'_> {
         node: &Node,
         name: &CStr,
     ) -> Result<Option<(OwnedFd, Stat)>, Error> {
-        // NONBLOCK: what was a file in the listing may be a FIFO by now.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::openat(source, name, flags, Mode::empty()) {
-            Ok(file) => {
-                let stat =
-                    rustix::fs::fstat(&file).map_err(|e| self.source_error("stat", &child(node, name), e))?;
-                if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                    return Ok(Some((file, stat)));
-                }
-            }
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {}
-            Err(errno) => return Err(self.source_error("open", &child(node, name), errno)),
+        let Some(file) = self.open_file(worker, source, node, name)? else { return Ok(None) };
+        let stat = rustix::fs::fstat(&file).map_err(|e| self.source_error("stat", &child(node, name), e))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            return Ok(Some((file, stat)));
         }
         worker.report.changed_source.push(shown(&child(node, name)));
         Ok(None)
     }
 
-    /// Reads a file that fits the buffer until it stays the same while it is read.
+    /// As [`Engine::open_source`], of whatever type it is by now.
+    fn open_file(
+        &self,
+        worker: &mut Worker,
+        source: &OwnedFd,
+        node: &Node,
+        name: &CStr,
+    ) -> Result<Option<OwnedFd>, Error> {
+        // NONBLOCK: what was a file in the listing may be a FIFO by now.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(source, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
+                worker.report.changed_source.push(shown(&child(node, name)));
+                Ok(None)
+            }
+            Err(errno) => Err(self.source_error("open", &child(node, name), errno)),
+        }
+    }
+
+    /// Reads a file that fits the buffer until it stays the same while it is read; `None` where it turns out to be
+    /// something else than a file, which is reported.
     fn read_small(
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
         name: &CStr,
         file: &OwnedFd,
-        mut stat: Stat,
-    ) -> Result<(Stat, usize, Hash), Error> {
+        mut before: Sight,
+    ) -> Result<Option<(Stat, usize, Hash)>, Error> {
         let mut attempt = 0;
         loop {
-            let size = usize::try_from(stat.st_size).unwrap_or(0).min(BUFFER);
-            let len = transfer::read_small(file, size, &mut worker.buffer)
-                .map_err(|e| self.source_error("read", &here.child(name), e))?;
-            let after =
+            let size = usize::try_from(before.size).unwrap_or(BUFFER).min(BUFFER);
+            let read = transfer::read_small(file, size, &mut worker.buffer);
+            let stat =
                 rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                worker.report.changed_source.push(shown(&here.child(name)));
+                return Ok(None);
+            }
+            let len = read.map_err(|e| self.source_error("read", &here.child(name), e))?;
+            let after = Sight::from(&stat);
             attempt += 1;
-            let steady = len == size && is_same(&stat, &after);
+            let steady = len == size && before == after;
             if !steady && attempt < ATTEMPTS {
-                stat = after;
+                before = after;
                 continue;
             }
             if !steady {
                 worker.report.changed_source.push(shown(&here.child(name)));
             }
             let len = len.min(BUFFER);
-            return Ok((stat, len, *blake3::hash(&worker.buffer[..len]).as_bytes()));
+            return Ok(Some((stat, len, *blake3::hash(&worker.buffer[..len]).as_bytes())));
         }
     }
 
@@ -277,7 +311,7 @@ impl Engine<'_> {
             let after =
                 rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &child(node, name), e))?;
             attempt += 1;
-            if len == transfer::size(&stat) && is_same(&stat, &after) {
+            if len == transfer::size(&stat) && Sight::from(&stat) == Sight::from(&after) {
                 return Ok((hash, len));
             }
             if attempt >= ATTEMPTS {
@@ -322,10 +356,4 @@ fn vanished(worker: &mut Worker, record: Option<&Record<'_>>) {
     if let Some(record) = record {
         record.write(&mut worker.block);
     }
-}
-
-/// Neither its content nor its status changed between the two looks.
-fn is_same(a: &Stat, b: &Stat) -> bool {
-    let all = |s: &Stat| (s.st_size, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec);
-    all(a) == all(b)
 }

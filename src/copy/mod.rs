@@ -26,6 +26,7 @@ mod publish;
 mod record;
 mod report;
 mod seal;
+mod seen;
 mod settle;
 mod shard;
 mod share;

@@ -3,8 +3,9 @@
 //!
 //! Two tasks for each processor are at work at first. More only help where tasks wait, for a cold source or a network
 //! volume; where they do not, more threads than processors contend for the kernel's locks of a filesystem (on xfs
-//! sixteen threads on two processors took a fifth more processor time than four). So the others join in when those at
-//! work are seen to wait, and leave off when they wait no more.
+//! sixteen threads on two processors took a fifth more processor time than four). So others join in when those at work
+//! are seen to wait, and leave off when they wait no more. A thread is made when there is a task for it: sixteen that
+//! have nothing to do took a twentieth of a copy's time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,7 +16,7 @@ use nix::sys::time::TimeValLike;
 
 use super::error::Error;
 
-/// How often those that are left out look whether they are needed.
+/// How often it is looked whether more should be at work.
 const LOOK: Duration = Duration::from_millis(2);
 /// Tasks wait when they are put to sleep so often for each millisecond of processor time. Seen on two processors: 0.5 and
 /// fewer for a warm copy, 14 for a cold source, 45 for a volume that takes 1 ms for an operation.
@@ -29,7 +30,10 @@ static LEARNT: AtomicUsize = AtomicUsize::new(0);
 /// Tasks of one phase.
 pub(super) struct Pool<T> {
     state: Mutex<State<T>>,
+    /// For those that work: there is a task, or nothing is left to do.
     changed: Condvar,
+    /// For the one that makes them.
+    needed: Condvar,
     stopped: AtomicBool,
 }
 
@@ -39,9 +43,13 @@ struct State<T> {
     /// So many tasks may be at work, and so many at the least.
     limit: usize,
     least: usize,
+    /// Threads that there are, and that there may be.
+    threads: usize,
+    most: usize,
+    /// Threads that have no task.
     waiting: usize,
-    /// One of those that wait looks from time to time whether more should work.
-    watched: bool,
+    /// Nobody looks from time to time whether more should be at work.
+    unwatched: bool,
     since: Used,
     failure: Option<Error>,
 }
@@ -69,20 +77,39 @@ impl<T: Send> Pool<T> {
     pub(super) fn new(tasks: Vec<T>) -> Self {
         let least = 2 * processors();
         let limit = LEARNT.load(Ordering::Relaxed).max(least);
-        let since = Used::now();
-        let state =
-            State { tasks, active: 0, limit, least, waiting: 0, watched: false, since, failure: None };
-        Self { state: Mutex::new(state), changed: Condvar::new(), stopped: AtomicBool::new(false) }
+        let state = State {
+            tasks,
+            active: 0,
+            limit,
+            least,
+            threads: 0,
+            most: 0,
+            waiting: 0,
+            unwatched: false,
+            since: Used::now(),
+            failure: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            needed: Condvar::new(),
+            stopped: AtomicBool::new(false),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes one that waits where there is something for it to do: a task, or to watch.
+    /// Has a task that waits taken by one that has none, or else has one made or looked for.
     fn wake(&self, state: &State<T>) {
-        if state.waiting > 0 && !state.tasks.is_empty() && (state.active < state.limit || !state.watched) {
+        if state.tasks.is_empty() {
+            return;
+        }
+        if state.waiting > 0 && state.active < state.limit {
             self.changed.notify_one();
+        } else if state.threads < state.limit.min(state.most) || state.unwatched && state.limit < state.most {
+            self.needed.notify_one();
         }
     }
 
@@ -133,14 +160,7 @@ impl<T: Send> Pool<T> {
                 return None;
             }
             state.waiting += 1;
-            if state.tasks.is_empty() || state.watched {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            } else {
-                state.watched = true;
-                state = self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-                state.watched = false;
-                state.look(Used::now());
-            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.waiting -= 1;
         }
     }
@@ -154,51 +174,71 @@ impl<T: Send> Pool<T> {
         }
         if state.active == 0 && state.tasks.is_empty() || self.is_stopped() {
             self.changed.notify_all();
+            self.needed.notify_one();
         }
     }
 
-    /// Runs every task, and those that they add, on one thread for each worker state, and gives the states back.
+    /// Runs every task, and those that they add, on one thread for each worker state at the most, and gives the states
+    /// back.
     pub(super) fn run<W: Send>(
         &self,
         workers: Vec<W>,
         act: impl Fn(&mut W, T) -> Result<(), Error> + Sync,
     ) -> Result<Vec<W>, Error> {
-        let work = |mut worker: W| {
+        {
+            let mut state = self.lock();
+            (state.threads, state.most) = (0, workers.len());
+        }
+        let workers = Mutex::new(workers);
+        let states = || workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            let Some(mut worker) = states().pop() else { return };
             while let Some(task) = self.take() {
                 let result = act(&mut worker, task);
                 self.done(result);
             }
-            worker
+            states().push(worker);
         };
-        let workers = std::thread::scope(|scope| {
-            let mut threads = Vec::new();
-            let mut left = Vec::new();
-            for worker in workers {
-                // Where a thread cannot be had (a pids limit), the others do its work; this one does if none can.
-                let slot = std::sync::Arc::new(Mutex::new(Some(worker)));
-                let theirs = slot.clone();
-                let body = move || theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
-                match std::thread::Builder::new()
-                    .name("copy".into())
-                    .spawn_scoped(scope, move || body().map(work))
-                {
-                    Ok(thread) => threads.push(thread),
-                    Err(_) => left.extend(slot.lock().unwrap_or_else(PoisonError::into_inner).take()),
+        std::thread::scope(|scope| {
+            while self.is_one_needed() {
+                if std::thread::Builder::new().name("copy".into()).spawn_scoped(scope, work).is_ok() {
+                    continue;
+                }
+                // Where a thread cannot be had (a pids limit), the others do its work; this one does if there are none.
+                let mut state = self.lock();
+                state.threads -= 1;
+                state.most = state.threads;
+                if state.most == 0 {
+                    drop(state);
+                    work();
                 }
             }
-            let mut done: Vec<W> =
-                if threads.is_empty() { left.into_iter().map(work).collect() } else { left };
-            for thread in threads {
-                match thread.join() {
-                    Ok(worker) => done.extend(worker),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            done
         });
         match self.lock().failure.take() {
             Some(error) => Err(error),
-            None => Ok(workers),
+            None => Ok(workers.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// Waits until there is a task for one more thread, which is counted in; false when there is nothing left to do.
+    fn is_one_needed(&self) -> bool {
+        let mut state = self.lock();
+        loop {
+            if self.is_stopped() || state.active == 0 && state.tasks.is_empty() {
+                return false;
+            }
+            if !state.tasks.is_empty() && state.waiting == 0 && state.threads < state.limit.min(state.most) {
+                state.threads += 1;
+                return true;
+            }
+            state.unwatched = state.tasks.is_empty() || state.limit >= state.most;
+            if state.unwatched {
+                state = self.needed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                state = self.needed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+                state.look(Used::now());
+                self.wake(&state);
+            }
         }
     }
 }

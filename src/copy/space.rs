@@ -15,6 +15,7 @@ use super::listing::Listing;
 use super::manifest::{Kind, records};
 use super::metadata::time_of;
 use super::pool::Pool;
+use super::seen::Sight;
 use super::transfer;
 
 #[derive(Default)]
@@ -36,6 +37,7 @@ struct Scanner {
     listing: Listing,
     dirents: Vec<std::mem::MaybeUninit<u8>>,
     old: Vec<u8>,
+    files: Vec<Option<Sight>>,
 }
 
 /// Compares what the copy needs with what there is, and sets the totals that progress is measured by.
@@ -55,6 +57,7 @@ pub(super) fn check(engine: &Engine<'_>) -> Result<(), Error> {
         listing: worker.listing,
         dirents: worker.dirents,
         old: worker.old,
+        files: Vec::new(),
     });
     let scanned = pool.run(scanners.collect(), |scanner, task| {
         if engine.cancel.is_cancelled() {
@@ -94,7 +97,10 @@ fn scan(
 ) -> Result<(), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = Arc::new(rustix::fs::openat(&*task.parent, &*task.name, flags, Mode::empty())?);
+    let itself = Sight::from(&rustix::fs::fstat(&*dir)?);
     scanner.listing.read(&*dir, &mut scanner.dirents)?;
+    scanner.files.clear();
+    scanner.files.resize(scanner.listing.len(), None);
     let old = engine.old.find(&task.path);
     scanner.old.clear();
     if let Some(at) = old
@@ -133,6 +139,9 @@ fn scan(
             _ if !mine => {}
             FileType::RegularFile => {
                 let stat = rustix::fs::statat(&*dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                if stat.st_nlink == 1 && !transfer::is_large(&stat) {
+                    scanner.files[at] = Some(Sight::from(&stat));
+                }
                 let size = transfer::size(&stat);
                 files += 1;
                 bytes += size;
@@ -156,6 +165,7 @@ fn scan(
             _ => {}
         }
     }
+    engine.seen.keep(&task.path, itself, &scanner.listing, &scanner.files);
     scanner.listing.shrink();
     for (counter, n) in [
         (&totals.files, files),

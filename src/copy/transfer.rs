@@ -28,7 +28,7 @@ const FLUSH_EVERY: u64 = 8 << 20;
 /// Reads a file of up to [`BUFFER`] bytes. The length may differ from `size` when the file changed.
 pub(super) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
     if buffer.len() <= BUFFER {
-        buffer.resize(BUFFER + 1, 0);
+        *buffer = vec![0; BUFFER + 1];
     }
     let mut have = 0;
     let mut want = size + 1;
@@ -52,6 +52,11 @@ pub(super) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> 
 /// Whether the file has holes that are worth keeping.
 pub(super) fn is_sparse(stat: &Stat) -> bool {
     size(stat) >= SPARSE_FROM && u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size(stat)
+}
+
+/// Larger, or more sparse, than what goes through a worker's buffer at once.
+pub(super) fn is_large(stat: &Stat) -> bool {
+    size(stat) > BUFFER as u64 || is_sparse(stat)
 }
 
 pub(super) fn size(stat: &Stat) -> u64 {
@@ -129,7 +134,7 @@ pub(super) fn stream(
     step: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Hash, u64), Failed> {
     if buffer.len() <= BUFFER {
-        buffer.resize(BUFFER + 1, 0);
+        *buffer = vec![0; BUFFER + 1];
     }
     let size = size(stat);
     let shared = to.is_some_and(|to| reflink.share(&from, to, size));

@@ -15,6 +15,7 @@ use super::listing::Listing;
 use super::manifest::{Block, Flags, Kind, Record, records};
 use super::node::{Node, Target};
 use super::options::Policy;
+use super::seen::Sight;
 use super::stage::{STATE, beside, shown};
 
 /// A directory with at least twice as many entries is shared out in parts of this size where its first ones were waiting,
@@ -65,13 +66,21 @@ impl Engine<'_> {
         };
         node.relieve(self.budget);
         // Taken out of the worker for the time of this directory, as the worker is lent out in it.
-        let mut listing = std::mem::take(&mut worker.listing);
+        let seen = self.seen.take(&path, Sight::from(&stat));
+        let is_seen = seen.is_some();
+        let (mut listing, files) = match seen {
+            Some(seen) => (seen.listing, seen.files),
+            None => (std::mem::take(&mut worker.listing), Vec::new()),
+        };
         let mut old = std::mem::take(&mut worker.old);
         old.clear();
         worker.block.clear();
         worker.orphans = false;
         let walked = (|| {
-            listing.read(&*source, &mut worker.dirents).map_err(|e| self.source_error("list", &path, e))?;
+            if !is_seen {
+                let listed = listing.read(&*source, &mut worker.dirents);
+                listed.map_err(|e| self.source_error("list", &path, e))?;
+            }
             let mine = !node.shared || self.has_some(&node, &path, &listing);
             if (mine || self.request.options.dry_run) && made.is_none() && node.target == Target::Existing {
                 made = Some(node.made().map_err(|e| self.volume_error("open", &path, e))?);
@@ -100,7 +109,8 @@ impl Engine<'_> {
                     self.dropped(worker, &here, gone)?;
                 }
                 let record = known.next_if(|record| *record.name == *name.to_bytes());
-                self.entry(worker, &here, name, kind, record.as_ref())?;
+                let seen = files.get(at).copied().flatten();
+                self.entry(worker, &here, name, kind, record.as_ref(), seen)?;
             }
             known.try_for_each(|gone| self.dropped(worker, &here, gone))?;
             self.record_block(worker, &node, &path, old_at.map(|at| (at, &*old)))?;
@@ -148,7 +158,7 @@ impl Engine<'_> {
         worker.orphans = false;
         let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
         for (name, kind) in names {
-            self.entry(worker, &here, name, *kind, None)?;
+            self.entry(worker, &here, name, *kind, None, None)?;
         }
         self.record_block(worker, &node, &path, None)?;
         self.pool.push_all(&mut worker.tasks);
@@ -181,7 +191,8 @@ impl Engine<'_> {
             .map_err(|e| Error::system("write the manifest in", &self.request.state, e))
     }
 
-    /// An entry of the image.
+    /// An entry of the image; `seen` is what has been seen of it already.
+    #[allow(clippy::too_many_arguments)]
     fn entry(
         &self,
         worker: &mut Worker,
@@ -189,6 +200,7 @@ impl Engine<'_> {
         name: &CStr,
         kind: FileType,
         record: Option<&Record<'_>>,
+        seen: Option<Sight>,
     ) -> Result<(), Error> {
         let is_dir = kind == FileType::Directory;
         if self.is_reserved(here, name) {
@@ -219,7 +231,7 @@ impl Engine<'_> {
         };
         match kind {
             FileType::Directory => self.directory(worker, here, name, record, volume.as_ref()),
-            FileType::RegularFile => self.file(worker, here, name, record, volume.as_ref()),
+            FileType::RegularFile => self.file(worker, here, name, record, volume.as_ref(), seen),
             FileType::Symlink => self.link(worker, here, name, record, volume.as_ref()),
             _ => {
                 worker.report.skipped.push(shown(&here.child(name)));

@@ -143,15 +143,21 @@ impl Record<'_> {
         if out.len() == start {
             out.push(b'-');
         }
-        // Writing into a Vec cannot fail.
-        let _ = write!(out, " {:o} {} {} {} ", self.mode, self.uid, self.gid, self.size);
+        out.push(b' ');
+        write_octal(self.mode, out);
+        for number in [self.uid.into(), self.gid.into(), self.size] {
+            out.push(b' ');
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        }
+        out.push(b' ');
         write_time(self.mtime, out);
         out.push(b' ');
         write_content(&self.content, out);
-        let _ = match self.xattrs {
-            Some(digest) => write!(out, " {digest:016x} "),
-            None => write!(out, " - "),
-        };
+        match self.xattrs {
+            // Writing into a Vec cannot fail.
+            Some(digest) => _ = write!(out, " {digest:016x} "),
+            None => out.extend_from_slice(b" - "),
+        }
         match &self.left {
             Left::AsImage => out.push(b'='),
             Left::Absent => out.push(b'-'),
@@ -159,7 +165,9 @@ impl Record<'_> {
                 out.push(kind_letter(*kind));
                 let _ = write!(out, ",{size},");
                 write_time(*mtime, out);
-                let _ = write!(out, ",{mode:o},");
+                out.push(b',');
+                write_octal(*mode, out);
+                out.push(b',');
                 write_content(content, out);
             }
         }
@@ -238,7 +246,17 @@ fn parse_kind(field: &[u8]) -> Option<Kind> {
 }
 
 fn write_time((seconds, nanoseconds): Time, out: &mut Vec<u8>) {
-    let _ = write!(out, "{seconds}.{nanoseconds:09}");
+    out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+    out.push(b'.');
+    // A digit of its own in front keeps the zeros.
+    out.extend_from_slice(&itoa::Buffer::new().format(1_000_000_000 + nanoseconds).as_bytes()[1..]);
+}
+
+/// Permission bits, without leading zeros.
+fn write_octal(mode: u32, out: &mut Vec<u8>) {
+    let digits = [9, 6, 3, 0].map(|shift| b"01234567"[mode as usize >> shift & 7]);
+    let zeros = digits[..3].iter().take_while(|digit| **digit == b'0').count();
+    out.extend_from_slice(&digits[zeros..]);
 }
 
 fn parse_time(field: &[u8]) -> Option<Time> {
@@ -254,11 +272,7 @@ fn parse_time(field: &[u8]) -> Option<Time> {
 
 fn write_content(content: &Content<'_>, out: &mut Vec<u8>) {
     match content {
-        Content::Hash(hash) => {
-            for byte in hash {
-                out.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
-            }
-        }
+        Content::Hash(hash) => out.extend_from_slice(blake3::Hash::from_bytes(*hash).to_hex().as_bytes()),
         Content::Target(target) => escape(target, out),
         Content::None => out.push(b'-'),
     }
@@ -268,16 +282,7 @@ fn parse_content(kind: Kind, field: &[u8]) -> Option<Content<'_>> {
     Some(match kind {
         Kind::Dir => Content::None,
         Kind::Link => Content::Target(unescape(field)?),
-        Kind::File => {
-            let mut hash = [0; 32];
-            if field.len() != 64 {
-                return None;
-            }
-            for (byte, pair) in hash.iter_mut().zip(field.chunks_exact(2)) {
-                *byte = unhex(pair[0])? << 4 | unhex(pair[1])?;
-            }
-            Content::Hash(hash)
-        }
+        Kind::File => Content::Hash(*blake3::Hash::from_hex(field).ok()?.as_bytes()),
     })
 }
 
@@ -304,8 +309,12 @@ fn unhex(digit: u8) -> Option<u8> {
 
 /// Escapes a name, a path or a target.
 pub(in crate::copy) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    let special = |byte: u8| byte <= b' ' || byte == b'\\' || byte == 0x7f;
+    if !bytes.iter().any(|byte| special(*byte)) {
+        return out.extend_from_slice(bytes);
+    }
     for &byte in bytes {
-        if byte <= b' ' || byte == b'\\' || byte == 0x7f {
+        if special(byte) {
             out.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]);
         } else {
             out.push(byte);

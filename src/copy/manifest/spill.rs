@@ -58,6 +58,10 @@ impl Spill {
             Block::New { records, orphans } => {
                 let place =
                     Place::New { offset: inner.flushed + inner.memory.len() as u64, len: records.len() };
+                if inner.memory.capacity() == 0 {
+                    // At once, as growing would copy it again and again; what is not used is not touched.
+                    inner.memory.reserve_exact(IN_MEMORY + (1 << 20));
+                }
                 inner.memory.extend_from_slice(records);
                 if inner.memory.len() > IN_MEMORY {
                     if inner.file.is_none() {
