@@ -12,6 +12,7 @@ use super::error::Error;
 use super::image::Version;
 use super::manifest::{Content, Hash, Kind, Left, Record};
 use super::metadata::time_of;
+use super::node::child;
 use super::transfer::{self, Failed};
 use super::walk::Here;
 
@@ -33,7 +34,7 @@ impl Engine<'_> {
             .map_err(|e| self.volume_error("compare", name.to_bytes(), e))
     }
 
-    /// Whether the volume has what was left, content read in full where there is some.
+    /// Whether the volume has what was left, content read in full where there is some, of a directory everything in it.
     pub(super) fn is_as_left(
         &self,
         worker: &mut Worker,
@@ -45,6 +46,12 @@ impl Engine<'_> {
         let Some((kind, size, _, _, content)) = record.and_then(|r| r.as_left()) else { return Ok(false) };
         if record.is_some_and(|r| r.flags.kept) {
             return Ok(false);
+        }
+        if let (Kind::Dir, Some(made), Some(stat)) = (kind, here.made, volume)
+            && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        {
+            let path = child(here.node, name);
+            return self.is_installed(made, name, &path).map_err(|e| self.volume_error("compare", &path, e));
         }
         self.has_content(worker, here.made, name, kind, size, content, volume)
     }

@@ -86,7 +86,7 @@ impl Engine<'_> {
         if !node.made.is_known() {
             return Ok(());
         }
-        if node.target == Target::Lazy {
+        if node.target == Target::Lazy && !node.others {
             worker.report.dirs += 1;
         }
         let Some(meta) = node.meta.get() else { return Ok(()) };
@@ -144,7 +144,10 @@ impl Engine<'_> {
         let touched = touched || self.intent.len() > 0 && self.intent.find(&node.path()).is_some();
         let made = node.made().map_err(failed)?;
         let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
-        let fresh = node.touched.load(Ordering::Relaxed) && node.in_place;
+        // One that another copier made in place is known by the mode that it is made with there.
+        let as_made = node.mode_in_place() & !self.permissions.umask;
+        let fresh =
+            node.is_just_made() || node.in_place && node.unrecorded && stat.st_mode & 0o777 == as_made;
         let image_wins = self.policy() == Policy::Replace || node.changed || fresh;
         let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
         let differs = stat.st_mode & 0o7777 != mode

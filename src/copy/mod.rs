@@ -7,6 +7,7 @@
 mod compare;
 mod complete;
 mod decide;
+mod directory;
 mod durable;
 mod engine;
 mod error;
@@ -32,6 +33,7 @@ mod shard;
 mod share;
 mod space;
 mod stage;
+mod swap;
 mod transfer;
 mod walk;
 

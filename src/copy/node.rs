@@ -51,6 +51,8 @@ pub(super) struct Node {
     pub(super) redated: bool,
     /// The image has another mode or owner for it than it had at the last copy.
     pub(super) changed: bool,
+    /// No copy before this one knew it as a directory.
+    pub(super) unrecorded: bool,
     /// Several copiers go through it, and some of its entries may be another's.
     pub(super) shared: bool,
     /// It is another copier's to complete.
@@ -148,6 +150,7 @@ impl Node {
             follow,
             redated: false,
             changed: false,
+            unrecorded: false,
             shared: false,
             others: false,
             in_place: false,
@@ -179,9 +182,15 @@ impl Node {
         names.join(&b'/')
     }
 
+    /// Whether this copy made it in place, so that it held nothing then.
+    pub(super) fn is_just_made(&self) -> bool {
+        self.in_place && self.touched.load(Ordering::Relaxed)
+    }
+
     /// Whether it gets its name as a whole, in a directory that several copiers share.
     pub(super) fn is_piece(&self) -> bool {
         self.target == Target::New
+            && !self.shared
             && self.alias.is_none()
             && self.parent.as_ref().is_some_and(|parent| parent.in_place)
     }
@@ -248,13 +257,17 @@ impl Node {
         Err(Errno::STALE.into())
     }
 
+    /// What it is made with in place; the copier that completes it sets the right one.
+    pub(super) fn mode_in_place(&self) -> u32 {
+        self.meta.get().map_or(0o755, |meta| meta.mode & 0o777 | 0o700)
+    }
+
     fn open(&self, at: impl AsFd, name: &CStr, side: Side) -> rustix::io::Result<OwnedFd> {
         let follow = side == Side::Made && self.follow && self.target == Target::Existing;
         let flags = if follow { DIRECTORY } else { DIRECTORY | OFlags::NOFOLLOW };
         match rustix::fs::openat(&at, name, flags, Mode::empty()) {
             Err(Errno::NOENT) if self.in_place && side == Side::Made => {
-                let mode = self.meta.get().map_or(0o755, |meta| meta.mode & 0o777 | 0o700);
-                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(mode)) {
+                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(self.mode_in_place())) {
                     Ok(()) => self.touched.store(true, Ordering::Relaxed),
                     Err(Errno::EXIST) => {}
                     Err(errno) => return Err(errno),

@@ -4,11 +4,11 @@
 //! finds all parts there puts them together.
 
 use std::ffi::{CStr, OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{FileType, FlockOperation, OFlags};
 
 use super::Request;
 use super::engine::{Engine, Task, Worker};
@@ -94,33 +94,17 @@ impl Engine<'_> {
         shares.is_some_and(|shares| shares.is_shared(&here.child(name)))
     }
 
-    /// Whether anything in a shared directory is this copy's.
-    pub(super) fn has_some(&self, node: &Node, path: &[u8], listing: &Listing) -> bool {
+    /// Whether this copy has to go into a shared directory on the volume: something in it is this copy's, or another
+    /// shared directory that something may be in the way of.
+    pub(super) fn has_some(&self, path: &[u8], node: &Node, listing: &Listing) -> bool {
         let Some(shares) = &self.shares else { return true };
         !node.others
             || (0..listing.len()).any(|at| {
                 let (name, kind) = listing.get(at);
-                shares.is_mine(path, name.to_bytes(), kind == FileType::Directory)
+                let is_dir = kind == FileType::Directory;
+                shares.is_mine(path, name.to_bytes(), is_dir)
+                    || is_dir && shares.is_shared(&super::share::join(path, name.to_bytes()))
             })
-    }
-
-    /// An entry that is another's: of a directory that is shared the way down is of interest.
-    pub(super) fn pass_through(
-        &self,
-        worker: &mut Worker,
-        here: &Here<'_>,
-        name: &CStr,
-        is_dir: bool,
-    ) -> Result<(), Error> {
-        if !is_dir || !self.is_shared(here, name) {
-            return Ok(());
-        }
-        let is_there = !self.request.options.dry_run || self.is_there(here, name)?;
-        let target = if is_there { Target::Existing } else { Target::Lazy };
-        let mut child = here.node.child(name, target);
-        child.others = true;
-        self.descend(worker, here, child);
-        Ok(())
     }
 
     /// What is below a directory is dealt with later; a piece when all shared directories are known.
@@ -133,16 +117,17 @@ impl Engine<'_> {
         };
         self.pieces.lock().unwrap_or_else(PoisonError::into_inner).push((weight, Arc::new(child)));
     }
+}
 
-    /// Whether the volume has something under the name.
-    fn is_there(&self, here: &Here<'_>, name: &CStr) -> Result<bool, Error> {
-        let Some(made) = here.made else { return Ok(false) };
-        match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(self.volume_error("stat", &here.child(name), errno)),
-        }
-    }
+/// What one of several copiers does while the others do not.
+pub(super) fn lock(engine: &Engine<'_>) -> io::Result<File> {
+    let state = engine.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
+    let mut name = engine.manifest_name.clone();
+    name.push(".merge");
+    let dir = state.create_dir_all("manifest", 0o750)?;
+    let lock = dir.open_with(&name, OFlags::RDWR | OFlags::CREATE, 0o640)?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
 }
 
 /// Puts the parts together if all are there; the times of shared directories come last, as any shard may have made
@@ -152,10 +137,7 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     let dir = engine.manifests()?;
     let failed = |e: io::Error| engine.manifest_error(e);
     let name = &engine.manifest_name;
-    let mut lock_name = name.clone();
-    lock_name.push(".merge");
-    let lock = dir.open_with(&lock_name, OFlags::RDWR | OFlags::CREATE, 0o640).map_err(failed)?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+    let _lock = lock(engine).map_err(failed)?;
     let group = group(engine.request);
     let names: Vec<OsString> = (0..shard.count)
         .map(|index| part(name, &group, shares, Shard { index, count: shard.count }))

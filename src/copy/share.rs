@@ -218,7 +218,7 @@ fn parent(path: &[u8]) -> Option<&[u8]> {
     (!path.is_empty()).then(|| path.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &path[..at]))
 }
 
-fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     if dir.is_empty() { name.to_vec() } else { [dir, name].join(&b'/') }
 }
 

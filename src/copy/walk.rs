@@ -6,17 +6,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{AtFlags, FileType, Stat};
-use rustix::io::Errno;
+use rustix::fs::FileType;
 
 use super::engine::{Engine, Task, Worker};
 use super::error::Error;
 use super::listing::Listing;
-use super::manifest::{Block, Flags, Kind, Record, records};
+use super::manifest::{Block, Kind, Record, records};
 use super::node::{Node, Target};
-use super::options::Policy;
 use super::seen::Sight;
-use super::stage::{STATE, beside, shown};
+use super::stage::{STATE, shown};
 
 /// A directory with at least twice as many entries is shared out in parts of this size where its first ones were waiting,
 /// as on a network volume or for a cold source: only making a name keeps the others of the directory out there. What is
@@ -81,7 +79,7 @@ impl Engine<'_> {
                 let listed = listing.read(&*source, &mut worker.dirents);
                 listed.map_err(|e| self.source_error("list", &path, e))?;
             }
-            let mine = !node.shared || self.has_some(&node, &path, &listing);
+            let mine = !node.shared || self.has_some(&path, &node, &listing);
             if (mine || self.request.options.dry_run) && made.is_none() && node.target == Target::Existing {
                 made = Some(node.made().map_err(|e| self.volume_error("open", &path, e))?);
             }
@@ -207,25 +205,17 @@ impl Engine<'_> {
             return Ok(());
         }
         if !self.is_mine(here, name.to_bytes(), is_dir) {
-            return self.pass_through(worker, here, name, is_dir);
+            return self.pass_through(worker, here, name, is_dir, record);
         }
         if self.filter.skips(here.path, name.to_bytes(), is_dir) {
             return self.retain(worker, here, record);
         }
         let volume = match here.made {
             // Made by this copy just now, and nobody else puts an entry of this one's into it.
-            Some(_)
-                if here.node.in_place
-                    && here.node.touched.load(Ordering::Relaxed)
-                    && !(is_dir && self.is_shared(here, name)) =>
-            {
-                None
-            }
-            Some(made) => match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) if self.protected.contains(&(stat.st_dev, stat.st_ino)) => return Ok(()),
-                Ok(stat) => Some(stat),
-                Err(Errno::NOENT) => None,
-                Err(errno) => return Err(self.volume_error("stat", &here.child(name), errno)),
+            Some(_) if here.node.is_just_made() && !(is_dir && self.is_shared(here, name)) => None,
+            Some(made) => match self.look(made, here, name)? {
+                Some(stat) if self.protected.contains(&(stat.st_dev, stat.st_ino)) => return Ok(()),
+                found => found,
             },
             None => None,
         };
@@ -255,7 +245,12 @@ impl Engine<'_> {
     }
 
     /// Keeps a record, and those below it, as they are: the entry takes no part in this copy.
-    fn retain(&self, worker: &mut Worker, here: &Here<'_>, record: Option<&Record<'_>>) -> Result<(), Error> {
+    pub(super) fn retain(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        record: Option<&Record<'_>>,
+    ) -> Result<(), Error> {
         let Some(record) = record else { return Ok(()) };
         record.write(&mut worker.block);
         worker.orphans |= record.flags.orphan;
@@ -305,118 +300,6 @@ impl Engine<'_> {
                 record.write(&mut marked);
             }
             self.add_block(self.old.path(at), Block::New { records: &marked, orphans: true })?;
-        }
-        Ok(())
-    }
-
-    /// A directory of the image: what its entries are compared with, and where they go.
-    fn directory(
-        &self,
-        worker: &mut Worker,
-        here: &Here<'_>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
-    ) -> Result<(), Error> {
-        let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| self.source_error("stat", &here.child(name), e))?;
-        let meta = self.permissions.wanted(&stat);
-        let mut flags = Flags::default();
-        let was_dir = record.is_some_and(|record| record.kind == Kind::Dir);
-        // What is there keeps its metadata, and they are those of the record.
-        let leaves = self.policy() == Policy::Missing && volume.is_some();
-        let mut child = None;
-        let there = volume.map(|stat| FileType::from_raw_mode(stat.st_mode));
-        match there {
-            None => {
-                let removed = was_dir && self.policy() == Policy::KeepModified && !self.emptied;
-                let target = if here.node.in_place && self.is_shared(here, name) {
-                    Target::Existing
-                } else if removed || self.filter.is_selective() || self.request.options.dry_run {
-                    Target::Lazy
-                } else {
-                    Target::New
-                };
-                if target == Target::Lazy && !removed && !self.filter.is_selective() {
-                    worker.report.plan.push(format!("create {}/", shown(&here.child(name))));
-                }
-                if target != Target::Lazy || self.request.options.dry_run && !removed {
-                    worker.report.dirs += 1;
-                }
-                child = Some(here.node.child(name, target));
-            }
-            Some(FileType::Directory) => {
-                // One that another shard, or a copy that was cut short, has just made is ours all the same.
-                flags.found = match record {
-                    Some(record) if was_dir => record.flags.found,
-                    _ => !here.node.in_place && !self.intended(here.path, name),
-                };
-                child = Some(here.node.child(name, Target::Existing));
-            }
-            Some(FileType::Symlink) if self.request.options.follow_destination_links => {
-                flags.found = true;
-                child = Some(here.node.child(name, Target::Existing));
-            }
-            Some(other) => {
-                let left = match record {
-                    Some(record) => self.is_as_left(worker, here, name, Some(record), volume)?,
-                    None => false,
-                };
-                if other == FileType::Symlink && !left {
-                    return Err(Error::request(format!(
-                        "{}/{} is a symbolic link on the volume where the image has a directory: remove it, or \
-                         follow such links with --follow-destination-links",
-                        self.request.destination.display(),
-                        shown(&here.child(name))
-                    )));
-                }
-                match self.policy() {
-                    Policy::Missing => {
-                        worker.report.kept += 1;
-                        return self.retain(worker, here, record);
-                    }
-                    Policy::KeepModified if !left => {
-                        flags = Flags { kept: true, found: record.is_none(), orphan: false };
-                        if record.is_some_and(|record| record.flags.kept && was_dir) {
-                            worker.report.kept += 1;
-                        } else {
-                            worker.report.conflicts.push(shown(&here.child(name)));
-                            let mut aside = here.node.child(name, self.new_target());
-                            aside.alias = Some(beside(name, ".from-image"));
-                            aside.aside = true;
-                            child = Some(aside);
-                        }
-                    }
-                    _ => {
-                        worker
-                            .report
-                            .plan
-                            .push(format!("replace {} by a directory", shown(&here.child(name))));
-                        worker.report.dirs += 1;
-                        child = Some(here.node.child(name, self.new_target()));
-                    }
-                }
-            }
-        }
-        if let Some(mut child) = child {
-            let known = record.filter(|_| was_dir && !leaves);
-            child.redated = known.is_some_and(|record| record.mtime != meta.mtime);
-            child.changed = known.is_some_and(|r| (r.mode, r.uid, r.gid) != (meta.mode, meta.uid, meta.gid));
-            self.descend(worker, here, child);
-        }
-        if !here.node.aside {
-            let own = Record {
-                flags,
-                mode: meta.mode,
-                uid: meta.uid,
-                gid: meta.gid,
-                mtime: meta.mtime,
-                ..Record::directory(name.to_bytes())
-            };
-            match record.filter(|_| leaves && was_dir) {
-                Some(r) => Record { flags, ..r.clone() }.write(&mut worker.block),
-                None => own.write(&mut worker.block),
-            }
         }
         Ok(())
     }

@@ -135,6 +135,34 @@ fn a_share_that_is_killed_and_started_again_completes_the_copy() {
     shared("last", &releases[0], &volume);
 }
 
+/// What all go through takes the place of a file or a link, and the other way round, while all are at work.
+#[test]
+fn no_share_fails_where_what_they_share_takes_the_place_of_something_else() {
+    let temp = tempfile::tempdir().unwrap();
+    let volume = temp.path().join("volume");
+    let kinds = ["file", "link", "directory"].map(|kind| {
+        let root = temp.path().join(kind);
+        std::fs::create_dir_all(root.join("top")).unwrap();
+        file(root.join("top/beside"), kind.as_bytes(), 0o644);
+        match kind {
+            "file" => file(root.join("top/it"), b"a file", 0o644),
+            "link" => std::os::unix::fs::symlink("beside", root.join("top/it")).unwrap(),
+            _ => {
+                for n in 0..60 {
+                    let dir = root.join(format!("top/it/inner/d{}", n % 20));
+                    std::fs::create_dir_all(&dir).unwrap();
+                    file(dir.join(n.to_string()), b"in it", 0o644);
+                    file(root.join(format!("top/it/beside-{n}")), b"in it", 0o644);
+                }
+            }
+        }
+        root
+    });
+    for (round, kind) in [0, 2, 1, 2].into_iter().cycle().take(24).enumerate() {
+        shared(&round.to_string(), &kinds[kind], &volume);
+    }
+}
+
 /// On a volume where each file is synced by itself, a directory that one copier has as a whole gets its name as soon as it is
 /// complete.
 #[test]

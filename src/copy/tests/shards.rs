@@ -6,7 +6,12 @@ const COPIERS: u32 = 4;
 
 /// A volume that all copiers together have copied to.
 fn together(volume: &mut Volume) -> Vec<Report> {
-    let reports = (0..COPIERS).map(|index| {
+    in_turn(volume, 0)
+}
+
+/// The same, begun by another copier.
+fn in_turn(volume: &mut Volume, first: u32) -> Vec<Report> {
+    let reports = (0..COPIERS).map(|n| (first + n) % COPIERS).map(|index| {
         volume.options.shard = Some(Shard { index, count: COPIERS });
         volume.copy()
     });
@@ -144,4 +149,132 @@ fn a_directory_has_the_images_new_mtime_where_nothing_is_put_into_it() {
             assert_eq!(found, later, "{path}, shards: {shards}");
         }
     }
+}
+
+/// A directory that all go through, with another one in it.
+fn put_shared(volume: &Volume, path: &str) {
+    for n in 0..40 {
+        volume.put(&format!("{path}/{}/{n}", n % 20), "1");
+        volume.put(&format!("{path}/inner/{}/{n}", n % 20), "1");
+    }
+    for dir in ["", "/inner"] {
+        volume.put(&format!("{path}{dir}/beside"), "1");
+    }
+}
+
+/// Takes a path out of the image.
+fn drop_path(volume: &Volume, path: &str) {
+    let path = volume.image(path);
+    if path.symlink_metadata().unwrap().is_dir() {
+        std::fs::remove_dir_all(path).unwrap();
+    } else {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn files_and_links_that_become_shared_directories_and_back_are_replaced_whoever_comes_first() {
+    for policy in [Policy::Replace, Policy::KeepModified] {
+        for first in 0..COPIERS {
+            let mut volume = Volume::new();
+            volume.options.policy = policy;
+            volume.options.prune = Prune::Owned;
+            volume.put("stays", "1");
+            volume.put("top/one", "a file");
+            std::os::unix::fs::symlink("one", volume.image("top/two")).unwrap();
+            in_turn(&mut volume, first);
+            for _ in 0..2 {
+                for path in ["top/one", "top/two"] {
+                    drop_path(&volume, path);
+                    put_shared(&volume, path);
+                }
+                in_turn(&mut volume, first);
+                assert_eq!(volume.read("top/two/inner/3/3"), "1");
+                complete(&mut volume);
+                // And they change places: a link to a directory, and a file.
+                for path in ["top/one", "top/two"] {
+                    drop_path(&volume, path);
+                }
+                volume.put("top/two", "a file");
+                std::os::unix::fs::symlink("../stays", volume.image("top/one")).unwrap();
+                let reports = in_turn(&mut volume, first);
+                assert_eq!((volume.read("top/two"), volume.read("top/one")), ("a file".into(), "1".into()));
+                assert!(reports.iter().all(|r| r.remarks.iter().all(|r| !r.contains("other content"))));
+                assert_eq!(sum(&reports, |r| r.conflicts.len()), 0, "{policy}: nobody changed anything");
+                complete(&mut volume);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_user_put_where_a_shared_directory_goes_is_treated_as_by_one_copier() {
+    for first in 0..COPIERS {
+        for policy in [Policy::Replace, Policy::KeepModified, Policy::Missing] {
+            let mut volume = Volume::new();
+            put_shared(&volume, "top");
+            volume.options.policy = policy;
+            volume.edit("top", "the user's");
+            let reports = in_turn(&mut volume, first);
+            match policy {
+                Policy::Replace => assert_eq!(volume.read("top/inner/3/3"), "1"),
+                Policy::KeepModified => {
+                    assert_eq!(sum(&reports, |r| r.conflicts.len()), 1);
+                    assert_eq!(volume.read("top.from-image/inner/3/3"), "1");
+                }
+                Policy::Missing => assert!(!volume.has("top.from-image")),
+            }
+            if policy != Policy::Replace {
+                assert_eq!(volume.read("top"), "the user's");
+            }
+            let again = in_turn(&mut volume, first);
+            assert!(again.iter().all(|r| !r.changed()), "{policy}");
+        }
+        // A link that nobody installed is refused by each, in the same words.
+        let mut volume = Volume::new();
+        put_shared(&volume, "top");
+        std::os::unix::fs::symlink("/nowhere", volume.at("top")).unwrap();
+        for index in 0..COPIERS {
+            volume.options.shard = Some(Shard { index, count: COPIERS });
+            let refused = copy(&volume.request(), &Silent, &CancellationToken::new()).unwrap_err();
+            assert_eq!(refused.cause(), Cause::Config, "{refused}");
+            assert!(refused.to_string().contains("top is a symbolic link on the volume"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_shared_directory_has_its_mode_whoever_makes_it() {
+    use std::os::unix::fs::PermissionsExt;
+    for policy in [Policy::Replace, Policy::KeepModified] {
+        for first in 0..COPIERS {
+            let mut volume = mixed();
+            put_shared(&volume, "top");
+            for (path, mode) in [("shared", 0o1770), ("many", 0o555), ("top", 0o2755), ("top/inner", 0o500)] {
+                std::fs::set_permissions(volume.image(path), PermissionsExt::from_mode(mode)).unwrap();
+            }
+            volume.options.policy = policy;
+            in_turn(&mut volume, first);
+            for path in ["shared", "many", "top", "top/inner"] {
+                let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+                assert_eq!(mode(&volume.at(path)), mode(&volume.image(path)), "{policy}: {path}");
+            }
+            complete(&mut volume);
+        }
+    }
+}
+
+#[test]
+fn a_link_that_a_copy_installed_is_not_followed_where_the_administrators_are() {
+    let mut volume = Volume::new();
+    volume.options.follow_destination_links = true;
+    volume.put("releases/1/file", "1");
+    std::os::unix::fs::symlink("releases/1", volume.image("current")).unwrap();
+    volume.copy();
+    drop_path(&volume, "current");
+    volume.put("current/file", "2");
+    volume.copy();
+    assert_eq!((volume.read("current/file"), volume.read("releases/1/file")), ("2".into(), "1".into()));
+    assert!(!volume.at("current").symlink_metadata().unwrap().is_symlink());
+    complete(&mut volume);
 }

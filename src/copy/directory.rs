@@ -1,0 +1,211 @@
+//! A directory of the image, or one that several copiers go through: what its entries are compared with, where they
+//! go, and what becomes of something else that the volume has under its name.
+
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use super::engine::{Engine, Worker};
+use super::error::Error;
+use super::manifest::{Flags, Kind, Record};
+use super::node::Target;
+use super::options::Policy;
+use super::stage::{beside, shown};
+use super::walk::Here;
+
+/// What becomes of something on the volume that is no directory.
+enum InTheWay {
+    /// A link that the administrator made: the directory that it leads to serves.
+    Follow,
+    /// The directory takes its place.
+    Replace,
+    /// It stays, and the image's directory does not come.
+    Leave,
+    /// It stays, and the image's directory is put beside it.
+    Keep,
+    /// Another copier put the directory there meanwhile.
+    Gone,
+}
+
+impl Engine<'_> {
+    /// A directory of the image that is this copy's.
+    pub(super) fn directory(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        record: Option<&Record<'_>>,
+        volume: Option<&Stat>,
+    ) -> Result<(), Error> {
+        let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| self.source_error("stat", &here.child(name), e))?;
+        let meta = self.permissions.wanted(&stat);
+        let mut flags = Flags::default();
+        let was_dir = record.is_some_and(|record| record.kind == Kind::Dir);
+        // What is there keeps its metadata, and they are those of the record.
+        let leaves = self.policy() == Policy::Missing && volume.is_some();
+        let mut child = None;
+        match self.in_the_way(worker, here, name, record, volume)? {
+            None if volume.is_none() => {
+                let removed = was_dir && self.policy() == Policy::KeepModified && !self.emptied;
+                let target = if here.node.in_place && self.is_shared(here, name) {
+                    Target::Existing
+                } else if removed || self.filter.is_selective() || self.request.options.dry_run {
+                    Target::Lazy
+                } else {
+                    Target::New
+                };
+                if target == Target::Lazy && !removed && !self.filter.is_selective() {
+                    worker.report.plan.push(format!("create {}/", shown(&here.child(name))));
+                }
+                if target != Target::Lazy || self.request.options.dry_run && !removed {
+                    worker.report.dirs += 1;
+                }
+                child = Some(here.node.child(name, target));
+            }
+            None | Some(InTheWay::Gone) => {
+                // One that another shard, or a copy that was cut short, has just made is ours all the same.
+                flags.found = match record {
+                    Some(record) if was_dir => record.flags.found,
+                    _ => !here.node.in_place && !self.intended(here.path, name),
+                };
+                child = Some(here.node.child(name, Target::Existing));
+            }
+            Some(InTheWay::Follow) => {
+                flags.found = true;
+                child = Some(here.node.child(name, Target::Existing));
+            }
+            Some(InTheWay::Leave) => {
+                worker.report.kept += 1;
+                return self.retain(worker, here, record);
+            }
+            Some(InTheWay::Keep) => {
+                flags = Flags { kept: true, found: record.is_none(), orphan: false };
+                if record.is_some_and(|record| record.flags.kept && was_dir) {
+                    worker.report.kept += 1;
+                } else {
+                    worker.report.conflicts.push(shown(&here.child(name)));
+                    let mut aside = here.node.child(name, self.new_target());
+                    aside.alias = Some(beside(name, ".from-image"));
+                    aside.aside = true;
+                    child = Some(aside);
+                }
+            }
+            Some(InTheWay::Replace) => {
+                worker.report.plan.push(format!("replace {} by a directory", shown(&here.child(name))));
+                worker.report.dirs += 1;
+                child = Some(here.node.child(name, self.new_target()));
+            }
+        }
+        if let Some(mut child) = child {
+            let known = record.filter(|_| was_dir && !leaves);
+            child.redated = known.is_some_and(|record| record.mtime != meta.mtime);
+            child.changed = known.is_some_and(|r| (r.mode, r.uid, r.gid) != (meta.mode, meta.uid, meta.gid));
+            child.unrecorded = !was_dir;
+            self.descend(worker, here, child);
+        }
+        if !here.node.aside {
+            let own = Record {
+                flags,
+                mode: meta.mode,
+                uid: meta.uid,
+                gid: meta.gid,
+                mtime: meta.mtime,
+                ..Record::directory(name.to_bytes())
+            };
+            match record.filter(|_| leaves && was_dir) {
+                Some(r) => Record { flags, ..r.clone() }.write(&mut worker.block),
+                None => own.write(&mut worker.block),
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory that is another's, but shared: the way to entries of this copy. It takes the same decisions as its
+    /// owner does, before or after that one.
+    pub(super) fn pass_through(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        is_dir: bool,
+        record: Option<&Record<'_>>,
+    ) -> Result<(), Error> {
+        if !is_dir || !self.is_shared(here, name) {
+            return Ok(());
+        }
+        let volume = match here.made {
+            Some(made) if !here.node.is_just_made() => self.look(made, here, name)?,
+            _ => None,
+        };
+        let target = match self.in_the_way(worker, here, name, record, volume.as_ref())? {
+            None if volume.is_none() && !here.node.in_place => Target::Lazy,
+            None | Some(InTheWay::Gone | InTheWay::Follow) => Target::Existing,
+            Some(InTheWay::Replace) => Target::Lazy,
+            Some(InTheWay::Leave | InTheWay::Keep) => return Ok(()),
+        };
+        let mut child = here.node.child(name, target);
+        child.others = true;
+        self.descend(worker, here, child);
+        Ok(())
+    }
+
+    /// `None` where the volume has nothing under the name, or a directory.
+    fn in_the_way(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        record: Option<&Record<'_>>,
+        volume: Option<&Stat>,
+    ) -> Result<Option<InTheWay>, Error> {
+        let (Some(made), Some(stat)) = (here.made, volume) else { return Ok(None) };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return Ok(None);
+        }
+        let left = match record {
+            Some(record) => self.is_as_left(worker, here, name, Some(record), volume),
+            None => Ok(false),
+        };
+        if self.is_shared(here, name) && self.look(made, here, name)?.is_some_and(|stat| is_dir(&stat)) {
+            return Ok(Some(InTheWay::Gone));
+        }
+        let left = left?;
+        if kind == FileType::Symlink {
+            // One that a copy installed is the image's, not the administrator's.
+            let installed = left && record.is_some_and(|record| !record.flags.found);
+            if self.request.options.follow_destination_links && !installed {
+                return Ok(Some(InTheWay::Follow));
+            }
+            if !left {
+                return Err(Error::request(format!(
+                    "{}/{} is a symbolic link on the volume where the image has a directory: remove it, or \
+                     follow such links with --follow-destination-links",
+                    self.request.destination.display(),
+                    shown(&here.child(name))
+                )));
+            }
+        }
+        Ok(Some(match self.policy() {
+            Policy::Missing => InTheWay::Leave,
+            Policy::KeepModified if !left => InTheWay::Keep,
+            _ => InTheWay::Replace,
+        }))
+    }
+
+    /// What the volume has under a name.
+    pub(super) fn look(&self, made: &OwnedFd, here: &Here<'_>, name: &CStr) -> Result<Option<Stat>, Error> {
+        match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.volume_error("stat", &here.child(name), errno)),
+        }
+    }
+}
+
+fn is_dir(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
