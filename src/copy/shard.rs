@@ -6,6 +6,7 @@
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, PoisonError};
 
 use rustix::fs::{FileType, FlockOperation, OFlags};
@@ -142,9 +143,16 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     let names: Vec<OsString> = (0..shard.count)
         .map(|index| part(name, &group, shares, Shard { index, count: shard.count }))
         .collect();
-    let there = dir.entries().map_err(failed)?;
-    if !names.iter().all(|name| there.iter().any(|(entry, _)| entry == name)) {
-        // The last one to finish will find them all.
+    let there: Vec<OsString> = dir.entries().map_err(failed)?.into_iter().map(|(entry, _)| entry).collect();
+    // A part of this copier's own that says what an image was like that it copied before.
+    for entry in others(&there, name, &group).filter(|other| other.index == shard.index) {
+        if *entry.name != names[shard.index as usize] {
+            dir.remove_all(entry.name).map_err(failed)?;
+        }
+    }
+    if !names.iter().all(|name| there.contains(name)) {
+        // The last one to finish will find them all, unless some copied something else.
+        report.remarks.extend(told_apart(&there, name, &group, &names));
         return Ok(());
     }
     let mut parts = Vec::new();
@@ -164,15 +172,45 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     });
     manifest::write(&dir, name, blocks).map_err(failed)?;
     times(engine, shares, &order, &parts)?;
-    for (entry, _) in there {
-        use std::os::unix::ffi::OsStrExt;
-        let prefix = [name.as_bytes(), b".part-"].concat();
-        if entry.as_bytes().starts_with(&prefix) {
-            dir.remove_all(&entry).map_err(failed)?;
-        }
+    let prefix = [name.as_bytes(), b".part-"].concat();
+    for entry in there.iter().filter(|entry| entry.as_bytes().starts_with(&prefix)) {
+        dir.remove_all(entry).map_err(failed)?;
     }
     report.remarks.push(format!("the parts of {} copiers were put together", shard.count));
     Ok(())
+}
+
+/// A part of the manifest that a copier of this run wrote, of whatever it copied.
+struct Part<'a> {
+    name: &'a OsStr,
+    index: u32,
+}
+
+/// The parts of a run's copiers, complete ones.
+fn others<'a>(there: &'a [OsString], name: &OsStr, group: &str) -> impl Iterator<Item = Part<'a>> {
+    let prefix = [name.as_bytes(), b".part-", group.as_bytes(), b"-"].concat();
+    there.iter().filter_map(move |entry| {
+        // `LISTING-INDEX-of-COUNT`, as `part` makes them.
+        let rest = std::str::from_utf8(entry.as_bytes().strip_prefix(&*prefix)?).ok()?;
+        let (_, (index, count)) =
+            rest.split_once('-').map(|(l, rest)| Some((l, rest.split_once("-of-")?)))??;
+        count.parse::<u32>().ok()?;
+        Some(Part { name: entry, index: index.parse().ok()? })
+    })
+}
+
+/// A sentence about copiers of this run that copied something else, once every other one has finished.
+fn told_apart(there: &[OsString], name: &OsStr, group: &str, names: &[OsString]) -> Option<String> {
+    let of = |index: usize| others(there, name, group).any(|part| part.index as usize == index);
+    let apart = (0..names.len()).filter(|at| !there.contains(&names[*at])).collect::<Vec<_>>();
+    apart.iter().all(|index| of(*index)).then(|| {
+        let apart: Vec<_> = apart.iter().map(|index| format!("{index}/{}", names.len())).collect();
+        format!(
+            "of this run, {} copied another image than this one, or with other filters: there is no manifest of \
+             what they installed, and pruning will leave it; run all of them again, from one image",
+            apart.join(", ")
+        )
+    })
 }
 
 /// A directory's path, and the block of it in one of the parts.
@@ -194,7 +232,6 @@ fn together(pieces: &[Piece<'_>], parts: &[Manifest], into: &mut Vec<u8>) -> io:
 
 /// Sets the mtime of every shared directory. A directory's own time is not touched by setting its children's.
 fn times(engine: &Engine<'_>, shares: &Shares, order: &[Piece<'_>], parts: &[Manifest]) -> Result<(), Error> {
-    use std::os::unix::ffi::OsStrExt;
     let parents = order.iter().filter(|(path, ..)| shares.is_shared(path)).copied().collect();
     let pool = Pool::new(parents);
     pool.run(vec![Vec::new(); engine.worker_count()], |block, (path, n, at)| {

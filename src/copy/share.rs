@@ -9,6 +9,9 @@
 //! The pieces are dealt out, the heaviest first and equal ones in the order of the hashes of their paths, each to the
 //! copier that has the least so far. What is not in the listing - it came to the source later, or an old release had
 //! it - goes with the other entries of its directory; a subdirectory by the hash of its path.
+//!
+//! Bytes do not count: a listing has no sizes, and every copier would ask for those of all files, where the copy asks
+//! for a share of them. Where a few files are most of the bytes, the shares are even in entries only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

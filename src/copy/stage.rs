@@ -1,6 +1,11 @@
 //! Staging: `stage/<run>/` in the state directory, on the destination's filesystem. Below it, one numbered directory
 //! for each directory of the destination that something goes into; what is in one is complete and only has to be
 //! renamed. Whatever an earlier copy left behind there is swept.
+//!
+//! It is not used again, however large. Of a file that was in staging when a copy was killed nothing says that it
+//! reached the storage: its pages may be right in memory, or the write of them may have failed and been reported to the
+//! copy that is dead. It would have to be synced, dropped from memory, read back and compared with the image's, which
+//! is read in any case: that costs a volume about what writing it anew does. What has its final name is not copied again.
 
 use std::ffi::{CStr, OsStr};
 use std::io;

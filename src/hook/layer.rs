@@ -204,7 +204,8 @@ pub struct CopyStep {
     #[arg(long, value_name = "N", env = "HOOK_RUNNER_WORKERS")]
     pub workers: Option<std::num::NonZeroUsize>,
 
-    /// Copy only share I of N (0/4 to 3/4), or auto: from an Indexed Job's environment
+    /// Copy only share I of N (0/4 to 3/4), or auto: from an Indexed Job's environment. All shares of a copy need the
+    /// same image and the same run id
     #[arg(long, value_name = "I/N", env = "HOOK_RUNNER_SHARD")]
     pub shard: Option<Sharding>,
 }

@@ -119,16 +119,24 @@ fn what_users_do_to_a_shared_tree_is_kept_as_by_one_copier() {
 #[test]
 fn parts_of_copiers_that_saw_another_image_are_not_put_together() {
     let mut volume = mixed();
+    let told = |report: &Report| {
+        report.warnings().into_iter().find(|warning| warning.contains("copied another image"))
+    };
     for index in 0..COPIERS {
         volume.options.shard = Some(Shard { index, count: COPIERS });
         if index == 2 {
             volume.put("shared/came-between", "1");
         }
-        volume.copy();
+        let warning = told(&volume.copy());
+        // The last to finish finds out.
+        assert_eq!(warning.is_some(), index == 3, "{index}: {warning:?}");
+        assert!(warning.is_none_or(|warning| warning.starts_with("of this run, 0/4, 1/4 copied")));
     }
     assert!(!volume.at(".hook-runner/manifest/root").exists(), "half of two images");
-    // Started again with the one that is there now, they are complete.
-    together(&mut volume);
+    // Started again with the one that is there now, they are complete, and are told until they are.
+    let reports = together(&mut volume);
+    let warnings: Vec<_> = reports.iter().map(|report| told(report).unwrap_or_default()).collect();
+    assert!(warnings[0].starts_with("of this run, 1/4 copied") && warnings[1].is_empty(), "{warnings:?}");
     complete(&mut volume);
 }
 
