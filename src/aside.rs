@@ -91,8 +91,6 @@ where
         let (value, rest) = call();
         thread.is_free();
         let _ = answer.send(value);
-        // On the same processor, who waits for the answer goes first.
-        std::thread::yield_now();
         rest();
     }))?;
     Ok(Begun(pending))
