@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{Error, Reached};
 use super::filter::Filter;
+use super::intent::Noted;
 use super::links::Links;
 use super::listing::Listing;
 use super::manifest::{self, Manifest, Reading, Record, Spill};
@@ -104,6 +105,7 @@ pub(super) struct Worker {
     pub(super) old: Vec<u8>,
     pub(super) block: Vec<u8>,
     pub(super) orphans: bool,
+    pub(super) noted: Noted,
     pub(super) xattrs: Xattrs,
     pub(super) report: Report,
     pub(super) tasks: Vec<Task>,
@@ -121,6 +123,7 @@ impl Worker {
             old: Vec::new(),
             block: Vec::new(),
             orphans: false,
+            noted: Noted::default(),
             xattrs: Xattrs::default(),
             report,
             tasks: Vec::new(),

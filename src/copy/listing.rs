@@ -58,6 +58,11 @@ impl Listing {
         self.entries.len()
     }
 
+    /// Whether there is an entry of this name.
+    pub(super) fn has(&self, name: &[u8]) -> bool {
+        self.entries.binary_search_by(|entry| bytes(&self.arena, *entry).cmp(name)).is_ok()
+    }
+
     pub(super) fn get(&self, at: usize) -> (&CStr, FileType) {
         let entry = self.entries[at];
         let start = entry.start as usize;

@@ -14,6 +14,7 @@ mod error;
 mod filter;
 mod image;
 mod install;
+mod intent;
 mod links;
 mod listing;
 mod manifest;

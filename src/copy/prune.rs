@@ -82,7 +82,7 @@ impl Engine<'_> {
     }
 
     /// Opens a directory of the destination; `None` where it is not there, or not a directory.
-    fn volume_dir(&self, path: &[u8]) -> Result<Option<Dir>, Error> {
+    pub(super) fn volume_dir(&self, path: &[u8]) -> Result<Option<Dir>, Error> {
         let rel = OsStr::from_bytes(path);
         let opened = if self.request.options.follow_destination_links {
             Dir::open(self.request.destination.join(rel))

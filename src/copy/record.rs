@@ -2,13 +2,13 @@
 //! its own, and takes its place afterwards: a copy that is cut short in between leaves the old manifest to compare
 //! with, and the new one to tell what it had installed already from what was there before.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::Request;
 use super::engine::Engine;
 use super::error::Error;
-use super::manifest::{self, Manifest, Record, records, spill::Sorted};
+use super::manifest::{self, Manifest, Record, spill::Sorted};
 use super::node::Node;
 use super::shard;
 use super::share::Shares;
@@ -50,26 +50,6 @@ impl Engine<'_> {
         });
         manifest::write(&dir, &self.next_name(), blocks).map_err(|e| self.manifest_error(e))?;
         Ok(true)
-    }
-
-    /// Whether a copy that was cut short was about to install this.
-    pub(super) fn intended(&self, dir: &[u8], name: &CStr) -> bool {
-        if self.intent.len() == 0 {
-            return false;
-        }
-        let (mut dir, mut name) = (dir, name.to_bytes());
-        let at = loop {
-            match (self.intent.find(dir), dir.iter().rposition(|b| *b == b'/')) {
-                (Some(at), _) => break at,
-                // Of a directory that was to get its name as a whole, the one that it is in tells.
-                (None, Some(slash)) => (dir, name) = (&dir[..slash], &dir[slash + 1..]),
-                (None, None) if dir.is_empty() => return false,
-                (None, None) => (dir, name) = (b"", dir),
-            }
-        };
-        let mut block = Vec::new();
-        self.intent.load(at, &mut block).is_ok()
-            && records(&block).any(|r: Record<'_>| *r.name == *name && !r.flags.found && !r.flags.kept)
     }
 
     /// Writes which directories are about to get their names as a whole, each as soon as it is complete.

@@ -37,6 +37,8 @@ impl Engine<'_> {
         data: Data<'_>,
     ) -> Result<Outcome, Error> {
         let failed = |e: io::Error| self.volume_error("compare", &child(node, name), e);
+        let noted = self.as_noted(worker, node, made, name, record, volume)?;
+        let record = noted.as_ref().or(record);
         let image = match record {
             None => Image::New,
             Some(r)

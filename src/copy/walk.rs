@@ -111,6 +111,9 @@ impl Engine<'_> {
                 self.entry(worker, &here, name, kind, record.as_ref(), seen)?;
             }
             known.try_for_each(|gone| self.dropped(worker, &here, gone))?;
+            if self.intent.len() > 0 {
+                self.noted_only(worker, &here, &listing, &old)?;
+            }
             self.record_block(worker, &node, &path, old_at.map(|at| (at, &*old)))?;
             Ok(())
         })();
@@ -281,7 +284,15 @@ impl Engine<'_> {
             return self.retain(worker, here, Some(&record));
         }
         if record.kind == Kind::Dir {
+            // Of two records of one name, the first counts.
+            self.noted_below(worker, &path)?;
             self.orphan_subtree(&path)?;
+        } else if let (Some(made), Ok(name)) =
+            (here.made.filter(|_| self.intent.len() > 0), CString::new(&*record.name))
+        {
+            let volume = self.look(made, here, &name)?;
+            let noted = self.as_noted(worker, here.node, here.made, &name, Some(&record), volume.as_ref())?;
+            record = noted.unwrap_or(record);
         }
         record.flags.orphan = true;
         record.write(&mut worker.block);

@@ -174,3 +174,75 @@ fn what_a_copy_cut_short_had_in_mind_is_forgotten_when_the_image_is_taken_back()
     volume.copy();
     assert_eq!(volume.read("new/file"), "1");
 }
+
+/// A copy of what the image is now that was cut short when everything had its name, just before its manifest was put in
+/// force.
+fn cut_short(volume: &mut Volume) {
+    let manifest = volume.at(".hook-runner/manifest/root");
+    let before = std::fs::read(&manifest).unwrap();
+    volume.copy();
+    std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
+    std::fs::write(&manifest, before).unwrap();
+}
+
+#[test]
+fn what_a_copy_cut_short_installed_is_no_users_change_whatever_image_comes_next() {
+    for policy in [Policy::Replace, Policy::KeepModified] {
+        // Back to the release before, the same once more, and on to the next: all of one size and mtime.
+        for next in ["old", "new", "now"] {
+            let mut volume = Volume::new();
+            volume.options.policy = policy;
+            volume.options.prune = Prune::Owned;
+            for path in ["file", "of-another-size", "dropped", "sub/gone-later"] {
+                volume.put(path, "old");
+            }
+            std::os::unix::fs::symlink("old", volume.image("link")).unwrap();
+            volume.copy();
+            let release = |volume: &Volume, content: &str| {
+                std::fs::remove_dir_all(volume.image("")).unwrap();
+                std::fs::create_dir(volume.image("")).unwrap();
+                volume.put("file", content);
+                volume.put("of-another-size", &content.repeat(1 + usize::from(content == "new")));
+                std::os::unix::fs::symlink(content, volume.image("link")).unwrap();
+                if content != "now" {
+                    volume.put("dropped", content);
+                    volume.put("sub/gone-later", content);
+                }
+                if content == "new" {
+                    volume.put("of-that-one-only/deep/file", content);
+                    volume.put("sub/of-that-one-only", content);
+                }
+            };
+            release(&volume, "new");
+            cut_short(&mut volume);
+            // What a user adds meanwhile is no part of it.
+            volume.edit("of-that-one-only/mine", "the user's");
+            release(&volume, next);
+            let report = volume.copy();
+            assert!(
+                report.conflicts.is_empty() && report.kept == 0,
+                "{policy}, {next}: {}",
+                report.summary()
+            );
+            assert_eq!(volume.read("file"), next, "{policy}");
+            assert_eq!(
+                volume.read("of-another-size"),
+                next.repeat(1 + usize::from(next == "new")),
+                "{policy}"
+            );
+            assert_eq!(std::fs::read_link(volume.at("link")).unwrap(), Path::new(next), "{policy}");
+            for (path, stays) in [
+                ("dropped", next != "now"),
+                ("sub/gone-later", next != "now"),
+                ("of-that-one-only/deep", next == "new"),
+                ("sub/of-that-one-only", next == "new"),
+                ("of-that-one-only/mine", true),
+            ] {
+                assert_eq!(volume.has(path), stays, "{policy}, {next}: {path}");
+            }
+            let again = volume.copy();
+            assert!(!again.changed(), "{policy}, {next}: {}", again.summary());
+            assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+        }
+    }
+}
