@@ -206,11 +206,11 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
     };
     let header = header(plan, &started, attempts.last());
     // First the index: a header without an entry would be nobody's.
-    let start = Line::Start(started.clone());
-    if let Err(error) = index.append(&start) {
+    let entry = Line::Start(started.clone());
+    if let Err(error) = index.append(&entry) {
         // Logs of earlier runs that are too many may be what fills the volume.
         make_room(error, plan, &volume)?;
-        index.append(&start)?;
+        index.append(&entry)?;
     }
     let begun = begin_log(&mut log, &header, &started, &volume).or_else(|error| {
         make_room(error, plan, &volume)?;

@@ -54,7 +54,7 @@ impl Terminal {
 }
 
 /// The controlling terminal of the session that this process leads, given up so that the command's session can have it:
-/// a terminal belongs to one session at a time (ioctl_tty(2)). PID 1 of a container with a terminal leads one; started
+/// a terminal belongs to one session at a time (`ioctl_tty(2)`). PID 1 of a container with a terminal leads one; started
 /// from a shell this process does not, and the terminal stays the shell's.
 #[derive(Debug)]
 pub(super) struct SessionTerminal(OwnedFd);

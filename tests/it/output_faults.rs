@@ -460,49 +460,6 @@ fn an_attempt_whose_header_cannot_be_made_durable_is_no_header_in_the_log_and_ha
     }
 }
 
-/// A pipe that is full, whose reader takes what it has a little of, and a sibling that takes all the room there is.
-#[test]
-fn a_stderr_that_a_sibling_fills_does_not_hold_the_end_of_the_runner() {
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(ends_though_stderr_is_filled_whenever_there_is_room);
-        }
-    });
-}
-
-fn ends_though_stderr_is_filled_whenever_there_is_room() {
-    let (mut reader, writer, mut sibling) = full_pipe();
-    let page = [b'x'; 4096];
-    let test = Test::new().args(["run", "--log", "none", "--", "true"]);
-    let mut command = test.command();
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(writer);
-    let mut child = command.spawn().expect("starts");
-    drop(command);
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let ended = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                let _ = std::io::Write::write(&mut sibling, &page);
-            }
-        });
-        eventually("the runner waits for room", || waits_in_poll(child.id()).then_some(()));
-        reader.read_exact(&mut [0; 4096]).expect("a page");
-        let end = Instant::now() + Duration::from_secs(60);
-        let ended = loop {
-            match child.try_wait().expect("wait") {
-                Some(status) => break Some(status),
-                None if Instant::now() > end => break None,
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-        };
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
-        ended
-    });
-    let _ = child.kill();
-    let _ = child.wait();
-    assert_eq!(ended.and_then(|status| status.code()), Some(0), "None: it has not ended");
-}
-
 /// A pipe without room; and a description of its end for writing that does not wait.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter, std::fs::File) {
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -534,36 +491,40 @@ fn a_blocked_stderr_holds_neither_a_hook_that_is_refused_nor_one_that_copies() {
     }
 }
 
-/// Whether the process's first thread is in poll(2) or ppoll(2).
-fn waits_in_poll(pid: u32) -> bool {
-    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
-    let number = call.split(' ').next().and_then(|number| number.parse::<libc::c_long>().ok());
-    #[cfg(target_arch = "x86_64")]
-    let poll = libc::SYS_poll;
-    #[cfg(not(target_arch = "x86_64"))]
-    let poll = libc::SYS_ppoll;
-    number == Some(poll) || number == Some(libc::SYS_ppoll)
+/// The runner's last line goes to a terminal that is called writable and takes less than the line.
+#[test]
+fn a_terminal_with_less_room_than_a_line_does_not_hold_the_end_of_the_runner() {
+    ends_on_a_terminal_that_is_nearly_full(Command::new(crate::harness::PROGRAM));
 }
 
-/// A terminal that may not be opened anew and whose reader has stopped: nothing but a thread can write to it.
+/// What may not be opened anew cannot be asked not to wait either: a thread writes.
 #[test]
-fn another_users_terminal_that_is_stopped_does_not_hold_the_end_of_the_runner() {
+fn another_users_terminal_shows_the_last_line_and_does_not_hold_the_end_of_the_runner() {
     require_root!("a terminal of another user");
+    let as_another = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", crate::harness::PROGRAM]);
+        command
+    };
     let terminal = crate::terminal::Terminal::open();
-    for stopped in [false, true] {
-        if stopped {
-            nix::sys::termios::tcflow(&terminal.line, nix::sys::termios::FlowArg::TCOOFF).expect("stopped");
-        }
-        let script = format!(
-            "exec setpriv --reuid 65534 --regid 65534 --clear-groups {} run --log none -- true",
-            crate::harness::PROGRAM
-        );
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]);
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut running = Running::start_in(command, directory, &terminal);
-        assert_eq!(running.end(), 0, "{}", terminal.screen());
-        terminal.wait_for("succeeded after");
-    }
-    assert_eq!(terminal.screen().matches("succeeded after").count(), 1, "{}", terminal.screen());
+    let mut command = as_another();
+    command.args(["run", "--log", "none", "--", "true"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    assert_eq!(Running::start_in(command, directory, &terminal).end(), 0, "{}", terminal.screen());
+    terminal.wait_for("succeeded after");
+    ends_on_a_terminal_that_is_nearly_full(as_another());
+}
+
+fn ends_on_a_terminal_that_is_nearly_full(mut command: Command) {
+    let (_screen, line) = crate::terminal::nearly_full();
+    // Its name stands in the line, which is longer than what such a terminal takes: 3.5 KiB.
+    let missing = format!("/nowhere{}", "/there".repeat(640));
+    command.args(["run", "--log", "none", "--", &missing]);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(line);
+    let mut running = Running {
+        child: command.spawn().expect("starts"),
+        directory: tempfile::tempdir().expect("a directory"),
+    };
+    drop(command);
+    assert_eq!(running.end(), 127);
 }

@@ -1,5 +1,6 @@
 //! Being PID 1: what becomes of signals, time and what the command leaves behind.
 
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::time::{Duration, Instant};
 
 use nix::libc;
@@ -422,7 +423,6 @@ fn a_holder_of_the_output_that_cannot_be_seen_does_not_hold_the_end() {
 #[test]
 fn a_leftover_that_has_become_another_user_is_ended_too() {
     require_root!("a leftover that is another user's");
-    use std::os::unix::fs::{PermissionsExt, chown};
     let test = Test::new();
     let directory = test.into_directory();
     let path = |name: &str| directory.path().join(name);
@@ -445,7 +445,11 @@ fn a_leftover_that_has_become_another_user_is_ended_too() {
 #[test]
 fn a_command_that_has_left_its_group_is_killed_all_the_same() {
     let script = "exec perl -e 'setpgrp(0, getpgrp(getppid())); $SIG{TERM} = \"IGNORE\"; open(P, \">pid\"); print P $$; close P; sleep 1000 while 1'";
-    let mut running = start(&["--timeout", "2s", "--grace", "100ms"], script);
+    // Without a log, whose pipe would tell who is left.
+    let test = Test::new().args(["run", "--log", "none", "--timeout", "2s", "--grace", "100ms", "--"]);
+    let test = test.args(["sh", "-c", script]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
     assert_eq!(running.end(), 124);
     wait_for_the_end_of(&running, "pid");
 }
