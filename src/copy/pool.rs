@@ -1,11 +1,11 @@
 //! A pool of plain threads over one stack of tasks. Last in, first out: a tree is walked depth first, which keeps
 //! few directories open. The first error stops everything.
 //!
-//! Two tasks for each processor are at work at first. More only help where tasks wait, for a cold source or a network
-//! volume; where they do not, more threads than processors contend for the kernel's locks of a filesystem (on xfs
-//! sixteen threads on two processors took a fifth more processor time than four). So others join in when those at work
-//! are seen to wait, and leave off when they wait no more. A thread is made when there is a task for it: sixteen that
-//! have nothing to do took a twentieth of a copy's time.
+//! One task for each processor is at work at first. More only help where tasks wait for a cold source or a network
+//! volume; where they wait for each other, more threads than processors make it worse: on two processors xfs took a tenth
+//! longer with four than with two, btrfs a third longer with sixteen. So others join in when those at work are seen to
+//! wait for what is not the processors' work, and leave off when they wait no more. A thread is made when there is a task
+//! for it: sixteen that have nothing to do took a twentieth of a copy's time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,14 +13,19 @@ use std::time::Duration;
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_gettime};
 
 use super::error::Error;
 
 /// How often it is looked whether more should be at work.
 const LOOK: Duration = Duration::from_millis(2);
-/// Tasks wait when they are put to sleep so often for each millisecond of processor time. Seen on two processors: 0.5 and
-/// fewer for a warm copy, 14 for a cold source, 45 for a volume that takes 1 ms for an operation.
-const WAITS: i64 = 8;
+/// Tasks wait when they are put to sleep so often for each millisecond of processor time. Seen on two processors: 1 and
+/// fewer for a warm copy to ext4 or xfs, 8 to 30 to btrfs (for its locks), 14 for a cold source, 45 for a volume that takes
+/// 1 ms for an operation.
+const WAITS: i64 = 4;
+/// What they wait for takes time of its own when no more than this part of the processors' time is used meanwhile: an
+/// eighth. Seen: 1 % with a volume that takes 1 ms for an operation, a half with a cold source or the locks of btrfs.
+const IDLE: i64 = 8;
 /// A look back is over so much processor time at the most, in microseconds.
 const BACK: i64 = 20_000;
 
@@ -50,24 +55,33 @@ struct State<T> {
     waiting: usize,
     /// Nobody looks from time to time whether more should be at work.
     unwatched: bool,
+    /// The last look, and what was used since the last time that something came of one.
+    last: Used,
     since: Used,
     failure: Option<Error>,
 }
 
-/// What this process has used so far.
+/// What this process has used.
 #[derive(Clone, Copy, Default)]
 struct Used {
     /// Times that a thread was put to sleep.
     waits: i64,
+    /// Blocks read from a disk: getrusage(2), `ru_inblock`.
+    reads: i64,
     /// Processor time in microseconds.
     time: i64,
+    /// Microseconds by the clock.
+    clock: i64,
 }
 
 impl Used {
     fn now() -> Self {
+        let clock = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.num_microseconds());
         let of = |usage: Usage| Self {
             waits: usage.voluntary_context_switches(),
+            reads: usage.block_reads(),
             time: (usage.user_time() + usage.system_time()).num_microseconds(),
+            clock,
         };
         getrusage(UsageWho::RUSAGE_SELF).map(of).unwrap_or_default()
     }
@@ -75,7 +89,7 @@ impl Used {
 
 impl<T: Send> Pool<T> {
     pub(super) fn new(tasks: Vec<T>) -> Self {
-        let least = 2 * processors();
+        let least = processors();
         let limit = LEARNT.load(Ordering::Relaxed).max(least);
         let state = State {
             tasks,
@@ -86,7 +100,8 @@ impl<T: Send> Pool<T> {
             most: 0,
             waiting: 0,
             unwatched: false,
-            since: Used::now(),
+            last: Used::now(),
+            since: Used::default(),
             failure: None,
         };
         Self {
@@ -244,11 +259,19 @@ impl<T: Send> Pool<T> {
 }
 
 impl<T> State<T> {
-    /// Lets twice as many work where those at work wait, and half as many, down to those of the beginning, where they
-    /// do not any more.
+    /// Lets twice as many work where those at work wait for what takes time of its own, and half as many, down to those of
+    /// the beginning, where they do not any more.
     fn look(&mut self, now: Used) {
-        let (waits, time) = (now.waits - self.since.waits, now.time - self.since.time);
-        let waiting = waits >= WAITS * time / 1000;
+        let waits = now.waits - self.last.waits;
+        self.since.waits += waits;
+        self.since.reads += now.reads - self.last.reads;
+        self.since.time += now.time - self.last.time;
+        // When all sleep at once and for long, a filesystem commits, and more of them would sleep.
+        self.since.clock += if waits > 0 { now.clock - self.last.clock } else { 0 };
+        self.last = now;
+        let Used { waits, reads, time, clock } = self.since;
+        let processors = i64::try_from(self.least).unwrap_or(1);
+        let waiting = waits >= WAITS * time / 1000 && (reads >= waits || time * IDLE <= clock * processors);
         // Several for each: all may have to wait once, for a lock or for the journal.
         if waiting && waits >= 4 * i64::try_from(self.limit).unwrap_or(i64::MAX / 4) {
             self.limit = (2 * self.limit).max(LEARNT.load(Ordering::Relaxed));
@@ -257,7 +280,7 @@ impl<T> State<T> {
         } else if !waiting {
             self.limit = (self.limit / 2).max(self.least);
         }
-        self.since = now;
+        self.since = Used::default();
         LEARNT.store(self.limit, Ordering::Relaxed);
     }
 }
@@ -272,31 +295,39 @@ fn processors() -> usize {
 mod tests {
     use super::*;
 
-    /// What `limit` becomes when this process uses so many waits and microseconds from look to look.
-    fn limit_after(looks: &[(i64, i64)]) -> usize {
+    /// What `limit` becomes, from 4 on 4 processors, when this process uses so much from look to look.
+    fn limit_after(looks: &[Used]) -> usize {
         let mut state = Pool::<()>::new(Vec::new()).state.into_inner().unwrap();
-        (state.limit, state.least, state.since) = (4, 4, Used::default());
+        (state.limit, state.least, state.last) = (4, 4, Used::default());
         let mut now = Used::default();
-        for (waits, time) in looks {
-            now = Used { waits: now.waits + waits, time: now.time + time };
+        for used in looks {
+            now.waits += used.waits;
+            now.reads += used.reads;
+            now.time += used.time;
+            now.clock += used.clock;
             state.look(now);
         }
         state.limit
     }
 
     #[test]
-    fn more_are_at_work_where_tasks_wait_and_only_there() {
-        assert_eq!(limit_after(&[(5, 10_000); 100]), 4, "a warm copy");
-        assert!(limit_after(&[(150, 8_000); 3]) >= 16, "a cold source");
-        assert!(limit_after(&[(20, 200); 4]) >= 16, "1 ms for each operation");
-        assert!(limit_after(&[(1, 10); 100]) >= 16, "20 ms for each operation");
-        assert_eq!(limit_after(&[(4, 0)]), 4, "all wait once");
-        assert_eq!(
-            limit_after(&[&[(20, 200); 4][..], &[(5, 10_000); 20]].concat()),
-            4,
-            "no longer a cold source"
+    fn more_are_at_work_where_tasks_wait_for_a_disk_or_a_network_and_only_there() {
+        let used = |waits, reads, time, clock| Used { waits, reads, time, clock };
+        let warm = used(5, 0, 10_000, 2_000);
+        let remote = used(20, 0, 200, 2_000);
+        assert_eq!(limit_after(&[warm; 100]), 4, "a warm copy");
+        assert!(limit_after(&[used(150, 1200, 8_000, 2_500); 3]) >= 16, "a cold source");
+        assert!(limit_after(&[remote; 4]) >= 16, "1 ms for each operation");
+        assert!(limit_after(&[used(1, 0, 10, 2_000); 100]) >= 16, "20 ms for each operation");
+        assert_eq!(limit_after(&[used(4, 0, 0, 2_000)]), 4, "all wait once");
+        assert_eq!(limit_after(&[used(150, 0, 5_000, 2_500); 100]), 4, "for each other");
+        let commit = [&[used(150, 0, 5_000, 2_500)][..], &[used(0, 0, 0, 2_000); 100]].concat();
+        assert_eq!(limit_after(&commit.repeat(10)), 4, "for each other, and a filesystem that commits");
+        assert_eq!(limit_after(&[&[remote; 4][..], &[warm; 20]].concat()), 4, "no longer a cold source");
+        assert!(
+            limit_after(&[&[used(0, 0, 10_000, 2_500); 50][..], &[remote; 4]].concat()) >= 16,
+            "after busy times"
         );
-        assert!(limit_after(&[&[(0, 10_000); 50][..], &[(20, 200); 4]].concat()) >= 16, "after busy times");
     }
 
     #[test]
