@@ -22,7 +22,7 @@ pub fn take() {
     populate(start, HEAP - PAGE);
 }
 
-/// Kernels before 5.14 refuse: then each page comes when it is touched.
+/// Kernels before 5.14 refuse, and those with larger pages may: then each page comes when it is touched.
 fn populate(start: usize, bytes: usize) {
     // SAFETY: madvise(2) with MADV_POPULATE_WRITE changes nothing that is in memory and fails where there is none.
     let _ = unsafe { madvise(start as *mut c_void, bytes, Advice::LinuxPopulateWrite) };
