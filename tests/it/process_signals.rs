@@ -61,9 +61,21 @@ fn signals_that_the_c_libraries_keep_for_themselves_reach_the_command() {
         let test = Test::new().args(["run", "--log", "{}/data/post-hook-output.txt", "--", "sh", "-c"]);
         let test = test.args(["echo ready; exec sleep 1000"]);
         let mut command = test.command();
-        // glibc's posix_spawn(3), which this test would be given, ignores them in a child; fork(2) does not.
-        // SAFETY: nothing is done.
-        unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, || Ok(())) };
+        // glibc's posix_spawn(3) ignores them in a child: in this test where cargo started it, and in what it starts
+        // itself by other means than fork(2). Nobody can ask a C library for the default action again.
+        let default = || {
+            for signal in [32, 33, 34] {
+                // The kernel's structure (asm/signal.h), a word for each of its fields.
+                let action = [0_u64; 4];
+                // SAFETY: rt_sigaction(2) reads a structure that lives across the call.
+                unsafe {
+                    libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0, size_of::<u64>())
+                };
+            }
+            Ok(())
+        };
+        // SAFETY: system calls only.
+        unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, default) };
         let mut running = Running::start(command, test.into_directory());
         running.wait_for("out", "ready");
         // Now all the threads are there that live while a command does.
