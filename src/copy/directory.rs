@@ -166,6 +166,8 @@ impl Engine<'_> {
         if kind == FileType::Directory {
             return Ok(None);
         }
+        let noted = self.as_noted(worker, here.node, here.made, name, record, volume)?;
+        let record = noted.as_ref().or(record);
         let left = match record {
             Some(record) => self.is_as_left(worker, here, name, Some(record), volume),
             None => Ok(false),

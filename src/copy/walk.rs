@@ -228,7 +228,8 @@ impl Engine<'_> {
             FileType::Symlink => self.link(worker, here, name, record, volume.as_ref()),
             _ => {
                 worker.report.skipped.push(shown(&here.child(name)));
-                self.retain(worker, here, record)
+                // A file that was there in an earlier release is none of the image's any more.
+                record.map_or(Ok(()), |record| self.dropped(worker, here, record.clone()))
             }
         }
     }

@@ -246,3 +246,24 @@ fn what_a_copy_cut_short_installed_is_no_users_change_whatever_image_comes_next(
         }
     }
 }
+
+#[test]
+fn what_a_special_file_took_the_place_of_is_dropped() {
+    let mut volume = Volume::new();
+    volume.options.prune = Prune::Owned;
+    for path in ["stays", "pipe", "edited"] {
+        volume.put(path, "1");
+    }
+    volume.copy();
+    volume.edit("edited", "the user's");
+    for name in ["pipe", "edited"] {
+        std::fs::remove_file(volume.image(name)).unwrap();
+        nix::unistd::mkfifo(&volume.image(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let report = volume.copy();
+    assert_eq!((report.skipped.len(), report.removed), (2, 1), "{}", report.summary());
+    assert!(!volume.has("pipe") && volume.has("stays"));
+    assert_eq!(volume.read("edited"), "the user's");
+    assert!(!volume.copy().changed());
+    assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+}
