@@ -34,6 +34,9 @@ const WAITING: usize = 1024;
 /// How long lines are held in memory.
 const SOON: Duration = Duration::from_millis(100);
 
+/// Makes of a line what may be seen of it.
+pub type Clean = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
 /// The events of one attempt on their way to the state directory.
 #[derive(Debug)]
 pub struct Diagnostics {
@@ -55,11 +58,12 @@ enum Stage {
 }
 
 impl Diagnostics {
-    /// Starts taking events for the file that `file` gives. Within a runtime.
-    pub fn start(file: impl FnOnce() -> io::Result<File> + Send + 'static) -> Self {
+    /// Starts taking events for the file that `file` gives. Within a runtime. `clean` takes out of each line what must
+    /// not be seen.
+    pub fn start(file: impl FnOnce() -> io::Result<File> + Send + 'static, clean: Option<Clean>) -> Self {
         let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
         // A second attempt in one process (tests) keeps the first's writer.
-        let _ = tracing::subscriber::set_global_default(Events(Arc::clone(&way)));
+        let _ = tracing::subscriber::set_global_default(Events { way: Arc::clone(&way), clean });
         let opened = Arc::clone(&way);
         let late = tokio::spawn(async move {
             tokio::time::sleep(SOON).await;
@@ -153,7 +157,10 @@ impl io::Write for Deaf {
 
 /// Makes a line of each event: time, level, message, fields. There are no spans here; the table that tracing-subscriber
 /// keeps of them is 24 KiB that each start would touch.
-struct Events(Arc<Way>);
+struct Events {
+    way: Arc<Way>,
+    clean: Option<Clean>,
+}
 
 impl Subscriber for Events {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -170,7 +177,10 @@ impl Subscriber for Events {
         let level = event.metadata().level();
         let line = format!("{} {level:>5} {}{}\n", crate::store::now(), text.message, text.fields);
         // Who logs does not want to know.
-        let _ = self.0.write(line.as_bytes());
+        let _ = match &self.clean {
+            Some(clean) => self.way.write(&clean(line.as_bytes())),
+            None => self.way.write(line.as_bytes()),
+        };
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -252,13 +262,13 @@ mod tests {
 
     fn start(directory: &std::path::Path) -> Diagnostics {
         let directory = directory.to_owned();
-        Diagnostics::start(move || open(&Dir::open(directory)?))
+        Diagnostics::start(move || open(&Dir::open(directory)?), None)
     }
 
     #[test]
     fn an_event_is_one_line_with_its_fields() {
         let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
-        tracing::subscriber::with_default(Events(Arc::clone(&way)), || {
+        tracing::subscriber::with_default(Events { way: Arc::clone(&way), clean: None }, || {
             tracing::info!(run = "a b", attempt = 2, log = %"/log", "opened");
             tracing::warn!("two\nlines \u{1b}[31m");
             tracing::debug!("not shown");

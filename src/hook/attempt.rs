@@ -22,7 +22,7 @@ use super::wait::{self, NotMet, Wait};
 use super::{copying, failures, following};
 use crate::aside;
 use crate::copy;
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
 use crate::output::{MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
@@ -51,7 +51,7 @@ pub fn begin<'a>(hook: &'a Hook, supervisor: &'a mut Supervisor) -> Begun<'a> {
         supervisor,
         outcome: Outcome::new(identity, log),
         deadline: hook.timeout.and_then(|timeout| began.checked_add(timeout)),
-        grace: within_pod_grace(hook.grace, hook.drain, pod_grace()),
+        grace: within_pod_grace(hook.grace, hook.drain, hook.pod_grace),
         group,
         redactor: None,
         tee: None,
@@ -68,7 +68,9 @@ impl Begun<'_> {
         let Self { mut attempt, began, opening } = self;
         Box::pin(attempt.run(opening)).await;
         attempt.outcome.duration_ms = milliseconds(began.elapsed());
+        attempt.clean_outcome();
         attempt.seal().await;
+        attempt.clean_outcome();
         attempt.outcome.duration_ms = milliseconds(began.elapsed());
         attempt.outcome
     }
@@ -106,8 +108,7 @@ impl Attempt<'_> {
             };
             tracing::info!(result = report.result, duration_ms = report.duration_ms, "step ended");
             self.outcome.steps.push(report);
-            if let Err(mut failure) = result {
-                failure.message = self.clean(&failure.message);
+            if let Err(failure) = result {
                 self.outcome.fail(failure);
                 return;
             }
@@ -157,7 +158,11 @@ impl Attempt<'_> {
             };
             let (opened, file) = opened.map_err(failures::open)?;
             let volume = Arc::clone(&opened);
-            self.diagnostics = Some(Diagnostics::start(move || volume.diary()));
+            let clean = self
+                .redactor
+                .clone()
+                .map(|redactor| -> Clean { Box::new(move |line| redactor.redact(line)) });
+            self.diagnostics = Some(Diagnostics::start(move || volume.diary(), clean));
             self.outcome.attempt = opened.attempt;
             tracing::info!(run = self.outcome.identity.run, attempt = opened.attempt, log = %opened.volume.log_path.display(), "attempt opened");
             self.outcome.warnings.extend(opened.warnings.iter().cloned());
@@ -210,6 +215,17 @@ impl Attempt<'_> {
         match &self.redactor {
             Some(redactor) => String::from_utf8_lossy(&redactor.redact(text.as_bytes())).into_owned(),
             None => text.to_owned(),
+        }
+    }
+
+    /// Failures and warnings come from everywhere: names of files and what the system said about them.
+    fn clean_outcome(&mut self) {
+        let Some(redactor) = &self.redactor else { return };
+        let outcome = &mut self.outcome;
+        let failure =
+            outcome.failure.iter_mut().flat_map(|failure| [&mut failure.message, &mut failure.advice]);
+        for text in failure.chain(&mut outcome.warnings) {
+            *text = String::from_utf8_lossy(&redactor.redact(text.as_bytes())).into_owned();
         }
     }
 
@@ -390,12 +406,6 @@ impl Attempt<'_> {
     fn timed_out(&self, what: &str) -> Failure {
         failures::timed_out(self.hook.timeout, what)
     }
-}
-
-fn pod_grace() -> Option<Duration> {
-    let text = std::env::var("HOOK_RUNNER_TERMINATION_GRACE_PERIOD").ok()?;
-    let seconds = || text.parse().ok().map(Duration::from_secs);
-    humantime::parse_duration(&text).ok().or_else(seconds)
 }
 
 /// Writes the summary's JSON where the kubelet looks for it. Its failure is nobody's: the status stands.

@@ -84,6 +84,29 @@ fn a_secret_is_in_no_file_and_on_no_stream() {
     }
 }
 
+/// The runner's own words hold what it was given: conditions, names of files, what the system says about them.
+#[test]
+fn a_secret_in_a_condition_or_a_name_is_in_no_file_and_on_no_stream() {
+    let secret = "hunter2-hunter2";
+    // A conflict is told by name.
+    let test = Test::new().file(&format!("app/{secret}"), "image").file(&format!("data/{secret}"), "mine");
+    let test = test.env("DB_PASSWORD", secret).args(["run", "--redact-env", "DB_PASSWORD"]);
+    let test = test.args(["--termination-log", "message", "--log", "data/log", "--copy", "app:data"]);
+    let test = test.args(["--policy", "keep-modified", "--wait-timeout", "1s"]);
+    let test = test.args(["--wait-for", &format!("http://127.0.0.1:1/?token={secret}")]);
+    let done = test.status(69).stderr_contains("http://127.0.0.1:1/?token=*** was not met").run();
+    assert!(!done.stderr.contains(secret), "{}", done.stderr);
+    for (file, expected) in [
+        ("data/log", "note       *** changed by the user"),
+        ("data/.hook-runner/index.jsonl", "token=***"),
+        ("data/.hook-runner/runner.log", "condition=http://127.0.0.1:1/?token=***"),
+        ("message", "token=***"),
+    ] {
+        let text = done.read(file);
+        assert!(text.contains(expected) && !text.contains(secret), "{file}: {text}");
+    }
+}
+
 #[test]
 fn logs_follow_prints_until_the_attempt_ends() {
     let test = Test::new().args(["run", "--log", "data/post-hook-output.txt", "--"]);
