@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use hook_runner::cli::{self, Cli, Command};
@@ -80,15 +80,32 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let text = error.render().to_string();
-            let sentence =
+            let mut sentence =
                 text.split("\n\n").next().unwrap_or(&text).replace("error: ", "").replace("\n ", "");
-            complain(
-                &Failure::new(Kind::Config, sentence.trim())
-                    .advise("`hook-runner --help` lists what there is"),
-            );
+            let argument = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::String(argument)) => argument.as_str(),
+                _ => "",
+            };
+            if let Some(variable) = variable_of(argument) {
+                sentence = format!("{}, from {variable}", sentence.trim());
+            }
+            let advice = if error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-') {
+                "a command stands behind `--`, as in `hook-runner run -- COMMAND`"
+            } else {
+                "`hook-runner --help` lists what there is"
+            };
+            complain(&Failure::new(Kind::Config, sentence.trim()).advise(advice));
             ExitCode::from(Kind::Config.status())
         }
     }
+}
+
+/// The environment variable that an argument (`--keep <N>`) has its value from, when the command line does not give it.
+fn variable_of(argument: &str) -> Option<String> {
+    let flag = argument.split([' ', '=', '[']).next().filter(|flag| flag.starts_with("--"))?;
+    let variable = format!("HOOK_RUNNER_{}", flag[2..].replace('-', "_").to_uppercase());
+    let given = std::env::args_os().any(|given| given.to_string_lossy().split('=').next() == Some(flag));
+    (!given && std::env::var_os(&variable).is_some()).then_some(variable)
 }
 
 #[inline(never)]
@@ -166,9 +183,9 @@ fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
 }
 
 fn check(path: &Path) -> Result<(), Failure> {
-    let wrong = |error: hook::spec::SpecError| Failure::new(Kind::Config, error.to_string());
-    let layer = file::read(path).map_err(|error| wrong(error.into()))?;
-    let hook = Hook::from_layers(Layer::default(), layer).map_err(wrong)?;
+    let layer = file::read(path).map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
+    let hook = Hook::from_layers(Layer::default(), layer)
+        .map_err(|error| Failure::new(Kind::Config, format!("{}: {error}", path.display())))?;
     let steps: Vec<String> =
         hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect();
     print(

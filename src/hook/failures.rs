@@ -62,9 +62,11 @@ pub(super) fn destination(error: &StoreError) -> Failure {
         error.source.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
     );
-    let mut failure = store(error);
+    let failure = store(error);
     if config {
-        failure.kind = Kind::Config;
+        let kind = Kind::Config;
+        let advice = "give a directory that is there, or can be made, and that the pod's user may write to";
+        return Failure { kind, ..failure }.advise(advice);
     }
     failure
 }

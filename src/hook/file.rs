@@ -56,11 +56,26 @@ pub fn parse(path: &str, text: &str) -> Result<Layer, FileError> {
 fn plain(message: &str) -> String {
     let first = message.lines().next().unwrap_or(message);
     let first = first.strip_prefix("error: ").unwrap_or(first);
-    match first.split_once(": ") {
-        Some((place, rest)) if place.starts_with("line ") => rest.into(),
-        _ => first.rsplit_once(" at line ").map_or(first, |(message, _)| message).into(),
-    }
+    let message = match first.split_once(": ") {
+        Some((place, rest)) if place.starts_with("line ") => rest,
+        _ => first.rsplit_once(" at line ").map_or(first, |(message, _)| message),
+    };
+    let words = WORDS.iter().find(|(theirs, _)| message.starts_with(theirs));
+    words.map_or(message, |(_, ours)| ours).into()
 }
+
+/// The parser's own words, and what they mean to whoever writes a hook file.
+const WORDS: [(&str, &str); 6] = [
+    ("expected mapping start", "expected keys with values, as in `key: value`"),
+    ("expected sequence start", "expected a list, as in [one, two] or lines that begin with `- `"),
+    ("expected string scalar", "expected a text, not a list and not keys with values"),
+    (
+        "expected end of mapping after enum variant value",
+        "expected one of copy, wait, exec for a step, and no other key beside it",
+    ),
+    ("multiple YAML documents detected", "expected one hook in a file, without a further `---`"),
+    ("invalid u", "expected a whole number, 0 or more"),
+];
 
 /// The JSON Schema (draft 2020-12) of a hook file, generated from the types that read it.
 pub fn schema() -> String {
@@ -91,6 +106,16 @@ mod tests {
             ("steps:\n  - exec: {command: []}\n", "hook.yaml:2:", "an empty command"),
             ("log: /x\nlog: /y\n", "hook.yaml:2:1: ", "duplicate"),
             ("logg: x\n", "hook.yaml:1:1: ", "unknown field `logg`"),
+            ("[]\n", "hook.yaml:1:1: ", "expected keys with values"),
+            ("steps:\n  - exec: {command: echo}\n", "hook.yaml:2:21: ", "expected a list"),
+            ("log: [a]\n", "hook.yaml:1:6: ", "expected a text"),
+            ("keep: lots\n", "hook.yaml:1:7: ", "expected a whole number"),
+            (
+                "steps:\n  - {copy: {from: a, to: b}, exec: {command: [x]}}\n",
+                "hook.yaml:2:30: ",
+                "expected one of copy, wait, exec for a step, and no other key",
+            ),
+            ("log: none\n---\nlog: none\n", "hook.yaml:2:1: ", "expected one hook in a file"),
         ];
         for (text, place, expected) in cases {
             let message = mistake(text);

@@ -12,7 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::values::{CopyPair, LogTarget, Mode, OnLogFailure, Size, Timespan};
+use super::values::{CopyPair, LogTarget, Mode, OnLogFailure, Size, Timespan, whole_number};
 use super::wait::{Accepted, Condition};
 use crate::copy::{ModeChange, Owner, Policy, Prune, Shard};
 
@@ -66,7 +66,7 @@ pub struct Layer {
     pub lock_timeout: Option<Timespan>,
 
     /// Logs of earlier runs to keep, in number [default: 20]
-    #[arg(long, value_name = "N", env = "HOOK_RUNNER_KEEP")]
+    #[arg(long, value_name = "N", env = "HOOK_RUNNER_KEEP", value_parser = whole_number::<usize>)]
     pub keep: Option<usize>,
 
     /// Logs of earlier runs to keep, in bytes [default: 64MiB]
@@ -201,7 +201,7 @@ pub struct CopyStep {
     pub ignore_space: Option<bool>,
 
     /// Threads that copy [default: 16]
-    #[arg(long, value_name = "N", env = "HOOK_RUNNER_WORKERS")]
+    #[arg(long, value_name = "N", env = "HOOK_RUNNER_WORKERS", value_parser = whole_number::<std::num::NonZeroUsize>)]
     pub workers: Option<std::num::NonZeroUsize>,
 
     /// Copy only share I of N (0/4 to 3/4), or auto: from an Indexed Job's environment. All shares of a copy need the
@@ -248,7 +248,7 @@ pub struct ExecStep {
     pub timeout: Option<Timespan>,
 
     /// How often to start a failing command again [default: 0]
-    #[arg(long, value_name = "N", env = "HOOK_RUNNER_RETRIES")]
+    #[arg(long, value_name = "N", env = "HOOK_RUNNER_RETRIES", value_parser = whole_number::<u32>)]
     pub retries: Option<u32>,
 
     /// Time before the first retry; doubles with each [default: 1s]

@@ -1,6 +1,7 @@
 //! What a hook is: the layers merged (flags beat the environment, which beats the hook file), defaults put
 //! in, and everything checked that can be checked without touching a volume.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct Hook {
     pub timeout: Option<Duration>,
     /// From TERM to KILL.
     pub grace: Duration,
+    /// The pod's own grace period, in which the attempt has to end.
+    pub pod_grace: Option<Duration>,
     /// For output of processes that outlive the command.
     pub drain: Duration,
     /// How long to wait for the volume's lock.
@@ -107,10 +110,19 @@ impl std::fmt::Display for Step {
             Self::Follow(follow) => write!(f, "follow container {}", follow.container),
             Self::Exec { command, .. } => {
                 write!(f, "exec")?;
-                command.iter().try_for_each(|word| write!(f, " {}", word.display()))
+                command.iter().try_for_each(|word| write!(f, " {}", quoted(&word.display().to_string())))
             }
         }
     }
+}
+
+/// A word as a shell takes it for one. One with a quote in it stays as it is: a secret in it must be found.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c) || !c.is_ascii();
+    if word.contains('\'') || !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{word}'").into()
 }
 
 /// A hook that cannot be what was meant; the sentence says what to do.
@@ -170,6 +182,17 @@ pub enum SpecError {
     /// A command whose first word is empty: a variable that is not set, most likely.
     #[error("the command's name is empty; is a variable in it not set?")]
     EmptyCommand,
+    /// A log that may hold nothing.
+    #[error("--max-log is 0, which leaves the log nothing; give more, or leave it out for no limit")]
+    NoRoom,
+    /// The pod's grace period in words that nobody understands.
+    #[error(
+        "HOOK_RUNNER_TERMINATION_GRACE_PERIOD is '{text}'; expected the pod's terminationGracePeriodSeconds, such as 30"
+    )]
+    PodGrace {
+        /// As given.
+        text: String,
+    },
     /// `--annotate` without two pipes.
     #[error("--annotate needs --split-streams: one pipe for both streams does not tell them apart")]
     AnnotateWithoutSplit,
@@ -237,6 +260,10 @@ impl Hook {
         if annotate && !split_streams {
             return Err(SpecError::AnnotateWithoutSplit);
         }
+        let max_log = flags.max_log.or(file.max_log).map(|size| size.0);
+        if max_log == Some(0) {
+            return Err(SpecError::NoRoom);
+        }
         Ok(Self {
             log,
             state: flags.state.or(file.state),
@@ -244,6 +271,7 @@ impl Hook {
             log_mode: flags.log_mode.or(file.log_mode).map_or(0o640, |mode| mode.0),
             log_failure: flags.log_failure.or(file.log_failure).unwrap_or_default(),
             timeout: limit(flags.timeout.or(file.timeout), "timeout of the attempt")?,
+            pod_grace: pod_grace()?,
             grace: flags.grace.or(file.grace).map_or(Duration::from_secs(20), |time| time.0),
             drain: flags.drain.or(file.drain).map_or(Duration::from_secs(2), |time| time.0),
             lock_timeout: flags
@@ -258,7 +286,7 @@ impl Hook {
                 split_streams,
                 timestamps: flags.timestamps.or(file.timestamps).unwrap_or(false),
                 annotate,
-                max_log: flags.max_log.or(file.max_log).map(|size| size.0),
+                max_log,
             },
             setsid: flags.setsid.or(file.setsid).unwrap_or(false),
             termination_log: flags.termination_log.or(file.termination_log),
@@ -316,6 +344,20 @@ fn merge_steps(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> R
     }
     let steps = if given.is_empty() { file } else { given };
     steps.into_iter().map(|step| checked(step, flags, ca_file)).collect()
+}
+
+/// `terminationGracePeriodSeconds`, which the charts pass on; whole seconds, or a duration.
+fn pod_grace() -> Result<Option<Duration>, SpecError> {
+    let Some(text) = std::env::var_os("HOOK_RUNNER_TERMINATION_GRACE_PERIOD") else { return Ok(None) };
+    let text = text.to_string_lossy();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    match humantime::parse_duration(&text).ok().or_else(seconds) {
+        None => Err(SpecError::PodGrace { text: text.into_owned() }),
+        time => Ok(time),
+    }
 }
 
 fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Step, SpecError> {

@@ -139,7 +139,7 @@ fn another_run_that_holds_the_volume_is_75_and_is_named() {
 
 #[test]
 fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
-    let cases: [(&[&str], &str); 15] = [
+    let cases: [(&[&str], &str); 28] = [
         (&["run", "--", "true"], "there is no place for the preserved log"),
         (&["run", "--log", "none"], "the hook has no steps"),
         (&["run", "--copy", "nocolon"], "expected SRC:DST"),
@@ -158,10 +158,54 @@ fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
             "a timeout of a command of 0 is over",
         ),
         (&["run", "--log", "none", "--", "", "x"], "the command's name is empty"),
+        (
+            &["run", "--log", "data/log", "--max-log", "0", "--", "true"],
+            "--max-log is 0, which leaves the log nothing",
+        ),
+        (&["run", "--log", "data/log", "--keep", "x", "--", "true"], "expected a whole one such as 3"),
+        (&["run", "--log", "data/log", "--retries", "1.5", "--", "true"], "expected a whole one such as 3"),
+        (&["run", "--copy", "a:data", "--workers", "0", "--", "true"], "expected a whole one such as 3"),
+        (&["run", "--log", "none", "true"], "behind `--`, as in `hook-runner run -- COMMAND`"),
+        (
+            &["run", "--log", "data/log", "--log-mode", "999", "--", "true"],
+            "expected octal digits such as 0640",
+        ),
+        (&["run", "--log", "data/log", "--annotate", "--", "true"], "--annotate needs --split-streams"),
+        (&["run", "--copy", "a:data", "--shard", "4/4"], "with I from 0 to N-1"),
+        (&["run", "--copy", "a:data", "--shard", "auto"], "JOB_COMPLETION_INDEX is not set"),
+        (&["run", "--copy", "a:data", "--chown", "root"], "UID:GID in numbers"),
+        (&["run", "--copy", "a:data", "--policy", "newest"], "none of replace, keep-modified, missing"),
+        (&["run", "--log", "data/log", "--redact-file", "nothing", "--", "true"], "mount the Secret there"),
     ];
-    for (arguments, expected) in cases {
-        Test::new().args(arguments).status(78).stderr_contains(expected).run();
+    for (number, (arguments, expected)) in cases.into_iter().enumerate() {
+        let done = Test::new().args(arguments).status(78).stderr_contains(expected).run();
+        assert_eq!(done.stderr.lines().count(), 1, "one sentence: {}", done.stderr);
+        // With a missing source the log is there already: it comes before any step, and says so.
+        let left = std::fs::read_dir(done.path("")).unwrap().count();
+        assert_eq!(left, usize::from(number == 7), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_wrong_value_of_the_environment_is_78_and_names_the_variable() {
+    for (variable, value, expected) in [
+        ("HOOK_RUNNER_TIMEOUT", "4x", "expected one such as 30s, 4m or 1m30s, from HOOK_RUNNER_TIMEOUT"),
+        (
+            "HOOK_RUNNER_SPLIT_STREAMS",
+            "yes",
+            "[possible values: true, false], from HOOK_RUNNER_SPLIT_STREAMS",
+        ),
+        ("HOOK_RUNNER_RUN_ID", "a/b", "(HOOK_RUNNER_RUN_ID)"),
+        ("HOOK_RUNNER_TERMINATION_GRACE_PERIOD", "soon", "expected the pod's terminationGracePeriodSeconds"),
+    ] {
+        let done = Test::new().env(variable, value).args(run(&["--", "true"]));
+        let done = done.status(78).stderr_contains(expected).run();
+        assert!(!done.path("data").exists(), "{variable}: nothing is changed");
+    }
+    // Where the command line says it, the environment is not to blame.
+    let done = Test::new().env("HOOK_RUNNER_TIMEOUT", "1m").args(run(&["--timeout", "4x", "--", "true"]));
+    let done = done.status(78).stderr_contains("'4x' is not a duration").run();
+    assert!(!done.stderr.contains("HOOK_RUNNER_TIMEOUT"), "{}", done.stderr);
 }
 
 #[test]
@@ -216,17 +260,12 @@ fn a_retry_appends_and_a_new_run_archives() {
 
 #[test]
 fn an_attempt_that_was_killed_is_shown_as_interrupted_by_the_next() {
-    let test = Test::new().args(run(&[
-        "--run-id",
-        "a",
-        "--",
-        "sh",
-        "-c",
-        "echo begun; touch {}/running; exec sleep 60",
-    ]));
+    let test = Test::new().args(run(&["--run-id", "a", "--", "sh", "-c", "echo begun; exec sleep 60"]));
     let directory = test.command().get_current_dir().expect("set").to_path_buf();
     let mut killed = test.command().stdout(std::process::Stdio::null()).spawn().unwrap();
-    eventually("the command runs", || directory.join("running").exists().then_some(()));
+    let log = || std::fs::read_to_string(directory.join("data/post-hook-output.txt")).unwrap_or_default();
+    // What nobody has taken from the pipe goes with the runner.
+    eventually("what the command says is taken", || log().contains("\nbegun\n").then_some(()));
     killed.kill().unwrap();
     killed.wait().unwrap();
     let output = Test::within(tempfile::tempdir().unwrap())
@@ -244,7 +283,9 @@ fn an_attempt_that_was_killed_is_shown_as_interrupted_by_the_next() {
 
 #[test]
 fn the_summary_is_json_in_the_termination_message() {
+    // The file of a container that is started again holds what the one before it said.
     let test = Test::new()
+        .file("termination", "x".repeat(5000))
         .args(run(&["--termination-log", "{}/termination", "--run-id", "a", "--", "sh", "-c", "exit 7"]))
         .status(7)
         .any_stderr();
@@ -295,9 +336,15 @@ fn check_names_line_and_column_and_what_was_expected() {
         .stderr_contains("hook.yaml:3:24: unknown field `too`, expected one of from, to")
         .run();
     Test::new()
-        .file("hook.yaml", "log: none\nsteps:\n  - exec: {command: [echo, hi]}\n")
+        .file("hook.yaml", "log: none\nsteps: []\n")
         .args(["check", "hook.yaml"])
-        .stdout("hook.yaml: a hook with 1 steps\n1. exec echo hi\n")
+        .status(78)
+        .stderr_contains("hook.yaml: the hook has no steps")
+        .run();
+    Test::new()
+        .file("hook.yaml", "log: none\nsteps:\n  - exec: {command: [sh, -c, 'echo hi']}\n")
+        .args(["check", "hook.yaml"])
+        .stdout("hook.yaml: a hook with 1 steps\n1. exec sh -c 'echo hi'\n")
         .run();
 }
 
