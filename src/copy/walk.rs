@@ -203,6 +203,10 @@ impl Engine<'_> {
         record: Option<&Record<'_>>,
         seen: Option<Sight>,
     ) -> Result<(), Error> {
+        // A large directory on a slow volume takes longer than a stop may.
+        if self.cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
         let is_dir = kind == FileType::Directory;
         if self.is_reserved(here, name) {
             return Ok(());
