@@ -115,7 +115,7 @@ mod tests {
                 "hook.yaml:2:30: ",
                 "expected one of copy, wait, exec for a step, and no other key",
             ),
-            ("log: none\n---\nlog: none\n", "hook.yaml:2:1: ", "expected one hook in a file"),
+            ("log: none\n---\nlog: none\n", "hook.yaml:3:1: ", "expected one hook in a file"),
         ];
         for (text, place, expected) in cases {
             let message = mistake(text);

@@ -91,7 +91,6 @@ impl FromStr for LogTarget {
     }
 }
 
-
 /// Reads a whole number, and says what was expected where it is none.
 pub fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("'{text}' is not a number that fits; expected a whole one such as 3"))

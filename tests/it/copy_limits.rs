@@ -253,3 +253,41 @@ fn a_volume_that_fails_at_any_operation_is_told_and_keeps_what_it_had() {
         assert_eq!(found.get(&path).map(|e| &e.content), Some(&entry.content));
     }
 }
+
+/// A FUSE server is not told of a syncfs(2).
+#[test]
+fn where_a_sync_of_the_filesystem_says_nothing_each_file_and_directory_is_synced() {
+    require_root!("a volume without syncfs, by FUSE");
+    let temp = tempfile::tempdir().unwrap();
+    let (source, backing, volume) =
+        (temp.path().join("image"), temp.path().join("backing"), temp.path().join("volume"));
+    for dir in [&backing, &volume, &source.join("there"), &source.join("new/below")] {
+        std::fs::create_dir_all(dir).unwrap();
+    }
+    let mount = faultfs::Mount::start(&backing, &volume).unwrap();
+    std::fs::create_dir(volume.join("there")).unwrap();
+    for name in ["there/a", "there/b", "new/c", "new/below/d"] {
+        file(source.join(name), b"x", 0o644);
+    }
+    file(source.join("large"), &vec![b'x'; 1 << 20], 0o644);
+    for (synced, names) in [
+        ("fsync", &["/a", "/b", "/c", "/d", "/large", "/root"][..]),
+        // Staged ones before they get their names, those that got names in them after it.
+        ("fsyncdir", &["/new", "/new/below", "/volume-root", "/there"]),
+    ] {
+        for name in names {
+            let part = if *name == "/volume-root" { "/backing" } else { name };
+            mount.set(synced, faultfs::Fault::Errno(faultfs::EIO).on_path(part));
+            let output = copy_command(&source, &volume).output().unwrap();
+            mount.clear();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(74), "{synced} of {name} was not asked for: {said}");
+            for entry in ["there/a", "new", "large"] {
+                let _ = std::fs::remove_dir_all(volume.join(entry));
+                let _ = std::fs::remove_file(volume.join(entry));
+            }
+        }
+    }
+    copied(&source, &volume);
+    assert_same(&source, &volume, true);
+}

@@ -10,6 +10,7 @@ use faultfs::{Fault, Mount};
 
 use crate::harness::{PROGRAM, Test, eventually};
 use crate::require_root;
+use crate::running::Running;
 use crate::tree::{copy_command, file};
 
 #[test]
@@ -176,7 +177,8 @@ fn a_source_file_that_changes_while_it_is_read_is_read_anew_and_never_half() {
     require_root!("a source that changes at a known moment, by FUSE");
     // Small ones are read in one go, large ones copied piece by piece.
     for (size, after) in [(10_000, 0), (6_000_000, 3_000_000)] {
-        for new_size in [size, size / 2, size + 1000] {
+        // The last is shorter than what was written of the old one.
+        for new_size in [size, size / 2, size + 1000, size / 4] {
             let changing = Changing::new();
             file(changing.home.path().join("backing/changing"), &vec![b'a'; size], 0o644);
             let new = vec![b'b'; new_size];
@@ -201,4 +203,42 @@ fn a_source_file_that_goes_away_is_reported_and_the_rest_is_copied() {
     assert!(said.contains("changing changed in the source while it was copied"), "{output:?}");
     let volume = changing.home.path().join("volume");
     assert!(volume.join("steady").exists() && !volume.join("changing").exists());
+}
+
+#[test]
+fn a_copy_that_is_stopped_or_runs_out_of_time_says_so_and_leaves_nothing_behind() {
+    require_root!("a slow image, by FUSE");
+    for (options, status, said) in [
+        (&[][..], 143, "stopped by a signal during the copy"),
+        (&["--timeout", "2s"], 124, "the copy was not finished"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["backing", "image"] {
+            std::fs::create_dir(home.path().join(name)).unwrap();
+        }
+        for number in 0..300 {
+            file(home.path().join(format!("backing/f{number}")), b"x", 0o644);
+        }
+        let slow = Mount::options().delay(Duration::from_millis(10));
+        let _mount = slow.start(&home.path().join("backing"), &home.path().join("image")).unwrap();
+        let test = Test::within(home).args(["run", "--copy", "image:data", "--workers", "1"]).args(options);
+        let command = test.command();
+        let mut running = Running::start(command, test.into_directory());
+        if status == 143 {
+            let stage = running.path("data/.hook-runner/stage");
+            eventually("something is copied", || {
+                let runs = std::fs::read_dir(&stage).ok()?;
+                let mut staged = runs.flatten().map(|run| run.path().join("0"));
+                staged
+                    .any(|staged| std::fs::read_dir(staged).is_ok_and(|mut names| names.next().is_some()))
+                    .then_some(())
+            });
+            running.signal(nix::libc::SIGTERM);
+        }
+        assert_eq!(running.end(), status, "{}", running.read("err"));
+        assert!(running.read("err").contains(said), "{}", running.read("err"));
+        assert!(running.read("data/post-hook-output.txt").contains(&format!("failed with status {status}")));
+        assert!(!running.path("data/f0").exists());
+        assert_eq!(std::fs::read_dir(running.path("data/.hook-runner/stage")).unwrap().count(), 0);
+    }
 }

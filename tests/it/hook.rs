@@ -139,7 +139,7 @@ fn another_run_that_holds_the_volume_is_75_and_is_named() {
 
 #[test]
 fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
-    let cases: [(&[&str], &str); 28] = [
+    let cases: &[(&[&str], &str)] = &[
         (&["run", "--", "true"], "there is no place for the preserved log"),
         (&["run", "--log", "none"], "the hook has no steps"),
         (&["run", "--copy", "nocolon"], "expected SRC:DST"),
@@ -177,8 +177,8 @@ fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
         (&["run", "--copy", "a:data", "--policy", "newest"], "none of replace, keep-modified, missing"),
         (&["run", "--log", "data/log", "--redact-file", "nothing", "--", "true"], "mount the Secret there"),
     ];
-    for (number, (arguments, expected)) in cases.into_iter().enumerate() {
-        let done = Test::new().args(arguments).status(78).stderr_contains(expected).run();
+    for (number, (arguments, expected)) in cases.iter().enumerate() {
+        let done = Test::new().args(*arguments).status(78).stderr_contains(*expected).run();
         assert_eq!(done.stderr.lines().count(), 1, "one sentence: {}", done.stderr);
         // With a missing source the log is there already: it comes before any step, and says so.
         let left = std::fs::read_dir(done.path("")).unwrap().count();

@@ -8,6 +8,7 @@ mod copy_odd;
 mod copy_options;
 mod copy_peers;
 mod copy_shards;
+mod copy_swapped;
 mod empty_image;
 mod harness;
 mod help;

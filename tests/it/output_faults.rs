@@ -87,7 +87,8 @@ fn with_a_log_that_fails(operation: &str, fault: faultfs::Rule) -> (i32, String,
     let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 1000";
     let mut running = room.start(&["--termination-log", "{}/message"], script);
     running.wait_for("out", "before\n");
-    room.mount.set(operation, fault.on_path("post-hook-output.txt"));
+    let path = if operation == "fsyncdir" { "backing" } else { "post-hook-output.txt" };
+    room.mount.set(operation, fault.on_path(path));
     std::fs::write(running.path("go"), "").expect("a file");
     let status = running.end();
     let message: serde_json::Value = serde_json::from_str(&running.read("message")).expect("JSON");
@@ -113,7 +114,9 @@ fn a_log_that_fails_midway_ends_in_74_while_stdout_goes_on() {
 #[test]
 fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
     require_root!("a log volume that fails at fsync or close");
-    for (operation, shown) in [("fsync", "fsync failed"), ("flush", "close failed")] {
+    for (operation, shown) in
+        [("fsync", "fsync failed"), ("fsyncdir", "fsync of its directory failed"), ("flush", "close failed")]
+    {
         for (errno, words, cause) in CAUSES {
             // The end was entered before the sync that failed: what is entered after it counts.
             let (status, err, told, _) = with_a_log_that_fails(operation, Fault::Errno(errno).into());
@@ -121,6 +124,23 @@ fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
             assert!(err.contains(&format!("{shown}: {words}")), "{operation}: {err}");
         }
     }
+}
+
+/// Without its end in the index the attempt would be taken for one that was interrupted.
+#[test]
+fn an_end_that_cannot_be_entered_in_the_index_is_no_success() {
+    require_root!("an index that cannot be written");
+    let mut room = Room::new();
+    let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
+    running.wait_for("out", "before\n");
+    room.mount.set("write", Fault::Errno(EIO).on_path("index.jsonl"));
+    std::fs::write(running.path("go"), "").expect("a file");
+    assert_eq!(running.end(), 74, "{}", running.read("err"));
+    let err = running.read("err");
+    assert!(
+        err.contains("index.jsonl: Input/output error") && running.read("out").ends_with("after\n"),
+        "{err}"
+    );
 }
 
 /// The log itself is durable, what the command wrote beside it may not be: that is no success.

@@ -369,6 +369,51 @@ fn the_time_limit_of_the_attempt_and_of_the_step_end_in_124() {
     }
 }
 
+/// A polite command is no successful one: what it had to do is not done.
+#[test]
+fn a_command_that_exits_0_when_its_time_is_over_has_still_run_out_of_it() {
+    for limit in ["--timeout", "--exec-timeout"] {
+        let script = "trap 'echo bye; exit 0' TERM; while :; do sleep 0.02; done";
+        Test::new()
+            .args(["run", "--log", "{}/data/post-hook-output.txt", limit, "2s", "--", "bash", "-c", script])
+            .status(124)
+            .stdout_contains("bye\n")
+            .stderr_contains("time of 2s")
+            .run();
+    }
+}
+
+#[test]
+fn what_fails_each_time_is_tried_as_often_as_asked_for_and_no_more() {
+    for retries in ["0", "2"] {
+        let done = Test::new()
+            .args(["run", "--log", "{}/data/post-hook-output.txt", "--retries", retries, "--backoff", "10ms"])
+            .args(["--", "sh", "-c", "echo try; exit 6"])
+            .status(6)
+            .any_stdout()
+            .any_stderr()
+            .run();
+        assert_eq!(done.stdout, "try\n".repeat(1 + retries.parse::<usize>().expect("a number")));
+    }
+}
+
+#[test]
+fn after_a_stop_no_further_step_is_begun_though_the_command_ended_well() {
+    let steps = "log: data/log\nsteps:\n  - exec: {command: [bash, -c, \"trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done\"]}\n  - exec: {command: [touch, second]}\n";
+    let test = Test::new().file("hook.yaml", steps).args(["run", "--hook", "hook.yaml"]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
+    running.wait_for("out", "ready");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 143);
+    assert!(!running.path("second").exists());
+    assert!(
+        running.read("data/log").contains("failed     stopped by a signal"),
+        "{}",
+        running.read("data/log")
+    );
+}
+
 #[test]
 fn retries_are_each_a_line_in_the_log_and_the_last_status_counts() {
     let script =

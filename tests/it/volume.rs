@@ -102,8 +102,8 @@ fn a_secret_in_a_condition_or_a_name_is_in_no_file_and_on_no_stream() {
         ("data/.hook-runner/runner.log", "condition=http://127.0.0.1:1/?token=***"),
         ("message", "token=***"),
     ] {
-        let text = done.read(file);
-        assert!(text.contains(expected) && !text.contains(secret), "{file}: {text}");
+        let content = done.read(file);
+        assert!(content.contains(expected) && !content.contains(secret), "{file}: {content}");
     }
 }
 

@@ -198,3 +198,62 @@ fn a_request_that_contradicts_itself_is_refused_before_anything_is_done() {
     assert_eq!(copy(&request, &Silent, &cancel).unwrap_err().cause(), Cause::Cancelled);
     assert!(!volume.has("a"));
 }
+
+/// What looks as it was left, and is not: an editor or rsync(1) may set the old time again.
+#[test]
+fn an_edit_of_the_same_size_and_mtime_is_kept_when_the_image_changes() {
+    let mut volume = Volume::new();
+    volume.options.policy = Policy::KeepModified;
+    volume.put("config", "image 1");
+    volume.copy();
+    let time = volume.at("config").metadata().unwrap().modified().unwrap();
+    volume.edit("config", "my edit");
+    std::fs::File::options().write(true).open(volume.at("config")).unwrap().set_modified(time).unwrap();
+    volume.put("config", "image 2");
+    let report = volume.copy();
+    assert_eq!(report.conflicts.items, ["config"]);
+    assert_eq!(volume.read("config"), "my edit");
+    assert_eq!(volume.read("config.from-image"), "image 2");
+}
+
+#[test]
+fn a_directory_with_a_users_file_is_put_aside_though_the_image_had_the_same_file() {
+    let mut volume = Volume::new();
+    volume.put("conf/file", "same");
+    volume.put("conf/other", "image");
+    volume.edit("conf/file", "same");
+    volume.copy();
+    std::fs::remove_dir_all(volume.image("conf")).unwrap();
+    volume.put("conf", "now a file");
+    let report = volume.copy();
+    assert_eq!(volume.read("conf"), "now a file");
+    assert_eq!(volume.read("conf.from-volume/file"), "same", "{:?}", report.remarks);
+}
+
+/// The log and the state directory may not be there yet when content is copied, and are nobody's to remove.
+#[test]
+fn the_places_of_the_runners_own_files_are_kept_free_and_never_pruned() {
+    for there in [false, true] {
+        let mut volume = Volume::new();
+        volume.put("logs/run.txt", "image");
+        volume.put("app", "image");
+        std::fs::create_dir(volume.at("logs")).unwrap();
+        if there {
+            // Installed before it became the place of the log, and dropped since.
+            volume.copy();
+            std::fs::remove_dir_all(volume.image("logs")).unwrap();
+        }
+        let mut request = volume.request();
+        request.protect = vec![volume.at("logs/run.txt")];
+        let copy_as = |prune, request: &mut Request| {
+            request.options.prune = prune;
+            copy(request, &Silent, &CancellationToken::new()).unwrap();
+        };
+        copy_as(Prune::Owned, &mut request);
+        assert_eq!(volume.has("logs/run.txt"), there);
+        let _ = std::fs::remove_dir_all(volume.image("logs"));
+        volume.edit("logs/run.txt", "the log");
+        copy_as(Prune::All, &mut request);
+        assert_eq!(volume.read("logs/run.txt"), "the log");
+    }
+}
