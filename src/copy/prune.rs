@@ -1,7 +1,7 @@
 //! Removing what the image does not have: what an earlier copy installed and nobody changed (`owned`), or everything
 //! (`all`). Last of all, so that a copy that fails has removed nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -215,31 +215,56 @@ impl Engine<'_> {
 
     fn plan_owned(&self, report: &mut Report) -> Result<(), Error> {
         let mut block = Vec::new();
-        for at in 0..self.old.len() {
+        let mut planned = HashSet::new();
+        // From the last path to the first: a directory goes when all that is in it goes.
+        for at in (0..self.old.len()).rev() {
             let path = self.old.path(at);
             self.old.load(at, &mut block).map_err(|e| self.manifest_error(e))?;
-            let source = self.source.open_dir(OsStr::from_bytes(path)).ok();
+            let source = match self.source.open_dir(OsStr::from_bytes(path)) {
+                Ok(dir) => Some(dir),
+                // Something else takes the directory's place, and all of it goes with it.
+                Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOTDIR | Errno::LOOP)) => {
+                    continue;
+                }
+                Err(_) => None,
+            };
             let Some(made) = self.volume_dir(path)? else { continue };
             for record in records(&block) {
                 let name = OsStr::from_bytes(&record.name);
                 let here = joined(path, &record.name);
-                let in_image = source.as_ref().is_some_and(|dir| matches!(dir.find(name), Ok(Some(_))));
+                let in_image = source.as_ref().is_some_and(|dir| has_copied(dir, name));
                 let skipped = self.filter.skips(path, &record.name, record.kind == Kind::Dir);
-                if in_image || skipped || record.flags.found || record.flags.kept || record.kind == Kind::Dir
-                {
+                if in_image || skipped || record.flags.found || record.flags.kept {
                     continue;
                 }
-                let Some(stat) = made.find(name).map_err(|e| self.volume_error("stat", &here, e))? else {
-                    continue;
+                let failed = |e| self.volume_error("compare", &here, e);
+                let Some(stat) = made.find(name).map_err(failed)? else { continue };
+                let goes = if record.kind == Kind::Dir {
+                    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+                        && made
+                            .open_dir(name)
+                            .and_then(|dir| dir.entries())
+                            .map_err(failed)?
+                            .iter()
+                            .all(|(name, _)| planned.contains(&joined(&here, name.as_bytes())))
+                } else {
+                    is_left(&made, &record, &stat).map_err(failed)?
                 };
-                if is_left(&made, &record, &stat).map_err(|e| self.volume_error("compare", &here, e))? {
+                if goes {
                     report.plan.push(format!("remove {}", shown(&here)));
                     report.removed += 1;
+                    planned.insert(here);
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether the image has something under the name that is copied.
+fn has_copied(source: &Dir, name: &OsStr) -> bool {
+    let kind = source.find(name).ok().flatten().map(|stat| FileType::from_raw_mode(stat.st_mode));
+    matches!(kind, Some(FileType::RegularFile | FileType::Directory | FileType::Symlink))
 }
 
 fn left_mount(path: &[u8]) -> String {

@@ -81,6 +81,10 @@ fn pruning_removes_what_was_installed_and_nobody_changed() {
         assert!(volume.has("dropped"));
         volume.options.dry_run = false;
         let report = volume.copy();
+        if prune == Prune::Owned {
+            assert_eq!(planned.plan.items, ["remove dropped", "remove old/deep", "remove old/deep/file"]);
+            assert_eq!(planned.removed, report.removed);
+        }
         for path in ["changed", "dropped", "mine", "old/deep/file", "old/mine"] {
             assert_eq!(volume.has(path), left.contains(&path), "{prune}: {path}");
         }
