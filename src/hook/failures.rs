@@ -226,3 +226,18 @@ fn volume_advice(cause: &str) -> &'static str {
         _ => "see the volume's state and the node's kernel log",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_ended_well_is_no_success_where_its_log_has_gaps() {
+        let mut ended = sidecar::Ended { how: sidecar::Terminated::default(), gaps: 0, mid_line: false };
+        assert_eq!(followed("hook", &ended).unwrap(), "container hook exited with 0");
+        ended.gaps = 1;
+        assert_eq!(followed("hook", &ended).unwrap_err().kind, Kind::Io);
+        ended.how.exit_code = 7;
+        assert_eq!(followed("hook", &ended).unwrap_err().kind, Kind::Command(7));
+    }
+}

@@ -50,7 +50,7 @@ impl Room {
         std::fs::remove_file(at("image/gone-file")).unwrap();
         std::fs::create_dir(at("image/new-dir")).unwrap();
         for (name, content) in
-            [("kept-dir/inside", "new"), ("new-dir/inside", "new"), ("new-file", "new"), ("changed", "next")]
+            [("kept-dir/inside", "new"), ("new-dir/other", "new"), ("new-file", "new"), ("changed", "next")]
         {
             file(at("image").join(name), content.as_bytes(), 0o644);
         }

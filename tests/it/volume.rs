@@ -48,6 +48,20 @@ fn the_state_directory_can_be_elsewhere() {
 }
 
 #[test]
+fn logs_are_archived_and_brought_back_across_mounts() {
+    crate::require_root!("a state directory on a filesystem of its own");
+    let directory = Test::new().into_directory();
+    let _mount = crate::volumes::Mount::tmpfs(&directory.path().join("elsewhere"), "size=4m");
+    let done = Test::within(directory).run_named("a", &["--state", "{}/elsewhere"]);
+    let first = done.log();
+    let done = done.then().run_named("b", &["--state", "{}/elsewhere"]);
+    assert_eq!(done.read("elsewhere/runs/a.log"), first);
+    let done = done.then().run_named("a", &["--state", "{}/elsewhere"]);
+    assert!(done.log().starts_with(&first) && done.log().contains("attempt 2 of run a"), "{}", done.log());
+    assert!(done.path("elsewhere/runs/b.log").exists() && !done.path("elsewhere/runs/a.log").exists());
+}
+
+#[test]
 fn a_run_without_a_log_writes_nothing() {
     let done =
         Test::new().args(["run", "--log", "none", "--", "echo", "hi"]).stdout("hi\n").any_stderr().run();
