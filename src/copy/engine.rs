@@ -70,7 +70,7 @@ pub(super) struct Engine<'a> {
     /// Modes that can only be set once a directory has its final place.
     pub(super) late: Mutex<Vec<(Arc<Node>, std::ffi::CString, u32)>>,
     pub(super) stage: Mutex<Option<Arc<Stage>>>,
-    space: OnceLock<()>,
+    space: OnceLock<bool>,
     pub(super) seen: Seen,
     /// It is on stable storage which pieces get their names before the end.
     pub(super) noted: AtomicBool,
@@ -354,8 +354,12 @@ impl<'a> Engine<'a> {
     /// Before the first byte is written: does it fit? Concurrent callers wait for the one that finds out.
     pub(super) fn ensure_space(&self) -> Result<(), Error> {
         let mut outcome = Ok(());
-        self.space.get_or_init(|| outcome = space::check(self));
-        outcome
+        let fits = *self.space.get_or_init(|| {
+            outcome = space::check(self);
+            outcome.is_ok()
+        });
+        // Who has waited stops as well; the one that found out says why.
+        if outcome.is_ok() && !fits { Err(Error::cancelled()) } else { outcome }
     }
 
     /// An error about an entry of the destination.

@@ -15,7 +15,7 @@ use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 
-use super::error::Error;
+use super::error::{Cause, Error};
 
 /// How often it is looked whether more should be at work.
 const LOOK: Duration = Duration::from_millis(2);
@@ -184,7 +184,10 @@ impl<T: Send> Pool<T> {
         let mut state = self.lock();
         state.active -= 1;
         if let Err(error) = result {
-            state.failure.get_or_insert(error);
+            // One that stopped because another failed does not say why.
+            if state.failure.as_ref().is_none_or(|first| first.cause() == Cause::Cancelled) {
+                state.failure = Some(error);
+            }
             self.stopped.store(true, Ordering::Relaxed);
         }
         if state.active == 0 && state.tasks.is_empty() || self.is_stopped() {

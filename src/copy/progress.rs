@@ -1,7 +1,7 @@
 //! How far a copy is: counters that the workers bump, and the two ways to show them (a bar on a terminal, a line
 //! every ten seconds elsewhere).
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +43,8 @@ impl Progress for Silent {
 pub struct Stderr {
     label: String,
     terminal: bool,
+    /// Writes to stderr, and does not wait long for one that nobody reads.
+    write: fn(&str),
     last: Mutex<(Instant, bool)>,
 }
 
@@ -50,29 +52,28 @@ pub struct Stderr {
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Stderr {
-    /// `label` names the copy, as in `/app -> /data`.
-    pub fn new(label: impl Into<String>) -> Self {
+    /// `label` names the copy, as in `/app -> /data`. `write` writes to stderr: the copy ends no sooner than it returns.
+    pub fn new(label: impl Into<String>, write: fn(&str)) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { label: label.into(), terminal, last: Mutex::new((Instant::now(), false)) }
+        Self { label: label.into(), terminal, write, last: Mutex::new((Instant::now(), false)) }
     }
 }
 
 impl Progress for Stderr {
     fn update(&self, snapshot: &Snapshot) {
         let Ok(mut last) = self.last.lock() else { return };
-        // What cannot be shown is not worth failing for: a closed stderr ends nothing.
         if self.terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[K{}: {}", self.label, bar(snapshot));
+            (self.write)(&format!("\r\x1b[K{}: {}", self.label, bar(snapshot)));
             last.1 = true;
         } else if last.0.elapsed() >= LINE_EVERY {
             last.0 = Instant::now();
-            let _ = writeln!(std::io::stderr(), "{}: {}", self.label, words(snapshot));
+            (self.write)(&format!("{}: {}\n", self.label, words(snapshot)));
         }
     }
 
     fn finish(&self) {
         if self.last.lock().is_ok_and(|last| last.1) {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
+            (self.write)("\r\x1b[K");
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::aside;
 use crate::copy;
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
-use crate::output::{MaxLog, Options, Redactor, Sources, Tee};
+use crate::output::{self, MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Command, Supervisor, within_pod_grace};
 use crate::sidecar::Follow;
 use crate::store::StoreError;
@@ -278,7 +278,7 @@ impl Attempt<'_> {
         let patience = self.hook.lock_timeout;
         let work = aside::once(move || {
             let _turn = copying::take_turn(&request, patience, &engine)?;
-            let progress = copy::Stderr::new(label);
+            let progress = copy::Stderr::new(label, output::say);
             copy::copy(&request, &progress, &engine).map_err(|error| failures::copy(&error))
         });
         match self.cancellable(work, &cancel).await?.map_err(failures::fault)? {

@@ -15,6 +15,7 @@ use crate::beneath::Dir;
 use crate::cli;
 use crate::copy::{self, Request};
 use crate::exit::Kind;
+use crate::output;
 use crate::store::lock::{self, Holder, Lock, Name, Taken};
 use crate::store::{LOG_NAME, STATE_DIRECTORY, Volume, now};
 
@@ -47,8 +48,8 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
         options,
     };
     let cancel = CancellationToken::new();
-    let progress =
-        copy::Stderr::new(format!("{} -> {}", request.source.display(), request.destination.display()));
+    let label = format!("{} -> {}", request.source.display(), request.destination.display());
+    let progress = copy::Stderr::new(label, output::say);
     if arguments.dry_run {
         let report = copy::copy(&request, &progress, &cancel).map_err(|error| failures::copy(&error))?;
         let mut out = std::io::stdout().lock();

@@ -49,6 +49,29 @@ fn a_full_volume_is_told_before_and_during_and_a_retry_completes() {
     }
 }
 
+/// Many directories at once want to know whether the copy fits: the one that finds out stops all of them.
+#[test]
+fn a_copy_that_cannot_fit_ends_before_its_first_byte_in_every_worker() {
+    require_root!("a volume without space");
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("image");
+    for n in 0..64 {
+        std::fs::create_dir_all(source.join(format!("d{n}"))).unwrap();
+        file(source.join(format!("d{n}/f")), &[b'x'; 100_000], 0o644);
+    }
+    let volume = temp.path().join("volume");
+    let _mount = Mount::tmpfs(&volume, "size=4m");
+    for directory in 0..64 {
+        std::fs::create_dir_all(volume.join(format!("d{directory}"))).unwrap();
+    }
+    for attempt in 0..50 {
+        let output = copy_command(&source, &volume).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{said}");
+        assert!(said.contains("would be needed") && !said.contains("(after"), "{attempt}: {said}");
+    }
+}
+
 #[test]
 #[ignore = "needs root and loop devices; part of the root suite"]
 fn each_filesystem_that_is_full_keeps_what_it_had_and_a_retry_completes() {

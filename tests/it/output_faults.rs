@@ -535,6 +535,28 @@ fn another_users_terminal_shows_the_last_line_and_does_not_hold_the_end_of_the_r
     ends_on_a_terminal_that_is_nearly_full(as_another());
 }
 
+/// The bar of a copy that takes longer than its first look is written to a terminal that nobody reads.
+#[test]
+fn a_terminal_that_takes_no_more_does_not_hold_a_copy() {
+    let (_screen, line) = crate::terminal::nearly_full();
+    let directory = tempfile::tempdir().expect("a directory");
+    let [source, volume] = ["image", "volume"].map(|name| directory.path().join(name));
+    for path in [&source, &volume] {
+        std::fs::create_dir(path).expect("a directory");
+    }
+    // All hole: nothing to read or write, much to hash.
+    let hole = std::fs::File::create(source.join("hole")).expect("a file");
+    hole.set_len(6 << 30).expect("a hole");
+    // Longer than what such a terminal takes: 3.5 KiB.
+    let long = std::path::PathBuf::from(format!("{}{}", source.display(), "/.".repeat(1900)));
+    let mut command = Command::new(crate::harness::PROGRAM);
+    command.arg("copy").args([&long, &volume]);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(line);
+    let mut running = Running { child: command.spawn().expect("starts"), directory };
+    drop(command);
+    assert_eq!(running.end(), 0);
+}
+
 fn ends_on_a_terminal_that_is_nearly_full(mut command: Command) {
     let (_screen, line) = crate::terminal::nearly_full();
     // Its name stands in the line, which is longer than what such a terminal takes: 3.5 KiB.
