@@ -57,7 +57,7 @@ fn a_copy_that_cannot_fit_ends_before_its_first_byte_in_every_worker() {
     let source = temp.path().join("image");
     for n in 0..64 {
         std::fs::create_dir_all(source.join(format!("d{n}"))).unwrap();
-        file(source.join(format!("d{n}/f")), &[b'x'; 100_000], 0o644);
+        file(source.join(format!("d{n}/f")), &vec![b'x'; 100_000], 0o644);
     }
     let volume = temp.path().join("volume");
     let _mount = Mount::tmpfs(&volume, "size=4m");
