@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::PROGRAM;
+use crate::harness::{PROGRAM, eventually};
 use crate::require_root;
 use crate::tree::{assert_same, copied, copy_command, file, releases, tree};
 use crate::volumes::{Faults, Mount, done};
@@ -313,4 +313,45 @@ fn where_a_sync_of_the_filesystem_says_nothing_each_file_and_directory_is_synced
     }
     copied(&source, &volume);
     assert_same(&source, &volume, true);
+}
+
+/// A kill between the names and the manifest must not make what was just installed look like the user's.
+#[test]
+fn no_name_is_given_before_it_is_noted_what_is_about_to_be_installed() {
+    require_root!("a volume that holds a rename back, by FUSE");
+    let temp = tempfile::tempdir().unwrap();
+    let (source, backing, volume) =
+        (temp.path().join("image"), temp.path().join("backing"), temp.path().join("volume"));
+    for dir in [&source, &backing, &volume] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    let mount = faultfs::Mount::start(&backing, &volume).unwrap();
+    let manifests = backing.join(".hook-runner/manifest");
+    for release in ["first", "second"] {
+        let before = std::fs::read(backing.join("file")).ok();
+        file(source.join("file"), release.as_bytes(), 0o644);
+        // Neither the note's content nor its name may be lost.
+        for (synced, part) in [("fsync", "/root.next"), ("fsyncdir", "/manifest")] {
+            mount.set(synced, faultfs::Fault::Errno(faultfs::EIO).on_path(part));
+            let output = copy_command(&source, &volume).output().unwrap();
+            mount.clear();
+            assert_eq!(output.status.code(), Some(74), "{release}, {synced} of {part}: {output:?}");
+            assert_eq!(std::fs::read(backing.join("file")).ok(), before, "{release}, {synced} of {part}");
+        }
+        let _ = std::fs::remove_file(manifests.join("root.next"));
+        mount.set("rename", faultfs::Fault::Hang.on_path("/file"));
+        let mut copy = copy_command(&source, &volume);
+        let mut copy = copy.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        eventually("a name that is about to be given, or the end", || {
+            (mount.statistics()["hanging"] > 0 || copy.try_wait().unwrap().is_some()).then_some(())
+        });
+        let held = std::fs::read(backing.join("file")).ok();
+        let noted = std::fs::read(manifests.join("root.next")).ok();
+        mount.clear();
+        let status = eventually("the end of the copy", || copy.try_wait().unwrap());
+        assert!(status.success(), "{release}: {status}");
+        assert_eq!(held, before, "{release}: no rename was held back: nothing is shown");
+        assert_eq!(noted, Some(std::fs::read(manifests.join("root")).unwrap()), "{release}");
+        assert_eq!(std::fs::read_to_string(backing.join("file")).unwrap(), release);
+    }
 }

@@ -223,6 +223,17 @@ fn time_that_is_over_is_124_for_the_attempt_and_for_a_step() {
 }
 
 #[test]
+fn a_wait_that_the_attempts_time_ends_is_124_however_long_it_might_have_taken() {
+    let done = Test::new()
+        .args(run(&["--timeout", "2s", "--wait-timeout", "1h"]))
+        .args(["--wait-for", "file:{}/nothing", "--", "echo", "not reached"])
+        .status(124)
+        .stderr_contains("the attempt's time of 2s was over: file:{}/nothing was not met")
+        .run();
+    assert!(done.log().contains("failed with status 124"), "{}", done.log());
+}
+
+#[test]
 fn a_command_that_cannot_be_executed_is_126_and_a_missing_one_127() {
     Test::new()
         .file("script.sh", "#!/bin/sh\n")
