@@ -315,7 +315,7 @@ impl<'a> Engine<'a> {
             return self.plan_prune(report);
         }
         let sorted = self.spill.sort();
-        let noted = self.note(&sorted)?;
+        let noted = self.prepare(&sorted)?;
         self.publish_phase(report)?;
         self.prune_and_record(&sorted, noted, report)?;
         if let Some(stage) = self.stage.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -1,5 +1,5 @@
-//! What is complete in staging gets its final names: one sync of the filesystem, then the renames, then the
-//! directories' own metadata, then another sync of the names.
+//! What is complete in staging gets its final names: one sync of the filesystem, with the note of what comes beside it, then
+//! the renames, then the directories' own metadata, then another sync of the names.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use super::durable;
 use super::engine::{Engine, Worker};
 use super::error::Error;
+use super::manifest::spill::Sorted;
 use super::node::Node;
 use super::pool::Pool;
 use super::report::Report;
@@ -18,13 +19,28 @@ use super::report::Report;
 const SYNC_EACH: usize = 8;
 
 impl Engine<'_> {
+    /// Before the first name: what is staged is on stable storage, and so is the note of what is about to get its name.
+    /// Side by side, as the one waits for the disk and the other is written meanwhile. Answers whether there is a note.
+    pub(super) fn prepare(&self, sorted: &Sorted) -> Result<bool, Error> {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_empty = self.publish.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let Some(stage) = stage.filter(|_| !self.fsync_each && !is_empty) else { return self.note(sorted) };
+        let sync = || durable::sync(&stage.dir).map_err(|e| self.volume_error("sync", b"", e));
+        std::thread::scope(|scope| {
+            let Ok(beside) = std::thread::Builder::new().name("sync".into()).spawn_scoped(scope, sync) else {
+                sync()?;
+                return self.note(sorted);
+            };
+            let noted = self.note(sorted);
+            beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            noted
+        })
+    }
+
     pub(super) fn publish_phase(&self, report: &mut Report) -> Result<(), Error> {
         let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let nodes = std::mem::take(&mut *self.publish.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(stage) = stage.filter(|_| !nodes.is_empty()) {
-            if !self.fsync_each {
-                durable::sync(&stage.dir).map_err(|e| self.volume_error("sync", b"", e))?;
-            }
             let count = nodes.len();
             let each = self.fsync_each || count <= SYNC_EACH;
             let pool = Pool::new(nodes);
