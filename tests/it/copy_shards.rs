@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::PROGRAM;
+use crate::harness::{PROGRAM, eventually};
 use crate::require_root;
 use crate::tree::{assert_same, assert_same_entries, copied, copy_command, file, releases};
 use crate::volumes::{Faults, done};
@@ -219,4 +219,42 @@ fn what_has_its_name_before_a_kill_is_not_taken_for_the_users_by_the_next_start(
     succeed([start()]);
     complete(&source, volume, 0);
     assert!(!volume.join("modules").exists());
+}
+
+/// As above, but what is about to get its name early cannot be noted: then all get their names in the end, after the note
+/// of everything.
+#[test]
+fn no_directory_has_its_name_before_it_is_noted_that_it_gets_one() {
+    require_root!("a volume that holds a rename back, by FUSE");
+    let temp = tempfile::tempdir().unwrap();
+    let [source, backing, volume] = ["image", "backing", "volume"].map(|name| temp.path().join(name));
+    for n in 0..40 {
+        std::fs::create_dir_all(source.join(format!("pieces/piece{n}"))).unwrap();
+        file(source.join(format!("pieces/piece{n}/file")), format!("{n}").as_bytes(), 0o644);
+    }
+    std::fs::create_dir(&backing).unwrap();
+    std::fs::create_dir(&volume).unwrap();
+    let mount = faultfs::Mount::start(&backing, &volume).unwrap();
+    // A copy in which nothing is noted early meets this fault in the end, and fails.
+    mount.set("create", faultfs::Fault::Errno(faultfs::EIO).times(1).on_path(".next"));
+    mount.set("rename", faultfs::Fault::Hang.on_path("/piece"));
+    let mut command = copy_command(&source, &volume);
+    command.args(["--shard", "0/1", "--workers", "2"]).env("HOOK_RUNNER_RUN_ID", "one");
+    let mut copy = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let held = eventually("a name that is about to be given, or the end", || {
+        let hangs = mount.statistics()["hanging"] > 0;
+        (hangs || copy.try_wait().unwrap().is_some()).then_some(hangs)
+    });
+    let manifests = std::fs::read_dir(backing.join(".hook-runner/manifest")).unwrap();
+    let noted = manifests
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "next"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .any(|text| text.contains("\n/pieces/piece0\n"));
+    mount.clear();
+    let status = eventually("the end of the copy", || copy.try_wait().unwrap());
+    assert!(held, "no rename was held back: nothing is shown; {status}");
+    assert!(noted, "a directory got its name before the note");
+    assert!(status.success(), "{status}");
+    complete(&source, &volume, 0);
 }
