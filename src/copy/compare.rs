@@ -12,7 +12,7 @@ use super::error::Error;
 use super::image::Version;
 use super::manifest::{Content, Hash, Kind, Left, Record};
 use super::metadata::time_of;
-use super::node::child;
+use super::path::child;
 use super::transfer::{self, Failed};
 use super::walk::Here;
 

@@ -8,15 +8,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{Mode, Stat};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
 use super::error::Error;
+use super::listing;
 use super::metadata::{Before, Meta, time_of};
 use super::node::{Node, Target};
 use super::options::Policy;
-use super::stage::shown;
+use super::path::shown;
 
 impl Engine<'_> {
     /// The directory that new entries of `node` are put into.
@@ -51,8 +52,7 @@ impl Engine<'_> {
         let mode = node.meta.get().map_or(0o700, |meta| meta.mode);
         let name = node.made_name();
         rustix::fs::mkdirat(at, name, Mode::from_raw_mode((mode | 0o700) & 0o777))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
+        Ok(listing::open(at, name)?)
     }
 
     /// Whether a new directory has its mode from the start.

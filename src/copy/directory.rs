@@ -12,7 +12,7 @@ use super::error::Error;
 use super::manifest::{Flags, Kind, Record};
 use super::node::Target;
 use super::options::Policy;
-use super::stage::{beside, shown};
+use super::path::{beside, shown};
 use super::walk::Here;
 
 /// What becomes of something on the volume that is no directory.

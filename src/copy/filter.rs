@@ -7,6 +7,7 @@ use gix_glob::wildmatch::Mode;
 
 use super::error::Error;
 use super::options::Options;
+use super::path::join;
 
 #[derive(Debug, Default)]
 pub(super) struct Filter {
@@ -32,12 +33,7 @@ impl Filter {
         if self.exclude.is_empty() && self.include.is_empty() {
             return false;
         }
-        let mut path = Vec::with_capacity(dir.len() + 1 + name.len());
-        if !dir.is_empty() {
-            path.extend_from_slice(dir);
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
+        let path = join(dir, name);
         matches(&self.exclude, &path, is_dir) || self.is_selective() && !is_dir && !self.includes(&path)
     }
 

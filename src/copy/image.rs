@@ -15,9 +15,9 @@ use super::install::Data;
 use super::links::Claim;
 use super::manifest::{Content, Flags, Hash, Kind, Left, Record};
 use super::metadata::{Meta, time_of};
-use super::node::{Node, Target, child};
+use super::node::{Node, Target};
+use super::path::{child, shown};
 use super::seen::Sight;
-use super::stage::shown;
 use super::transfer::{self, BUFFER, Failed};
 use super::walk::Here;
 

@@ -15,8 +15,8 @@ use super::image::Version;
 use super::links::Outcome;
 use super::manifest::{Content, Flags, Kind, Left};
 use super::metadata::{Before, Meta, time_of};
-use super::node::{Node, child};
-use super::stage::shown;
+use super::node::Node;
+use super::path::{child, shown};
 use super::transfer;
 
 /// Where its bytes come from.

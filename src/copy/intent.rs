@@ -14,8 +14,8 @@ use super::engine::{Engine, Worker};
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::{Block, Kind, Manifest, Record, records};
-use super::node::{Node, child};
-use super::share::join;
+use super::node::Node;
+use super::path::{child, join};
 use super::walk::Here;
 
 /// Where a worker is in the records that were noted: it asks for the names of a directory in their order.

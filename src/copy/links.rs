@@ -16,6 +16,7 @@ use super::image::Version;
 use super::install::Data;
 use super::manifest::{Block, Record};
 use super::node::{Node, Target};
+use super::path::child;
 use super::report::Report;
 use super::transfer;
 
@@ -226,7 +227,7 @@ impl Engine<'_> {
     ) -> Result<(), Error> {
         let Deferred { node, name, record, volume, .. } = deferred;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let failed = |e: Errno| self.source_error("open", &super::node::child(node, name), e);
+        let failed = |e: Errno| self.source_error("open", &child(node, name), e);
         let file = rustix::fs::openat(source, &**name, flags, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&file).map_err(failed)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

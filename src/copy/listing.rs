@@ -1,10 +1,17 @@
-//! The names in a directory, sorted, in one allocation that a worker keeps from directory to directory.
+//! A directory opened, and the names in it: sorted, in one allocation that a worker keeps from directory to directory.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::path::Arg;
+
+/// Opens a directory in another, never through a link.
+pub(super) fn open(at: impl AsFd, name: impl Arg) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(at, name, flags, Mode::empty())
+}
 
 /// Sorted names with their types.
 #[derive(Debug, Clone, Default)]

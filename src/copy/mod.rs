@@ -21,6 +21,7 @@ mod manifest;
 mod metadata;
 mod node;
 mod options;
+mod path;
 mod places;
 mod pool;
 mod progress;

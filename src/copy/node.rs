@@ -342,16 +342,6 @@ impl Node {
     }
 }
 
-/// The path of an entry of a directory, below the destination.
-pub(super) fn child(node: &Node, name: &CStr) -> Vec<u8> {
-    let mut path = node.path();
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name.to_bytes());
-    path
-}
-
 impl Drop for Node {
     /// A chain of nodes is as deep as the tree: taken apart in a loop, not by recursion.
     fn drop(&mut self) {

@@ -16,8 +16,9 @@ use super::error::Error;
 use super::manifest::{Kind, Left, Record, records, spill::Sorted};
 use super::metadata::{set_times, time_of};
 use super::options::Prune;
+use super::path::{join, shown};
 use super::report::Report;
-use super::stage::{STATE, shown};
+use super::stage::STATE;
 use crate::beneath::Dir;
 
 /// Blocks that pruning changed; `None` for a directory that is gone.
@@ -50,7 +51,7 @@ impl Engine<'_> {
                 if !gone {
                     record.write(&mut kept);
                 } else if record.kind == Kind::Dir {
-                    pruned.insert(joined(path, &record.name).into(), None);
+                    pruned.insert(join(path, &record.name).into(), None);
                 }
             }
             if let Some(dir) = dir.filter(|_| report.removed > before_dir && !path.is_empty()) {
@@ -107,7 +108,7 @@ impl Engine<'_> {
         report: &mut Report,
     ) -> Result<bool, Error> {
         let name = OsStr::from_bytes(&record.name);
-        let here = joined(path, &record.name);
+        let here = join(path, &record.name);
         let failed = |e: io::Error| self.volume_error("remove", &here, e);
         let Some(stat) = dir.find(name).map_err(failed)? else { return Ok(true) };
         if self.protected.contains(&(stat.st_dev, stat.st_ino)) || self.protected_paths.contains(&here) {
@@ -150,7 +151,7 @@ impl Engine<'_> {
             let before = report.removed;
             for (name, kind) in made.entries().map_err(|e| failed(&path, e))? {
                 let bytes = name.as_bytes();
-                let here = joined(&path, bytes);
+                let here = join(&path, bytes);
                 let is_dir = kind == FileType::Directory;
                 let reserved = path.is_empty() && (bytes == STATE.as_bytes() || bytes == b"lost+found");
                 if reserved || self.protected_paths.contains(&here) || self.filter.skips(&path, bytes, is_dir)
@@ -231,7 +232,7 @@ impl Engine<'_> {
             let Some(made) = self.volume_dir(path)? else { continue };
             for record in records(&block) {
                 let name = OsStr::from_bytes(&record.name);
-                let here = joined(path, &record.name);
+                let here = join(path, &record.name);
                 let in_image = source.as_ref().is_some_and(|dir| has_copied(dir, name));
                 let skipped = self.filter.skips(path, &record.name, record.kind == Kind::Dir);
                 if in_image || skipped || record.flags.found || record.flags.kept {
@@ -246,7 +247,7 @@ impl Engine<'_> {
                             .and_then(|dir| dir.entries())
                             .map_err(failed)?
                             .iter()
-                            .all(|(name, _)| planned.contains(&joined(&here, name.as_bytes())))
+                            .all(|(name, _)| planned.contains(&join(&here, name.as_bytes())))
                 } else {
                     is_left(&made, &record, &stat).map_err(failed)?
                 };
@@ -283,8 +284,4 @@ fn is_left(dir: &Dir, record: &Record<'_>, stat: &rustix::fs::Stat) -> io::Resul
     debug_assert!(record.left != Left::Absent);
     let Ok(name) = CString::new(record.name.to_vec()) else { return Ok(false) };
     compare_content(dir, &name, kind, size, content, stat, &mut Vec::new())
-}
-
-fn joined(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    if dir.is_empty() { name.to_vec() } else { [dir, name].join(&b'/') }
 }

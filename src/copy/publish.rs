@@ -5,13 +5,15 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 
 use super::durable;
 use super::engine::{Engine, Worker};
 use super::error::Error;
+use super::listing;
 use super::manifest::spill::Sorted;
 use super::node::Node;
+use super::path::child;
 use super::pool::Pool;
 use super::report::Report;
 
@@ -110,11 +112,9 @@ impl Engine<'_> {
     fn late_modes(&self) -> Result<(), Error> {
         let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
         for (parent, name, mode) in late {
-            let failed = |e: io::Error| self.volume_error("chmod", &super::node::child(&parent, &name), e);
+            let failed = |e: io::Error| self.volume_error("chmod", &child(&parent, &name), e);
             let made = parent.made().map_err(failed)?;
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let dir =
-                rustix::fs::openat(&*made, &*name, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+            let dir = listing::open(&*made, &*name).map_err(|e| failed(e.into()))?;
             rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode)).map_err(|e| failed(e.into()))?;
         }
         Ok(())

@@ -13,10 +13,10 @@ use super::compare::{compare_content, hash_of};
 use super::error::Error;
 use super::manifest::{self, Block, Content, Kind, Left, Manifest, Record, Spill, records};
 use super::metadata::time_of;
+use super::path::{join, shown};
 use super::pool::Pool;
 use super::record::in_force;
 use super::report::VerifyReport;
-use super::stage::shown;
 use super::transfer;
 use crate::beneath::Dir;
 
@@ -199,12 +199,7 @@ fn verify_block(
             report.kept += 1;
             continue;
         }
-        let mut path = manifest.path(at).to_vec();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&record.name);
-        let path = shown(&path);
+        let path = shown(&join(manifest.path(at), &record.name));
         let name = OsStr::from_bytes(&record.name);
         let stat = match &dir {
             Some(dir) => dir.find(name)?,

@@ -16,9 +16,9 @@ use super::image::Version;
 use super::install::Data;
 use super::links::Outcome;
 use super::manifest::{Flags, Kind, Left, Record};
-use super::node::{Node, child};
+use super::node::Node;
 use super::options::Policy;
-use super::stage::{beside, shown};
+use super::path::{beside, child, shown};
 use super::walk::Here;
 
 impl Engine<'_> {

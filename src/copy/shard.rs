@@ -19,6 +19,7 @@ use super::manifest::{self, Kind, Manifest, Reading, records};
 use super::metadata::set_times_at;
 use super::node::{Node, Target};
 use super::options::Shard;
+use super::path::join;
 use super::pool::Pool;
 use super::report::Report;
 use super::share::Shares;
@@ -104,7 +105,7 @@ impl Engine<'_> {
                 let (name, kind) = listing.get(at);
                 let is_dir = kind == FileType::Directory;
                 shares.is_mine(path, name.to_bytes(), is_dir)
-                    || is_dir && shares.is_shared(&super::share::join(path, name.to_bytes()))
+                    || is_dir && shares.is_shared(&join(path, name.to_bytes()))
             })
     }
 

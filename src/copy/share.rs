@@ -18,13 +18,14 @@ use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::FileType;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::filter::Filter;
-use super::listing::Listing;
+use super::listing::{self, Listing};
 use super::options::Shard;
+use super::path::{join, parent};
 use super::pool::Pool;
 use crate::beneath::Dir;
 
@@ -94,8 +95,7 @@ impl Shares {
                 if cancel.is_cancelled() {
                     return Err(Error::cancelled());
                 }
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let dir = rustix::fs::openat(&*parent, &*name, flags, Mode::empty())
+                let dir = listing::open(&*parent, &*name)
                     .and_then(|dir| listing.read(&dir, buffer).map(|()| Arc::new(dir)))
                     .map_err(|e| failed(&path, e))?;
                 let (mut others, mut below) = (0, Vec::new());
@@ -214,15 +214,6 @@ fn hash(path: &[u8]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(path).as_bytes()[..8]);
     u64::from_le_bytes(first)
-}
-
-/// The directory that a path is in; none of the root.
-fn parent(path: &[u8]) -> Option<&[u8]> {
-    (!path.is_empty()).then(|| path.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &path[..at]))
-}
-
-pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    if dir.is_empty() { name.to_vec() } else { [dir, name].join(&b'/') }
 }
 
 #[cfg(test)]

@@ -6,14 +6,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::engine::Engine;
 use super::error::Error;
-use super::listing::Listing;
+use super::listing::{self, Listing};
 use super::manifest::{Kind, records};
 use super::metadata::time_of;
+use super::path::join;
 use super::pool::Pool;
 use super::seen::Sight;
 use super::transfer;
@@ -95,8 +96,7 @@ fn scan(
     block: u64,
     totals: &Totals,
 ) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = Arc::new(rustix::fs::openat(&*task.parent, &*task.name, flags, Mode::empty())?);
+    let dir = Arc::new(listing::open(&*task.parent, &*task.name)?);
     let itself = Sight::from(&rustix::fs::fstat(&*dir)?);
     scanner.listing.read(&*dir, &mut scanner.dirents)?;
     scanner.files.clear();
@@ -122,11 +122,7 @@ fn scan(
         let mine = shares.is_none_or(|shares| shares.is_mine(&task.path, name.to_bytes(), is_dir));
         match kind {
             FileType::Directory => {
-                let mut path = task.path.clone();
-                if !path.is_empty() {
-                    path.push(b'/');
-                }
-                path.extend_from_slice(name.to_bytes());
+                let path = join(&task.path, name.to_bytes());
                 let shared = shares.is_some_and(|shares| shares.is_shared(&path));
                 if mine || shared {
                     pool.push(Task { parent: dir.clone(), name: name.to_owned(), path, shared });

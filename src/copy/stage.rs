@@ -7,7 +7,6 @@
 //! copy that is dead. It would have to be synced, dropped from memory, read back and compared with the image's, which
 //! is read in any case: that costs a volume about what writing it anew does. What has its final name is not copied again.
 
-use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -17,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::listing;
 use super::node::Node;
 use crate::beneath::Dir;
 
@@ -86,8 +86,7 @@ impl Stage {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = number.to_string();
         rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o700))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok((number, Arc::new(rustix::fs::openat(&self.dir, &*name, flags, Mode::empty())?)))
+        Ok((number, Arc::new(listing::open(&self.dir, &*name)?)))
     }
 
     /// Removes the directory that was for what goes into `node`, if nothing is left in it.
@@ -168,20 +167,6 @@ fn same_mount(state: &Dir, destination: &Dir) -> io::Result<bool> {
             .map(|s| s.stx_mnt_id)
     };
     Ok(mount(state).is_some() && mount(state) == mount(destination))
-}
-
-/// `NAME.from-image`, cut where the name would be too long for a file name (255 bytes).
-pub(super) fn beside(name: &CStr, suffix: &str) -> std::ffi::CString {
-    let bytes = name.to_bytes();
-    let mut new = bytes[..bytes.len().min(255 - suffix.len())].to_vec();
-    new.extend_from_slice(suffix.as_bytes());
-    // A CStr holds no NUL, and neither does the suffix.
-    std::ffi::CString::new(new).unwrap_or_default()
-}
-
-/// For messages and reports.
-pub(super) fn shown(path: &[u8]) -> String {
-    OsStr::from_bytes(path).display().to_string()
 }
 
 #[cfg(test)]

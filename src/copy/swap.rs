@@ -6,19 +6,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
 use super::error::Error;
+use super::listing;
 use super::metadata::{Before, Meta, time_of};
+use super::path::{beside, join, shown};
 use super::shard;
-use super::share::join;
-use super::stage::{beside, shown};
 use crate::beneath::Dir;
-
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Engine<'_> {
     /// Renames every entry of a directory in staging into the directory `path` of the destination.
@@ -112,13 +109,13 @@ impl Engine<'_> {
                 Err(errno) => return Err(other(errno)),
             }
         }
-        let from = rustix::fs::openat(staged, name, DIRECTORY, Mode::empty()).map_err(other)?;
+        let from = listing::open(staged, name).map_err(other)?;
         let stat = rustix::fs::fstat(&from).map_err(other)?;
         match rustix::fs::mkdirat(made, name, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(other(errno)),
         }
-        let into = rustix::fs::openat(made, name, DIRECTORY, Mode::empty()).map_err(other)?;
+        let into = listing::open(made, name).map_err(other)?;
         self.rename_all(worker, path, &from, &into)?;
         worker.xattrs.read(&from).map_err(failed)?;
         let meta =
@@ -180,8 +177,7 @@ impl Engine<'_> {
 
     /// Whether everything in a directory of the volume was installed by a copy and is as it was left.
     pub(super) fn is_installed(&self, made: impl AsFd, name: &CStr, path: &[u8]) -> io::Result<bool> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let top = Dir::from_fd(rustix::fs::openat(made, name, flags, Mode::empty())?);
+        let top = Dir::from_fd(listing::open(made, name)?);
         let (mut block, mut buffer) = (Vec::new(), Vec::new());
         let mut todo = vec![(top, path.to_vec())];
         while let Some((dir, path)) = todo.pop() {
@@ -197,10 +193,7 @@ impl Engine<'_> {
                 };
                 let Ok(c_name) = std::ffi::CString::new(bytes) else { return Ok(false) };
                 if kind == FileType::Directory && record.kind == super::manifest::Kind::Dir {
-                    let mut below = path.clone();
-                    below.push(b'/');
-                    below.extend_from_slice(bytes);
-                    todo.push((dir.open_dir(&name)?, below));
+                    todo.push((dir.open_dir(&name)?, join(&path, bytes)));
                     continue;
                 }
                 let Some((kind, size, _, _, content)) = record.as_left() else { return Ok(false) };

@@ -13,8 +13,9 @@ use super::error::Error;
 use super::listing::Listing;
 use super::manifest::{Block, Kind, Record, records};
 use super::node::{Node, Target};
+use super::path::{join, shown};
 use super::seen::Sight;
-use super::stage::{STATE, shown};
+use super::stage::STATE;
 
 /// A directory with at least twice as many entries is shared out in parts of this size where its first ones were waiting,
 /// as on a network volume or for a cold source: only making a name keeps the others of the directory out there. What is
@@ -37,12 +38,7 @@ pub(super) struct Here<'a> {
 
 impl Here<'_> {
     pub(super) fn child(&self, name: &CStr) -> Vec<u8> {
-        let mut path = self.path.to_vec();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name.to_bytes());
-        path
+        join(self.path, name.to_bytes())
     }
 }
 
@@ -263,11 +259,7 @@ impl Engine<'_> {
         record.write(&mut worker.block);
         worker.orphans |= record.flags.orphan;
         if record.kind == Kind::Dir {
-            let mut path = here.path.to_vec();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(&record.name);
+            let path = join(here.path, &record.name);
             for at in self.old.subtree(&path) {
                 self.add_block(self.old.path(at), Block::Old(at))?;
             }
@@ -280,11 +272,7 @@ impl Engine<'_> {
         if !self.is_mine(here, &record.name, false) {
             return Ok(());
         }
-        let mut path = here.path.to_vec();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(&record.name);
+        let path = join(here.path, &record.name);
         if self.filter.skips(here.path, &record.name, record.kind == Kind::Dir) {
             return self.retain(worker, here, Some(&record));
         }

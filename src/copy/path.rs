@@ -1,0 +1,42 @@
+//! Names and paths below a root: bytes, as the kernel has them, with `/` between and none at the ends; the root's own is
+//! empty.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
+use super::node::Node;
+
+/// The path of an entry of a directory.
+pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(dir.len() + 1 + name.len());
+    path.extend_from_slice(dir);
+    if !dir.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
+}
+
+/// The path of an entry of a directory of the tree, below the destination.
+pub(super) fn child(node: &Node, name: &CStr) -> Vec<u8> {
+    join(&node.path(), name.to_bytes())
+}
+
+/// The directory that a path is in; none of the root.
+pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
+    (!path.is_empty()).then(|| path.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &path[..at]))
+}
+
+/// `NAME.from-image`, cut where the name would be too long for a file name (255 bytes).
+pub(super) fn beside(name: &CStr, suffix: &str) -> CString {
+    let bytes = name.to_bytes();
+    let mut new = bytes[..bytes.len().min(255 - suffix.len())].to_vec();
+    new.extend_from_slice(suffix.as_bytes());
+    // A CStr holds no NUL, and neither does the suffix.
+    CString::new(new).unwrap_or_default()
+}
+
+/// For messages and reports.
+pub(super) fn shown(path: &[u8]) -> String {
+    OsStr::from_bytes(path).display().to_string()
+}
