@@ -8,30 +8,27 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
+use super::entry::{Entry, Here};
 use super::error::Error;
 use super::image::Version;
 use super::manifest::{Content, Hash, Kind, Left, Record};
 use super::metadata::time_of;
-use super::path::child;
 use super::transfer::{self, Failed};
-use super::walk::Here;
 
 impl Engine<'_> {
     /// Whether the volume has this content under the name, read in full.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn has_content(
         &self,
         worker: &mut Worker,
-        made: Option<&OwnedFd>,
-        name: &CStr,
+        here: &Here<'_>,
+        entry: Entry<'_>,
         kind: Kind,
         size: u64,
         content: &Content<'_>,
-        volume: Option<&Stat>,
     ) -> Result<bool, Error> {
-        let (Some(made), Some(stat)) = (made, volume) else { return Ok(false) };
-        compare_content(made, name, kind, size, content, stat, &mut worker.other)
-            .map_err(|e| self.volume_error("compare", name.to_bytes(), e))
+        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(false) };
+        compare_content(made, entry.name, kind, size, content, stat, &mut worker.other)
+            .map_err(|e| self.volume_error("compare", &here.child(entry.name), e))
     }
 
     /// Whether the volume has what was left, content read in full where there is some, of a directory everything in it.
@@ -39,21 +36,18 @@ impl Engine<'_> {
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
+        entry: Entry<'_>,
     ) -> Result<bool, Error> {
-        let Some((kind, size, _, _, content)) = record.and_then(|r| r.as_left()) else { return Ok(false) };
-        if record.is_some_and(|r| r.flags.kept) {
-            return Ok(false);
-        }
-        if let (Kind::Dir, Some(made), Some(stat)) = (kind, here.made, volume)
+        let Some(record) = entry.record.filter(|record| !record.flags.kept) else { return Ok(false) };
+        let Some((kind, size, _, _, content)) = record.as_left() else { return Ok(false) };
+        if let (Kind::Dir, Some(made), Some(stat)) = (kind, here.made, entry.volume)
             && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
         {
-            let path = child(here.node, name);
-            return self.is_installed(made, name, &path).map_err(|e| self.volume_error("compare", &path, e));
+            let path = here.child(entry.name);
+            let installed = self.is_installed(made, entry.name, &path);
+            return installed.map_err(|e| self.volume_error("compare", &path, e));
         }
-        self.has_content(worker, here.made, name, kind, size, content, volume)
+        self.has_content(worker, here, entry, kind, size, content)
     }
 }
 

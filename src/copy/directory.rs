@@ -8,12 +8,12 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
+use super::entry::{Entry, Here};
 use super::error::Error;
 use super::manifest::{Flags, Kind, Record};
 use super::node::Target;
 use super::options::Policy;
 use super::path::{beside, shown};
-use super::walk::Here;
 
 /// What becomes of something on the volume that is no directory.
 enum InTheWay {
@@ -35,10 +35,9 @@ impl Engine<'_> {
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
+        entry: Entry<'_>,
     ) -> Result<(), Error> {
+        let Entry { name, record, volume } = entry;
         let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| self.source_error("stat", &here.child(name), e))?;
         let meta = self.permissions.wanted(&stat);
@@ -47,7 +46,7 @@ impl Engine<'_> {
         // What is there keeps its metadata, and they are those of the record.
         let leaves = self.policy() == Policy::Missing && volume.is_some();
         let mut child = None;
-        match self.in_the_way(worker, here, name, record, volume)? {
+        match self.in_the_way(worker, here, entry)? {
             None if volume.is_none() => {
                 let removed = was_dir && self.policy() == Policy::KeepModified && !self.emptied;
                 let target = if here.node.in_place && self.is_shared(here, name) {
@@ -140,7 +139,7 @@ impl Engine<'_> {
             Some(made) if !here.node.is_just_made() => self.look(made, here, name)?,
             _ => None,
         };
-        let target = match self.in_the_way(worker, here, name, record, volume.as_ref())? {
+        let target = match self.in_the_way(worker, here, Entry { name, record, volume: volume.as_ref() })? {
             None if volume.is_none() && !here.node.in_place => Target::Lazy,
             None | Some(InTheWay::Gone | InTheWay::Follow) => Target::Existing,
             Some(InTheWay::Replace) => Target::Lazy,
@@ -157,21 +156,16 @@ impl Engine<'_> {
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
+        entry: Entry<'_>,
     ) -> Result<Option<InTheWay>, Error> {
-        let (Some(made), Some(stat)) = (here.made, volume) else { return Ok(None) };
+        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             return Ok(None);
         }
-        let noted = self.as_noted(worker, here.node, here.made, name, record, volume)?;
-        let record = noted.as_ref().or(record);
-        let left = match record {
-            Some(record) => self.is_as_left(worker, here, name, Some(record), volume),
-            None => Ok(false),
-        };
+        let noted = self.as_noted(worker, here, entry)?;
+        let Entry { name, record, .. } = Entry { record: noted.as_ref().or(entry.record), ..entry };
+        let left = self.is_as_left(worker, here, Entry { record, ..entry });
         if self.is_shared(here, name) && self.look(made, here, name)?.is_some_and(|stat| is_dir(&stat)) {
             return Ok(Some(InTheWay::Gone));
         }

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use rustix::fs::Stat;
 use tokio_util::sync::CancellationToken;
 
+use super::entry::Later;
 use super::error::{Error, Reached};
 use super::filter::Filter;
 use super::intent::Noted;
 use super::links::Links;
 use super::listing::Listing;
-use super::manifest::{self, Manifest, Reading, Record, Spill};
+use super::manifest::{self, Manifest, Reading, Spill};
 use super::metadata::{Permissions, Xattrs};
 use super::node::{Node, handle_budget};
 use super::options::Policy;
@@ -87,12 +87,7 @@ pub(super) enum Task {
         names: Vec<(std::ffi::CString, rustix::fs::FileType)>,
     },
     /// A file too large to be dealt with between its siblings.
-    File {
-        node: Arc<Node>,
-        name: std::ffi::CString,
-        record: Option<Record<'static>>,
-        volume: Option<Stat>,
-    },
+    File(Later),
 }
 
 /// What a worker keeps from task to task: allocating these anew for each directory halves the speed.
@@ -331,9 +326,9 @@ impl<'a> Engine<'a> {
         match task {
             Task::Dir(node) => self.directory_task(worker, node),
             Task::Part { node, names } => self.part_task(worker, node, &names),
-            Task::File { node, name, record, volume } => {
-                self.file_task(worker, &node, &name, record.as_ref(), volume.as_ref())?;
-                self.finish(worker, node)
+            Task::File(later) => {
+                self.file_task(worker, &later)?;
+                self.finish(worker, later.node)
             }
         }
     }

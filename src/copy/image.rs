@@ -4,22 +4,20 @@
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Task, Worker};
+use super::entry::{Entry, Here, Later};
 use super::error::Error;
 use super::install::Data;
 use super::links::Claim;
 use super::manifest::{Content, Flags, Hash, Kind, Left, Record};
 use super::metadata::{Meta, time_of};
-use super::node::{Node, Target};
-use super::path::{child, shown};
+use super::path::shown;
 use super::seen::Sight;
 use super::transfer::{self, BUFFER, Failed};
-use super::walk::Here;
 
 /// The image's version of a file or link.
 #[derive(Debug, Clone)]
@@ -29,6 +27,12 @@ pub(super) struct Version<'a> {
     pub(super) size: u64,
     pub(super) content: Content<'a>,
     pub(super) xattrs: Option<u64>,
+}
+
+/// A file of the source, opened.
+pub(super) struct Opened {
+    pub(super) file: OwnedFd,
+    pub(super) stat: Stat,
 }
 
 /// A source file is read again this many times when it changes meanwhile.
@@ -58,13 +62,12 @@ impl Engine<'_> {
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
+        entry: Entry<'_>,
         seen: Option<Sight>,
     ) -> Result<(), Error> {
+        let name = entry.name;
         if self.request.options.trust_mtime
-            && let Some(known) = record
+            && let Some(known) = entry.record
             && known.kind == Kind::File
             && let Content::Hash(hash) = known.content
         {
@@ -80,55 +83,37 @@ impl Engine<'_> {
                     xattrs: known.xattrs,
                 };
                 self.counters.add(1, known.size);
-                return self
-                    .settle(
-                        worker,
-                        here.node,
-                        here.source,
-                        here.made,
-                        name,
-                        &version,
-                        record,
-                        volume,
-                        Data::Trusted,
-                    )
-                    .map(drop);
+                return self.settle(worker, here, entry, &version, Data::Trusted).map(drop);
             }
         }
         let (file, before, is_linked) = if let Some(seen) = seen {
             // No more is asked before it has been read: then it must still look like that.
-            let Some(file) = self.open_file(worker, here.source, here.node, name)? else {
-                vanished(worker, record);
+            let Some(file) = self.open_file(worker, here, name)? else {
+                vanished(worker, entry.record);
                 return Ok(());
             };
             (file, seen, false)
         } else {
-            let Some((file, stat)) = self.open_source(worker, here.source, here.node, name)? else {
-                vanished(worker, record);
+            let Some(Opened { file, stat }) = self.open_source(worker, here, name)? else {
+                vanished(worker, entry.record);
                 return Ok(());
             };
             let is_linked = stat.st_nlink > 1 && !here.node.aside;
             if is_linked {
                 here.node.hold();
-                match self.links.claim(&stat, here.node, name, record, volume) {
+                match self.links.claim(&stat, here.node, entry) {
                     Claim::First => {}
                     Claim::Deferred => return Ok(()),
                 }
             }
             if transfer::is_large(&stat) {
-                here.node.pending.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                worker.tasks.push(Task::File {
-                    node: here.node.clone(),
-                    name: name.to_owned(),
-                    record: record.cloned().map(Record::into_owned),
-                    volume: volume.copied(),
-                });
+                worker.tasks.push(Task::File(entry.defer(here.node)));
                 return Ok(());
             }
             (file, Sight::from(&stat), is_linked)
         };
         let Some((stat, len, hash)) = self.read_small(worker, here, name, &file, before)? else {
-            vanished(worker, record);
+            vanished(worker, entry.record);
             return Ok(());
         };
         worker
@@ -137,17 +122,7 @@ impl Engine<'_> {
             .map_err(|e| self.source_error("read the attributes of", &here.child(name), e))?;
         self.counters.add(1, len as u64);
         let version = self.version(worker, &stat, len as u64, hash);
-        let outcome = self.settle(
-            worker,
-            here.node,
-            here.source,
-            here.made,
-            name,
-            &version,
-            record,
-            volume,
-            Data::Buffered(len),
-        )?;
+        let outcome = self.settle(worker, here, entry, &version, Data::Buffered(len))?;
         if is_linked {
             self.links.settled(&stat, here.node, name, version, outcome);
         }
@@ -168,36 +143,29 @@ impl Engine<'_> {
     pub(super) fn open_source(
         &self,
         worker: &mut Worker,
-        source: &OwnedFd,
-        node: &Node,
+        here: &Here<'_>,
         name: &CStr,
-    ) -> Result<Option<(OwnedFd, Stat)>, Error> {
-        let Some(file) = self.open_file(worker, source, node, name)? else { return Ok(None) };
-        let stat = rustix::fs::fstat(&file).map_err(|e| self.source_error("stat", &child(node, name), e))?;
+    ) -> Result<Option<Opened>, Error> {
+        let Some(file) = self.open_file(worker, here, name)? else { return Ok(None) };
+        let stat = rustix::fs::fstat(&file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-            return Ok(Some((file, stat)));
+            return Ok(Some(Opened { file, stat }));
         }
-        worker.report.changed_source.push(shown(&child(node, name)));
+        worker.report.changed_source.push(shown(&here.child(name)));
         Ok(None)
     }
 
     /// As [`Engine::open_source`], of whatever type it is by now.
-    fn open_file(
-        &self,
-        worker: &mut Worker,
-        source: &OwnedFd,
-        node: &Node,
-        name: &CStr,
-    ) -> Result<Option<OwnedFd>, Error> {
+    fn open_file(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
         // NONBLOCK: what was a file in the listing may be a FIFO by now.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::openat(source, name, flags, Mode::empty()) {
+        match rustix::fs::openat(here.source, name, flags, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
-                worker.report.changed_source.push(shown(&child(node, name)));
+                worker.report.changed_source.push(shown(&here.child(name)));
                 Ok(None)
             }
-            Err(errno) => Err(self.source_error("open", &child(node, name), errno)),
+            Err(errno) => Err(self.source_error("open", &here.child(name), errno)),
         }
     }
 
@@ -238,60 +206,54 @@ impl Engine<'_> {
     }
 
     /// A file that is too large, or too sparse, for the buffer.
-    pub(super) fn file_task(
-        &self,
-        worker: &mut Worker,
-        node: &Arc<Node>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
-    ) -> Result<(), Error> {
+    pub(super) fn file_task(&self, worker: &mut Worker, later: &Later) -> Result<(), Error> {
         worker.block.clear();
         worker.orphans = false;
-        let path = node.path();
-        let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
-        let made = match node.target {
-            Target::Existing => Some(node.made().map_err(|e| self.volume_error("open", &path, e))?),
-            _ => None,
-        };
-        if let Some((file, stat)) = self.open_source(worker, &source, node, name)? {
-            worker.xattrs.read(&file).map_err(|e| self.source_error("read the attributes of", &path, e))?;
+        let node = &later.node;
+        let (path, source, made) = self.opened(node)?;
+        let here = Here { node, path: &path, source: &source, made: made.as_deref() };
+        let entry = later.entry();
+        let name = entry.name;
+        if let Some(from) = self.open_source(worker, &here, name)? {
+            worker
+                .xattrs
+                .read(&from.file)
+                .map_err(|e| self.source_error("read the attributes of", &path, e))?;
             // What is not in the manifest is copied and hashed in one pass; the hash of the rest decides first.
-            let fresh = record.is_none() && volume.is_none();
+            let fresh = entry.record.is_none() && entry.volume.is_none();
             let (outcome, version) = if fresh && !self.request.options.dry_run {
-                self.large_install(worker, node, name, name, &file, &stat)?
+                self.large_install(worker, &here, name, &from)?
             } else {
-                let (hash, len) = self.stream(worker, node, name, &file, &stat, None, true)?;
-                let version = self.version(worker, &stat, len, hash);
-                let data = Data::File(&file, &stat);
+                let (hash, len) = self.stream(worker, &here, name, &from, None, true)?;
+                let version = self.version(worker, &from.stat, len, hash);
                 self.counters.add(1, 0);
-                let made = made.as_deref();
-                let outcome =
-                    self.settle(worker, node, &source, made, name, &version, record, volume, data)?;
+                let outcome = self.settle(worker, &here, entry, &version, Data::File(&from))?;
                 (outcome, version)
             };
-            if stat.st_nlink > 1 && !node.aside {
-                self.links.settled(&stat, node, name, version, outcome);
+            if from.stat.st_nlink > 1 && !node.aside {
+                self.links.settled(&from.stat, node, name, version, outcome);
             }
         } else {
-            vanished(worker, record);
+            vanished(worker, entry.record);
         }
         if node.aside {
             return Ok(());
         }
         self.add_block(&path, super::manifest::Block::New { records: &worker.block, orphans: worker.orphans })
     }
-    #[allow(clippy::too_many_arguments)]
+
+    /// Reads all of it, hashes it and writes it to `to`, again when it changes meanwhile. Answers its hash and its length
+    /// in bytes, which are told to the progress where they are `counted`.
     pub(super) fn stream(
         &self,
         worker: &mut Worker,
-        node: &Node,
+        here: &Here<'_>,
         name: &CStr,
-        file: &OwnedFd,
-        stat: &Stat,
+        from: &Opened,
         to: Option<&OwnedFd>,
         counted: bool,
     ) -> Result<(Hash, u64), Error> {
+        let file = &from.file;
         let mut step = |n| {
             if counted {
                 self.counters.add(0, n);
@@ -300,41 +262,34 @@ impl Engine<'_> {
         };
         let to = to.map(AsFd::as_fd);
         let mut attempt = 0;
-        let mut stat = *stat;
+        let mut stat = from.stat;
         loop {
             let (hash, len) = transfer::stream(file, &stat, to, &self.reflink, &mut worker.buffer, &mut step)
                 .map_err(|failed| match failed {
-                    Failed::Reading(e) => self.source_error("read", &child(node, name), e),
-                    Failed::Writing(e) => self.volume_error("write", &child(node, name), e),
+                    Failed::Reading(e) => self.source_error("read", &here.child(name), e),
+                    Failed::Writing(e) => self.volume_error("write", &here.child(name), e),
                     Failed::Stopped => Error::cancelled(),
                 })?;
             let after =
-                rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &child(node, name), e))?;
+                rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
             attempt += 1;
             if len == transfer::size(&stat) && Sight::from(&stat) == Sight::from(&after) {
                 return Ok((hash, len));
             }
             if attempt >= ATTEMPTS {
-                worker.report.changed_source.push(shown(&child(node, name)));
+                worker.report.changed_source.push(shown(&here.child(name)));
                 return Ok((hash, len));
             }
             if let Some(to) = to {
-                rustix::fs::ftruncate(to, 0)
-                    .map_err(|e| self.volume_error("write", &child(node, name), e))?;
+                rustix::fs::ftruncate(to, 0).map_err(|e| self.volume_error("write", &here.child(name), e))?;
             }
             stat = after;
         }
     }
 
     /// A symbolic link of the image.
-    pub(super) fn link(
-        &self,
-        worker: &mut Worker,
-        here: &Here<'_>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
-    ) -> Result<(), Error> {
+    pub(super) fn link(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+        let name = entry.name;
         let failed = |e: Errno| self.source_error("read the link", &here.child(name), e);
         let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         let target = rustix::fs::readlinkat(here.source, name, Vec::new()).map_err(failed)?;
@@ -346,8 +301,7 @@ impl Engine<'_> {
             xattrs: None,
         };
         worker.xattrs.clear();
-        self.settle(worker, here.node, here.source, here.made, name, &version, record, volume, Data::Link)
-            .map(drop)
+        self.settle(worker, here, entry, &version, Data::Link).map(drop)
     }
 }
 

@@ -4,19 +4,19 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
+use super::entry::{Entry, Here};
 use super::error::Error;
-use super::image::Version;
+use super::image::{Opened, Version};
 use super::links::Outcome;
 use super::manifest::{Content, Flags, Kind, Left};
 use super::metadata::{Before, Meta, time_of};
 use super::node::Node;
-use super::path::{child, shown};
+use super::path::{beside, child, shown};
 use super::transfer;
 
 /// Where its bytes come from.
@@ -25,7 +25,7 @@ pub(super) enum Data<'a> {
     /// They are in the worker's buffer.
     Buffered(usize),
     /// They are read again.
-    File(&'a OwnedFd, &'a Stat),
+    File(&'a Opened),
     /// They need not be copied: another name of the same file was.
     LinkTo { dir: &'a OwnedFd, name: &'a CStr, ino: Option<u64> },
     /// A symbolic link's target is in the version itself.
@@ -34,23 +34,29 @@ pub(super) enum Data<'a> {
     Trusted,
 }
 
+/// Under which name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Its own.
+    Name,
+    /// `NAME.from-image`.
+    Beside,
+}
+
 impl Engine<'_> {
     /// A first copy of a large file: hashed while it is written.
     pub(super) fn large_install(
         &self,
         worker: &mut Worker,
-        node: &Arc<Node>,
+        here: &Here<'_>,
         name: &CStr,
-        as_name: &CStr,
-        file: &OwnedFd,
-        stat: &Stat,
+        from: &Opened,
     ) -> Result<(Outcome, Version<'static>), Error> {
-        let meta = self.permissions.wanted(stat);
-        let (place, to, created_final) = self.create(worker, node, as_name, &meta)?;
-        drop(place);
-        let (hash, len) = self.stream(worker, node, name, file, stat, Some(&to), true)?;
-        self.complete_file(worker, node, as_name, &to, &meta, created_final)?;
-        let version = self.version(worker, stat, len, hash);
+        let meta = self.permissions.wanted(&from.stat);
+        let (to, created_final) = self.create(worker, here.node, name, &meta)?;
+        let (hash, len) = self.stream(worker, here, name, from, Some(&to), true)?;
+        self.complete_file(worker, here.node, name, &to, &meta, created_final)?;
+        let version = self.version(worker, &from.stat, len, hash);
         worker.report.files += 1;
         worker.report.bytes += len;
         self.counters.add(1, 0);
@@ -59,32 +65,37 @@ impl Engine<'_> {
         Ok((Outcome::Staged, version))
     }
 
-    /// Puts the image's version under `as_name` where new entries of the directory go.
-    #[allow(clippy::too_many_arguments)]
+    /// Puts the image's version where new entries of the directory go: under its name, or beside what has that.
     pub(super) fn install(
         &self,
         worker: &mut Worker,
-        node: &Arc<Node>,
-        source: &OwnedFd,
-        name: &CStr,
-        as_name: &CStr,
+        here: &Here<'_>,
+        entry: Entry<'_>,
         version: &Version<'_>,
         data: Data<'_>,
-        verb: &str,
+        to: Place,
     ) -> Result<(), Error> {
+        let node = here.node;
+        let aside = (to == Place::Beside).then(|| beside(entry.name, ".from-image"));
+        let as_name = aside.as_deref().unwrap_or(entry.name);
         if version.kind == Kind::Link {
             worker.report.links += 1;
         } else {
             worker.report.files += 1;
         }
         if self.request.options.dry_run {
-            worker.report.plan.push(format!("{verb} {}", shown(&child(node, as_name))));
+            let verb = match (to, entry.volume) {
+                (Place::Beside, _) => "put beside",
+                (Place::Name, Some(_)) => "replace",
+                (Place::Name, None) => "create",
+            };
+            worker.report.plan.push(format!("{verb} {}", shown(&here.child(as_name))));
             if !matches!(data, Data::LinkTo { .. } | Data::Link) {
                 worker.report.bytes += version.size;
             }
             return Ok(());
         }
-        let failed = |e: io::Error| self.volume_error("write", &child(node, as_name), e);
+        let failed = |e: io::Error| self.volume_error("write", &here.child(as_name), e);
         match data {
             Data::Link => {
                 let place = self.place(node)?;
@@ -109,20 +120,24 @@ impl Engine<'_> {
                 return Ok(());
             }
             Data::Trusted => {
-                let Some((file, stat)) = self.open_source(worker, source, node, name)? else { return Ok(()) };
-                worker.xattrs.read(&file).map_err(|e| self.source_error("read", &child(node, name), e))?;
-                let (_, to, created_final) = self.create(worker, node, as_name, &version.meta)?;
-                self.stream(worker, node, name, &file, &stat, Some(&to), false)?;
+                let name = entry.name;
+                let Some(from) = self.open_source(worker, here, name)? else { return Ok(()) };
+                worker
+                    .xattrs
+                    .read(&from.file)
+                    .map_err(|e| self.source_error("read", &here.child(name), e))?;
+                let (to, created_final) = self.create(worker, node, as_name, &version.meta)?;
+                self.stream(worker, here, name, &from, Some(&to), false)?;
                 self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
             }
             Data::Buffered(len) => {
-                let (_, to, created_final) = self.create(worker, node, as_name, &version.meta)?;
+                let (to, created_final) = self.create(worker, node, as_name, &version.meta)?;
                 transfer::write_all(&to, &worker.buffer[..len], 0).map_err(failed)?;
                 self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
             }
-            Data::File(file, stat) => {
-                let (_, to, created_final) = self.create(worker, node, as_name, &version.meta)?;
-                self.stream(worker, node, name, file, stat, Some(&to), false)?;
+            Data::File(from) => {
+                let (to, created_final) = self.create(worker, node, as_name, &version.meta)?;
+                self.stream(worker, here, entry.name, from, Some(&to), false)?;
                 self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
             }
         }
@@ -137,13 +152,13 @@ impl Engine<'_> {
         node: &Node,
         name: &CStr,
         meta: &Meta,
-    ) -> Result<(Arc<OwnedFd>, OwnedFd, bool), Error> {
+    ) -> Result<(OwnedFd, bool), Error> {
         let place = self.place(node)?;
         let (mode, is_final) = self.permissions.creation(meta.mode, !worker.xattrs.is_empty());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&*place, name, flags, Mode::from_raw_mode(mode))
             .map_err(|e| self.volume_error("create", &child(node, name), e))?;
-        Ok((place, file, is_final))
+        Ok((file, is_final))
     }
 
     /// Metadata last: with them, size and mtime say that the file is complete.
@@ -177,32 +192,29 @@ impl Engine<'_> {
 
     /// Sets the metadata of a file or link on the volume right; false where that would reach another name of it, or
     /// is not possible without a new one.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn mend(
         &self,
         worker: &mut Worker,
-        node: &Node,
-        made: Option<&OwnedFd>,
-        name: &CStr,
+        here: &Here<'_>,
+        entry: Entry<'_>,
         version: &Version<'_>,
-        volume: Option<&Stat>,
         data: Data<'_>,
     ) -> Result<bool, Error> {
-        let Some(made) = made.filter(|_| volume.is_some_and(|stat| stat.st_nlink == 1)) else {
+        let Some(made) = here.made.filter(|_| entry.volume.is_some_and(|stat| stat.st_nlink == 1)) else {
             return Ok(false);
         };
         if self.request.options.dry_run {
-            worker.report.plan.push(format!("set the metadata of {}", shown(&child(node, name))));
+            worker.report.plan.push(format!("set the metadata of {}", shown(&here.child(entry.name))));
             worker.report.metadata += 1;
             return Ok(true);
         }
         let how = if version.kind == Kind::Link { OFlags::PATH } else { OFlags::RDONLY | OFlags::NONBLOCK };
         let Ok(there) =
-            rustix::fs::openat(made, name, how | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            rustix::fs::openat(made, entry.name, how | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         else {
             return Ok(false);
         };
-        let failed = |e: io::Error| self.volume_error("set the metadata of", &child(node, name), e);
+        let failed = |e: io::Error| self.volume_error("set the metadata of", &here.child(entry.name), e);
         let before = rustix::fs::fstat(&there).map_err(|e| failed(e.into()))?;
         if before.st_nlink != 1 || !is_still(&there, &before, version) {
             return Ok(false);

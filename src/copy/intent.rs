@@ -4,19 +4,18 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{FileType, Stat};
 
 use super::compare::compare_content;
 use super::engine::{Engine, Worker};
+use super::entry::{Entry, Here};
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::{Block, Kind, Manifest, Record, records};
-use super::node::Node;
-use super::path::{child, join};
-use super::walk::Here;
+use super::path::join;
 
 /// Where a worker is in the records that were noted: it asks for the names of a directory in their order.
 #[derive(Debug, Default)]
@@ -86,19 +85,17 @@ impl Engine<'_> {
     pub(super) fn as_noted(
         &self,
         worker: &mut Worker,
-        node: &Node,
-        made: Option<&OwnedFd>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
+        here: &Here<'_>,
+        entry: Entry<'_>,
     ) -> Result<Option<Record<'static>>, Error> {
-        let (Some(made), Some(stat)) = (made, volume) else { return Ok(None) };
-        if self.intent.len() == 0 || node.aside {
+        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
+        if self.intent.len() == 0 || here.node.aside {
             return Ok(None);
         }
-        let failed = |e| self.volume_error("compare", &child(node, name), e);
-        let noted = worker.noted.find(&self.intent, &node.path(), name.to_bytes()).map_err(failed)?;
-        let Some(noted) = noted.filter(|noted| record.is_none_or(|r| r.content != noted.content)) else {
+        let failed = |e| self.volume_error("compare", &here.child(entry.name), e);
+        let noted = worker.noted.find(&self.intent, here.path, entry.name.to_bytes()).map_err(failed)?;
+        let Some(noted) = noted.filter(|noted| entry.record.is_none_or(|r| r.content != noted.content))
+        else {
             return Ok(None);
         };
         let there =

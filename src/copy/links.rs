@@ -4,19 +4,18 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
+use super::entry::{Entry, Here, Later};
 use super::error::Error;
-use super::image::Version;
+use super::image::{Opened, Version};
 use super::install::Data;
-use super::manifest::{Block, Record};
-use super::node::{Node, Target};
-use super::path::child;
+use super::manifest::Block;
+use super::node::Node;
 use super::report::Report;
 use super::transfer;
 
@@ -59,36 +58,19 @@ struct First {
 #[derive(Debug)]
 struct Deferred {
     inode: (u64, u64),
-    node: Arc<Node>,
-    name: CString,
-    record: Option<Record<'static>>,
-    volume: Option<Stat>,
+    later: Later,
 }
 
 impl Links {
     /// Claims the file for this name, or puts the name off; its directory stays unfinished until then.
-    pub(super) fn claim(
-        &self,
-        stat: &Stat,
-        node: &Arc<Node>,
-        name: &CStr,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
-    ) -> Claim {
+    pub(super) fn claim(&self, stat: &Stat, node: &Arc<Node>, entry: Entry<'_>) -> Claim {
         let inode = (stat.st_dev, stat.st_ino);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let std::collections::hash_map::Entry::Vacant(vacant) = inner.firsts.entry(inode) {
             vacant.insert(None);
             return Claim::First;
         }
-        node.pending.fetch_add(1, Ordering::Relaxed);
-        inner.deferred.push(Deferred {
-            inode,
-            node: node.clone(),
-            name: name.to_owned(),
-            record: record.cloned().map(Record::into_owned),
-            volume: volume.copied(),
-        });
+        inner.deferred.push(Deferred { inode, later: entry.defer(node) });
         Claim::Deferred
     }
 
@@ -116,8 +98,9 @@ impl Engine<'_> {
         let firsts = inner.firsts;
         let pool = super::pool::Pool::new(inner.deferred);
         let workers = pool.run(self.workers(), |worker, deferred| {
-            self.deferred(worker, &deferred, firsts.get(&deferred.inode).and_then(Option::as_ref))?;
-            self.finish(worker, deferred.node)
+            let first = firsts.get(&deferred.inode).and_then(Option::as_ref);
+            self.deferred(worker, &deferred.later, first)?;
+            self.finish(worker, deferred.later.node)
         })?;
         for worker in workers {
             report.merge(worker.report);
@@ -125,20 +108,16 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn deferred(&self, worker: &mut Worker, deferred: &Deferred, first: Option<&First>) -> Result<(), Error> {
+    fn deferred(&self, worker: &mut Worker, later: &Later, first: Option<&First>) -> Result<(), Error> {
         if self.cancel.is_cancelled() {
             return Err(Error::cancelled());
         }
         worker.block.clear();
         worker.orphans = false;
         worker.xattrs.clear();
-        let Deferred { node, name, record, volume, .. } = deferred;
-        let path = node.path();
-        let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
-        let made = match node.target {
-            Target::Existing => Some(node.made().map_err(|e| self.volume_error("open", &path, e))?),
-            _ => None,
-        };
+        let (path, source, made) = self.opened(&later.node)?;
+        let here = Here { node: &later.node, path: &path, source: &source, made: made.as_deref() };
+        let entry = later.entry();
         self.counters.add(1, 0);
         match first {
             Some(First { node: at, name: first, version: known, outcome })
@@ -146,44 +125,27 @@ impl Engine<'_> {
             {
                 let (ino, dir) = match *outcome {
                     Outcome::InPlace(ino) => (ino, at.made()),
-                    Outcome::Staged if self.request.options.dry_run => (None, node.source()),
+                    Outcome::Staged if self.request.options.dry_run => (None, later.node.source()),
                     Outcome::Staged => (None, self.staged_dir(at)?),
                     Outcome::Other => return Ok(()),
                 };
                 let dir = dir.map_err(|e| self.volume_error("open", &at.path(), e))?;
-                let version = self.version_of(known, &source, name)?;
-                let together = ino.is_some() && volume.map(|stat| stat.st_ino) == ino;
+                let version = self.version_of(known, &here, entry.name)?;
+                let together = ino.is_some() && entry.volume.map(|stat| stat.st_ino) == ino;
                 // A file of the right content, but with an inode of its own, has to be linked all the same: as if
-                // the volume's were another.
-                let alone = volume.filter(|_| !together && record.is_some());
-                let record_seen = if alone.is_some()
-                    && self.may_relink(record.as_ref(), volume.as_ref(), made.as_deref(), name)
-                {
-                    None
-                } else {
-                    record.as_ref()
-                };
-                let seen = if record_seen.is_none() && alone.is_some() { None } else { volume.as_ref() };
+                // the volume had none.
+                let relinked = !together && self.may_relink(&here, entry);
+                let seen = if relinked { Entry { record: None, volume: None, ..entry } } else { entry };
                 let data = Data::LinkTo { dir: &dir, name: first, ino };
-                match self.settle(
-                    worker,
-                    node,
-                    &source,
-                    made.as_deref(),
-                    name,
-                    &version,
-                    record_seen,
-                    seen,
-                    data,
-                ) {
+                match self.settle(worker, &here, seen, &version, data) {
                     // Too many links, or none on this filesystem: a file of its own does as well.
                     Err(error) if error.errno().is_some_and(cannot_link) => {
-                        self.copy_alone(worker, deferred, &source, made.as_deref())?;
+                        self.copy_alone(worker, &here, entry)?;
                     }
                     settled => drop(settled?),
                 }
             }
-            _ => self.copy_alone(worker, deferred, &source, made.as_deref())?,
+            _ => self.copy_alone(worker, &here, entry)?,
         }
         self.add_block(&path, Block::New { records: &worker.block, orphans: worker.orphans })
     }
@@ -193,50 +155,39 @@ impl Engine<'_> {
     }
 
     /// Whether the policy lets the volume's file be replaced by a link: it does when nobody has changed it.
-    fn may_relink(
-        &self,
-        record: Option<&Record<'_>>,
-        volume: Option<&Stat>,
-        made: Option<&OwnedFd>,
-        name: &CStr,
-    ) -> bool {
-        let (Some(record), Some(stat)) = (record, volume) else { return false };
+    fn may_relink(&self, here: &Here<'_>, entry: Entry<'_>) -> bool {
+        let (Some(record), Some(stat)) = (entry.record, entry.volume) else { return false };
         self.policy() != super::options::Policy::Missing
             && !self.request.beside_run
-            && super::compare::looks_as_left(made, name, record, stat).unwrap_or(false)
+            && super::compare::looks_as_left(here.made, entry.name, record, stat).unwrap_or(false)
             && record.left == super::manifest::Left::AsImage
     }
 
     fn version_of(
         &self,
         known: &Version<'static>,
-        source: &OwnedFd,
+        here: &Here<'_>,
         name: &CStr,
     ) -> Result<Version<'static>, Error> {
-        let stat = rustix::fs::statat(source, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| self.source_error("stat", name.to_bytes(), e))?;
+        let stat = rustix::fs::statat(here.source, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|e| self.source_error("stat", &here.child(name), e))?;
         Ok(Version { meta: self.permissions.wanted(&stat), ..known.clone() })
     }
 
-    fn copy_alone(
-        &self,
-        worker: &mut Worker,
-        deferred: &Deferred,
-        source: &OwnedFd,
-        made: Option<&OwnedFd>,
-    ) -> Result<(), Error> {
-        let Deferred { node, name, record, volume, .. } = deferred;
+    fn copy_alone(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let failed = |e: Errno| self.source_error("open", &child(node, name), e);
-        let file = rustix::fs::openat(source, &**name, flags, Mode::empty()).map_err(failed)?;
+        let failed = |e: Errno| self.source_error("open", &here.child(entry.name), e);
+        let file = rustix::fs::openat(here.source, entry.name, flags, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&file).map_err(failed)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(failed(Errno::STALE));
         }
-        worker.xattrs.read(&file).map_err(|e| self.source_error("read", name.to_bytes(), e))?;
-        let hashed = transfer::stream(&file, &stat, None, &self.reflink, &mut worker.buffer, &mut |_| {
-            !self.cancel.is_cancelled()
-        });
+        let from = Opened { file, stat };
+        worker.xattrs.read(&from.file).map_err(|e| self.source_error("read", &here.child(entry.name), e))?;
+        let hashed =
+            transfer::stream(&from.file, &from.stat, None, &self.reflink, &mut worker.buffer, &mut |_| {
+                !self.cancel.is_cancelled()
+            });
         let (hash, size) = hashed.map_err(|_| failed(Errno::IO))?;
         let version = Version {
             kind: super::manifest::Kind::File,
@@ -245,9 +196,8 @@ impl Engine<'_> {
             content: super::manifest::Content::Hash(hash),
             xattrs: worker.xattrs.digest(),
         };
-        let data = Data::File(&file, &stat);
-        self.settle(worker, node, source, made, name, &version, record.as_ref(), volume.as_ref(), data)
-            .map(drop)
+        let data = Data::File(&from);
+        self.settle(worker, here, entry, &version, data).map(drop)
     }
 }
 

@@ -10,6 +10,7 @@ mod decide;
 mod directory;
 mod durable;
 mod engine;
+mod entry;
 mod error;
 mod filter;
 mod image;

@@ -159,9 +159,14 @@ impl Node {
         }
     }
 
+    /// One thing more to wait for.
+    pub(super) fn begin(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A child that is unfinished from now on.
     pub(super) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
-        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.begin();
         Self::bare(Some(self.clone()), name.to_owned(), target, self.follow)
     }
 

@@ -13,6 +13,7 @@ use rustix::fs::{FileType, FlockOperation, OFlags};
 
 use super::Request;
 use super::engine::{Engine, Task, Worker};
+use super::entry::Here;
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::{self, Kind, Manifest, Reading, records};
@@ -23,7 +24,6 @@ use super::path::join;
 use super::pool::Pool;
 use super::report::Report;
 use super::share::Shares;
-use super::walk::Here;
 use crate::beneath::Dir;
 
 /// The name of staging: the attempt's, and the shard's.

@@ -4,11 +4,11 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::fs::FileType;
 
 use super::engine::{Engine, Task, Worker};
+use super::entry::{Entry, Here};
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::{Block, Kind, Record, records};
@@ -26,21 +26,6 @@ const PART: usize = 128;
 const PART_OF_SHARE: usize = 16;
 /// So many entries tell: each that waited was put to sleep at least once.
 const FIRST: usize = 32;
-
-/// The directory that a worker is in.
-pub(super) struct Here<'a> {
-    pub(super) node: &'a Arc<Node>,
-    pub(super) path: &'a [u8],
-    pub(super) source: &'a OwnedFd,
-    /// Its directory on the volume, if it is there.
-    pub(super) made: Option<&'a OwnedFd>,
-}
-
-impl Here<'_> {
-    pub(super) fn child(&self, name: &CStr) -> Vec<u8> {
-        join(self.path, name.to_bytes())
-    }
-}
 
 impl Engine<'_> {
     pub(super) fn directory_task(&self, worker: &mut Worker, node: Arc<Node>) -> Result<(), Error> {
@@ -123,6 +108,18 @@ impl Engine<'_> {
         self.finish(worker, node)
     }
 
+    /// A directory that a worker comes back to: its path, and its handles.
+    #[allow(clippy::type_complexity)] // what `Here` borrows
+    pub(super) fn opened(&self, node: &Node) -> Result<(Vec<u8>, Arc<OwnedFd>, Option<Arc<OwnedFd>>), Error> {
+        let path = node.path();
+        let source = node.source().map_err(|e| self.source_error("open", &path, e))?;
+        let made = match node.target {
+            Target::Existing => Some(node.made().map_err(|e| self.volume_error("open", &path, e))?),
+            Target::New | Target::Lazy => None,
+        };
+        Ok((path, source, made))
+    }
+
     /// Makes tasks of a large directory's entries, but for the first `part`, and answers how many those are.
     fn share(&self, node: &Arc<Node>, listing: &Listing, part: usize) -> usize {
         for from in (part..listing.len()).step_by(part) {
@@ -130,7 +127,7 @@ impl Engine<'_> {
                 let (name, kind) = listing.get(at);
                 (name.to_owned(), kind)
             });
-            node.pending.fetch_add(1, Ordering::Relaxed);
+            node.begin();
             self.pool.push(Task::Part { node: node.clone(), names: names.collect() });
         }
         part
@@ -189,7 +186,6 @@ impl Engine<'_> {
     }
 
     /// An entry of the image; `seen` is what has been seen of it already.
-    #[allow(clippy::too_many_arguments)]
     fn entry(
         &self,
         worker: &mut Worker,
@@ -222,10 +218,11 @@ impl Engine<'_> {
             },
             None => None,
         };
+        let entry = Entry { name, record, volume: volume.as_ref() };
         match kind {
-            FileType::Directory => self.directory(worker, here, name, record, volume.as_ref()),
-            FileType::RegularFile => self.file(worker, here, name, record, volume.as_ref(), seen),
-            FileType::Symlink => self.link(worker, here, name, record, volume.as_ref()),
+            FileType::Directory => self.directory(worker, here, entry),
+            FileType::RegularFile => self.file(worker, here, entry, seen),
+            FileType::Symlink => self.link(worker, here, entry),
             _ => {
                 worker.report.skipped.push(shown(&here.child(name)));
                 // A file that was there in an earlier release is none of the image's any more.
@@ -284,8 +281,8 @@ impl Engine<'_> {
             (here.made.filter(|_| self.intent.len() > 0), CString::new(&*record.name))
         {
             let volume = self.look(made, here, &name)?;
-            let noted = self.as_noted(worker, here.node, here.made, &name, Some(&record), volume.as_ref())?;
-            record = noted.unwrap_or(record);
+            let entry = Entry { name: &name, record: Some(&record), volume: volume.as_ref() };
+            record = self.as_noted(worker, here, entry)?.unwrap_or(record);
         }
         record.flags.orphan = true;
         record.write(&mut worker.block);
