@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::engine::{Engine, Worker};
 use super::error::Error;
 use super::listing;
+use super::manifest::{Block, Record};
 use super::metadata::{Before, Meta, time_of};
 use super::node::{Node, Target};
 use super::options::Policy;
@@ -76,9 +77,13 @@ impl Engine<'_> {
     fn complete(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
         let is_root = node.parent.is_none();
         if node.target == Target::Existing {
+            let mended = !is_root && !node.aside && !node.others;
+            if mended {
+                self.record_xattrs(worker, node)?;
+            }
             if node.stage.get().is_some() {
                 self.publish.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(node.clone());
-            } else if !is_root && !node.aside && !node.others {
+            } else if mended {
                 self.mend_directory(worker, node, node.redated)?;
             }
             return Ok(());
@@ -108,7 +113,7 @@ impl Engine<'_> {
             let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
             now.mode |= self.inherited(meta.mode, &stat).map_err(failed)?;
         }
-        self.directory_xattrs(worker, node)?;
+        self.record_xattrs(worker, node)?;
         let before = Before::Made { moded: created_final };
         self.permissions.apply(&*made, &now, &worker.xattrs, before).map_err(failed)?;
         if self.fsync_each {
@@ -125,13 +130,32 @@ impl Engine<'_> {
         Ok(if bit == 0 { 0 } else { bit & self.destination.stat()?.st_mode })
     }
 
+    /// Reads the extended attributes that the image has for a directory and compares them with what it had. Their digest
+    /// goes into the record, which its parent has written before the directory was opened: as a piece of its own.
+    fn record_xattrs(&self, worker: &mut Worker, node: &Node) -> Result<(), Error> {
+        self.directory_xattrs(worker, node)?;
+        // What is there keeps its attributes, and its record.
+        if node.aside || node.others || node.target == Target::Existing && self.policy() == Policy::Missing {
+            return Ok(());
+        }
+        let xattrs = worker.xattrs.digest();
+        node.attributed.store(!node.unrecorded && xattrs != node.xattrs, Ordering::Relaxed);
+        if let (Some(_), Some(parent)) = (xattrs, &node.parent) {
+            worker.block.clear();
+            Record { xattrs, ..Record::directory(node.name.to_bytes()) }.write(&mut worker.block);
+            self.add_block(&parent.path(), Block::New { records: &worker.block, orphans: false })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn directory_xattrs(&self, worker: &mut Worker, node: &Node) -> Result<(), Error> {
         let source = node.source().map_err(|e| self.source_error("open", &node.path(), e))?;
         worker.xattrs.read(&*source).map_err(|e| self.source_error("read the attributes of", &node.path(), e))
     }
 
-    /// Sets an existing directory's mode, owner and mtime right: the mtime only where something was put into it or
-    /// the image's is another, as the users of the volume change it all the time.
+    /// Sets an existing directory's mode, owner, attributes and mtime right: the attributes only where the image's are not
+    /// what they were, the mtime only where something was put into it or the image's is another, as the users of the volume
+    /// change it all the time.
     pub(super) fn mend_directory(
         &self,
         worker: &mut Worker,
@@ -149,19 +173,24 @@ impl Engine<'_> {
         let fresh =
             node.is_just_made() || node.in_place && node.unrecorded && stat.st_mode & 0o777 == as_made;
         let image_wins = self.policy() == Policy::Replace || node.changed || fresh;
+        let attributed = node.attributed.load(Ordering::Relaxed);
         let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
         let differs = stat.st_mode & 0o7777 != mode
             || self.permissions.may_chown() && (stat.st_uid, stat.st_gid) != (meta.uid, meta.gid);
         if self.request.options.dry_run {
-            if image_wins && differs {
+            if image_wins && differs || attributed {
                 worker.report.plan.push(format!("set the metadata of {}", shown(&node.path())));
                 worker.report.metadata += 1;
             }
-        } else if image_wins && differs {
-            worker.xattrs.clear();
-            if fresh {
-                self.directory_xattrs(worker, node)?;
-            }
+            return Ok(());
+        }
+        if attributed || fresh {
+            self.directory_xattrs(worker, node)?;
+            let set = self.permissions.bring_xattrs(&*made, &worker.xattrs, node.xattrs);
+            set.map_err(failed)?;
+        }
+        worker.xattrs.clear();
+        if image_wins && differs {
             let mtime = if touched { meta.mtime } else { time_of(&stat) };
             let wanted = Meta { mode, mtime, ..*meta };
             self.permissions
@@ -170,9 +199,12 @@ impl Engine<'_> {
             let after = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
             let changed =
                 |a: &Stat, b: &Stat| (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid);
-            worker.report.metadata += u64::from(changed(&stat, &after) && !fresh);
-        } else if touched || fresh {
-            super::metadata::set_times(&*made, meta.mtime).map_err(failed)?;
+            worker.report.metadata += u64::from((changed(&stat, &after) || attributed) && !fresh);
+        } else {
+            worker.report.metadata += u64::from(attributed && !fresh);
+            if touched || fresh {
+                super::metadata::set_times(&*made, meta.mtime).map_err(failed)?;
+            }
         }
         Ok(())
     }

@@ -103,6 +103,7 @@ impl Engine<'_> {
             child.redated = known.is_some_and(|record| record.mtime != meta.mtime);
             child.changed = known.is_some_and(|r| (r.mode, r.uid, r.gid) != (meta.mode, meta.uid, meta.gid));
             child.unrecorded = !was_dir;
+            child.xattrs = known.and_then(|record| record.xattrs);
             self.descend(worker, here, child);
         }
         if !here.node.aside {

@@ -199,19 +199,42 @@ impl Permissions {
         if !self.has_owner(meta, before) {
             mode_final &= !self.set_owner(&fd, meta)? || meta.mode & 0o6000 == 0;
         }
-        for (name, value) in &xattrs.all {
-            match rustix::fs::fsetxattr(&fd, name.as_c_str(), value, XattrFlags::empty()) {
-                Ok(()) => {}
-                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ACCESS | Errno::INVAL) => {
-                    self.refuse(&format!("xattr {}", name.to_string_lossy()))?;
-                }
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        self.set_xattrs(&fd, xattrs)?;
         if !mode_final {
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(meta.mode))?;
         }
         set_times(fd, meta.mtime)
+    }
+
+    fn set_xattrs(&self, fd: impl AsFd, xattrs: &Xattrs) -> io::Result<()> {
+        for (name, value) in &xattrs.all {
+            self.permitted(rustix::fs::fsetxattr(&fd, name.as_c_str(), value, XattrFlags::empty()), name)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the attributes of what was found on the volume. Those that the image has no more are removed only where all
+    /// that are there are the ones that `left` is the digest of: any other may be somebody else's.
+    pub(super) fn bring_xattrs(&self, fd: impl AsFd, xattrs: &Xattrs, left: Option<u64>) -> io::Result<()> {
+        let mut there = Xattrs::default();
+        there.read(&fd)?;
+        if left.is_some() && there.digest() == left {
+            for (name, _) in there.all.iter().filter(|(name, _)| xattrs.all.iter().all(|(n, _)| n != name)) {
+                self.permitted(rustix::fs::fremovexattr(&fd, name.as_c_str()), name)?;
+            }
+        }
+        self.set_xattrs(fd, xattrs)
+    }
+
+    /// What came of setting or removing an attribute.
+    fn permitted(&self, done: rustix::io::Result<()>, name: &CStr) -> io::Result<()> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ACCESS | Errno::INVAL) => {
+                self.refuse(&format!("xattr {}", name.to_string_lossy()))
+            }
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     fn has_owner(&self, meta: &Meta, before: Before<'_>) -> bool {

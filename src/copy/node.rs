@@ -53,6 +53,10 @@ pub(super) struct Node {
     pub(super) changed: bool,
     /// No copy before this one knew it as a directory.
     pub(super) unrecorded: bool,
+    /// The digest of the extended attributes that the image had for it at the last copy.
+    pub(super) xattrs: Option<u64>,
+    /// The image has others for it now: found out when it is completed.
+    pub(super) attributed: AtomicBool,
     /// Several copiers go through it, and some of its entries may be another's.
     pub(super) shared: bool,
     /// It is another copier's to complete.
@@ -151,6 +155,8 @@ impl Node {
             redated: false,
             changed: false,
             unrecorded: false,
+            xattrs: None,
+            attributed: AtomicBool::new(false),
             shared: false,
             others: false,
             in_place: false,

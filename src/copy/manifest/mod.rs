@@ -120,11 +120,18 @@ pub(super) fn records(block: &[u8]) -> impl Iterator<Item = Record<'_>> {
     block.split(|b| *b == b'\n').filter(|line| !line.is_empty()).filter_map(Record::parse)
 }
 
-/// The records of one directory from several pieces, sorted by name. Of two with one name the first counts.
+/// The records of one directory from several pieces, sorted by name. Of two with one name the first counts, but that the
+/// digest of a directory's attributes may come later, from where it was opened.
 pub(super) fn join(pieces: &[u8], into: &mut Vec<u8>) {
     let mut sorted: Vec<Record<'_>> = records(pieces).collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    sorted.dedup_by(|a, b| a.name == b.name);
+    sorted.dedup_by(|later, first| {
+        let same = later.name == first.name;
+        if same && (first.kind, later.kind) == (Kind::Dir, Kind::Dir) {
+            first.xattrs = first.xattrs.or(later.xattrs);
+        }
+        same
+    });
     into.clear();
     for record in sorted {
         record.write(into);

@@ -5,7 +5,8 @@
 //! f - 644 0 0 1234 1690000000.123456789 <blake3> - = index.html
 //! │ │ │   │ │ │    │                    │        │ │ └ name, escaped
 //! │ │ │   │ │ │    │                    │        │ └ as left: `=` the same, `-` absent, or size,mtime,mode,content
-//! │ │ │   │ │ │    │                    │        └ digest of the extended attributes, `-` for none
+//! │ │ │   │ │ │    │                    │        └ digest of the extended attributes, `-` for none (and for what a
+//! │ │ │   │ │ │    │                    │          directory had when they were not recorded yet)
 //! │ │ │   │ │ │    │                    └ content: BLAKE3 of a file, target of a link, `-` for a directory
 //! │ │ │   │ │ │    └ mtime, seconds.nanoseconds
 //! │ │ │   │ │ └ size in bytes

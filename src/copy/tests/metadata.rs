@@ -139,3 +139,121 @@ fn a_directory_has_the_images_new_mode_and_one_that_a_user_gave_it_stays_where_i
     let (_, report) = as_planned(&mut volume);
     assert!(!report.changed() && mode(&volume.at("dir")) == 0o755, "{}", report.summary());
 }
+
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 1024];
+    let len = rustix::fs::getxattr(path, name, &mut value[..]).ok()?;
+    value.truncate(len);
+    Some(value)
+}
+
+/// Gives a directory an attribute, or takes it away.
+fn attribute_is(path: &Path, name: &str, value: Option<&[u8]>) {
+    match value {
+        Some(value) => rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty()).unwrap(),
+        None => rustix::fs::removexattr(path, name).unwrap(),
+    }
+}
+
+/// An access control list that gives one user the permissions `perm` (`acl(5)`, `linux/posix_acl_xattr.h`).
+fn acl(perm: u16) -> Vec<u8> {
+    let entries = [
+        (0x01, 7, u32::MAX),
+        (0x02, perm, 1234),
+        (0x04, 5, u32::MAX),
+        (0x10, 7, u32::MAX),
+        (0x20, 5, u32::MAX),
+    ];
+    let mut value = 2u32.to_le_bytes().to_vec();
+    for (tag, perm, id) in entries {
+        let (tag, perm, id): (u16, u16, u32) = (tag, perm, id);
+        value.extend_from_slice(&tag.to_le_bytes());
+        value.extend_from_slice(&perm.to_le_bytes());
+        value.extend_from_slice(&id.to_le_bytes());
+    }
+    value
+}
+
+const ACL: &str = "system.posix_acl_access";
+
+#[test]
+fn a_directory_that_is_there_has_the_attributes_that_a_release_changed() {
+    for policy in [Policy::Replace, Policy::KeepModified] {
+        let mut volume = Volume::new();
+        volume.put("dir/sub/file", "1");
+        volume.put("plain/file", "1");
+        volume.options.policy = policy;
+        attribute_is(&volume.image("dir"), "user.a", Some(b"1"));
+        attribute_is(&volume.image("dir/sub"), ACL, Some(&acl(7)));
+        as_planned(&mut volume);
+        // Another value, one more, one less, and another list; the content of one changes at the same time.
+        attribute_is(&volume.image("dir"), "user.a", Some(b"2"));
+        attribute_is(&volume.image("dir"), "user.b", Some(b"1"));
+        attribute_is(&volume.image("dir/sub"), ACL, Some(&acl(6)));
+        attribute_is(&volume.image("plain"), "user.a", Some(b"1"));
+        volume.put("plain/file", "2");
+        let (plan, report) = as_planned(&mut volume);
+        assert_eq!((report.metadata, report.files, plan.len()), (3, 1, 4), "{policy}: {plan:?}");
+        for (path, name, value) in [
+            ("dir", "user.a", Some(b"2".to_vec())),
+            ("dir", "user.b", Some(b"1".to_vec())),
+            ("dir/sub", ACL, Some(acl(6))),
+            ("plain", "user.a", Some(b"1".to_vec())),
+        ] {
+            assert_eq!(attribute(&volume.at(path), name), value, "{policy}: {path}");
+        }
+        attribute_is(&volume.image("dir"), "user.b", None);
+        attribute_is(&volume.image("dir/sub"), ACL, None);
+        let (_, report) = as_planned(&mut volume);
+        assert_eq!(report.metadata, 2, "{policy}: {}", report.summary());
+        assert_eq!(attribute(&volume.at("dir"), "user.a"), Some(b"2".to_vec()), "{policy}");
+        assert_eq!(attribute(&volume.at("dir"), "user.b"), None, "{policy}");
+        assert_eq!(attribute(&volume.at("dir/sub"), ACL), None, "{policy}");
+    }
+}
+
+#[test]
+fn attributes_that_a_user_gave_a_directory_stay() {
+    for policy in [Policy::Replace, Policy::KeepModified, Policy::Missing] {
+        let mut volume = Volume::new();
+        volume.put("dir/file", "1");
+        attribute_is(&volume.image("dir"), "user.image", Some(b"1"));
+        volume.copy();
+        volume.options.policy = policy;
+        attribute_is(&volume.at("dir"), "user.users", Some(b"1"));
+        attribute_is(&volume.at("dir"), "user.image", Some(b"the user's"));
+        let (_, report) = as_planned(&mut volume);
+        assert!(!report.changed(), "{policy}: the image's are what they were: {}", report.summary());
+        // Another one in the image: what the user added stays, as nobody knows that the image did not have it before.
+        attribute_is(&volume.image("dir"), "user.image", Some(b"2"));
+        as_planned(&mut volume);
+        let left: &[u8] = if policy == Policy::Missing { b"the user's" } else { b"2" };
+        assert_eq!(attribute(&volume.at("dir"), "user.image").as_deref(), Some(left), "{policy}");
+        assert_eq!(attribute(&volume.at("dir"), "user.users").as_deref(), Some(&b"1"[..]), "{policy}");
+    }
+}
+
+/// Directories had no digest in the first manifests.
+#[test]
+fn a_manifest_without_digests_of_directories_is_read() {
+    let mut volume = Volume::new();
+    volume.put("dir/file", "1");
+    attribute_is(&volume.image("dir"), "user.a", Some(b"1"));
+    volume.copy();
+    let path = volume.at(".hook-runner/manifest/root");
+    let manifest = std::fs::read_to_string(&path).unwrap();
+    let line = manifest.lines().find(|line| line.starts_with("d ")).unwrap();
+    let mut fields: Vec<&str> = line.split(' ').collect();
+    assert_ne!(fields[8], "-", "{line}");
+    fields[8] = "-";
+    let (body, _) = manifest.split_once("end ").unwrap();
+    let body = body.replace(line, &fields.join(" "));
+    let end = format!("end 2 {}\n", blake3::hash(body.as_bytes()).to_hex());
+    std::fs::write(&path, body + &end).unwrap();
+    volume.options.policy = Policy::KeepModified;
+    volume.edit("dir/file", "the user's");
+    let (_, report) = as_planned(&mut volume);
+    assert!(report.remarks.is_empty() && report.conflicts.is_empty(), "{:?}", report.remarks);
+    assert_eq!((report.metadata, report.kept), (1, 1), "brought once, and recorded: {}", report.summary());
+    assert!(volume.read(".hook-runner/manifest/root").contains(&format!("\n{line}\n")), "as before");
+}
