@@ -176,12 +176,12 @@ fn set_action(signal: i32, handler: libc::sighandler_t) -> io::Result<bool> {
     if rc == 0 { Ok(before[0] == libc::SIG_IGN as u64) } else { Err(io::Error::last_os_error()) }
 }
 
-/// In a child about to execute the command: the default actions that were changed here.
+/// In a child about to execute the command: what the C library keeps for itself, as it was before. One may have a
+/// handler by now: glibc sets one when the first thread is made.
 pub(super) fn restore_kept(to_default: u64) -> io::Result<()> {
     for signal in KEPT_BY_LIBC {
-        if to_default & bit(signal) != 0 {
-            set_action(signal, libc::SIG_DFL)?;
-        }
+        let was = if to_default & bit(signal) == 0 { libc::SIG_IGN } else { libc::SIG_DFL };
+        set_action(signal, was)?;
     }
     Ok(())
 }

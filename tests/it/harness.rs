@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::libc;
+
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hook-runner");
 
@@ -134,7 +136,7 @@ impl Test {
 
     /// The command as it would be started, for tests that handle the process themselves.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = with_default_actions(&self.program);
         command.args(&self.arguments).current_dir(self.directory.path());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HOOK_RUNNER_") {
@@ -190,6 +192,31 @@ impl Done {
     pub(crate) fn then(self) -> Test {
         Test::within(self.directory)
     }
+}
+
+/// A program that finds every signal at its default action and none blocked. Whatever started these tests may ignore
+/// signals (nohup(1) does, and `&` in a shell without job control), and that is inherited. glibc's `posix_spawn`(3) ignores
+/// 32 and 33 in a child: in this test where cargo started it, and in what it starts itself by other means than fork(2).
+/// Nobody can ask a C library for their default action again, so the kernel is asked.
+pub(crate) fn with_default_actions(program: impl AsRef<OsStr>) -> Command {
+    let default = || {
+        for signal in 1..=64 {
+            // The kernel's structure (asm/signal.h), a word for each of its fields.
+            let action = [0_u64; 4];
+            // SAFETY: rt_sigaction(2) reads a structure that lives across the call. KILL and STOP are refused.
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0, size_of::<u64>()) };
+        }
+        let none = 0_u64;
+        // SAFETY: rt_sigprocmask(2) reads 8 bytes that live across the call.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, size_of::<u64>())
+        };
+        Ok(())
+    };
+    let mut command = Command::new(program);
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, default) };
+    command
 }
 
 fn push(expect: &mut Expect, text: String) {

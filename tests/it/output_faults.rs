@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use faultfs::{EIO, ENOSPC, EROFS, ESTALE, Fault, Mount};
 use nix::libc;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::harness::{Test, eventually};
+use crate::harness::{Test, eventually, with_default_actions};
 use crate::require_root;
 use crate::running::{Running, as_pid_1, send};
 
@@ -329,44 +328,6 @@ fn what_the_runner_has_read_when_it_is_killed_in_a_write_is_not_lost() {
 }
 
 #[test]
-fn a_full_volume_ends_in_74_and_after_it_has_room_again_a_marker_counts_what_is_missing() {
-    require_root!("a log on a small tmpfs");
-    let directory = tempfile::tempdir().expect("a directory");
-    let data = directory.path().join("data");
-    std::fs::create_dir(&data).expect("a directory");
-    mount(Some("tmpfs"), &data, Some("tmpfs"), MsFlags::empty(), Some("size=2m")).expect("a tmpfs");
-    let script = "dd if=/dev/zero of=data/filler bs=64k 2>/dev/null; rm -f data/none; seq 100000; \
-                  while ! [ -e go ]; do sleep 0.02; done; echo back; sleep 0.3; echo again";
-    let test = Test::within(directory).args(["run", "--log", LOG, "--", "sh", "-c", script]);
-    let command = test.command();
-    let mut running = Running::start(command, test.into_directory());
-    running.wait_for("out", "\n100000\n");
-    std::fs::remove_file(running.path("data/filler")).expect("the filler");
-    std::fs::write(running.path("go"), "").expect("a file");
-    let status = running.end();
-    let log = running.read("data/post-hook-output.txt");
-    let (out, err) = (running.read("out"), running.read("err"));
-    umount2(&data, MntFlags::MNT_DETACH).expect("unmounts");
-    assert_eq!(status, 74, "{err}");
-    assert_eq!(err.matches("the log ends at byte").count(), 1, "one line: {err}");
-    assert!(err.contains("No space left on device"), "{err}");
-    let output = log.split_once("--- output ---\n").expect("a header").1;
-    let (body, rest) = output.split_once("hook-runner: ").expect("a marker");
-    let (number, after) =
-        rest.split_once(" bytes are missing here: No space left on device").expect("a marker");
-    let after = &after[after.find('\n').expect("a line") + 1..after.find("--- attempt").expect("a footer")];
-    assert!(after.ends_with("again\n"), "{after}");
-    let missing: usize = number.parse().expect("a number");
-    let kept = body.len() + after.len();
-    // A marker in the middle of a line begins with a newline of its own.
-    assert!(
-        kept + missing == out.len() || kept + missing == out.len() + 1,
-        "{kept} + {missing}, {}",
-        out.len()
-    );
-}
-
-#[test]
 fn log_failure_warn_keeps_the_commands_status() {
     require_root!("--log-failure=warn with a log volume that fails");
     let mut room = Room::new();
@@ -425,7 +386,7 @@ fn begins_on_a_full_volume(mut shell: Command, on: &str) {
 /// In a mount namespace, and as an ordinary user in a user namespace.
 fn with_mounts() -> Option<Command> {
     let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
-    let mut shell = Command::new("unshare");
+    let mut shell = with_default_actions("unshare");
     shell.args(user).arg("--mount");
     let possible = Command::new("unshare").args(user).args(["--mount", "true"]).output();
     if possible.is_ok_and(|output| output.status.success()) {
@@ -522,7 +483,7 @@ fn a_terminal_with_less_room_than_a_line_does_not_hold_the_end_of_the_runner() {
 fn another_users_terminal_shows_the_last_line_and_does_not_hold_the_end_of_the_runner() {
     require_root!("a terminal of another user");
     let as_another = || {
-        let mut command = Command::new("setpriv");
+        let mut command = with_default_actions("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", crate::harness::PROGRAM]);
         command
     };

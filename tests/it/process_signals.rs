@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
-use crate::harness::{Test, eventually};
+use crate::harness::{Test, eventually, with_default_actions};
 use crate::require_root;
 use crate::running::{Running, children, processes, send};
 
@@ -14,26 +14,8 @@ fn start(options: &[&str], script: &str) -> Running {
     arguments.extend(options);
     arguments.extend(["--", "bash", "-c", script]);
     let test = Test::new().args(arguments);
-    let mut command = test.command();
-    with_default_actions(&mut command);
+    let command = test.command();
     Running::start(command, test.into_directory())
-}
-
-/// Whatever started these tests may ignore signals (nohup(1) does), and that is inherited. glibc's `posix_spawn`(3) ignores 32
-/// and 33 in a child: in this test where cargo started it, and in what it starts itself by other means than fork(2).
-/// Nobody can ask a C library for their default action again, so the kernel is asked.
-fn with_default_actions(command: &mut std::process::Command) {
-    let default = || {
-        for signal in 1..=64 {
-            // The kernel's structure (asm/signal.h), a word for each of its fields.
-            let action = [0_u64; 4];
-            // SAFETY: rt_sigaction(2) reads a structure that lives across the call. KILL and STOP are refused.
-            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0, size_of::<u64>()) };
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec only system calls are made.
-    unsafe { std::os::unix::process::CommandExt::pre_exec(command, default) };
 }
 
 /// A command that reports the signals it is asked to catch, until a file `stop` appears.
@@ -78,8 +60,7 @@ fn signals_that_the_c_libraries_keep_for_themselves_reach_the_command() {
     for signal in [32, 33, 34].into_iter().cycle().take(6) {
         let test = Test::new().args(["run", "--log", "{}/data/post-hook-output.txt", "--", "sh", "-c"]);
         let test = test.args(["echo ready; exec sleep 1000"]);
-        let mut command = test.command();
-        with_default_actions(&mut command);
+        let command = test.command();
         let mut running = Running::start(command, test.into_directory());
         running.wait_for("out", "ready");
         // Now all the threads are there that live while a command does.
@@ -493,7 +474,7 @@ fn a_leftover_that_has_become_another_user_is_ended_too() {
     let test = Test::within(directory).args(["run", "--log", "{}/data/post-hook-output.txt"]);
     let test = test.args(["--drain", "100ms", "--", "sh", "-c", "./setsid sleep 1000 & exit 7"]);
     let runner = test.command();
-    let mut command = std::process::Command::new("setpriv");
+    let mut command = with_default_actions("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     command.arg(runner.get_program()).args(runner.get_args());
     command.current_dir(runner.get_current_dir().expect("set"));

@@ -1,13 +1,14 @@
 //! Being PID 1: how the command is started, and what is said when it cannot be.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::harness::{PROGRAM, Test, eventually};
+use crate::harness::{PROGRAM, Test, eventually, with_default_actions};
 use crate::require_root;
 use crate::running::{Running, as_pid_1, children, send};
-use crate::terminal::Terminal;
 
 fn refused(test: Test, command: &str, status: i32, cause: &str) {
     test.args(["run", "--log", "none", "--", command]).status(status).stderr_contains(cause).run();
@@ -68,67 +69,163 @@ fn a_script_on_a_noexec_mount_is_126_and_says_so() {
     assert!(err.contains("mounted noexec"), "{err}");
 }
 
-/// Blocked and ignored signals as /proc shows them, without 32 to 34: the C libraries of the programs in between
-/// (glibc, once it has a thread) change what they keep for themselves.
-fn signal_sets(shown: &[u8]) -> Vec<u64> {
-    let text = String::from_utf8_lossy(shown);
-    let sets: Vec<u64> = text
-        .lines()
-        .filter_map(|line| u64::from_str_radix(line.split_once('\t')?.1, 16).ok())
-        .map(|set| set & !(0b111 << 31))
-        .collect();
-    assert_eq!(sets.len(), 2, "{text}");
-    sets
+/// Blocked and ignored signals, bit n-1 for signal n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signals {
+    blocked: u64,
+    ignored: u64,
+}
+
+/// As the command is shown by the kernel.
+fn shown(status: &[u8]) -> Signals {
+    let text = String::from_utf8_lossy(status);
+    let set = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
+        u64::from_str_radix(line.trim(), 16).expect("a set")
+    };
+    Signals { blocked: set("SigBlk:"), ignored: set("SigIgn:") }
+}
+
+/// Has `command` begin with exactly these. The kernel is asked: the C libraries leave out what they keep for themselves.
+fn begin_with(command: &mut Command, signals: Signals) {
+    let set = move || {
+        for signal in (1..=64).filter(|signal| signals.ignored & 1 << (signal - 1) != 0) {
+            let action = [libc::SIG_IGN as u64, 0, 0, 0];
+            // SAFETY: rt_sigaction(2) reads a structure of the kernel's size that lives across the call.
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0, size_of::<u64>()) };
+        }
+        let blocked = signals.blocked;
+        // SAFETY: rt_sigprocmask(2) reads 8 bytes that live across the call.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                &raw const blocked,
+                0,
+                size_of::<u64>(),
+            )
+        };
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(set) };
 }
 
 #[test]
 fn the_command_has_the_mask_and_the_dispositions_that_the_runner_was_started_with() {
-    let show = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"];
-    for options in [
-        vec![],
-        vec!["--ignore-signal=HUP", "--ignore-signal=PIPE", "--block-signal=USR1"],
-        vec!["--ignore-signal=CHLD", "--block-signal=TERM"],
-        vec!["--ignore-signal=CHLD", "--ignore-signal=PIPE"],
+    let set = |signals: &[i32]| signals.iter().fold(0, |set, signal| set | 1_u64 << (signal - 1));
+    let all = !set(&[libc::SIGKILL, libc::SIGSTOP]);
+    // What a shell's `&` ignores, what nohup(1) does, what systemd and Python ignore, what would have the kernel
+    // reap the command, and what the C libraries keep for themselves.
+    for (blocked, ignored) in [
+        (0, 0),
+        (set(&[libc::SIGUSR1]), set(&[libc::SIGPIPE, libc::SIGHUP])),
+        (set(&[libc::SIGTERM, libc::SIGCHLD]), set(&[libc::SIGINT, libc::SIGQUIT])),
+        (set(&[libc::SIGTERM]), set(&[libc::SIGCHLD])),
+        (0, set(&[libc::SIGCHLD, libc::SIGPIPE])),
+        (set(&[33, 34, 35, 64]), set(&[32, 34, 64])),
+        (set(&[32, 33, 34, 64]), set(&[libc::SIGCHLD, 33, 64])),
+        (all, all),
     ] {
-        let alone = Command::new("env").args(&options).args(show).output().expect("env is there");
-        for log in ["none", "{}/data/log"] {
-            let test = Test::new().args(["run", "--log", log, "--"]).args(show);
-            let runner = test.command();
-            let mut command = Command::new("env");
-            command.args(&options).arg(runner.get_program()).args(runner.get_args());
-            let output = command.stderr(Stdio::null()).output().expect("starts");
-            assert_eq!(output.status.code(), Some(0), "{options:?} {log}");
-            assert_eq!(signal_sets(&output.stdout), signal_sets(&alone.stdout), "{options:?} {log}");
+        let given = Signals { blocked, ignored };
+        for options in [&["--log", "none"][..], &["--log", "{}/data/log"], &["--log", "none", "--setsid"]] {
+            let test = Test::new().args(["run"]).args(options).args(["--", "cat", "/proc/self/status"]);
+            let mut command = test.command();
+            begin_with(&mut command, given);
+            let output = command.output().expect("starts");
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{given:x?} {options:?} {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let found = shown(&output.stdout);
+            assert_eq!(found.ignored, given.ignored, "{found:x?}, {given:x?} {options:?}");
+            // The C libraries unblock these when they start, but nothing may be blocked that was not.
+            let kept = set(&[32, 33, 34]);
+            assert_eq!(found.blocked & !kept, given.blocked & !kept, "{found:x?}, {given:x?} {options:?}");
+            assert_eq!(found.blocked & !given.blocked, 0, "{found:x?}, {given:x?} {options:?}");
         }
     }
 }
 
+/// What a process has open: a shell lists its own.
+const LIST: &str = "for fd in /proc/$$/fd/*; do echo \"${fd##*/} $(readlink \"$fd\")\"; done";
+
 #[test]
 fn descriptors_0_1_and_2_are_open_and_no_other_is_leaked() {
-    let list = "ls /proc/self/fd | tr '\\n' ' ' > {}/seen";
+    let list = format!("exec >{{}}/seen 2>/dev/null; {LIST}");
     let seen = |command: &mut Command, directory: &tempfile::TempDir| {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(command.status().expect("starts").success());
+        assert!(command.status().expect("starts").success(), "{command:?}");
         std::fs::read_to_string(directory.path().join("seen")).expect("the list")
+    };
+    let numbers = |list: &str| -> Vec<String> {
+        list.lines().filter_map(|line| line.split(' ').next()).map(Into::into).collect()
     };
     let directory = tempfile::tempdir().expect("a directory");
     let line = list.replace("{}", &directory.path().to_string_lossy());
     // What this test was started with is passed on to everyone.
-    let alone = seen(Command::new("sh").args(["-c", &line]), &directory);
-    assert!(alone.starts_with("0 1 "), "{alone}");
+    let alone = numbers(&seen(with_default_actions("bash").args(["-c", &line]), &directory));
+    for standard in ["0", "1", "2"] {
+        assert!(alone.contains(&standard.to_owned()), "{alone:?}");
+    }
     let all = ["--copy", "app:data", "--wait-for", "file:app", "--split-streams", "--max-log", "1MiB"];
+    let closed = ["", "<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"];
     for (log, options) in [("none", &[][..]), ("{}/data/log", &[]), ("{}/data/log", &all)] {
-        for closed in ["", "<&-", "<&- >&-", "<&- >&- 2>&-"] {
+        for closed in closed {
             let test = Test::new().file("app/file", "content").args(["run", "--log", log]).args(options);
-            let test = test.args(["--", "sh", "-c", list]);
+            let test = test.args(["--", "bash", "-c", &list]);
             let runner = test.command();
-            let mut command = Command::new("sh");
+            let mut command = with_default_actions("sh");
             command.args(["-c", &format!("exec \"$@\" {closed}"), "sh"]);
             command.arg(runner.get_program()).args(runner.get_args());
             let directory = test.into_directory();
             command.current_dir(directory.path());
-            assert_eq!(seen(&mut command, &directory), alone, "{log} {options:?} {closed}");
+            let shown = seen(&mut command, &directory);
+            assert_eq!(numbers(&shown), alone, "{log} {options:?} {closed}: {shown}");
+            // A log takes the place of 1 and 2.
+            assert!(!closed.contains('<') || shown.contains("0 /dev/null\n"), "{closed}: {shown}");
         }
+    }
+}
+
+/// A job server's pipe (make(1)), a socket of its starter's (`sd_listen_fds`(3)): at any number, and as they were.
+#[test]
+fn descriptors_that_the_runner_was_given_are_the_commands_and_no_other_is() {
+    let script = format!("exec >{{}}/seen 2>/dev/null; {LIST}");
+    let odd = "exec 0</dev/zero 3<{}/three 5<>{}/five 7</dev/full 63<{}/three 200<{}/three; exec \"$@\"";
+    let test = || Test::new().file("three", "3").file("five", "5").file("app/file", "content");
+    let given = |test: Test, direct: bool| {
+        let runner = test.command();
+        let mut command = with_default_actions("bash");
+        let directory = test.into_directory();
+        let placed = |text: &str| text.replace("{}", &directory.path().to_string_lossy());
+        command.args(["-c", &placed(odd), "bash"]).current_dir(directory.path());
+        if direct {
+            command.args(["bash", "-c", &placed(&script)]);
+        } else {
+            command.arg(runner.get_program()).args(runner.get_args());
+        }
+        let output = command.output().expect("starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let seen = std::fs::read_to_string(directory.path().join("seen")).expect("the list");
+        let seen = seen.replace(&*directory.path().to_string_lossy(), "{}");
+        // The shell reads from a pipe of its own, each time from another.
+        let lines = seen.lines().map(|line| line.split(":[").next().unwrap_or_default().to_owned() + "\n");
+        lines.collect::<String>()
+    };
+    let alone = given(test(), true);
+    for expected in ["0 /dev/zero", "3 {}/three", "5 {}/five", "7 /dev/full", "63 {}/three", "200 {}/three"] {
+        assert!(alone.lines().any(|line| line == expected), "{expected} in {alone}");
+    }
+    for options in [
+        &["--log", "none"][..],
+        &["--log", "{}/data/log"],
+        &["--log", "{}/data/log", "--copy", "app:data", "--split-streams", "--max-log", "1MiB"],
+    ] {
+        let run = test().args(["run"]).args(options).args(["--", "bash", "-c", &script]);
+        assert_eq!(given(run, false), alone, "{options:?}");
     }
 }
 
@@ -199,7 +296,7 @@ fn as_the_child_of_another_init_it_is_as_transparent() {
     }
     let start = |script: &str| {
         let test = Test::new();
-        let mut command = Command::new("tini");
+        let mut command = with_default_actions("tini");
         command.args(["-s", "--", PROGRAM, "run", "--log", "none", "--", "bash", "-c", script]);
         Running::start(command, test.into_directory())
     };
@@ -208,149 +305,4 @@ fn as_the_child_of_another_init_it_is_as_transparent() {
     running.wait_for("out", "ready");
     running.signal(nix::libc::SIGTERM);
     assert_eq!(running.end(), 9);
-}
-
-/// Runs a shell line in a terminal of its own (script(1) of util-linux) with `typed` as its keyboard.
-fn in_terminal(line: &str, typed: &[(&str, &str)]) -> String {
-    use std::io::{Read, Write};
-    let mut command = Command::new("script");
-    command.args(["-qec", line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("script is there");
-    let mut keyboard = child.stdin.take().expect("a pipe");
-    let mut screen = child.stdout.take().expect("a pipe");
-    let mut seen = Vec::new();
-    let mut chunk = [0; 4096];
-    let mut typed = typed.iter();
-    let mut next = typed.next();
-    loop {
-        let text = String::from_utf8_lossy(&seen).into_owned();
-        if let Some((prompt, keys)) = next
-            && text.contains(prompt)
-        {
-            keyboard.write_all(keys.as_bytes()).expect("a keyboard");
-            next = typed.next();
-            continue;
-        }
-        match screen.read(&mut chunk).expect("a screen") {
-            0 => break,
-            n => seen.extend_from_slice(&chunk[..n]),
-        }
-    }
-    child.wait().expect("ends");
-    assert!(next.is_none(), "never asked: {next:?}; {}", String::from_utf8_lossy(&seen));
-    String::from_utf8_lossy(&seen).replace('\r', "")
-}
-
-#[test]
-fn in_a_terminal_the_command_reads_the_keyboard_and_gets_its_interrupt() {
-    let read = format!("{PROGRAM} run --log none -- bash -c 'read -p name? x; echo hello $x'");
-    assert!(in_terminal(&read, &[("name?", "world\n")]).contains("hello world\n"));
-    let trap = format!(
-        "{PROGRAM} run --log none -- bash -c 'trap \"echo INT; exit 9\" INT; echo up; while :; do sleep 0.02; done'; echo status $?"
-    );
-    let screen = in_terminal(&trap, &[("up", "\u{3}")]);
-    assert!(screen.contains("INT\n") && screen.contains("status 9"), "{screen}");
-}
-
-#[test]
-fn in_a_terminal_a_stopped_command_gives_the_shell_back_and_is_continued_by_fg() {
-    let job =
-        format!("{PROGRAM} run --log none -- bash -c \"echo up; kill -TSTP \\$\\$; read x; echo got \\$x\"");
-    let line = format!("bash -mc '{job}; echo stopped $?; fg; echo ended $?'");
-    let screen = in_terminal(&line, &[("stopped 1", "again\n")]);
-    assert!(screen.contains("got again\n") && screen.contains("ended 0"), "{screen}");
-}
-
-/// The runner as PID 1 of a container with a terminal: it leads the terminal's session.
-fn as_pid_1_in_a_terminal(options: &[&str], command: &[&str]) -> Option<(Running, Terminal)> {
-    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
-    let leading = ["--pid", "--fork", "--mount-proc", "--kill-child", "setsid", "--ctty"];
-    let possible = Command::new("unshare").args(user).args(["--pid", "--fork", "true"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        assert!(!crate::harness::is_root("being PID 1 in a terminal"), "root can make PID namespaces");
-        return None;
-    }
-    let test = Test::new().args(["run", "--setsid"]).args(options).args(["--"]).args(command);
-    let runner = test.command();
-    let mut unshare = Command::new("unshare");
-    unshare.args(user).args(leading).arg(runner.get_program()).args(runner.get_args());
-    unshare.current_dir(runner.get_current_dir().expect("set"));
-    let terminal = Terminal::open();
-    let running = Running::start_in(unshare, test.into_directory(), &terminal);
-    Some((running, terminal))
-}
-
-#[test]
-fn as_pid_1_with_a_terminal_setsid_hands_it_to_the_commands_session() {
-    let script = "trap 'echo got INT; exit 9' INT; trap 'echo got HUP' HUP; trap 'echo got CONT' CONT; \
-                  echo to the terminal >/dev/tty; ps -o pgid=,tpgid= -p $$ | tr -s ' ' '\\n'; echo ready; \
-                  while :; do sleep 0.02; done";
-    for log in ["none", "{}/data/log"] {
-        let Some((mut running, terminal)) = as_pid_1_in_a_terminal(&["--log", log], &["bash", "-c", script])
-        else {
-            return;
-        };
-        terminal.wait_for("ready");
-        let screen = terminal.screen();
-        assert!(screen.contains("to the terminal\n"), "{screen}");
-        let ids: Vec<&str> = screen.lines().filter(|line| line.parse::<u32>().is_ok()).collect();
-        assert!(ids.len() == 2 && ids[0] == ids[1], "not in the foreground: {screen}");
-        terminal.type_in("\u{3}");
-        assert_eq!(running.end(), 9, "{}", terminal.screen());
-        let screen = terminal.screen();
-        assert!(screen.contains("got INT\n"), "{screen}");
-        assert!(!screen.contains("got HUP") && !screen.contains("got CONT"), "{screen}");
-        assert!(log == "none" || running.read("data/log").contains("got INT\n"));
-    }
-}
-
-#[test]
-fn as_pid_1_with_a_terminal_job_control_works_under_setsid() {
-    let Some((mut running, terminal)) =
-        as_pid_1_in_a_terminal(&["--log", "{}/data/log"], &["env", "PS1=prompt: ", "sh", "-i"])
-    else {
-        return;
-    };
-    terminal.wait_for("prompt: ");
-    terminal.type_in("sh -c 'echo child $((1+1)); exec sleep 1000'\n");
-    terminal.wait_for("child 2\n");
-    terminal.type_in("\u{1a}");
-    terminal.wait_for("Stopped");
-    terminal.type_in("fg\n");
-    // The shell says what it continues, after the line that was typed.
-    eventually("it goes on", || (terminal.screen().matches("exec sleep 1000").count() > 2).then_some(()));
-    terminal.type_in("\u{3}");
-    terminal.wait_for("^C");
-    terminal.type_in("echo status $?\n");
-    terminal.wait_for("status 130\n");
-    terminal.type_in("exit 4\n");
-    assert_eq!(running.end(), 4, "{}", terminal.screen());
-    let screen = terminal.screen();
-    assert!(!screen.contains("job control") && !screen.contains("can't access tty"), "{screen}");
-}
-
-#[test]
-fn as_pid_1_the_terminal_is_the_runners_again_between_two_tries_and_the_next_commands_then() {
-    let options = ["--log", "none", "--retries", "2", "--backoff", "1s"];
-    let Some((mut running, terminal)) = as_pid_1_in_a_terminal(
-        &options,
-        &["bash", "-c", "echo terminal $(tty </dev/tty | head -c 5); exit 5"],
-    ) else {
-        return;
-    };
-    terminal.wait_for("retry 1 of 2");
-    terminal.wait_for("retry 2 of 2 in 2s");
-    terminal.type_in("\u{3}");
-    assert_eq!(running.end(), 5, "{}", terminal.screen());
-    assert_eq!(terminal.screen().matches("terminal /dev/\n").count(), 2, "{}", terminal.screen());
-}
-
-#[test]
-fn started_from_a_shell_setsid_leaves_the_shell_its_terminal() {
-    let run = format!(
-        "{PROGRAM} run --setsid --log none -- sh -c 'if (: >/dev/tty) 2>/dev/null; then echo mine; else echo not mine; fi'"
-    );
-    let line = format!("bash -c \"{run}; read -p name? x </dev/tty; echo hello \\$x\"");
-    let screen = in_terminal(&line, &[("name?", "world\n")]);
-    assert!(screen.contains("not mine\n") && screen.contains("hello world\n"), "{screen}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
-use crate::harness::{Test, eventually};
+use crate::harness::{Test, eventually, with_default_actions};
 use crate::terminal::Terminal;
 
 /// Ended by KILL when it is dropped, so that a failing test leaves nothing behind.
@@ -99,7 +99,7 @@ pub(crate) fn as_pid_1(test: Test) -> Option<Running> {
         return None;
     }
     let runner = test.command();
-    let mut command = Command::new("unshare");
+    let mut command = with_default_actions("unshare");
     command.args(user).args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
     command
         .arg(runner.get_program())
@@ -109,7 +109,7 @@ pub(crate) fn as_pid_1(test: Test) -> Option<Running> {
 }
 
 /// Where each thread of a process, and of those below it, waits in the kernel: for whoever reads of a hang.
-fn whereabouts(pid: i32) -> String {
+pub(crate) fn whereabouts(pid: i32) -> String {
     let mut text = String::new();
     let mut todo = vec![pid];
     while let Some(pid) = todo.pop() {

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::harness::PROGRAM;
+use crate::running::whereabouts;
 
 /// A mount for the time of a test.
 pub(crate) struct Mount(pub(crate) PathBuf);
@@ -91,11 +93,31 @@ impl Faults {
         let output = command.arg("ctl").arg(&self.control).args(words.split(' ')).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
+
+    /// Where it hangs, when it does not end within a minute.
+    fn ends_not(&mut self) -> Option<String> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !matches!(self.daemon.try_wait(), Ok(Some(_)) | Err(_)) {
+            if Instant::now() > end {
+                return Some(i32::try_from(self.daemon.id()).map(whereabouts).unwrap_or_default());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
 }
 
 impl Drop for Faults {
     fn drop(&mut self) {
         let _ = Command::new("fusermount3").arg("-uz").arg(&self.mount).status();
-        let _ = self.daemon.wait();
+        let Some(hung) = self.ends_not() else { return };
+        let _ = self.daemon.kill();
+        let message = format!(
+            "faultfs on {} did not end within a minute of its unmounting; killed. It hung here:\n{hung}",
+            self.mount.display()
+        );
+        // A test that fails already shows it beside its own reason.
+        eprintln!("{message}");
+        assert!(std::thread::panicking(), "the daemon hung");
     }
 }
