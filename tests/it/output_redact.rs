@@ -1,6 +1,8 @@
-//! Redaction, through the real program: both sinks, all sources, any chunks.
+//! Redaction, through the real program: both sinks, all sources, any chunks, and what others make of a secret.
 
-use crate::harness::Test;
+use std::process::Command;
+
+use crate::harness::{Test, say_not_run};
 
 const LOG: &str = "{}/data/post-hook-output.txt";
 
@@ -95,4 +97,79 @@ fn a_secret_in_the_name_of_a_command_is_in_no_note_of_the_runner() {
         }
         assert!(!sink.contains("hunter2"), "{sink}");
     }
+}
+
+/// The lines that `script` prints of the secret in its environment as SECRET, as they come out.
+fn masked(secret: &str, program: &[&str]) -> Vec<String> {
+    let done = Test::new()
+        .env("SECRET", secret)
+        .args(["run", "--log", LOG, "--redact-env", "SECRET", "--"])
+        .args(program)
+        .any_stdout()
+        .any_stderr()
+        .run();
+    assert!(done.log().contains(&done.stdout), "the log has the same");
+    done.stdout.lines().map(Into::into).collect()
+}
+
+/// Whether it can be asked; said loudly when it cannot.
+fn is_there(program: &str) -> bool {
+    let there = Command::new(program).args(["-c", ":"]).output().is_ok();
+    if !there {
+        say_not_run(&format!("NOT RUN (needs {program}): what it makes of a secret"));
+        assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{program} is not installed");
+    }
+    there
+}
+
+#[test]
+fn what_python_makes_of_a_secret_is_masked() {
+    if !is_there("python3") {
+        return;
+    }
+    let script = "import os, json, base64, urllib.parse as u; s = os.environ['SECRET']; b = s.encode()\n\
+                  for t in [u.quote(s), u.quote(s, safe=''), u.quote_plus(s), json.dumps(s), json.dumps(s, ensure_ascii=False),\n\
+                      json.dumps(json.dumps(s, ensure_ascii=False)), u.urlencode({'k': s})]: print(t)\n\
+                  for t in (b, b'k:' + b, b'ke:' + b): print(base64.b64encode(t).decode()); print(base64.urlsafe_b64encode(t).decode())";
+    let lines = masked("p@ss w/\u{f6}<\"\\&+~*>0?", &["python3", "-c", script]);
+    let (text, encoded) = lines.split_at(7);
+    assert_eq!(text[..3], ["***"; 3]);
+    assert_eq!(text[3..6], ["\"***\"", "\"***\"", "\"\\\"***\\\"\""]);
+    assert_eq!(text[6], "k=***");
+    assert_eq!(encoded.len(), 6);
+    for line in encoded {
+        // The characters at its edges belong to what stands beside it, too.
+        let (before, after) = line.split_once("***").unwrap_or_else(|| panic!("{lines:?}"));
+        assert!(before.len() <= 4 && after.trim_end_matches('=').len() <= 1, "{lines:?}");
+    }
+}
+
+#[test]
+fn what_a_shell_traces_of_a_secret_is_masked() {
+    for shell in ["bash", "dash"].into_iter().filter(|shell| is_there(shell)) {
+        for secret in ["two words", "it's 'mine'", "a$b`c\"d"] {
+            let lines = masked(secret, &[shell, "-c", "set -x; : \"$SECRET\""]);
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            let shown = lines[0].replace(['\'', '"'], "");
+            assert_eq!(shown, "+ : ***", "{shell} {secret}: {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_secret_in_base64_of_several_lines_is_masked() {
+    let secret: String = (0..300_u32).filter_map(|n| char::from_digit(10 + n * n % 26, 36)).collect();
+    let lines =
+        masked(&secret, &["sh", "-c", "for w in 76 64; do printf %s \"$SECRET\" | base64 -w $w; done"]);
+    assert_eq!(lines, ["***", "***"]);
+}
+
+/// As `kubectl create secret --from-file` and `echo … | base64` have it.
+#[test]
+fn a_newline_at_the_end_of_a_value_does_not_keep_it_from_being_found() {
+    let lines = masked(
+        "hunter2-hunter2\n",
+        &["sh", "-c", "echo \"<$(printf %s \"$SECRET\")>\"; printf '%s;' \"$SECRET\""],
+    );
+    assert_eq!(lines, ["<***>", "***", ";"]);
 }

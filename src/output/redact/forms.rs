@@ -1,10 +1,20 @@
 //! The forms a secret takes on its way into a log: as it is, in base64 at each of the three alignments, URL-encoded,
-//! escaped in JSON. Pure functions of bytes.
+//! escaped in JSON, quoted by a shell that traces itself; of several lines, each long one too, which others may indent or
+//! number. Pure functions of bytes.
+//!
+//! Not known here: base64 that breaks its lines, but for that of the secret alone; and what is encoded twice, but for JSON
+//! in JSON.
 
 use std::fmt::Write;
 
 /// Shorter encoded pieces would mask ordinary words.
 const SHORTEST: usize = 6;
+
+/// Shorter lines of a secret of several lines are ordinary words more often than not: `[default]`, `}`.
+const SHORTEST_LINE: usize = 16;
+
+/// Characters after which encoders break base64: base64(1) and MIME (RFC 2045, 6.8), openssl(1) and PEM (RFC 7468, 2).
+const WIDTHS: [usize; 2] = [76, 64];
 
 /// RFC 4648, sections 4 and 5.
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -21,11 +31,17 @@ pub(super) fn all(secrets: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 fn of(secret: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = vec![secret.to_vec()];
+    forms.extend(lines(secret));
+    forms.extend(wrapped(&base64(secret, 0, BASE64)));
+    forms.extend(shell(secret));
     for alphabet in [BASE64, BASE64_URL] {
         forms.extend((0..3).map(|before| base64(secret, before, alphabet)));
     }
     forms.extend(url(secret));
     forms.extend(json(secret));
+    // Most are the same for most secrets.
+    forms.sort();
+    forms.dedup();
     forms
 }
 
@@ -46,15 +62,60 @@ fn base64(secret: &[u8], before: usize, alphabet: &[u8; 64]) -> Vec<u8> {
         .collect()
 }
 
-/// Percent-encoding (RFC 3986, 2.1), by the sets of characters that common encoders leave alone: the RFC's unreserved
-/// ones; those of `encodeURIComponent` and of `encodeURI`; those of HTML forms, which write a blank as `+`.
+/// The long lines of a secret that has several.
+fn lines(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let lines = secret.contains(&b'\n').then(|| secret.split(|&byte| byte == b'\n'));
+    lines
+        .into_iter()
+        .flatten()
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| line.len() >= SHORTEST_LINE)
+        .map(<[u8]>::to_vec)
+}
+
+/// The base64 of a secret alone, as it is broken into lines.
+fn wrapped(base64: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let long = WIDTHS.into_iter().filter(|&width| base64.len() > width);
+    long.map(|width| base64.chunks(width).collect::<Vec<_>>().join(&b'\n'))
+}
+
+/// In single quotes, as bash and as dash write it when they trace what they execute (`set -x`).
+fn shell(secret: &[u8]) -> Vec<Vec<u8>> {
+    if !secret.contains(&b'\'') {
+        return Vec::new();
+    }
+    let pieces: Vec<&[u8]> = secret.split(|&byte| byte == b'\'').collect();
+    [&br"'\''"[..], br#"'"'"'"#].map(|quote| pieces.join(quote)).into()
+}
+
+/// Percent-encoding (RFC 3986, 2.1), by the sets of characters that common encoders leave alone, and whether they write
+/// a blank as `+` (HTML forms).
 fn url(secret: &[u8]) -> Vec<Vec<u8>> {
+    // The RFC's unreserved characters: `@uri` of jq, `QueryEscape` of Go, `quote_plus` of Python, `rawurlencode` of PHP.
     const COMMON: &[u8] = b"-._~";
+    // `quote` of Python.
+    const QUOTE: &[u8] = b"-._~/";
+    // `encodeURIComponent` and `encodeURI` of JavaScript.
     const COMPONENT: &[u8] = b"-._~!'()*";
     const URI: &[u8] = b"-._~!'()*;/?:@&=+$,#";
+    // Forms in browsers and in Java; `urlencode` of PHP.
     const FORM: &[u8] = b"-._*";
+    const PHP: &[u8] = b"-._";
+    // `user:password@` and one name of a path in Go.
+    const USER: &[u8] = b"-._~$&+,;=";
+    const NAME: &[u8] = b"-._~$&+:=@";
     let mut forms = Vec::new();
-    for (kept, plus) in [(COMMON, false), (COMPONENT, false), (URI, false), (FORM, true)] {
+    for (kept, plus) in [
+        (COMMON, false),
+        (COMMON, true),
+        (QUOTE, false),
+        (COMPONENT, false),
+        (URI, false),
+        (FORM, true),
+        (PHP, true),
+        (USER, false),
+        (NAME, false),
+    ] {
         for digits in [b"0123456789ABCDEF", b"0123456789abcdef"] {
             let mut form = Vec::with_capacity(secret.len() * 3);
             for &byte in secret {
@@ -73,44 +134,69 @@ fn url(secret: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// Inside a JSON string (RFC 8259, 7), as encoders differ: `/` escaped or not; `<`, `>`, `&` as in HTML-safe output;
-/// everything beyond ASCII escaped or not.
+/// Inside a JSON string (RFC 8259, 7), as encoders differ: `/` escaped or not; what HTML gives a meaning escaped or not,
+/// and how much of it; everything beyond ASCII escaped or not; hexadecimal digits small or large. And JSON in JSON.
 fn json(secret: &[u8]) -> Vec<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(secret) else { return Vec::new() };
-    let mut forms = Vec::new();
-    for (slash, html, ascii) in [
-        (false, false, false),
-        (true, false, false),
-        (false, true, false),
-        (false, false, true),
-        (true, false, true),
-    ] {
-        let mut form = String::with_capacity(text.len() * 2);
-        for character in text.chars() {
-            match character {
-                '"' => form.push_str("\\\""),
-                '\\' => form.push_str("\\\\"),
-                '\n' => form.push_str("\\n"),
-                '\r' => form.push_str("\\r"),
-                '\t' => form.push_str("\\t"),
-                '\u{8}' => form.push_str("\\b"),
-                '\u{c}' => form.push_str("\\f"),
-                '/' if slash => form.push_str("\\/"),
-                '<' | '>' | '&' if html => escape(&mut form, character),
-                '\0'..' ' => escape(&mut form, character),
-                _ if ascii && !character.is_ascii() => escape(&mut form, character),
-                _ => form.push(character),
-            }
-        }
-        forms.push(form.into_bytes());
+    // None; those of Go; those that PHP has flags for; those of .NET.
+    let html = ["", "<>&", "<>&'\"", "<>&'\"+`"];
+    let choices = html.into_iter().flat_map(|html| (0..8).map(move |bits| (html, bits)));
+    let mut forms: Vec<Vec<u8>> = choices
+        .map(|(html, bits)| {
+            let style = Style { html, slash: bits & 1 != 0, ascii: bits & 2 != 0, large: bits & 4 != 0 };
+            style.escape(text).into_bytes()
+        })
+        .collect();
+    let [plain, ascii] = [false, true].map(|ascii| Style { html: "", slash: false, ascii, large: false });
+    for (inner, outer) in [(&plain, &plain), (&plain, &ascii), (&ascii, &ascii)] {
+        forms.push(outer.escape(&inner.escape(text)).into_bytes());
     }
     forms
 }
 
-fn escape(form: &mut String, character: char) {
-    for unit in character.encode_utf16(&mut [0; 2]) {
-        // Writing to a string cannot fail.
-        let _ = write!(form, "\\u{unit:04x}");
+/// How an encoder of JSON escapes what it need not.
+struct Style {
+    /// By their numbers.
+    html: &'static str,
+    slash: bool,
+    /// Everything beyond it is escaped.
+    ascii: bool,
+    /// Hexadecimal digits.
+    large: bool,
+}
+
+impl Style {
+    fn escape(&self, text: &str) -> String {
+        let mut form = String::with_capacity(text.len() * 2);
+        for character in text.chars() {
+            let short = match character {
+                _ if self.html.contains(character) => None,
+                '"' => Some("\\\""),
+                '\\' => Some("\\\\"),
+                '\n' => Some("\\n"),
+                '\r' => Some("\\r"),
+                '\t' => Some("\\t"),
+                '\u{8}' => Some("\\b"),
+                '\u{c}' => Some("\\f"),
+                '/' if self.slash => Some("\\/"),
+                _ => None,
+            };
+            let numbered =
+                character < ' ' || self.html.contains(character) || self.ascii && !character.is_ascii();
+            match short {
+                Some(short) => form.push_str(short),
+                None if numbered => self.number(&mut form, character),
+                None => form.push(character),
+            }
+        }
+        form
+    }
+
+    fn number(&self, form: &mut String, character: char) {
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string cannot fail.
+            let _ = if self.large { write!(form, "\\u{unit:04X}") } else { write!(form, "\\u{unit:04x}") };
+        }
     }
 }
 
@@ -150,6 +236,11 @@ mod tests {
             b"p%40ss%20w%2Frd*",
             b"p@ss%20w/rd*",
             b"p%40ss+w%2Frd*",
+            b"p%40ss+w%2frd*",
+            // `quote`, `quote_plus` and a name in a path.
+            b"p%40ss%20w/rd%2A",
+            b"p%40ss+w%2Frd%2A",
+            b"p@ss%20w%2Frd%2A",
         ] {
             assert!(url.iter().any(|other| other == form), "{}", form.escape_ascii());
         }
@@ -159,6 +250,9 @@ mod tests {
             "a\\\"\\\\\\n<\\/é\\u0001😀",
             "a\\\"\\\\\\n\\u003c/é\\u0001😀",
             "a\\\"\\\\\\n</\\u00e9\\u0001\\ud83d\\ude00",
+            "a\\\"\\\\\\n<\\/\\u00E9\\u0001\\uD83D\\uDE00",
+            "a\\u0022\\\\\\n\\u003C/\\u00E9\\u0001\\uD83D\\uDE00",
+            "a\\\\\\\"\\\\\\\\\\\\n</é\\\\u0001😀",
         ] {
             assert!(json.iter().any(|other| other == form.as_bytes()), "{form}");
         }

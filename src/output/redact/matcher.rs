@@ -18,6 +18,9 @@ const GRAM: usize = 4;
 /// More would make the table larger for little.
 const LONGEST_STEP: usize = 16;
 
+/// Steps of the automaton that are spent at most on what is open at the end: a quarter of a millisecond.
+const EFFORT: usize = 1 << 16;
+
 #[derive(Debug)]
 pub(super) struct Matcher {
     automaton: NFA,
@@ -109,7 +112,7 @@ impl Matcher {
         bytes.len()
     }
 
-    /// How many bytes at the end may begin a needle that is not yet whole: at most the longest needle minus one.
+    /// How many bytes at the end begin a needle that is not yet whole: at most the longest needle minus one.
     pub(super) fn open_suffix(&self, bytes: &[u8]) -> usize {
         let Ok(root) = self.automaton.start_state(Anchored::No) else { return 0 };
         let start = bytes.len().saturating_sub(self.longest - 1);
@@ -121,7 +124,29 @@ impl Matcher {
                 open_since = index + 1;
             }
         }
-        bytes.len() - open_since
+        // Not before it, but later perhaps: with many needles some byte or other always begins one.
+        let mut effort = EFFORT;
+        let open = (open_since..bytes.len()).find(|&from| self.is_open(&bytes[from..], &mut effort));
+        bytes.len() - open.unwrap_or(bytes.len())
+    }
+
+    /// Whether `bytes` are the beginning of a needle and not all of it. True as well when `effort` is used up: what is
+    /// held back for nothing comes a moment later, no more.
+    fn is_open(&self, bytes: &[u8], effort: &mut usize) -> bool {
+        let Ok(mut state) = self.automaton.start_state(Anchored::Yes) else { return true };
+        for &byte in bytes {
+            *effort = effort.saturating_sub(1);
+            if *effort == 0 {
+                return true;
+            }
+            state = self.automaton.next_state(Anchored::Yes, state, byte);
+            if self.automaton.is_dead(state) {
+                return false;
+            }
+        }
+        let goes_on = |byte| !self.automaton.is_dead(self.automaton.next_state(Anchored::Yes, state, byte));
+        // Where no needle ends there is always more.
+        !self.automaton.is_match(state) || (0..=u8::MAX).any(goes_on)
     }
 }
 

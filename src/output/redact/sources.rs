@@ -13,12 +13,13 @@ const SHORTEST: usize = 6;
 /// A Secret holds at most 1 MiB in all (Kubernetes, "Secrets"); a single value beyond this is no password or key.
 const LONGEST: usize = 64 * 1024;
 
-/// The `redact` of a hook.
+/// The `redact` of a hook. Newlines at the end of a value belong to how it was written down (`echo … | base64`), not to
+/// the secret: programs that use it take them off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// Names of environment variables.
     pub env: Vec<OsString>,
-    /// Files, whose whole content (without a newline at its end) is a secret, and directories of such files.
+    /// Files, whose whole content is a secret, and directories of such files.
     pub files: Vec<PathBuf>,
     /// Values as they are.
     pub literals: Vec<OsString>,
@@ -94,18 +95,15 @@ impl Taken {
     }
 
     fn take_file(&mut self, path: &Path) -> io::Result<()> {
-        let mut value = fs::read(path)?;
-        if value.ends_with(b"\n") {
-            value.pop();
-            if value.ends_with(b"\r") {
-                value.pop();
-            }
-        }
+        let value = fs::read(path)?;
         self.take(value, || format!("file {}", path.display()));
         Ok(())
     }
 
-    fn take(&mut self, value: Vec<u8>, name: impl FnOnce() -> String) {
+    fn take(&mut self, mut value: Vec<u8>, name: impl FnOnce() -> String) {
+        while let Some(b'\n' | b'\r') = value.last() {
+            value.pop();
+        }
         if value.len() < SHORTEST {
             self.warnings.push(format!(
                 "redact: the value of {} is shorter than {SHORTEST} bytes and is NOT redacted; use a longer one",
@@ -133,6 +131,20 @@ mod tests {
         assert_eq!(secrets, [b"longer"]);
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("value number 1") && !warnings[0].contains("short "), "{warnings:?}");
+    }
+
+    #[test]
+    fn newlines_at_the_end_are_no_part_of_a_secret_wherever_it_comes_from() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("key"), "in a file\r\n\n").expect("a file");
+        let sources = Sources {
+            files: vec![directory.path().into()],
+            literals: vec!["as it is\n".into(), "two\nlines\n".into(), "12345\n\n".into()],
+            ..Sources::default()
+        };
+        let (secrets, warnings) = sources.read().expect("a file");
+        assert_eq!(secrets, [&b"in a file"[..], b"as it is", b"two\nlines"]);
+        assert!(matches!(&*warnings, [warning] if warning.contains("value number 3")), "{warnings:?}");
     }
 
     #[test]

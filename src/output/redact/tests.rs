@@ -44,6 +44,15 @@ fn reference(text: &[u8], needles: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
+/// The bytes at the end of `text` that begin a needle and are not all of it.
+fn begun(text: &[u8], needles: &[Vec<u8>]) -> usize {
+    let begins =
+        |end: &[u8]| needles.iter().any(|needle| needle.len() > end.len() && needle.starts_with(end));
+    let longest = needles.iter().map(Vec::len).max().unwrap_or(0);
+    let first = text.len().saturating_sub(longest);
+    (first..text.len()).find(|&from| begins(&text[from..])).map_or(0, |from| text.len() - from)
+}
+
 #[test]
 fn any_chunking_gives_the_same_output_and_no_needle_appears_in_it() {
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
@@ -74,7 +83,6 @@ fn any_chunking_gives_the_same_output_and_no_needle_appears_in_it() {
         }
         let redactor = Redactor::new(&secrets).expect("there are secrets");
         let expected = reference(&text, &needles);
-        let longest = needles.iter().map(Vec::len).max().expect("there are needles");
         for chunking in 0..8 {
             let mut stream = redactor.stream();
             let mut out = Vec::new();
@@ -84,11 +92,9 @@ fn any_chunking_gives_the_same_output_and_no_needle_appears_in_it() {
                 let largest = 1 + random.below(largest);
                 let (chunk, further) = rest.split_at(largest.min(rest.len()));
                 push(&mut stream, chunk, &mut out);
-                assert!(
-                    stream.bytes.len() - stream.passed < longest,
-                    "holds back at most the longest minus one"
-                );
                 rest = further;
+                let held = stream.bytes.len() - stream.passed;
+                assert_eq!(held, begun(&text[..text.len() - rest.len()], &needles), "held back");
             }
             out.extend_from_slice(stream.flush());
             assert_eq!(out.escape_ascii().to_string(), expected.escape_ascii().to_string());
@@ -140,6 +146,35 @@ fn what_cannot_begin_a_needle_is_not_held_back() {
     assert!(!stream.holds());
 }
 
+/// What is held back dies with a runner that is killed, so it is no more than it must be.
+#[test]
+fn a_needle_that_is_whole_and_what_only_looks_like_one_are_not_held_back() {
+    let secrets: Vec<Vec<u8>> =
+        (b'a'..=b'z').map(|first| [&[first][..], b"-correct-horse"].concat()).collect();
+    let redactor = Redactor::new(&secrets).expect("there are secrets");
+    let mut stream = redactor.stream();
+    let mut out = Vec::new();
+    push(&mut stream, b"every word of this begins a needle, and it is a-correct-horse", &mut out);
+    assert_eq!(out.escape_ascii().to_string(), "every word of this begins a needle, and it is ***");
+    push(&mut stream, b" b-corr", &mut out);
+    assert!(out.ends_with(b"*** ") && stream.holds());
+}
+
+/// Where every byte could go on, and there is much of it, more than that is held back in place of looking for ever.
+#[test]
+fn of_text_that_is_one_long_beginning_nothing_is_lost() {
+    let secret = ["a".repeat(20_000).as_bytes(), b"b"].concat();
+    let redactor = Redactor::new(std::slice::from_ref(&secret)).expect("one secret");
+    let mut stream = redactor.stream();
+    let mut out = Vec::new();
+    for _ in 0..30 {
+        push(&mut stream, &[b'a'; 1000], &mut out);
+    }
+    push(&mut stream, b"b, and that was it", &mut out);
+    out.extend_from_slice(stream.flush());
+    assert_eq!(out, ["a".repeat(10_000).as_bytes(), b"***, and that was it"].concat());
+}
+
 #[test]
 fn a_chunk_without_a_needle_is_passed_on_as_it_came() {
     let redactor = Redactor::new(&[b"correct horse".to_vec()]).expect("one secret");
@@ -167,6 +202,39 @@ fn every_encoded_form_is_masked() {
         ("p@ss/w%22rd%201", "***"),
         ("p%40ss%2Fw%22rd+1", "***"),
         ("{\"k\":\"p@ss/w\\\"rd 1\"}", "{\"k\":\"***\"}"),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&redactor.redact(text.as_bytes())), masked, "{text}");
+    }
+}
+
+#[test]
+fn a_secret_of_several_lines_is_masked_whole_and_line_by_line() {
+    let body: Vec<String> = (0..5_u8).map(|n| format!("{}", char::from(b'A' + n)).repeat(64)).collect();
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----", body.join("\n"));
+    let redactor =
+        Redactor::new(&[key.clone().into_bytes(), b"[default]\nuser\nlong-enough-to-be-one".to_vec()]);
+    let masked = |text: &str| {
+        let redacted = redactor.as_ref().expect("there are secrets").redact(text.as_bytes());
+        String::from_utf8(redacted).expect("text")
+    };
+    assert_eq!(masked(&format!("a {key} b")), "a *** b");
+    assert_eq!(masked(&format!("a {} b", key.replace('\n', "\\n"))), "a *** b");
+    assert_eq!(
+        masked(&format!("    {}\r\n", key.replace('\n', "\r\n    "))),
+        format!("{}\r\n", "    ***\r\n".repeat(7).trim_end())
+    );
+    assert_eq!(masked("[default]\nuser=x\n  long-enough-to-be-one\n"), "[default]\nuser=x\n  ***\n");
+}
+
+#[test]
+fn a_secret_that_is_given_twice_and_one_within_another_are_one_mask() {
+    let secrets = [&b"hunter2"[..], b"hunter2", b"my-hunter2-hunter2-prod", b"2-hunter", b"hunter2-h"];
+    let redactor = Redactor::new(&secrets.map(<[u8]>::to_vec)).expect("there are secrets");
+    for (text, masked) in [
+        ("hunter2 hunter2", "*** ***"),
+        ("my-hunter2-hunter2-prod!", "***!"),
+        ("my-hunter2-hunter2-prox!", "my-***-prox!"),
+        ("2-hunter2-hunter2", "***"),
     ] {
         assert_eq!(String::from_utf8_lossy(&redactor.redact(text.as_bytes())), masked, "{text}");
     }
