@@ -165,7 +165,7 @@ impl Engine<'_> {
         let Some(meta) = node.meta.get() else { return Ok(()) };
         let failed = |e: io::Error| self.volume_error("complete", &node.path(), e);
         // A copy that was cut short may have put something into it and not come to set its mtime.
-        let touched = touched || self.intent.len() > 0 && self.intent.find(&node.path()).is_some();
+        let touched = touched || self.intent.has(node);
         let made = node.made().map_err(failed)?;
         let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
         // One that another copier made in place is known by the mode that it is made with there.

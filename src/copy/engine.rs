@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::Later;
 use super::error::{Error, Reached};
 use super::filter::Filter;
-use super::intent::Noted;
+use super::intent::{Intent, Noted};
 use super::links::Links;
 use super::listing::Listing;
 use super::manifest::{self, Manifest, Reading, Spill};
@@ -29,7 +29,7 @@ use super::seen::Seen;
 use super::share::Shares;
 use super::stage::Stage;
 use super::transfer::Reflink;
-use super::{Request, durable, places, record, shard, space};
+use super::{Request, durable, places, shard, space};
 use crate::beneath::Dir;
 
 /// Threads at the most where not told otherwise: more than processors, as a cold source and a network volume make them wait.
@@ -44,8 +44,8 @@ pub(super) struct Engine<'a> {
     pub(super) state: Option<Dir>,
     pub(super) manifest_name: OsString,
     pub(super) old: Manifest,
-    /// What a copy that was cut short was about to install.
-    pub(super) intent: Manifest,
+    /// What copies that were cut short were about to install.
+    pub(super) intent: Intent,
     /// The volume was emptied by hand: no absence on it is an edit.
     pub(super) emptied: bool,
     pub(super) spill: Spill,
@@ -184,19 +184,14 @@ impl<'a> Engine<'a> {
         let manifest_name = manifest::name_of(&request.destination, &request.state);
         let mut report = Report::default();
         report.plan.whole = options.dry_run;
-        let (mut old, mut intent) = (Manifest::default(), Manifest::default());
+        let (mut old, mut intent) = (Manifest::default(), Intent::default());
         if let Some(state) = &state {
             let failed = |e| Error::system("read the manifest in", &request.state, e);
             if !options.dry_run {
                 report.leftovers = places::sweep(request, state, &destination).map_err(failed)?;
             }
             if let Ok(dir) = state.open_dir("manifest") {
-                if let Reading::Read(next) =
-                    Manifest::read(&dir, &record::next_name(&manifest_name, request, shares.as_ref()))
-                        .map_err(failed)?
-                {
-                    intent = next;
-                }
+                intent = Intent::read(&dir, &manifest_name, request, shares.as_ref()).map_err(failed)?;
                 let reading = shard::base(&dir, &manifest_name, request, shares.as_ref()).map_err(failed)?;
                 match reading {
                     Reading::Read(manifest) => old = manifest,
@@ -319,10 +314,17 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    fn task(&self, worker: &mut Worker, task: Task) -> Result<(), Error> {
-        if self.cancel.is_cancelled() {
+    /// An error where nothing more is to be done: when it was asked for, or where a test cuts the copy short.
+    pub(super) fn go_on(&self) -> Result<(), Error> {
+        #[cfg(test)]
+        if super::tests::cut::is_due(self.request) {
             return Err(Error::cancelled());
         }
+        if self.cancel.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+    }
+
+    fn task(&self, worker: &mut Worker, task: Task) -> Result<(), Error> {
+        self.go_on()?;
         match task {
             Task::Dir(node) => self.directory_task(worker, node),
             Task::Part { node, names } => self.part_task(worker, node, &names),

@@ -1,7 +1,11 @@
-//! What a copy that was cut short was about to install. It had noted that before anything got its final name, and the
-//! manifest in force says nothing of it: what has come to the volume is found here, told by its content from what users
-//! did, so that the next image, whichever that is, replaces or prunes it like anything that a copy installed.
+//! What copies that were cut short were about to install. Each had noted that before anything got its final name, and
+//! the manifest in force says nothing of it: what has come to the volume is found here, told by its content from what
+//! users did, so that the next image, whichever that is, replaces or prunes it like anything that a copy installed.
+//!
+//! A copy that is cut short in turn has carried over what it found of the notes before its own: of one name there may
+//! be several records, of which the volume has one at most.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::AsFd;
@@ -14,8 +18,69 @@ use super::engine::{Engine, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
 use super::listing::Listing;
-use super::manifest::{Block, Kind, Manifest, Record, records};
+use super::manifest::spill::Sorted;
+use super::manifest::{self, Block, Kind, Manifest, Reading, Record, records};
+use super::node::Node;
 use super::path::join;
+use super::share::Shares;
+use super::{Request, record};
+use crate::beneath::Dir;
+
+/// The notes of copies that were cut short.
+#[derive(Debug, Default)]
+pub(super) struct Intent {
+    /// Of the last one, under the name that this copy's own gets.
+    own: Option<Manifest>,
+}
+
+impl Intent {
+    pub(super) fn read(
+        dir: &Dir,
+        name: &OsStr,
+        request: &Request,
+        shares: Option<&Shares>,
+    ) -> io::Result<Self> {
+        let own = Manifest::read(dir, &record::next_name(name, request, shares))?;
+        Ok(Self { own: if let Reading::Read(own) = own { Some(own) } else { None } })
+    }
+
+    fn notes(&self) -> impl Iterator<Item = &Manifest> {
+        self.own.iter()
+    }
+
+    pub(super) fn own(&self) -> Option<&Manifest> {
+        self.own.as_ref()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.notes().next().is_none()
+    }
+
+    /// Whether something was noted of what is in a directory.
+    pub(super) fn has(&self, node: &Node) -> bool {
+        !self.is_empty() && {
+            let path = node.path();
+            self.notes().any(|note| note.find(&path).is_some())
+        }
+    }
+
+    /// Reads what was noted of a directory, sorted by name, into `into` (cleared first).
+    fn load(&self, dir: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
+        let mut all = Vec::new();
+        into.clear();
+        for (note, at) in self.notes().filter_map(|note| Some((note, note.find(dir)?))) {
+            note.load(at, into)?;
+            all.append(into);
+        }
+        manifest::gather(&all, into);
+        Ok(())
+    }
+
+    /// The paths of a directory and of those below it of which something was noted.
+    fn subtree(&self, path: &[u8]) -> BTreeSet<&[u8]> {
+        self.notes().flat_map(|note| note.subtree(path).map(|at| note.path(at))).collect()
+    }
+}
 
 /// Where a worker is in the records that were noted: it asks for the names of a directory in their order.
 #[derive(Debug, Default)]
@@ -27,13 +92,16 @@ pub(super) struct Noted {
 }
 
 impl Noted {
-    fn find(&mut self, intent: &Manifest, dir: &[u8], name: &[u8]) -> io::Result<Option<Record<'_>>> {
+    /// What was noted of a name.
+    fn find(
+        &mut self,
+        intent: &Intent,
+        dir: &[u8],
+        name: &[u8],
+    ) -> io::Result<impl Iterator<Item = Record<'_>>> {
         if self.dir.as_deref() != Some(dir) {
             self.dir = None;
-            self.block.clear();
-            if let Some(at) = intent.find(dir) {
-                intent.load(at, &mut self.block)?;
-            }
+            intent.load(dir, &mut self.block)?;
             self.dir = Some(dir.to_vec());
             self.at = 0;
         }
@@ -42,42 +110,21 @@ impl Noted {
         }
         self.last.clear();
         self.last.extend_from_slice(name);
-        let mut at = self.at;
-        for line in self.block[at..].split_inclusive(|b| *b == b'\n') {
-            let Some(record) = Record::parse(line.strip_suffix(b"\n").unwrap_or(line)) else { break };
-            match (*record.name).cmp(name) {
-                std::cmp::Ordering::Less => at += line.len(),
-                std::cmp::Ordering::Equal => {
-                    self.at = at;
-                    return Ok(Some(record));
-                }
-                std::cmp::Ordering::Greater => break,
+        for line in self.block[self.at..].split_inclusive(|b| *b == b'\n') {
+            match Record::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
+                Some(record) if *record.name < *name => self.at += line.len(),
+                _ => break,
             }
         }
-        self.at = at;
-        Ok(None)
+        let name = &*self.last;
+        Ok(records(&self.block[self.at..]).take_while(move |record| *record.name == *name))
     }
 }
 
 impl Engine<'_> {
     /// Whether a copy that was cut short was about to install this.
     pub(super) fn intended(&self, dir: &[u8], name: &CStr) -> bool {
-        if self.intent.len() == 0 {
-            return false;
-        }
-        let (mut dir, mut name) = (dir, name.to_bytes());
-        let at = loop {
-            match (self.intent.find(dir), dir.iter().rposition(|b| *b == b'/')) {
-                (Some(at), _) => break at,
-                // Of a directory that was to get its name as a whole, the one that it is in tells.
-                (None, Some(slash)) => (dir, name) = (&dir[..slash], &dir[slash + 1..]),
-                (None, None) if dir.is_empty() => return false,
-                (None, None) => (dir, name) = (b"", dir),
-            }
-        };
-        let mut block = Vec::new();
-        self.intent.load(at, &mut block).is_ok()
-            && records(&block).any(|r: Record<'_>| *r.name == *name && !r.flags.found && !r.flags.kept)
+        self.intent.notes().any(|note| is_noted(note, dir, name.to_bytes()))
     }
 
     /// The record that was noted of a file or link, where the volume has what it says and the manifest in force says
@@ -89,18 +136,19 @@ impl Engine<'_> {
         entry: Entry<'_>,
     ) -> Result<Option<Record<'static>>, Error> {
         let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
-        if self.intent.len() == 0 || here.node.aside {
+        if self.intent.is_empty() || here.node.aside {
             return Ok(None);
         }
         let failed = |e| self.volume_error("compare", &here.child(entry.name), e);
-        let noted = worker.noted.find(&self.intent, here.path, entry.name.to_bytes()).map_err(failed)?;
-        let Some(noted) = noted.filter(|noted| entry.record.is_none_or(|r| r.content != noted.content))
-        else {
-            return Ok(None);
-        };
-        let there =
-            noted.kind != Kind::Dir && is_there(made, &noted, stat, &mut worker.other).map_err(failed)?;
-        Ok(there.then(|| noted.into_owned()))
+        for noted in worker.noted.find(&self.intent, here.path, entry.name.to_bytes()).map_err(failed)? {
+            if noted.kind != Kind::Dir
+                && entry.record.is_none_or(|r| r.content != noted.content)
+                && is_there(made, &noted, stat, &mut worker.other).map_err(failed)?
+            {
+                return Ok(Some(noted.into_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// What was noted in a directory, has come to the volume, and is neither in the image nor in the manifest in force:
@@ -112,10 +160,9 @@ impl Engine<'_> {
         listing: &Listing,
         old: &[u8],
     ) -> Result<(), Error> {
-        let Some(at) = self.intent.find(here.path) else { return Ok(()) };
         let Some(made) = here.made.filter(|_| !here.node.aside) else { return Ok(()) };
         let mut block = Vec::new();
-        self.intent.load(at, &mut block).map_err(|e| self.manifest_error(e))?;
+        self.intent.load(here.path, &mut block).map_err(|e| self.manifest_error(e))?;
         let mut old = records(old).peekable();
         let mut marked = Vec::new();
         for mut noted in records(&block) {
@@ -151,10 +198,9 @@ impl Engine<'_> {
     /// What was noted and has come to the volume, of all that is below a directory.
     pub(super) fn noted_below(&self, worker: &mut Worker, path: &[u8]) -> Result<(), Error> {
         let (mut block, mut marked) = (Vec::new(), Vec::new());
-        for at in self.intent.subtree(path) {
-            let path = self.intent.path(at);
+        for path in self.intent.subtree(path) {
             let Some(dir) = self.volume_dir(path)? else { continue };
-            self.intent.load(at, &mut block).map_err(|e| self.manifest_error(e))?;
+            self.intent.load(path, &mut block).map_err(|e| self.manifest_error(e))?;
             marked.clear();
             for mut noted in records(&block) {
                 let there = self.has_noted(&dir, &noted, &mut worker.other);
@@ -164,6 +210,86 @@ impl Engine<'_> {
                 }
             }
             self.add_block(path, Block::New { records: &marked, orphans: true })?;
+        }
+        Ok(())
+    }
+
+    /// The directories of the new manifest with their records, and with what is on the volume as a copy before this one had
+    /// noted it, where neither the manifest in force nor the new one says the same: `found` tells whether there is any.
+    pub(super) fn with_earlier<'a>(
+        &'a self,
+        sorted: &'a Sorted,
+        found: &'a mut bool,
+    ) -> impl Iterator<Item = io::Result<(Box<[u8]>, Vec<u8>)>> + 'a {
+        let mut new = sorted.directories().peekable();
+        let own = self.intent.own();
+        let mut earlier = (0..own.map_or(0, Manifest::len)).peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let noted = own.zip(earlier.peek().copied());
+                let path = match (new.peek(), noted) {
+                    (None, None) => return None,
+                    (Some((path, ..)), None) => *path,
+                    (None, Some((note, at))) => note.path(at),
+                    (Some((path, ..)), Some((note, at))) => (*path).min(note.path(at)),
+                };
+                let mut block = Vec::new();
+                let is_new = new.next_if(|next| next.0 == path);
+                if let Some((_, _, range)) = &is_new
+                    && let Err(error) = sorted.load(range.clone(), &self.old, &mut block)
+                {
+                    return Some(Err(error));
+                }
+                let before = block.len();
+                if let Some((note, at)) = noted.filter(|(note, at)| note.path(*at) == path) {
+                    earlier.next();
+                    if let Err(error) = self.carry_over(note, at, &mut block) {
+                        return Some(Err(error));
+                    }
+                    *found |= block.len() > before;
+                }
+                if is_new.is_some() || block.len() > before {
+                    return Some(Ok((path.into(), block)));
+                }
+            }
+        })
+    }
+
+    /// Adds to a directory's new records what is on the volume as `note` has it.
+    fn carry_over(&self, note: &Manifest, at: usize, block: &mut Vec<u8>) -> io::Result<()> {
+        let path = note.path(at);
+        let (mut noted, mut old) = (Vec::new(), Vec::new());
+        note.load(at, &mut noted)?;
+        if let Some(at) = self.old.find(path) {
+            self.old.load(at, &mut old)?;
+        }
+        let (mut known, mut superseded) = (records(&old).peekable(), records(block).peekable());
+        let (mut dir, mut buffer, mut carried) = (None, Vec::new(), Vec::new());
+        for noted in records(&noted) {
+            while known.next_if(|record| record.name < noted.name).is_some() {}
+            while superseded.next_if(|record| record.name < noted.name).is_some() {}
+            let says = |record: &Record<'_>| record.name == noted.name && record.content == noted.content;
+            let is_known = known.peek().is_some_and(says)
+                || superseded.peek().is_some_and(|r| says(r) && !r.flags.orphan && !r.flags.kept);
+            if is_known {
+                continue;
+            }
+            let dir = match &dir {
+                Some(dir) => dir,
+                None => match self.volume_dir(path).map_err(io::Error::other)? {
+                    Some(opened) => dir.insert(opened),
+                    None => break,
+                },
+            };
+            if self.has_noted(dir, &noted, &mut buffer)? {
+                noted.write(&mut carried);
+            }
+        }
+        drop((known, superseded));
+        if !carried.is_empty() {
+            let mut all = std::mem::take(block);
+            all.append(&mut carried);
+            manifest::gather(&all, block);
         }
         Ok(())
     }
@@ -179,6 +305,21 @@ impl Engine<'_> {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+fn is_noted<'a>(note: &Manifest, mut dir: &'a [u8], mut name: &'a [u8]) -> bool {
+    let at = loop {
+        match (note.find(dir), dir.iter().rposition(|b| *b == b'/')) {
+            (Some(at), _) => break at,
+            // Of a directory that was to get its name as a whole, the one that it is in tells.
+            (None, Some(slash)) => (dir, name) = (&dir[..slash], &dir[slash + 1..]),
+            (None, None) if dir.is_empty() => return false,
+            (None, None) => (dir, name) = (b"", dir),
+        }
+    };
+    let mut block = Vec::new();
+    note.load(at, &mut block).is_ok()
+        && records(&block).any(|r: Record<'_>| *r.name == *name && !r.flags.found && !r.flags.kept)
 }
 
 /// Whether the volume has what was noted, read in full.

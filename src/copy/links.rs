@@ -109,9 +109,7 @@ impl Engine<'_> {
     }
 
     fn deferred(&self, worker: &mut Worker, later: &Later, first: Option<&First>) -> Result<(), Error> {
-        if self.cancel.is_cancelled() {
-            return Err(Error::cancelled());
-        }
+        self.go_on()?;
         worker.block.clear();
         worker.orphans = false;
         worker.xattrs.clear();

@@ -43,6 +43,7 @@ impl Engine<'_> {
             kept.clear();
             let before_dir = report.removed;
             for record in records(&block) {
+                self.go_on()?;
                 let gone = match &dir {
                     _ if !record.flags.orphan => false,
                     None => true,
@@ -150,6 +151,7 @@ impl Engine<'_> {
         while let Some((source, made, path)) = todo.pop() {
             let before = report.removed;
             for (name, kind) in made.entries().map_err(|e| failed(&path, e))? {
+                self.go_on()?;
                 let bytes = name.as_bytes();
                 let here = join(&path, bytes);
                 let is_dir = kind == FileType::Directory;

@@ -15,6 +15,7 @@ use super::manifest::spill::Sorted;
 use super::node::Node;
 use super::path::child;
 use super::pool::Pool;
+use super::record::Note;
 use super::report::Report;
 
 /// Up to so many directories are synced one by one; beyond, the whole filesystem is cheaper.
@@ -22,8 +23,8 @@ const SYNC_EACH: usize = 8;
 
 impl Engine<'_> {
     /// Before the first name: what is staged is on stable storage, and so is the note of what is about to get its name.
-    /// Side by side, as the one waits for the disk and the other is written meanwhile. Answers whether there is a note.
-    pub(super) fn prepare(&self, sorted: &Sorted) -> Result<bool, Error> {
+    /// Side by side, as the one waits for the disk and the other is written meanwhile. Answers what was noted.
+    pub(super) fn prepare(&self, sorted: &Sorted) -> Result<Note, Error> {
         let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_empty = self.publish.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         let Some(stage) = stage.filter(|_| !self.fsync_each && !is_empty) else { return self.note(sorted) };
@@ -47,9 +48,7 @@ impl Engine<'_> {
             let each = self.fsync_each || count <= SYNC_EACH;
             let pool = Pool::new(nodes);
             let workers = pool.run(self.workers(), |worker, node| {
-                if self.cancel.is_cancelled() {
-                    return Err(Error::cancelled());
-                }
+                self.go_on()?;
                 self.publish_one(worker, &node)?;
                 stage.discard(&node);
                 let Ok(made) = node.made() else { return Ok(()) };

@@ -2,7 +2,7 @@
 //! its own, and takes its place afterwards: a copy that is cut short in between leaves the old manifest to compare
 //! with, and the new one to tell what it had installed already from what was there before.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use super::Request;
@@ -15,10 +15,21 @@ use super::share::Shares;
 use crate::beneath::Dir;
 
 /// The name of a manifest that is not in force yet.
-pub(super) fn next_name(name: &OsString, request: &Request, shares: Option<&Shares>) -> OsString {
+pub(super) fn next_name(name: &OsStr, request: &Request, shares: Option<&Shares>) -> OsString {
     let mut next = shard::part_name(name, request, shares);
     next.push(".next");
     next
+}
+
+/// What was written before anything got its final name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    /// Nothing: the manifest in force says the same already.
+    None,
+    /// The manifest that is to be in force.
+    Manifest,
+    /// With what copies that were cut short have left on the volume.
+    WithEarlier,
 }
 
 impl Engine<'_> {
@@ -35,21 +46,17 @@ impl Engine<'_> {
         Error::system("write the manifest in", &self.request.state, error)
     }
 
-    /// Writes what is about to be installed; false when the manifest in force says the same already.
-    pub(super) fn note(&self, sorted: &Sorted) -> Result<bool, Error> {
+    /// Writes what is about to be installed, with what is there of what copies before this one were about to.
+    pub(super) fn note(&self, sorted: &Sorted) -> Result<Note, Error> {
         if self.request.options.shard.is_none()
             && sorted.same_as(&self.old).map_err(|e| self.manifest_error(e))?
         {
-            return Ok(false);
+            return Ok(Note::None);
         }
-        let dir = self.manifests()?;
-        let blocks = sorted.directories().map(|(path, _, range)| {
-            let mut block = Vec::new();
-            sorted.load(range, &self.old, &mut block)?;
-            Ok((Box::from(path), block))
-        });
-        manifest::write(&dir, &self.next_name(), blocks).map_err(|e| self.manifest_error(e))?;
-        Ok(true)
+        let mut found = false;
+        let blocks = self.with_earlier(sorted, &mut found);
+        manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(|e| self.manifest_error(e))?;
+        Ok(if found { Note::WithEarlier } else { Note::Manifest })
     }
 
     /// Writes which directories are about to get their names as a whole, each as soon as it is complete.
@@ -62,16 +69,18 @@ impl Engine<'_> {
             blocks.extend(node.parent.as_ref().map(|parent| (parent.path(), block)));
         }
         // What an attempt before this one had in mind holds until this one has recorded all it did.
-        for at in 0..self.intent.len() {
-            let mut block = Vec::new();
-            self.intent.load(at, &mut block).map_err(failed)?;
-            blocks.push((self.intent.path(at).to_vec(), block));
+        if let Some(earlier) = self.intent.own() {
+            for at in 0..earlier.len() {
+                let mut block = Vec::new();
+                earlier.load(at, &mut block).map_err(failed)?;
+                blocks.push((earlier.path(at).to_vec(), block));
+            }
         }
         blocks.sort_by(|a, b| a.0.cmp(&b.0));
         let blocks = blocks.chunk_by(|a, b| a.0 == b.0).map(|pieces| {
             let all: Vec<u8> = pieces.iter().flat_map(|(_, block)| block).copied().collect();
             let mut block = Vec::new();
-            manifest::join(&all, &mut block);
+            manifest::gather(&all, &mut block);
             Ok((Box::from(&*pieces[0].0), block))
         });
         manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(failed)
@@ -81,34 +90,38 @@ impl Engine<'_> {
     pub(super) fn prune_and_record(
         &self,
         sorted: &Sorted,
-        noted: bool,
+        noted: Note,
         report: &mut super::Report,
     ) -> Result<(), Error> {
+        let failed = |e| self.manifest_error(e);
         let pruned = self.prune(sorted, report)?;
+        self.go_on()?;
         let next = self.next_name();
         let name = shard::part_name(&self.manifest_name, self.request, self.shares.as_ref());
-        if pruned.is_empty() {
-            if noted {
+        match noted {
+            Note::Manifest if pruned.is_empty() => {
                 let dir = self.manifests()?;
-                dir.rename(&next, &dir, &name)
-                    .and_then(|()| dir.sync())
-                    .map_err(|e| self.manifest_error(e))?;
-            } else if self.intent.len() > 0 {
-                // Of a copy that was cut short, when the image is again what it was before.
-                self.manifests()?.remove_all(&next).map_err(|e| self.manifest_error(e))?;
+                dir.rename(&next, &dir, &name).and_then(|()| dir.sync()).map_err(failed)?;
             }
-        } else {
-            let dir = self.manifests()?;
-            let blocks = sorted.directories().filter_map(|(path, _, range)| match pruned.get(path) {
-                Some(None) => None,
-                Some(Some(block)) => Some(Ok((Box::from(path), block.clone()))),
-                None => {
-                    let mut block = Vec::new();
-                    Some(sorted.load(range, &self.old, &mut block).map(|()| (Box::from(path), block)))
+            Note::None if pruned.is_empty() => {
+                // Of a copy that was cut short, when the image is again what it was before.
+                if !self.intent.is_empty() {
+                    self.manifests()?.remove_all(&next).map_err(failed)?;
                 }
-            });
-            manifest::write(&dir, &name, blocks).map_err(|e| self.manifest_error(e))?;
-            dir.remove_all(&next).map_err(|e| self.manifest_error(e))?;
+            }
+            _ => {
+                let dir = self.manifests()?;
+                let blocks = sorted.directories().filter_map(|(path, _, range)| match pruned.get(path) {
+                    Some(None) => None,
+                    Some(Some(block)) => Some(Ok((Box::from(path), block.clone()))),
+                    None => {
+                        let mut block = Vec::new();
+                        Some(sorted.load(range, &self.old, &mut block).map(|()| (Box::from(path), block)))
+                    }
+                });
+                manifest::write(&dir, &name, blocks).map_err(failed)?;
+                dir.remove_all(&next).map_err(failed)?;
+            }
         }
         shard::merge(self, report)
     }

@@ -35,7 +35,7 @@ impl Engine<'_> {
         let mut outcome = Ok(());
         for at in 0..listing.len() {
             let (name, kind) = listing.get(at);
-            outcome = self.rename(worker, path, staged, made, name, kind);
+            outcome = self.go_on().and_then(|()| self.rename(worker, path, staged, made, name, kind));
             let refused = outcome.as_ref().is_err_and(|e| e.errno() == Some(Errno::ACCESS.raw_os_error()));
             if refused && opened_up.is_none() {
                 // A read-only directory of our own: opened for the time of this.

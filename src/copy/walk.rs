@@ -92,7 +92,7 @@ impl Engine<'_> {
                 self.entry(worker, &here, name, kind, record.as_ref(), seen)?;
             }
             known.try_for_each(|gone| self.dropped(worker, &here, gone))?;
-            if self.intent.len() > 0 {
+            if !self.intent.is_empty() {
                 self.noted_only(worker, &here, &listing, &old)?;
             }
             self.record_block(worker, &node, &path, old_at.map(|at| (at, &*old)))?;
@@ -196,9 +196,7 @@ impl Engine<'_> {
         seen: Option<Sight>,
     ) -> Result<(), Error> {
         // A large directory on a slow volume takes longer than a stop may.
-        if self.cancel.is_cancelled() {
-            return Err(Error::cancelled());
-        }
+        self.go_on()?;
         let is_dir = kind == FileType::Directory;
         if self.is_reserved(here, name) {
             return Ok(());
@@ -278,7 +276,7 @@ impl Engine<'_> {
             self.noted_below(worker, &path)?;
             self.orphan_subtree(&path)?;
         } else if let (Some(made), Ok(name)) =
-            (here.made.filter(|_| self.intent.len() > 0), CString::new(&*record.name))
+            (here.made.filter(|_| !self.intent.is_empty()), CString::new(&*record.name))
         {
             let volume = self.look(made, here, &name)?;
             let entry = Entry { name: &name, record: Some(&record), volume: volume.as_ref() };

@@ -138,6 +138,17 @@ pub(super) fn join(pieces: &[u8], into: &mut Vec<u8>) {
     }
 }
 
+/// As [`join`], with all of one name that differ.
+pub(super) fn gather(pieces: &[u8], into: &mut Vec<u8>) {
+    let mut sorted: Vec<Record<'_>> = records(pieces).collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    sorted.dedup();
+    into.clear();
+    for record in sorted {
+        record.write(into);
+    }
+}
+
 /// Reads through the whole file; `None` when it is not a manifest of this version, complete and unaltered.
 fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
     let mut reader = BufReader::with_capacity(1 << 16, file);

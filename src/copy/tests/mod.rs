@@ -1,5 +1,6 @@
 //! What must hold release after release, on real files.
 
+pub(in crate::copy) mod cut;
 mod histories;
 mod hostile;
 mod metadata;

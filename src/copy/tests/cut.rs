@@ -1,0 +1,94 @@
+//! Copies that are cut short at a step, one after another: nothing that they installed is taken for a user's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::*;
+
+/// How many steps the copy into a destination may still take.
+static STEPS: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+
+fn steps() -> std::sync::MutexGuard<'static, BTreeMap<PathBuf, usize>> {
+    STEPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a copy has taken all the steps that it may.
+pub(in crate::copy) fn is_due(request: &Request) -> bool {
+    steps().get_mut(&request.destination).is_some_and(|left| match left.checked_sub(1) {
+        Some(less) => {
+            *left = less;
+            false
+        }
+        None => true,
+    })
+}
+
+/// Copies, and cuts that short after so many steps. Answers how many were taken, if it came to its end.
+pub(super) fn after(volume: &mut Volume, most: usize) -> Option<usize> {
+    let request = volume.request();
+    steps().insert(request.destination.clone(), most);
+    let outcome = copy(&request, &Silent, &CancellationToken::new());
+    let left = steps().remove(&request.destination).unwrap();
+    match outcome {
+        Ok(_) => Some(most - left),
+        Err(error) => {
+            assert_eq!((error.cause(), left), (Cause::Cancelled, 0), "{error}");
+            None
+        }
+    }
+}
+
+const FILES: [&str; 5] = ["a", "b", "c", "sub/d", "sub/e"];
+
+/// The image is release `n`: of one size and mtime each.
+fn release(volume: &Volume, n: &str) {
+    std::fs::remove_dir_all(volume.image("")).unwrap();
+    std::fs::create_dir(volume.image("")).unwrap();
+    for path in FILES {
+        volume.put(path, n);
+    }
+    volume.put(&format!("only-{n}/deep/file"), n);
+    volume.put(&format!("sub/only-{n}"), n);
+    std::os::unix::fs::symlink(n, volume.image("link")).unwrap();
+}
+
+#[test]
+fn what_different_releases_cut_short_one_after_another_installed_is_no_users_change() {
+    let mut seen = BTreeSet::new();
+    for (from_end_2, from_end_3) in [(1, 1), (1, 6), (1, 9), (6, 1), (6, 9), (9, 6)] {
+        for next in ["1", "2", "4"] {
+            let case = format!("-{from_end_2}, -{from_end_3}, then {next}");
+            let mut volume = Volume::new();
+            volume.options.workers = std::num::NonZeroUsize::new(1);
+            volume.options.policy = Policy::KeepModified;
+            release(&volume, "1");
+            let first = after(&mut volume, usize::MAX).unwrap();
+            release(&volume, "2");
+            assert_eq!(after(&mut volume, first - from_end_2), None, "{case}");
+            release(&volume, "3");
+            assert_eq!(after(&mut volume, first - from_end_3), None, "{case}");
+            seen.insert(FILES.map(|path| volume.read(path)).into_iter().collect::<BTreeSet<_>>());
+            release(&volume, next);
+            volume.options.prune = Prune::Owned;
+            let report = volume.copy();
+            assert!(report.conflicts.is_empty() && report.kept == 0, "{case}: {}", report.summary());
+            for path in FILES {
+                assert_eq!(volume.read(path), next, "{case}: {path}");
+            }
+            for n in ["1", "2", "3", "4"] {
+                for path in [format!("only-{n}"), format!("sub/only-{n}")] {
+                    assert_eq!(volume.has(&path), n == next, "{case}: {path}");
+                }
+            }
+            let again = volume.copy();
+            assert!(!again.changed(), "{case}: {}", again.summary());
+            assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean(), "{case}");
+            let left: Vec<_> = std::fs::read_dir(volume.at(".hook-runner/manifest")).unwrap().collect();
+            assert_eq!(left.len(), 1, "{case}: {left:?}");
+        }
+    }
+    assert!(
+        seen.contains(&["1", "2", "3"].map(str::to_owned).into()),
+        "no volume had files of all three: {seen:?}"
+    );
+}
