@@ -188,9 +188,8 @@ fn check(path: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Kind::Config, format!("{}: {error}", path.display())))?;
     let steps: Vec<String> =
         hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect();
-    print(
-        format!("{}: a hook with {} steps\n{}", path.display(), hook.steps.len(), steps.concat()).as_bytes(),
-    )
+    let count = if steps.len() == 1 { "1 step".to_owned() } else { format!("{} steps", steps.len()) };
+    print(format!("{}: a hook with {count}\n{}", path.display(), steps.concat()).as_bytes())
 }
 
 fn print_logs(logs: &cli::Logs) -> Result<(), Failure> {

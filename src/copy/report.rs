@@ -125,16 +125,20 @@ impl Report {
 
     /// One line for people.
     pub fn summary(&self) -> String {
-        let mut line = format!("{} files ({}) copied", self.files, human_bytes(self.bytes));
+        let files = if self.files == 1 { "file" } else { "files" };
+        let mut line = format!("{} {files} ({}) copied", self.files, human_bytes(self.bytes));
         for (count, what) in [
-            (self.dirs, "directories"),
-            (self.links, "symbolic links"),
+            (self.dirs, if self.dirs == 1 { "directory" } else { "directories" }),
+            (self.links, if self.links == 1 { "symbolic link" } else { "symbolic links" }),
             (self.metadata, "with metadata set right"),
             (self.unchanged, "unchanged"),
             (self.removed, "removed"),
             (self.kept, "kept as the volume has them"),
             (self.conflicts.len(), "in conflict"),
-            (self.skipped.len(), "special files skipped"),
+            (
+                self.skipped.len(),
+                if self.skipped.len() == 1 { "special file skipped" } else { "special files skipped" },
+            ),
             (self.changed_source.len(), "changed in the source meanwhile"),
         ] {
             if count > 0 {

@@ -293,11 +293,11 @@ fn an_ordinary_user_copies_what_it_may_and_says_what_it_may_not() {
         assert_same(&source, &volume, false);
         run("0 files (0 B) copied");
         std::fs::write(source.join("read-only/second"), "y").unwrap();
-        run("1 files (1 B) copied");
+        run("1 file (1 B) copied");
         assert_same(&source, &volume, false);
         // It would be this user's in place of the owner's that it was meant for, as with cp(1).
         file(source.join("set-user-id"), b"x", 0o6755);
-        run("1 files (1 B) copied");
+        run("1 file (1 B) copied");
         assert_eq!(volume.join("set-user-id").metadata().unwrap().permissions().mode() & 0o7777, 0o755);
         std::fs::remove_file(source.join("set-user-id")).unwrap();
         // What cannot be read is told with its path.

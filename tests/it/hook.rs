@@ -355,7 +355,7 @@ fn check_names_line_and_column_and_what_was_expected() {
     Test::new()
         .file("hook.yaml", "log: none\nsteps:\n  - exec: {command: [sh, -c, 'echo hi']}\n")
         .args(["check", "hook.yaml"])
-        .stdout("hook.yaml: a hook with 1 steps\n1. exec sh -c 'echo hi'\n")
+        .stdout("hook.yaml: a hook with 1 step\n1. exec sh -c 'echo hi'\n")
         .run();
 }
 
