@@ -21,6 +21,7 @@ mod power_cut;
 mod process_signals;
 mod process_start;
 mod process_terminal;
+mod process_time;
 mod reading;
 mod readme;
 mod restart;

@@ -298,6 +298,48 @@ fn signals_are_answered_while_the_log_volume_hangs() {
     assert_eq!(status, 74, "{}", running.read("err"));
 }
 
+/// A stop leaves the end three seconds; a second one, none. Nobody else would end it for half an hour.
+#[test]
+fn a_stop_while_the_log_is_sealed_on_a_volume_that_hangs_ends_in_74() {
+    require_root!("a stop while the log is sealed");
+    for signals in [&[libc::SIGTERM][..], &[libc::SIGTERM, libc::SIGINT]] {
+        let mut room = Room::new();
+        let script = "echo $$ >pid; echo before; while ! [ -e go ]; do sleep 0.02; done; exit 0";
+        let mut running = room.start(&["--termination-log", "{}/message"], script);
+        running.wait_for("out", "before\n");
+        let frozen = room.freeze(&running);
+        std::fs::write(running.path("go"), "").expect("a file");
+        eventually("the log is being sealed", || running.is_within("fuse_file_write_iter").then_some(()));
+        for signal in signals {
+            running.signal(*signal);
+        }
+        let status = running.end();
+        drop(frozen);
+        let err = running.read("err");
+        assert_eq!(status, 74, "{err}");
+        assert!(err.contains("the volume hangs"), "{err}");
+        assert!(running.read("message").contains("\"status\":74"), "{}", running.read("message"));
+    }
+}
+
+#[test]
+fn a_stop_while_the_log_is_sealed_on_a_slow_volume_lets_it_be_sealed() {
+    require_root!("a stop while the log is sealed");
+    let mut room = Room::new();
+    let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after";
+    let mut running = room.start(&[], script);
+    running.wait_for("out", "before\n");
+    let synced = |room: &Room| room.mount.statistics().get("fsync").copied().unwrap_or(0);
+    let before = synced(&room);
+    room.mount.set("fsync", Fault::Delay(Duration::from_secs(1)).on_path("post-hook-output.txt"));
+    std::fs::write(running.path("go"), "").expect("a file");
+    eventually("the log is being sealed", || (synced(&room) > before).then_some(()));
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 0, "{}", running.read("err"));
+    let log = running.read("data/post-hook-output.txt");
+    assert!(log.contains("after\n") && log.contains("=== end of attempt ==="), "{log}");
+}
+
 #[test]
 fn what_the_runner_has_read_when_it_is_killed_in_a_write_is_not_lost() {
     require_root!("a kill while the log volume hangs");

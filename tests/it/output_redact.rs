@@ -61,6 +61,24 @@ fn a_prompt_is_shown_while_the_command_waits() {
 }
 
 #[test]
+fn what_is_held_back_at_the_end_comes_before_the_footer() {
+    for options in [&[][..], &["--split-streams"]] {
+        let done = Test::new()
+            .args(["run", "--log", LOG, "--redact", "correct-horse-battery"])
+            .args(options)
+            .args(["--", "sh", "-c", "printf 'x correct-ho' >&2; printf 'y correct-horse-batter'"])
+            .any_stdout()
+            .any_stderr()
+            .run();
+        let log = done.log();
+        let shown = if options.is_empty() { &done.stdout } else { &(done.stderr.clone() + &done.stdout) };
+        for sink in [shown, &log] {
+            assert!(sink.contains("x correct-ho") && sink.contains("y correct-horse-batter"), "{sink}");
+        }
+    }
+}
+
+#[test]
 fn a_value_too_short_is_refused_with_a_warning_that_does_not_show_it() {
     let done = Test::new()
         .env("PIN", "12345")

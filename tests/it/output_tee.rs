@@ -1,6 +1,6 @@
 //! The tee: nothing the command says is lost, changed or put out of order.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 
@@ -54,16 +54,25 @@ fn two_hundred_thousand_lines_alternating_between_the_streams_keep_their_order()
 
 #[test]
 fn bytes_of_any_kind_pass_unharmed() {
-    for script in [
+    let long = [&vec![b'x'; 10_000_000][..], b"\n"].concat();
+    let single: Vec<u8> = (b'a'..=b'z').cycle().take(100_000).chain([b'\n']).collect();
+    let any: Vec<u8> = (0..=u8::MAX).chain(*b"\x1b[31m\r\n\xff\xfe\n").collect();
+    for (script, expected) in [
         // A line of 10 MB.
-        r#"print "x" x 10_000_000, "\n""#,
+        (r#"print "x" x 10_000_000, "\n""#, long),
         // One byte at a time.
-        r#"for my $i (0..99_999) { syswrite(STDOUT, chr(97 + $i % 26)) } print "\n""#,
+        (r#"for my $i (0..99_999) { syswrite(STDOUT, chr(97 + $i % 26)) } print "\n""#, single),
         // NULs, escapes, every other byte, invalid UTF-8, carriage returns.
-        r#"for my $i (0..2000) { print map { chr } 0..255 } print "\e[31m\r\n\xff\xfe\n""#,
+        (
+            r#"for my $i (0..2000) { print map { chr } 0..255; print "\e[31m\r\n\xff\xfe\n" }"#,
+            any.repeat(2001),
+        ),
     ] {
-        let (stdout, log) = raw(&[], script);
-        assert!(stdout.len() > 100_000 && body_of(&log) == stdout, "{script}: {} bytes", stdout.len());
+        for options in [&[][..], &["--split-streams"], &["--redact", "correct-horse-battery"]] {
+            let (stdout, log) = raw(options, script);
+            assert!(stdout == expected, "{script} {options:?}: {} bytes on stdout", stdout.len());
+            assert!(body_of(&log) == expected, "{script} {options:?}: {} bytes in the log", log.len());
+        }
     }
 }
 
@@ -95,27 +104,40 @@ fn memory_stays_constant_however_much_is_printed() {
 
 #[test]
 #[ignore = "heavy: writes 4 GiB to the disk"]
-fn four_gibibytes_pass_in_constant_memory() {
-    let script = r#"my $x = "x" x 1048575 . "\n"; for (1..4096) { print $x }"#;
+fn four_gibibytes_pass_unharmed_in_constant_memory() {
+    const LINES: u32 = 4096;
+    let script = r#"my $x = "x" x (1048576 - 12); for my $i (1..4096) { printf "%010d %s\n", $i, $x } close(STDOUT); <STDIN>"#;
+    let line = |number: u32| format!("{number:010} {}\n", "x".repeat((1 << 20) - 12)).into_bytes();
     let test = run(&[], &["perl", "-e", script]);
     let mut command = test.command();
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("starts");
-    let mut peak = 0;
-    let status = loop {
-        // Not there any more once it has ended.
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        peak = peak.max(peak_of(&status).unwrap_or(0));
-        if let Some(status) = child.try_wait().expect("wait") {
-            break status;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    };
-    assert!(status.success());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut seen = vec![0; 1 << 20];
+    for number in 1..=LINES {
+        stdout.read_exact(&mut seen).expect("a line");
+        assert!(seen == line(number), "line {number} on stdout");
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let peak = peak_of(&status).expect("a peak");
+    drop(child.stdin.take());
+    assert_eq!(stdout.read_to_end(&mut Vec::new()).expect("the end"), 0);
+    assert!(child.wait().expect("ends").success());
     assert!(peak > 0 && peak < 32 * 1024, "{peak} KiB at the most");
     let directory = test.into_directory();
-    let log = std::fs::metadata(directory.path().join("data/post-hook-output.txt")).expect("a log");
-    assert!(log.len() > 4 << 30, "{}", log.len());
+    let log = std::fs::File::open(directory.path().join("data/post-hook-output.txt")).expect("a log");
+    let mut log = std::io::BufReader::new(log);
+    let mut header = String::new();
+    while !header.ends_with("\n--- output ---\n") {
+        assert!(log.read_line(&mut header).expect("text") > 0, "{header}");
+    }
+    for number in 1..=LINES {
+        log.read_exact(&mut seen).expect("a line");
+        assert!(seen == line(number), "line {number} in the log");
+    }
+    let mut footer = String::new();
+    log.read_to_string(&mut footer).expect("text");
+    assert!(footer.starts_with("--- attempt 1 of run "), "{footer}");
 }
 
 /// The most memory that was resident, in KiB.
@@ -279,16 +301,20 @@ fn left_in(pipe: &mut std::fs::File) -> String {
 
 #[test]
 fn a_paused_command_loses_nothing_to_a_kill() {
-    let test = run(&[], &["sh", "-c", "seq 50000; touch written; exec sleep 1000"]);
-    let command = test.command();
-    let mut running = Running::start(command, test.into_directory());
-    eventually("all is in the file", || {
-        running.read("data/post-hook-output.txt").contains("\n50000\n").then_some(())
-    });
-    running.signal(libc::SIGKILL);
-    assert_eq!(running.end(), 137);
-    let expected: String = (1..=50_000).map(|i| format!("{i}\n")).collect();
-    assert!(running.read("data/post-hook-output.txt").ends_with(&expected));
+    // With redaction, what begins a secret is held back until the pause, and nothing else is.
+    for (options, end) in [(&[][..], ""), (&["--redact", "correct-horse-battery"], "correct-ho")] {
+        let script = format!("seq 50000; printf %s '{end}'; touch written; exec sleep 1000");
+        let test = run(options, &["sh", "-c", &script]);
+        let command = test.command();
+        let mut running = Running::start(command, test.into_directory());
+        let expected: String = (1..=50_000).map(|i| format!("{i}\n")).collect::<String>() + end;
+        eventually("all is in the file", || {
+            running.read("data/post-hook-output.txt").ends_with(&expected).then_some(())
+        });
+        running.signal(libc::SIGKILL);
+        assert_eq!(running.end(), 137);
+        assert!(running.read("data/post-hook-output.txt").ends_with(&expected));
+    }
 }
 
 #[test]
@@ -332,6 +358,14 @@ fn the_end_of_an_endless_log_survives_a_kill_of_the_runner() {
     running.wait_for("out", "THE END");
     running.signal(libc::SIGKILL);
     assert_eq!(running.end(), 137);
+    let state = std::fs::read_dir(running.path("data/.hook-runner")).expect("the state directory").flatten();
+    let tails = state.filter(|entry| entry.file_name().to_string_lossy().starts_with("tail-"));
+    let kept: u64 = tails.map(|tail| tail.metadata().expect("a file").len()).sum();
+    let log = running.read("data/post-hook-output.txt");
+    let head = log.split_once("--- output ---\n").expect("a header").1.len() as u64;
+    assert_eq!(head, 32 * 1024);
+    // Each of the two has a line of its own before what it keeps.
+    assert!((16 * 1024..=32 * 1024 + 128).contains(&kept), "on the volume while it runs: {head} + {kept}");
     let directory = std::mem::replace(&mut running.directory, tempfile::tempdir().expect("a directory"));
     let done = Test::within(directory)
         .env("HOOK_RUNNER_RUN_ID", "one-run")
