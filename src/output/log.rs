@@ -192,11 +192,25 @@ impl Log {
             Err((part, error)) => {
                 self.last_error = error.to_string();
                 self.retry_at = Some(Instant::now() + RETRY);
-                if part > 0 && self.file.as_ref().is_some_and(|file| file.set_len(size).is_ok()) {
+                if part > 0 && self.take_back(part as u64, size).is_ok() {
                     (self.size, self.written, self.mid_line) = (size, written, mid_line);
                 }
                 false
             }
+        }
+    }
+
+    /// Takes the last `bytes` back, which the file has been larger than `size` since.
+    fn take_back(&mut self, bytes: u64, size: u64) -> io::Result<()> {
+        let in_file = self.size - size;
+        if let Limit::Tail(tail) = &mut self.limit
+            && bytes > in_file
+        {
+            tail.take_back(bytes - in_file)?;
+        }
+        match &self.file {
+            Some(file) if in_file > 0 => file.set_len(size),
+            _ => Ok(()),
         }
     }
 
@@ -205,7 +219,8 @@ impl Log {
         self.push_to_file(&bytes[..head])?;
         let Limit::Tail(tail) = &mut self.limit else { return Ok(()) };
         let result = tail.push(&bytes[head..]);
-        if let Some(last) = bytes[head..].last() {
+        let kept = result.as_ref().map_or_else(|(done, _)| *done, |()| bytes.len() - head);
+        if let Some(last) = bytes[head..head + kept].last() {
             self.mid_line = *last != b'\n';
         }
         result.map_err(|(done, error)| (head + done, error))

@@ -8,7 +8,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -96,6 +96,20 @@ impl Tail {
         segment.room -= n as u64;
         self.total += n as u64;
         Ok(n)
+    }
+
+    /// Takes the last `bytes` back, when they are all in the segment in use.
+    pub(super) fn take_back(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(segment) = self.current.as_mut().filter(|segment| self.total - segment.start >= bytes)
+        else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let end = segment.file.stream_position()? - bytes;
+        segment.file.set_len(end)?;
+        segment.file.seek(SeekFrom::Start(end))?;
+        segment.room += bytes;
+        self.total -= bytes;
+        Ok(())
     }
 
     /// The other segment, older than everything kept, gives its place.

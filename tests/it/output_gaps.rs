@@ -66,10 +66,12 @@ struct Asked {
     running: Running,
     out: BufReader<std::process::ChildStdout>,
     seen: String,
+    /// What has no room is written to.
+    file: &'static str,
 }
 
 impl Asked {
-    fn start(options: &[&str]) -> Self {
+    fn start(options: &[&str], file: &'static str) -> Self {
         // The log is larger than all other files by far, so that it is the one that meets the limit.
         let script = "head -c 100000 /dev/zero | tr '\\0' x; echo; \
                       while read line; do echo \"$line\"; done";
@@ -80,7 +82,7 @@ impl Asked {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(err);
         let mut child = command.spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut asked = Self { running: Running { child, directory }, out, seen: String::new() };
+        let mut asked = Self { running: Running { child, directory }, out, seen: String::new(), file };
         asked.hear();
         asked
     }
@@ -100,13 +102,9 @@ impl Asked {
         self.hear();
     }
 
-    fn log(&self) -> String {
-        self.running.read("data/post-hook-output.txt")
-    }
-
-    /// The log's volume takes so many bytes more, and no others.
+    /// The volume takes so many bytes more, and no others.
     fn leave(&self, bytes: u64) {
-        end_files_of(&self.running, self.log().len() as u64 + bytes);
+        end_files_of(&self.running, self.running.read(self.file).len() as u64 + bytes);
     }
 
     /// A failed log is not tried again at once; says lines until it must have been.
@@ -122,7 +120,7 @@ impl Asked {
         drop(self.running.child.stdin.take());
         self.out.read_to_string(&mut self.seen).expect("text");
         let status = self.running.end();
-        (status, self.log(), self.seen, self.running.read("err"))
+        (status, self.running.read(LOG.trim_start_matches("{}/")), self.seen, self.running.read("err"))
     }
 }
 
@@ -131,7 +129,17 @@ const RETRY: std::time::Duration = std::time::Duration::from_millis(100);
 
 #[test]
 fn a_marker_that_could_be_written_only_in_part_is_taken_back_and_stands_there_whole_once() {
-    let mut asked = Asked::start(&[]);
+    marks_a_gap_once(Asked::start(&[], "data/post-hook-output.txt"));
+}
+
+#[test]
+fn so_is_one_in_what_is_kept_of_the_end_of_an_endless_log() {
+    // The first half of that is in the log when the volume is full.
+    let kept = "data/.hook-runner/tail-post-hook-output.txt.0";
+    marks_a_gap_once(Asked::start(&["--max-log", "150000"], kept));
+}
+
+fn marks_a_gap_once(mut asked: Asked) {
     // The first failure: seven bytes are taken.
     asked.leave(7);
     asked.say("a line that is cut");

@@ -140,6 +140,32 @@ fn four_gibibytes_pass_unharmed_in_constant_memory() {
     assert!(footer.starts_with("--- attempt 1 of run "), "{footer}");
 }
 
+/// The program as it is released: what a debugger needs is resident, too.
+#[test]
+fn beside_a_command_the_runner_takes_3_mib_at_the_most() {
+    let Some(program) = std::env::var_os("HOOK_RUNNER_STATIC_BINARY") else {
+        let message = "NOT RUN (needs HOOK_RUNNER_STATIC_BINARY): resident memory beside a command";
+        assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
+        crate::harness::say_not_run(message);
+        return;
+    };
+    for log in ["none", LOG] {
+        let test = Test::new().args(["run", "--log", log, "--", "sh", "-c", "echo ready; exec sleep 1000"]);
+        let mut command = crate::harness::with_default_actions(&program);
+        command.args(test.command().get_args());
+        let mut running = Running::start(command, test.into_directory());
+        running.wait_for("out", "ready\n");
+        if log != "none" {
+            running.wait_for("data/.hook-runner/runner.log", "step begins");
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
+        running.signal(libc::SIGTERM);
+        assert_eq!(running.end(), 143);
+        let peak = peak_of(&status).expect("a peak");
+        assert!(peak > 0 && peak <= 3 * 1024, "{peak} KiB with --log {log}");
+    }
+}
+
 /// The most memory that was resident, in KiB.
 fn peak_of(status: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())

@@ -176,6 +176,7 @@ fn a_stop_during_a_retry_is_the_commands_and_nothing_is_tried_after_it() {
     assert_eq!(running.end(), 9);
     // Bash tells what it was stopped by in its sleep, now and then.
     assert_eq!(running.read("out").matches("try\n").count(), 2, "{}", running.read("out"));
+    assert_eq!(running.read("err").matches("; retry ").count(), 1, "{}", running.read("err"));
     assert!(running.read("data/post-hook-output.txt").contains("end of attempt"));
 }
 
