@@ -54,12 +54,12 @@ fn two_hundred_thousand_lines_alternating_between_the_streams_keep_their_order()
 
 #[test]
 fn bytes_of_any_kind_pass_unharmed() {
-    let long = [&vec![b'x'; 10_000_000][..], b"\n"].concat();
+    let line = [&vec![b'x'; 10_000_000][..], b"\n"].concat();
     let single: Vec<u8> = (b'a'..=b'z').cycle().take(100_000).chain([b'\n']).collect();
     let any: Vec<u8> = (0..=u8::MAX).chain(*b"\x1b[31m\r\n\xff\xfe\n").collect();
     for (script, expected) in [
         // A line of 10 MB.
-        (r#"print "x" x 10_000_000, "\n""#, long),
+        (r#"print "x" x 10_000_000, "\n""#, line),
         // One byte at a time.
         (r#"for my $i (0..99_999) { syswrite(STDOUT, chr(97 + $i % 26)) } print "\n""#, single),
         // NULs, escapes, every other byte, invalid UTF-8, carriage returns.
