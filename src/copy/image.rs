@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::engine::{Engine, Task, Worker};
 use super::entry::{Entry, Here, Later};
 use super::error::Error;
-use super::install::Data;
+use super::install::{Data, Incoming};
 use super::links::Claim;
 use super::manifest::{Content, Flags, Hash, Kind, Left, Record};
 use super::metadata::{Meta, time_of};
@@ -83,7 +83,9 @@ impl Engine<'_> {
                     xattrs: known.xattrs,
                 };
                 self.counters.add(1, known.size);
-                return self.settle(worker, here, entry, &version, Data::Trusted).map(drop);
+                return self
+                    .settle(worker, here, entry, Incoming { version: &version, data: Data::Trusted })
+                    .map(drop);
             }
         }
         let (file, before, is_linked) = if let Some(seen) = seen {
@@ -122,7 +124,8 @@ impl Engine<'_> {
             .map_err(|e| self.source_error("read the attributes of", &here.child(name), e))?;
         self.counters.add(1, len as u64);
         let version = self.version(worker, &stat, len as u64, hash);
-        let outcome = self.settle(worker, here, entry, &version, Data::Buffered(len))?;
+        let outcome =
+            self.settle(worker, here, entry, Incoming { version: &version, data: Data::Buffered(len) })?;
         if is_linked {
             self.links.settled(&stat, here.node, name, version, outcome);
         }
@@ -227,7 +230,12 @@ impl Engine<'_> {
                 let (hash, len) = self.stream(worker, &here, name, &from, None, true)?;
                 let version = self.version(worker, &from.stat, len, hash);
                 self.counters.add(1, 0);
-                let outcome = self.settle(worker, &here, entry, &version, Data::File(&from))?;
+                let outcome = self.settle(
+                    worker,
+                    &here,
+                    entry,
+                    Incoming { version: &version, data: Data::File(&from) },
+                )?;
                 (outcome, version)
             };
             if from.stat.st_nlink > 1 && !node.aside {
@@ -301,7 +309,7 @@ impl Engine<'_> {
             xattrs: None,
         };
         worker.xattrs.clear();
-        self.settle(worker, here, entry, &version, Data::Link).map(drop)
+        self.settle(worker, here, entry, Incoming { version: &version, data: Data::Link }).map(drop)
     }
 }
 

@@ -34,6 +34,13 @@ pub(super) enum Data<'a> {
     Trusted,
 }
 
+/// What the image has under a name.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    pub(super) version: &'a Version<'a>,
+    pub(super) data: Data<'a>,
+}
+
 /// Under which name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -71,8 +78,7 @@ impl Engine<'_> {
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
-        version: &Version<'_>,
-        data: Data<'_>,
+        Incoming { version, data }: Incoming<'_>,
         to: Place,
     ) -> Result<(), Error> {
         let node = here.node;
@@ -197,8 +203,7 @@ impl Engine<'_> {
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
-        version: &Version<'_>,
-        data: Data<'_>,
+        Incoming { version, data }: Incoming<'_>,
     ) -> Result<bool, Error> {
         let Some(made) = here.made.filter(|_| entry.volume.is_some_and(|stat| stat.st_nlink == 1)) else {
             return Ok(false);

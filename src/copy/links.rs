@@ -13,7 +13,7 @@ use super::engine::{Engine, Worker};
 use super::entry::{Entry, Here, Later};
 use super::error::Error;
 use super::image::{Opened, Version};
-use super::install::Data;
+use super::install::{Data, Incoming};
 use super::manifest::Block;
 use super::node::Node;
 use super::report::Report;
@@ -135,7 +135,8 @@ impl Engine<'_> {
                 let relinked = !together && self.may_relink(&here, entry);
                 let seen = if relinked { Entry { record: None, volume: None, ..entry } } else { entry };
                 let data = Data::LinkTo { dir: &dir, name: first, ino };
-                match self.settle(worker, &here, seen, &version, data) {
+                let incoming = Incoming { version: &version, data };
+                match self.settle(worker, &here, seen, incoming) {
                     // Too many links, or none on this filesystem: a file of its own does as well.
                     Err(error) if error.errno().is_some_and(cannot_link) => {
                         self.copy_alone(worker, &here, entry)?;
@@ -194,8 +195,8 @@ impl Engine<'_> {
             content: super::manifest::Content::Hash(hash),
             xattrs: worker.xattrs.digest(),
         };
-        let data = Data::File(&from);
-        self.settle(worker, here, entry, &version, data).map(drop)
+        let incoming = Incoming { version: &version, data: Data::File(&from) };
+        self.settle(worker, here, entry, incoming).map(drop)
     }
 }
 

@@ -9,7 +9,7 @@ use super::engine::{Engine, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
 use super::image::Version;
-use super::install::{Data, Place};
+use super::install::{Incoming, Place};
 use super::links::Outcome;
 use super::manifest::{Flags, Kind, Left, Record};
 use super::options::Policy;
@@ -28,13 +28,12 @@ impl Engine<'_> {
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
-        version: &Version<'_>,
-        data: Data<'_>,
+        incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
         let noted = self.as_noted(worker, here, entry)?;
         let entry = Entry { record: noted.as_ref().or(entry.record), ..entry };
-        let verdict = self.judge(worker, here, entry, version)?;
-        self.act(worker, here, entry, version, data, &verdict)
+        let verdict = self.judge(worker, here, entry, incoming.version)?;
+        self.act(worker, here, entry, incoming, &verdict)
     }
 
     fn judge(
@@ -98,15 +97,15 @@ impl Engine<'_> {
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
-        version: &Version<'_>,
-        data: Data<'_>,
+        incoming: Incoming<'_>,
         verdict: &Verdict,
     ) -> Result<Outcome, Error> {
         let Entry { name, record, .. } = entry;
+        let version = incoming.version;
         let flags = record.map_or(Flags::default(), |r| r.flags);
         match verdict.action {
-            Action::Install => self.put(worker, here, entry, version, data),
-            Action::Nothing | Action::Adopt => self.in_place(worker, here, entry, version, data, verdict),
+            Action::Install => self.put(worker, here, entry, incoming),
+            Action::Nothing | Action::Adopt => self.in_place(worker, here, entry, incoming, verdict),
             Action::Keep => {
                 worker.report.kept += 1;
                 let flags = Flags { kept: true, orphan: false, ..flags };
@@ -116,7 +115,7 @@ impl Engine<'_> {
             Action::Conflict => {
                 worker.report.kept += 1;
                 worker.report.conflicts.push(shown(&here.child(name)));
-                self.install(worker, here, entry, version, data, Place::Beside)?;
+                self.install(worker, here, entry, incoming, Place::Beside)?;
                 let flags = Flags { kept: true, found: record.is_none() || flags.found, orphan: false };
                 note(worker, here, &version.record(name, flags, kept_left(record)));
                 Ok(Outcome::Other)
@@ -137,11 +136,10 @@ impl Engine<'_> {
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
-        version: &Version<'_>,
-        data: Data<'_>,
+        incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
-        self.install(worker, here, entry, version, data, Place::Name)?;
-        note(worker, here, &version.record(entry.name, Flags::default(), Left::AsImage));
+        self.install(worker, here, entry, incoming, Place::Name)?;
+        note(worker, here, &incoming.version.record(entry.name, Flags::default(), Left::AsImage));
         Ok(Outcome::Staged)
     }
 
@@ -151,11 +149,11 @@ impl Engine<'_> {
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
-        version: &Version<'_>,
-        data: Data<'_>,
+        incoming: Incoming<'_>,
         &Verdict { action, state }: &Verdict,
     ) -> Result<Outcome, Error> {
         let Entry { name, record, volume } = entry;
+        let version = incoming.version;
         let mut flags = Flags { orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
         let left = if let (Action::Nothing, Some(r)) = (action, record) {
             flags.kept &= state == Volume::Differs;
@@ -180,8 +178,8 @@ impl Engine<'_> {
         };
         if !mend || !self.differs(version, volume) {
             worker.report.unchanged += 1;
-        } else if !self.mend(worker, here, entry, version, data)? {
-            return self.put(worker, here, entry, version, data);
+        } else if !self.mend(worker, here, entry, incoming)? {
+            return self.put(worker, here, entry, incoming);
         }
         note(worker, here, &version.record(name, flags, left));
         Ok(Outcome::InPlace(volume.map(|stat| stat.st_ino)))

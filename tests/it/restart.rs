@@ -27,25 +27,17 @@ fn scene() -> tempfile::TempDir {
     home
 }
 
+/// A hook that brings the application's content, then runs a script.
+fn runner(home: &Path, script: &str) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(home).args(["run", "--copy", "app:data", "--log", "data/post-hook-output.txt"]);
+    command.args(["--", "/bin/sh", "-c", script]);
+    command
+}
+
 /// Runs the hook that edits the page; `beside` happens when the edit is done and the hook not yet at its end.
 fn hook(home: &Path, beside: impl FnOnce()) {
-    let mut run = Command::new(PROGRAM)
-        .current_dir(home)
-        .args([
-            "run",
-            "--copy",
-            "app:data",
-            "--log",
-            "data/post-hook-output.txt",
-            "--",
-            "/bin/sh",
-            "-c",
-            EDIT,
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("started");
+    let mut run = runner(home, EDIT).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
     let begun = Instant::now();
     while !home.join("ready").exists() {
         assert!(begun.elapsed() < Duration::from_secs(60), "the hook does not get to its edit");
@@ -113,20 +105,6 @@ fn the_next_hook_finds_the_images_version_to_work_on() {
     fs::remove_file(home.join("ready")).expect("removed");
     // Had it found its own edit, there would be nothing to count.
     let count = "#!/bin/sh\ngrep -c vs data/page";
-    let out = Command::new(PROGRAM)
-        .current_dir(home)
-        .args([
-            "run",
-            "--copy",
-            "app:data",
-            "--log",
-            "data/post-hook-output.txt",
-            "--",
-            "/bin/sh",
-            "-c",
-            count,
-        ])
-        .output()
-        .expect("started");
+    let out = runner(home, count).output().expect("started");
     assert_eq!(String::from_utf8_lossy(&out.stdout), "1\n");
 }
