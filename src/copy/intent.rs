@@ -2,6 +2,9 @@
 //! the manifest in force says nothing of it: what has come to the volume is found here, told by its content from what
 //! users did, so that the next image, whichever that is, replaces or prunes it like anything that a copy installed.
 //!
+//! What copiers of a shared tree recorded counts as noted too, where their parts were never put together: one of them
+//! never finished, and the next copy is of another run.
+//!
 //! A copy that is cut short in turn has carried over what it found of the notes before its own: of one name there may
 //! be several records, of which the volume has one at most.
 
@@ -19,11 +22,11 @@ use super::entry::{Entry, Here};
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::spill::Sorted;
-use super::manifest::{self, Block, Kind, Manifest, Reading, Record, records};
+use super::manifest::{self, Block, Flags, Kind, Manifest, Reading, Record, records};
 use super::node::Node;
-use super::path::join;
+use super::path::{join, parent};
 use super::share::Shares;
-use super::{Request, record};
+use super::{Request, record, shard};
 use crate::beneath::Dir;
 
 /// The notes of copies that were cut short.
@@ -31,6 +34,11 @@ use crate::beneath::Dir;
 pub(super) struct Intent {
     /// Of the last one, under the name that this copy's own gets.
     own: Option<Manifest>,
+    /// Parts of the manifest, and notes of such, from copiers of another run: they were never put together.
+    parts: Vec<Manifest>,
+    /// Directories that those went through, by the one that each is in and its name, of which the copier that was to record
+    /// them did not: they may have been there before.
+    unrecorded: BTreeSet<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Intent {
@@ -40,16 +48,31 @@ impl Intent {
         request: &Request,
         shares: Option<&Shares>,
     ) -> io::Result<Self> {
-        let own = Manifest::read(dir, &record::next_name(name, request, shares))?;
-        Ok(Self { own: if let Reading::Read(own) = own { Some(own) } else { None } })
+        let read = |name: &OsStr| {
+            Ok(match Manifest::read(dir, name)? {
+                Reading::Read(note) => Some(note),
+                Reading::Absent | Reading::Unusable => None,
+            })
+        };
+        let parts = shard::parts_of_others(dir, name, request, shares)?;
+        let parts = parts.iter().filter_map(|part| read(part).transpose()).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            own: read(&record::next_name(name, request, shares))?,
+            unrecorded: unrecorded(&parts)?,
+            parts,
+        })
     }
 
     fn notes(&self) -> impl Iterator<Item = &Manifest> {
-        self.own.iter()
+        self.own.iter().chain(&self.parts)
     }
 
     pub(super) fn own(&self) -> Option<&Manifest> {
         self.own.as_ref()
+    }
+
+    pub(super) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,6 +95,10 @@ impl Intent {
             note.load(at, into)?;
             all.append(into);
         }
+        for (_, name) in self.unrecorded.range((dir.to_vec(), Vec::new())..).take_while(|(at, _)| at == dir) {
+            let flags = Flags { found: true, ..Flags::default() };
+            Record { flags, ..Record::directory(name) }.write(&mut all);
+        }
         manifest::gather(&all, into);
         Ok(())
     }
@@ -80,6 +107,26 @@ impl Intent {
     fn subtree(&self, path: &[u8]) -> BTreeSet<&[u8]> {
         self.notes().flat_map(|note| note.subtree(path).map(|at| note.path(at))).collect()
     }
+}
+
+fn unrecorded(parts: &[Manifest]) -> io::Result<BTreeSet<(Vec<u8>, Vec<u8>)>> {
+    let split = |path: &[u8]| {
+        let parent = parent(path)?;
+        let name = path[parent.len()..].iter().copied().skip_while(|b| *b == b'/');
+        Some((parent.to_vec(), name.collect()))
+    };
+    let paths = |part: &Manifest| (0..part.len()).filter_map(|at| split(part.path(at))).collect::<Vec<_>>();
+    let mut unrecorded: BTreeSet<_> = parts.iter().flat_map(paths).collect();
+    let mut block = Vec::new();
+    for part in parts {
+        for at in 0..part.len() {
+            part.load(at, &mut block)?;
+            for record in records(&block) {
+                unrecorded.remove(&(part.path(at).to_vec(), record.name.to_vec()));
+            }
+        }
+    }
+    Ok(unrecorded)
 }
 
 /// Where a worker is in the records that were noted: it asks for the names of a directory in their order.

@@ -123,6 +123,9 @@ impl Engine<'_> {
                 dir.remove_all(&next).map_err(failed)?;
             }
         }
+        if self.shares.is_none() && self.intent.has_parts() {
+            shard::remove_parts(&self.manifests()?, &self.manifest_name).map_err(failed)?;
+        }
         shard::merge(self, report)
     }
 }

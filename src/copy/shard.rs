@@ -83,6 +83,43 @@ pub(super) fn base(
     Manifest::read(dir, name)
 }
 
+/// What begins the name of every part, and of what is noted of one.
+fn prefix(name: &OsStr) -> Vec<u8> {
+    [name.as_bytes(), b".part-"].concat()
+}
+
+/// The parts, and notes, that no copier of this run wrote that copies this image.
+pub(super) fn parts_of_others(
+    dir: &Dir,
+    name: &OsStr,
+    request: &Request,
+    shares: Option<&Shares>,
+) -> io::Result<Vec<OsString>> {
+    let prefix = prefix(name);
+    let ours = |entry: &[u8]| {
+        let (Some(shard), Some(shares)) = (request.options.shard, shares) else { return false };
+        let entry = entry.strip_suffix(b".next").unwrap_or(entry);
+        entry.starts_with(format!("{}-{}-", group(request), shares.listing).as_bytes())
+            && entry.ends_with(format!("-of-{}", shard.count).as_bytes())
+    };
+    let is_others = |entry: &OsString| {
+        let rest = entry.as_bytes().strip_prefix(&*prefix);
+        rest.is_some_and(|rest| !rest.ends_with(b".new") && !ours(rest))
+    };
+    Ok(dir.entries()?.into_iter().map(|(entry, _)| entry).filter(is_others).collect())
+}
+
+/// Removes the parts of all copiers, as the manifest in force says what they say.
+pub(super) fn remove_parts(dir: &Dir, name: &OsStr) -> io::Result<()> {
+    let prefix = prefix(name);
+    for (entry, _) in dir.entries()? {
+        if entry.as_bytes().starts_with(&prefix) {
+            dir.remove_all(&entry)?;
+        }
+    }
+    Ok(())
+}
+
 impl Engine<'_> {
     /// Whether an entry of a directory is this copy's.
     pub(super) fn is_mine(&self, here: &Here<'_>, name: &[u8], is_dir: bool) -> bool {
@@ -145,10 +182,12 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
         .map(|index| part(name, &group, shares, Shard { index, count: shard.count }))
         .collect();
     let there: Vec<OsString> = dir.entries().map_err(failed)?.into_iter().map(|(entry, _)| entry).collect();
-    // A part of this copier's own that says what an image was like that it copied before.
+    // A part of this copier's own that says what an image was like that it copied before: a note from now on.
     for entry in others(&there, name, &group).filter(|other| other.index == shard.index) {
         if *entry.name != names[shard.index as usize] {
-            dir.remove_all(entry.name).map_err(failed)?;
+            let mut note = entry.name.to_owned();
+            note.push(".next");
+            dir.rename(entry.name, &dir, &note).map_err(failed)?;
         }
     }
     if !names.iter().all(|name| there.contains(name)) {
@@ -173,10 +212,7 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     });
     manifest::write(&dir, name, blocks).map_err(failed)?;
     times(engine, shares, &order, &parts)?;
-    let prefix = [name.as_bytes(), b".part-"].concat();
-    for entry in there.iter().filter(|entry| entry.as_bytes().starts_with(&prefix)) {
-        dir.remove_all(entry).map_err(failed)?;
-    }
+    remove_parts(&dir, name).map_err(failed)?;
     report.remarks.push(format!("the parts of {} copiers were put together", shard.count));
     Ok(())
 }
@@ -208,7 +244,7 @@ fn told_apart(there: &[OsString], name: &OsStr, group: &str, names: &[OsString])
         let apart: Vec<_> = apart.iter().map(|index| format!("{index}/{}", names.len())).collect();
         format!(
             "of this run, {} copied another image than this one, or with other filters: there is no manifest of \
-             what they installed, and pruning will leave it; run all of them again, from one image",
+             what they installed; run all of them again, from one image",
             apart.join(", ")
         )
     })

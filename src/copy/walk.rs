@@ -298,7 +298,9 @@ impl Engine<'_> {
                 record.flags.orphan = true;
                 record.write(&mut marked);
             }
-            self.add_block(self.old.path(at), Block::New { records: &marked, orphans: true })?;
+            let same = marked == block;
+            let block = if same { Block::Old(at) } else { Block::New { records: &marked, orphans: true } };
+            self.add_block(self.old.path(at), block)?;
         }
         Ok(())
     }

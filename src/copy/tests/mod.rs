@@ -18,6 +18,8 @@ use super::*;
 pub(super) struct Volume {
     pub(super) temp: tempfile::TempDir,
     pub(super) options: Options,
+    /// The run of several copiers.
+    pub(super) group: String,
     attempt: u32,
 }
 
@@ -27,7 +29,7 @@ impl Volume {
         std::fs::create_dir(temp.path().join("image")).unwrap();
         std::fs::create_dir(temp.path().join("volume")).unwrap();
         let workers = std::num::NonZeroUsize::new(4);
-        Self { temp, options: Options { workers, ..Options::default() }, attempt: 0 }
+        Self { temp, options: Options { workers, ..Options::default() }, group: "run".into(), attempt: 0 }
     }
 
     pub(super) fn image(&self, path: &str) -> PathBuf {
@@ -57,7 +59,7 @@ impl Volume {
             destination: self.at(""),
             state: self.at(".hook-runner"),
             run: format!("attempt-{}", self.attempt),
-            group: "run".into(),
+            group: self.group.clone(),
             options: self.options.clone(),
             ..Request::default()
         }

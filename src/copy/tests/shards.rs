@@ -286,3 +286,76 @@ fn a_link_that_a_copy_installed_is_not_followed_where_the_administrators_are() {
     assert!(!volume.at("current").symlink_metadata().unwrap().is_symlink());
     complete(&mut volume);
 }
+
+/// One of the copiers of a release never finishes, and the next release comes: by one copier, by as many of another run,
+/// or by others of the same run.
+#[test]
+fn what_copiers_installed_whose_parts_were_never_put_together_is_no_users_change_and_is_pruned() {
+    for (next, group) in [(None, "run"), (Some(COPIERS), "another"), (Some(3), "run"), (Some(COPIERS), "run")]
+    {
+        for cut in [None, Some(150)] {
+            let case = format!("{next:?} of {group}, the last one cut after {cut:?}");
+            let mut volume = mixed();
+            volume.options.policy = Policy::KeepModified;
+            volume.options.prune = Prune::Owned;
+            volume.options.workers = std::num::NonZeroUsize::new(1);
+            together(&mut volume);
+            for n in 0..200 {
+                volume.put(&format!("many/{n}"), "2");
+                volume.put(&format!("shared/{}/{n}", n % 20), "2");
+                volume.put(&format!("shared/only-2/{n}"), "2");
+            }
+            for n in 0..10 {
+                volume.put(&format!("shared/beside-{n}"), "2");
+                volume.put(&format!("shared/only-2-{n}"), "2");
+            }
+            for index in 0..COPIERS {
+                volume.options.shard = Some(Shard { index, count: COPIERS });
+                match cut {
+                    _ if index < COPIERS - 1 => drop(volume.copy()),
+                    Some(steps) => assert_eq!(cut::after(&mut volume, steps), None, "{case}"),
+                    None => {}
+                }
+            }
+            volume.edit("many/7", "the user's");
+            volume.edit("shared/mine", "the user's");
+            drop_path(&volume, "shared/only-2");
+            for n in 0..10 {
+                drop_path(&volume, &format!("shared/only-2-{n}"));
+            }
+            for n in 0..200 {
+                drop_path(&volume, &format!("shared/{}/{n}", n % 20));
+                volume.put(&format!("many/{n}"), "3");
+            }
+            for n in 0..60 {
+                volume.put(&format!("shared/{}/{n}", n % 20), "3");
+            }
+            volume.group = group.into();
+            let reports: Vec<_> = (0..next.unwrap_or(1))
+                .map(|index| {
+                    volume.options.shard = next.map(|count| Shard { index, count });
+                    volume.copy()
+                })
+                .collect();
+            volume.options.shard = None;
+            let conflicts: Vec<_> = reports.iter().flat_map(|report| &report.conflicts.items).collect();
+            assert_eq!(conflicts, ["many/7"], "{case}");
+            assert_eq!(volume.read("shared/mine"), "the user's", "{case}");
+            for n in 0..200 {
+                let path = format!("shared/{}/{n}", n % 20);
+                assert_eq!(
+                    volume.has(&path).then(|| volume.read(&path)),
+                    (n < 60).then(|| "3".into()),
+                    "{case}: {path}"
+                );
+                for path in [format!("shared/only-2-{}", n % 10), format!("shared/only-2/{n}")] {
+                    assert!(!volume.has(&path), "{case}: {path}");
+                }
+            }
+            complete(&mut volume);
+            let left = std::fs::read_dir(volume.at(".hook-runner/manifest")).unwrap().flatten();
+            let left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            assert!(!left.iter().any(|name| name.contains("part")), "{case}: {left:?}");
+        }
+    }
+}
