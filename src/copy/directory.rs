@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::engine::{Engine, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
+use super::install::plan_parents;
 use super::manifest::{Flags, Kind, Record};
 use super::node::Target;
 use super::options::Policy;
@@ -56,13 +57,17 @@ impl Engine<'_> {
                 } else {
                     Target::New
                 };
-                if target == Target::Lazy && !removed && !self.filter.is_selective() {
+                let on_demand = removed || self.filter.is_selective();
+                if target == Target::Lazy && !on_demand {
+                    plan_parents(worker, here.node);
                     worker.report.plan.push(format!("create {}/", shown(&here.child(name))));
                 }
-                if target != Target::Lazy || self.request.options.dry_run && !removed {
+                if target != Target::Lazy || !on_demand {
                     worker.report.dirs += 1;
                 }
-                child = Some(here.node.child(name, target));
+                let mut new = here.node.child(name, target);
+                new.on_demand = on_demand;
+                child = Some(new);
             }
             None | Some(InTheWay::Gone) => {
                 // One that another shard, or a copy that was cut short, has just made is ours all the same.
@@ -78,7 +83,8 @@ impl Engine<'_> {
             }
             Some(InTheWay::Leave) => {
                 worker.report.kept += 1;
-                return self.retain(worker, here, record);
+                let flags = Flags { orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
+                return self.retain(worker, here, record.map(|r| Record { flags, ..r.clone() }).as_ref());
             }
             Some(InTheWay::Keep) => {
                 flags = Flags { kept: true, found: record.is_none(), orphan: false };
@@ -86,8 +92,10 @@ impl Engine<'_> {
                     worker.report.kept += 1;
                 } else {
                     worker.report.conflicts.push(shown(&here.child(name)));
+                    let alias = beside(name, ".from-image");
+                    worker.report.plan.push(format!("put beside {}/", shown(&here.child(&alias))));
                     let mut aside = here.node.child(name, self.new_target());
-                    aside.alias = Some(beside(name, ".from-image"));
+                    aside.alias = Some(alias);
                     aside.aside = true;
                     child = Some(aside);
                 }

@@ -301,10 +301,10 @@ impl<'a> Engine<'a> {
 
     /// The rest, once everything that was copied has its final name.
     fn close(&self, report: &mut Report) -> Result<(), Error> {
-        if self.request.options.dry_run {
-            return self.plan_prune(report);
-        }
         let sorted = self.spill.sort();
+        if self.request.options.dry_run {
+            return self.prune(&sorted, report).map(drop);
+        }
         let noted = self.prepare(&sorted)?;
         self.publish_phase(report)?;
         self.prune_and_record(&sorted, noted, report)?;

@@ -7,7 +7,7 @@ use gix_glob::wildmatch::Mode;
 
 use super::error::Error;
 use super::options::Options;
-use super::path::join;
+use super::path::{join, parent};
 
 #[derive(Debug, Default)]
 pub(super) struct Filter {
@@ -28,9 +28,20 @@ impl Filter {
         !self.include.is_empty()
     }
 
+    /// Whether everything takes part.
+    pub(super) fn is_empty(&self) -> bool {
+        self.exclude.is_empty() && self.include.is_empty()
+    }
+
+    /// Whether a directory, or one that it is in, is left out.
+    pub(super) fn skips_below(&self, dir: &[u8]) -> bool {
+        let above = || std::iter::successors(Some(dir), |path| parent(path)).filter(|path| !path.is_empty());
+        !self.is_empty() && above().any(|path| matches(&self.exclude, path, true))
+    }
+
     /// Whether the entry `name` of the directory `dir` is left out.
     pub(super) fn skips(&self, dir: &[u8], name: &[u8], is_dir: bool) -> bool {
-        if self.exclude.is_empty() && self.include.is_empty() {
+        if self.is_empty() {
             return false;
         }
         let path = join(dir, name);

@@ -90,16 +90,10 @@ impl Engine<'_> {
             worker.report.files += 1;
         }
         if self.request.options.dry_run {
-            let verb = match (to, entry.volume) {
-                (Place::Beside, _) => "put beside",
-                (Place::Name, Some(_)) => "replace",
-                (Place::Name, None) => "create",
-            };
-            worker.report.plan.push(format!("{verb} {}", shown(&here.child(as_name))));
             if !matches!(data, Data::LinkTo { .. } | Data::Link) {
                 worker.report.bytes += version.size;
             }
-            return Ok(());
+            return self.plan(worker, here, entry, as_name, to);
         }
         let failed = |e: io::Error| self.volume_error("write", &here.child(as_name), e);
         match data {
@@ -149,6 +143,33 @@ impl Engine<'_> {
         }
         worker.report.bytes += version.size;
         self.counters.wrote(1, version.size);
+        Ok(())
+    }
+
+    /// Lists what putting an entry on the volume would do.
+    fn plan(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        as_name: &CStr,
+        to: Place,
+    ) -> Result<(), Error> {
+        plan_parents(worker, here.node);
+        let there = match here.made {
+            // Another name of a file is linked as if the volume had nothing under it.
+            Some(made) if entry.volume.is_none() || to == Place::Beside => self.look(made, here, as_name)?,
+            _ => entry.volume.copied(),
+        };
+        let verb = match (to, &there) {
+            (Place::Beside, _) => "put beside",
+            (Place::Name, Some(_)) => "replace",
+            (Place::Name, None) => "create",
+        };
+        worker.report.plan.push(format!("{verb} {}", shown(&here.child(as_name))));
+        if there.is_some_and(|stat| is_directory(&stat)) {
+            self.plan_swap(worker, here, as_name)?;
+        }
         Ok(())
     }
 
@@ -250,6 +271,18 @@ impl Engine<'_> {
         }
         Ok(true)
     }
+}
+
+/// Lists the directories that are made when something is put into this one.
+pub(super) fn plan_parents(worker: &mut Worker, node: &Node) {
+    node.for_unplanned(&mut |node| {
+        worker.report.dirs += 1;
+        worker.report.plan.push(format!("create {}/", shown(&node.path())));
+    });
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 /// Whether what was opened is what was decided about: a name may have been given to something else meanwhile.

@@ -45,6 +45,8 @@ pub(super) struct Node {
     pub(super) pending: AtomicUsize,
     /// A `Lazy` directory came to be; something was put into an `Existing` one.
     pub(super) touched: AtomicBool,
+    /// Made only if something is put into it.
+    pub(super) on_demand: bool,
     /// Following links of the volume is allowed.
     pub(super) follow: bool,
     /// The image has another mtime for it than it had at the last copy.
@@ -151,6 +153,7 @@ impl Node {
             stage: OnceLock::new(),
             pending: AtomicUsize::new(1),
             touched: AtomicBool::new(false),
+            on_demand: false,
             follow,
             redated: false,
             changed: false,
@@ -339,6 +342,18 @@ impl Node {
             made = Some(node.made.set(fd, &stat)?);
         }
         Ok(made.ok_or(Errno::STALE)?)
+    }
+
+    /// In a dry run: calls `plan` with it and each of its parents that would be made only now that something is put into
+    /// it, the first time.
+    pub(super) fn for_unplanned(&self, plan: &mut dyn FnMut(&Self)) {
+        let mut node = Some(self);
+        while let Some(lazy) =
+            node.filter(|node| node.on_demand && !node.touched.swap(true, Ordering::Relaxed))
+        {
+            plan(lazy);
+            node = lazy.parent.as_deref();
+        }
     }
 
     /// Closes the parent's handles when more are open than the budget allows.

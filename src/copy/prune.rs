@@ -2,7 +2,7 @@
 //! (`all`). Last of all, so that a copy that fails has removed nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
@@ -16,27 +16,36 @@ use super::error::Error;
 use super::manifest::{Kind, Left, Record, records, spill::Sorted};
 use super::metadata::{set_times, time_of};
 use super::options::Prune;
-use super::path::{join, shown};
+use super::path::{join, parent, shown};
 use super::report::Report;
 use super::stage::STATE;
 use crate::beneath::Dir;
+
+/// What a dry run has found out would go.
+type Planned = HashSet<Vec<u8>>;
 
 /// Blocks that pruning changed; `None` for a directory that is gone.
 pub(super) type Pruned = HashMap<Box<[u8]>, Option<Vec<u8>>>;
 
 impl Engine<'_> {
+    /// Prunes, or in a dry run lists what that would remove.
     pub(super) fn prune(&self, sorted: &Sorted, report: &mut Report) -> Result<Pruned, Error> {
-        let mut pruned = Pruned::new();
+        let dry_run = self.request.options.dry_run;
+        let (mut pruned, mut planned) = (Pruned::new(), Planned::new());
         if self.request.options.prune == Prune::None {
             return Ok(pruned);
         }
         let before = report.removed;
+        // First, as a record of what that took has nothing to stand for any more.
+        if self.request.options.prune == Prune::All {
+            self.mirror(&mut planned, report)?;
+        }
         let candidates: Vec<_> = sorted.directories().filter(|(_, orphans, _)| *orphans).collect();
         let (mut block, mut kept) = (Vec::new(), Vec::new());
         // From the last path to the first: what is in a directory goes before it.
         for (path, _, range) in candidates.into_iter().rev() {
             sorted.load(range, &self.old, &mut block).map_err(|e| self.manifest_error(e))?;
-            if !records(&block).any(|record| record.flags.orphan) {
+            if self.filter.skips_below(path) || !records(&block).any(|record| record.flags.orphan) {
                 continue;
             }
             let dir = self.volume_dir(path)?;
@@ -47,7 +56,8 @@ impl Engine<'_> {
                 let gone = match &dir {
                     _ if !record.flags.orphan => false,
                     None => true,
-                    Some(dir) => self.prune_entry(dir, path, &record, report)?,
+                    Some(_) if is_planned(&planned, path) => true,
+                    Some(dir) => self.prune_entry(dir, path, &record, &mut planned, report)?,
                 };
                 if !gone {
                     record.write(&mut kept);
@@ -55,7 +65,7 @@ impl Engine<'_> {
                     pruned.insert(join(path, &record.name).into(), None);
                 }
             }
-            if let Some(dir) = dir.filter(|_| report.removed > before_dir && !path.is_empty()) {
+            if let Some(dir) = dir.filter(|_| report.removed > before_dir && !path.is_empty() && !dry_run) {
                 let source = self.source.open_dir(OsStr::from_bytes(path));
                 self.mend_times(&dir, source.ok().as_ref(), path)?;
             }
@@ -63,10 +73,7 @@ impl Engine<'_> {
                 pruned.insert(path.into(), Some(kept.clone()));
             }
         }
-        if self.request.options.prune == Prune::All {
-            self.mirror(report, false)?;
-        }
-        if report.removed > before {
+        if report.removed > before && !dry_run {
             durable::sync(&self.destination).map_err(|e| self.volume_error("sync", b"", e))?;
         }
         Ok(pruned)
@@ -100,54 +107,71 @@ impl Engine<'_> {
         }
     }
 
-    /// Removes an entry that is no longer in the image if pruning may; true when it is gone.
+    /// Removes an entry that is no longer in the image if pruning may; true when it is gone, or would be.
     fn prune_entry(
         &self,
         dir: &Dir,
         path: &[u8],
         record: &Record<'_>,
+        planned: &mut Planned,
         report: &mut Report,
     ) -> Result<bool, Error> {
         let name = OsStr::from_bytes(&record.name);
         let here = join(path, &record.name);
         let failed = |e: io::Error| self.volume_error("remove", &here, e);
         let Some(stat) = dir.find(name).map_err(failed)? else { return Ok(true) };
+        if planned.contains(&here) {
+            return Ok(true);
+        }
         if self.protected.contains(&(stat.st_dev, stat.st_ino)) || self.protected_paths.contains(&here) {
             return Ok(false);
         }
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if record.flags.found || record.flags.kept {
+        let skipped = self.filter.skips(path, &record.name, is_dir);
+        if skipped || record.flags.found || record.flags.kept || is_dir != (record.kind == Kind::Dir) {
             return Ok(false);
         }
-        if record.kind == Kind::Dir {
-            if !is_dir {
-                return Ok(false);
-            }
-            return match dir.remove_dir(name) {
-                Ok(()) => {
-                    report.removed += 1;
-                    Ok(true)
-                }
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => Ok(false),
-                    _ => Err(failed(error)),
-                },
-            };
-        }
-        if is_dir || !is_left(dir, record, &stat).map_err(failed)? {
+        let goes = if is_dir {
+            self.remove_empty(dir, name, &here, planned).map_err(failed)?
+        } else {
+            is_left(dir, record, &stat).map_err(failed)?
+        };
+        if !goes {
             return Ok(false);
         }
-        dir.unlink(name).map_err(failed)?;
+        if self.request.options.dry_run {
+            report.plan.push(format!("remove {}", shown(&here)));
+            planned.insert(here);
+        } else if !is_dir {
+            dir.unlink(name).map_err(failed)?;
+        }
         report.removed += 1;
         Ok(true)
     }
 
-    /// Removes, or with `plan` lists, every entry of the destination that the source does not have.
-    fn mirror(&self, report: &mut Report, plan: bool) -> Result<(), Error> {
+    /// Removes a directory, if nothing is in it; false where something is, in a dry run something that would stay.
+    fn remove_empty(&self, dir: &Dir, name: &OsStr, path: &[u8], planned: &Planned) -> io::Result<bool> {
+        if self.request.options.dry_run {
+            let below = dir.open_dir(name)?;
+            let stays = |(name, _): &(OsString, FileType)| !planned.contains(&join(path, name.as_bytes()));
+            return Ok(below.is_on_mount_of(dir)? && !below.entries()?.iter().any(stays));
+        }
+        match dir.remove_dir(name) {
+            Ok(()) => Ok(true),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => Ok(false),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Removes, or in a dry run lists, every entry of the destination that the source does not have.
+    fn mirror(&self, planned: &mut Planned, report: &mut Report) -> Result<(), Error> {
+        let plan = self.request.options.dry_run;
         let failed = |path: &[u8], e: io::Error| self.volume_error("remove", path, e);
         let open = || Ok::<_, io::Error>((self.source.reopen()?, self.destination.reopen()?));
         let (source, made) = open().map_err(|e| failed(b"", e))?;
-        let mut todo = vec![(source, made, Vec::new())];
+        let mut todo = vec![(Some(source), made, Vec::new())];
         while let Some((source, made, path)) = todo.pop() {
             let before = report.removed;
             for (name, kind) in made.entries().map_err(|e| failed(&path, e))? {
@@ -164,11 +188,19 @@ impl Engine<'_> {
                 if self.protected.contains(&(stat.st_dev, stat.st_ino)) {
                     continue;
                 }
-                let image = source.find(&name).map_err(|e| self.source_error("stat", &here, e))?;
-                match image.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-                    Some(FileType::Directory) if is_dir => {
-                        let next = || Ok::<_, io::Error>((source.open_dir(&name)?, made.open_dir(&name)?));
-                        let (source, below) = next().map_err(|e| failed(&here, e))?;
+                let image = source.as_ref().map_or(Ok(None), |source| source.find(&name));
+                let image = image.map_err(|e| self.source_error("stat", &here, e))?;
+                let image = image.map(|stat| FileType::from_raw_mode(stat.st_mode));
+                match image {
+                    None if self.holds_protected(&here) => {}
+                    None if source.as_ref().is_some_and(|source| is_beside(source, bytes)) => {}
+                    Some(FileType::Directory) | None
+                        if is_dir && (image.is_some() || self.holds_skipped(&made, &name, &here)?) =>
+                    {
+                        let source = source.as_ref().filter(|_| image.is_some());
+                        let source = source.map(|source| source.open_dir(&name)).transpose();
+                        let next = source.and_then(|source| Ok((source, made.open_dir(&name)?)));
+                        let (source, below) = next.map_err(|e| failed(&here, e))?;
                         if below.is_on_mount_of(&made).map_err(|e| failed(&here, e))? {
                             todo.push((source, below, here));
                         } else {
@@ -176,10 +208,10 @@ impl Engine<'_> {
                         }
                     }
                     Some(_) => {}
-                    None if self.holds_protected(&here) || is_beside(&source, bytes) => {}
                     None => {
                         if plan {
                             report.plan.push(format!("remove {}", shown(&here)));
+                            planned.insert(here);
                         } else {
                             match made.remove_all(&name) {
                                 Err(error) if Errno::from_io_error(&error) == Some(Errno::BUSY) => {
@@ -194,10 +226,31 @@ impl Engine<'_> {
                 }
             }
             if report.removed > before && !plan && !path.is_empty() {
-                self.mend_times(&made, Some(&source), &path)?;
+                self.mend_times(&made, source.as_ref(), &path)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether anything in a directory of the volume, at any depth, is left out.
+    fn holds_skipped(&self, made: &Dir, name: &OsStr, path: &[u8]) -> Result<bool, Error> {
+        if self.filter.is_empty() {
+            return Ok(false);
+        }
+        let failed = |e: io::Error| self.volume_error("list", path, e);
+        let mut todo = vec![(made.open_dir(name).map_err(failed)?, path.to_vec())];
+        while let Some((dir, path)) = todo.pop() {
+            for (name, kind) in dir.entries().map_err(failed)? {
+                let is_dir = kind == FileType::Directory;
+                if self.filter.skips(&path, name.as_bytes(), is_dir) {
+                    return Ok(true);
+                }
+                if is_dir {
+                    todo.push((dir.open_dir(&name).map_err(failed)?, join(&path, name.as_bytes())));
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether one of the runner's own files is below this path.
@@ -206,68 +259,12 @@ impl Engine<'_> {
             .iter()
             .any(|p| p.len() > path.len() && p.starts_with(path) && p[path.len()] == b'/')
     }
-
-    /// What pruning would remove, for a dry run.
-    pub(super) fn plan_prune(&self, report: &mut Report) -> Result<(), Error> {
-        match self.request.options.prune {
-            Prune::None => Ok(()),
-            Prune::All => self.mirror(report, true),
-            Prune::Owned => self.plan_owned(report),
-        }
-    }
-
-    fn plan_owned(&self, report: &mut Report) -> Result<(), Error> {
-        let mut block = Vec::new();
-        let mut planned = HashSet::new();
-        // From the last path to the first: a directory goes when all that is in it goes.
-        for at in (0..self.old.len()).rev() {
-            let path = self.old.path(at);
-            self.old.load(at, &mut block).map_err(|e| self.manifest_error(e))?;
-            let source = match self.source.open_dir(OsStr::from_bytes(path)) {
-                Ok(dir) => Some(dir),
-                // Something else takes the directory's place, and all of it goes with it.
-                Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOTDIR | Errno::LOOP)) => {
-                    continue;
-                }
-                Err(_) => None,
-            };
-            let Some(made) = self.volume_dir(path)? else { continue };
-            for record in records(&block) {
-                let name = OsStr::from_bytes(&record.name);
-                let here = join(path, &record.name);
-                let in_image = source.as_ref().is_some_and(|dir| has_copied(dir, name));
-                let skipped = self.filter.skips(path, &record.name, record.kind == Kind::Dir);
-                if in_image || skipped || record.flags.found || record.flags.kept {
-                    continue;
-                }
-                let failed = |e| self.volume_error("compare", &here, e);
-                let Some(stat) = made.find(name).map_err(failed)? else { continue };
-                let goes = if record.kind == Kind::Dir {
-                    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-                        && made
-                            .open_dir(name)
-                            .and_then(|dir| dir.entries())
-                            .map_err(failed)?
-                            .iter()
-                            .all(|(name, _)| planned.contains(&join(&here, name.as_bytes())))
-                } else {
-                    is_left(&made, &record, &stat).map_err(failed)?
-                };
-                if goes {
-                    report.plan.push(format!("remove {}", shown(&here)));
-                    report.removed += 1;
-                    planned.insert(here);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Whether the image has something under the name that is copied.
-fn has_copied(source: &Dir, name: &OsStr) -> bool {
-    let kind = source.find(name).ok().flatten().map(|stat| FileType::from_raw_mode(stat.st_mode));
-    matches!(kind, Some(FileType::RegularFile | FileType::Directory | FileType::Symlink))
+/// Whether what a directory is in, or itself, would be gone.
+fn is_planned(planned: &Planned, path: &[u8]) -> bool {
+    !planned.is_empty()
+        && std::iter::successors(Some(path), |path| parent(path)).any(|path| planned.contains(path))
 }
 
 fn left_mount(path: &[u8]) -> String {

@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Stat};
 use super::Request;
 use super::compare::{compare_content, hash_of};
 use super::error::Error;
+use super::filter::Filter;
 use super::manifest::{self, Block, Content, Kind, Left, Manifest, Record, Spill, records};
 use super::metadata::time_of;
 use super::path::{join, shown};
@@ -32,9 +33,10 @@ pub(super) fn seal(request: &Request) -> Result<(), Error> {
     let failed = |e| Error::system("seal", &request.destination, e);
     let root = Dir::open(&request.destination).map_err(failed)?;
     let spill = Spill::default();
+    let filter = Filter::new(&request.options)?;
     let pool = Pool::new((0..old.len()).collect::<Vec<_>>());
     pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
-        seal_block(&root, &old, at, &spill, buffers, request)
+        seal_block(&root, &old, at, &spill, buffers, (request, &filter))
             .map_err(|e| Error::system("seal", request.destination.join(OsStr::from_bytes(old.path(at))), e))
     })?;
     let sorted = spill.sort();
@@ -64,15 +66,18 @@ fn seal_block(
     at: usize,
     spill: &Spill,
     buffers: &mut Buffers,
-    request: &Request,
+    (request, filter): (&Request, &Filter),
 ) -> io::Result<()> {
     old.load(at, &mut buffers.old)?;
     buffers.new.clear();
     let dir = open(root, old.path(at), request.options.follow_destination_links, &request.destination)?;
+    let skips_all = filter.skips_below(old.path(at));
     for record in records(&buffers.old) {
         let left = match record.kind {
             // What is the user's, or no longer the image's, keeps the base that it is compared with.
             _ if record.flags.kept || record.flags.orphan => None,
+            // And what took no part in the copy is none of this run's.
+            _ if skips_all || filter.skips(old.path(at), &record.name, record.kind == Kind::Dir) => None,
             Kind::Dir => None,
             Kind::File | Kind::Link => Some(as_it_is(dir.as_ref(), &record, &mut buffers.data)?),
         };
@@ -86,12 +91,7 @@ fn seal_block(
     } else {
         Block::New { records: &buffers.new, orphans: true }
     };
-    spill.add(old.path(at), block, || {
-        let path = std::env::temp_dir().join(format!("hook-runner-seal-{}", std::process::id()));
-        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path)?;
-        std::fs::remove_file(path)?;
-        Ok(file)
-    })
+    spill.add(old.path(at), block, manifest::overflow)
 }
 
 fn open(root: &Dir, path: &[u8], follow: bool, destination: &Path) -> io::Result<Option<Dir>> {

@@ -123,7 +123,10 @@ impl Engine<'_> {
             Action::Leave => {
                 worker.report.kept += 1;
                 if let Some(record) = record {
-                    note(worker, here, record);
+                    // The image has it, so that it is not pruning's; what a user changed is not the run's.
+                    let kept = verdict.state == Volume::Differs;
+                    let flags = Flags { kept, orphan: false, ..flags };
+                    note(worker, here, &Record { flags, ..record.clone() });
                 }
                 Ok(Outcome::Other)
             }

@@ -10,9 +10,11 @@ use rustix::fs::{AtFlags, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
 
 use super::engine::{Engine, Worker};
+use super::entry::Here;
 use super::error::Error;
 use super::listing;
 use super::metadata::{Before, Meta, time_of};
+use super::options::Prune;
 use super::path::{beside, join, shown};
 use super::shard;
 use crate::beneath::Dir;
@@ -173,6 +175,29 @@ impl Engine<'_> {
             }
         }
         Err(Errno::EXIST.into())
+    }
+
+    /// Lists what becomes of a directory that something else takes the place of, if it holds anything not installed.
+    pub(super) fn plan_swap(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<(), Error> {
+        let path = here.child(name);
+        let Some(made) = here.made else { return Ok(()) };
+        if self.is_installed(made, name, &path).map_err(|e| self.volume_error("compare", &path, e))? {
+            return Ok(());
+        }
+        let mut aside = beside(name, ".from-volume");
+        for n in 1..1000 {
+            if self.look(made, here, &aside)?.is_none() {
+                break;
+            }
+            aside = beside(name, &format!(".from-volume-{n}"));
+        }
+        let to = here.child(&aside);
+        worker.report.plan.push(format!("move {} to {}", shown(&path), shown(&to)));
+        if self.request.options.prune == Prune::All && !self.filter.skips(here.path, aside.to_bytes(), true) {
+            worker.report.plan.push(format!("remove {}", shown(&to)));
+            worker.report.removed += 1;
+        }
+        Ok(())
     }
 
     /// Whether everything in a directory of the volume was installed by a copy and is as it was left.

@@ -11,7 +11,7 @@ use super::engine::{Engine, Task, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
 use super::listing::Listing;
-use super::manifest::{Block, Kind, Record, records};
+use super::manifest::{self, Block, Kind, Record, records};
 use super::node::{Node, Target};
 use super::path::{join, shown};
 use super::seen::Sight;
@@ -177,11 +177,13 @@ impl Engine<'_> {
     }
 
     pub(super) fn add_block(&self, path: &[u8], block: Block<'_>) -> Result<(), Error> {
-        if self.request.options.dry_run {
+        let dry_run = self.request.options.dry_run;
+        if dry_run && matches!(block, Block::New { orphans: false, .. }) {
+            // Nothing is recorded; what pruning would remove is asked for in the end.
             return Ok(());
         }
         self.spill
-            .add(path, block, || self.stage()?.overflow())
+            .add(path, block, || if dry_run { manifest::overflow() } else { self.stage()?.overflow() })
             .map_err(|e| Error::system("write the manifest in", &self.request.state, e))
     }
 

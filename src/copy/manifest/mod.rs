@@ -23,7 +23,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 pub(super) use record::{Content, Flags, Hash, Kind, Left, Record, Time};
-pub(super) use spill::{Block, Spill};
+pub(super) use spill::{Block, Spill, overflow};
 
 use rustix::io::Errno;
 

@@ -11,6 +11,15 @@ use super::{Manifest, join};
 /// Kept in memory before the file is used at all: the records of some 50,000 files.
 const IN_MEMORY: usize = 8 << 20;
 
+/// A file without a name in the directory for temporary files, for what does not fit into memory where nothing else is
+/// written to the volume.
+pub(in crate::copy) fn overflow() -> io::Result<File> {
+    let path = std::env::temp_dir().join(format!("hook-runner-{}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
+}
+
 /// Where a piece is.
 #[derive(Debug, Clone, Copy)]
 enum Place {

@@ -2,6 +2,7 @@
 
 pub(in crate::copy) mod cut;
 mod histories;
+mod history;
 mod hostile;
 mod metadata;
 mod orphans;
