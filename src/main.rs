@@ -113,7 +113,7 @@ fn run_hook(run: cli::Run) -> u8 {
     let termination_log = run.layer.termination_log.clone();
     attempt(termination_log.as_deref(), || {
         let file = match &run.hook {
-            Some(path) => file::read(path).map_err(hook::spec::SpecError::from),
+            Some(path) => file::read(path).map_err(hook::invalid::SpecError::from),
             None => Ok(Layer::default()),
         };
         file.and_then(|file| Hook::from_layers(run.layer, file))

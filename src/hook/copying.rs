@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::failures;
 use super::identity::Identity;
 use super::layer::CopyStep;
-use super::spec::copy_options;
+use super::steps::copy_options;
 use super::summary::Failure;
 use crate::beneath::Dir;
 use crate::cli;

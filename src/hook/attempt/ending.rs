@@ -8,7 +8,7 @@ use super::Attempt;
 use crate::aside;
 use crate::copy;
 use crate::diagnostics::Diagnostics;
-use crate::hook::spec::Step;
+use crate::hook::steps::Step;
 use crate::hook::summary::Failure;
 use crate::hook::values::OnLogFailure;
 use crate::hook::{copying, failures};

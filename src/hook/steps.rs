@@ -1,0 +1,177 @@
+//! What a hook does, step by step: the command line's steps or the hook file's, each with its options put in, and
+//! checked.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::invalid::SpecError;
+use super::layer::{CopyStep, ExecStep, Layer, Sharding, Step as StepLayer, WaitStep};
+use super::values::Timespan;
+use super::wait::Wait;
+use crate::copy;
+use crate::http::Roots;
+use crate::sidecar::Follow;
+
+/// One step, checked.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Copy a directory onto the volume.
+    Copy {
+        /// The content directory in the image.
+        from: PathBuf,
+        /// The directory on the volume.
+        to: PathBuf,
+        /// The engine's options.
+        options: Box<copy::Options>,
+    },
+    /// Wait until a condition holds.
+    Wait(Wait),
+    /// Preserve the log of another container of the pod.
+    Follow(Follow),
+    /// Run a command.
+    Exec {
+        /// Program and arguments.
+        command: Vec<OsString>,
+        /// For how long at most, each try.
+        timeout: Option<Duration>,
+        /// Starts after the first.
+        retries: u32,
+        /// Pause before the first retry.
+        backoff: Duration,
+    },
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Copy { from, to, .. } => write!(f, "copy {} to {}", from.display(), to.display()),
+            Self::Wait(wait) => write!(f, "wait for {}", wait.condition),
+            Self::Follow(follow) => write!(f, "follow container {}", follow.container),
+            Self::Exec { command, .. } => {
+                write!(f, "exec")?;
+                command.iter().try_for_each(|word| write!(f, " {}", quoted(&word.display().to_string())))
+            }
+        }
+    }
+}
+
+/// A word as a shell takes it for one. One with a quote in it stays as it is: a secret in it must be found.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c) || !c.is_ascii();
+    if word.contains('\'') || !word.is_empty() && word.chars().all(plain) {
+        return word.into();
+    }
+    format!("'{word}'").into()
+}
+
+/// The share that the first copy has, of several that pods of the same run copy at the same time.
+pub fn shard(steps: &[Step]) -> Option<copy::Shard> {
+    steps.iter().find_map(|step| match step {
+        Step::Copy { options, .. } => options.shard,
+        _ => None,
+    })
+}
+
+/// The steps of a hook: those of the command line replace the file's as a whole.
+pub fn merge(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> Result<Vec<Step>, SpecError> {
+    let mut given: Vec<StepLayer> = Vec::new();
+    for pair in &flags.copies {
+        given.push(StepLayer::Copy(CopyStep {
+            from: pair.from.clone(),
+            to: pair.to.clone(),
+            ..CopyStep::default()
+        }));
+    }
+    for condition in &flags.waits {
+        given.push(StepLayer::Wait(WaitStep { r#for: Some(condition.clone()), ..WaitStep::default() }));
+    }
+    if !flags.exec.command.is_empty() {
+        given.push(StepLayer::Exec(ExecStep { command: flags.exec.command.clone(), ..ExecStep::default() }));
+    }
+    let steps = if given.is_empty() { file } else { given };
+    steps.into_iter().map(|step| checked(step, flags, ca_file)).collect()
+}
+
+/// A time limit, if there is one.
+pub fn limit(time: Option<Timespan>, what: &'static str) -> Result<Option<Duration>, SpecError> {
+    match time {
+        Some(Timespan(Duration::ZERO)) => Err(SpecError::NoTime { what }),
+        time => Ok(time.map(|time| time.0)),
+    }
+}
+
+fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Step, SpecError> {
+    Ok(match step {
+        StepLayer::Copy(step) => {
+            for (path, what) in [(&step.from, "source"), (&step.to, "destination")] {
+                if path.as_os_str().is_empty() {
+                    return Err(SpecError::EmptyPath { what });
+                }
+            }
+            let options = Box::new(copy_options(&flags.copy, &step)?);
+            Step::Copy { from: step.from, to: step.to, options }
+        }
+        StepLayer::Wait(step) => {
+            let mut wait = Wait::new(step.r#for.ok_or(SpecError::NoSteps)?);
+            wait.timeout =
+                Some(flags.wait.timeout.or(step.timeout).map_or(Duration::from_secs(60), |time| time.0));
+            wait.status = flags.wait.status.or(step.status).unwrap_or_default();
+            wait.roots = Roots::choose(ca_file);
+            Step::Wait(wait)
+        }
+        StepLayer::Exec(step) if step.command.first().is_some_and(|name| name.is_empty()) => {
+            return Err(SpecError::EmptyCommand);
+        }
+        StepLayer::Exec(step) => Step::Exec {
+            command: step.command,
+            timeout: limit(flags.exec.timeout.or(step.timeout), "timeout of a command")?,
+            retries: flags.exec.retries.or(step.retries).unwrap_or(0),
+            backoff: flags.exec.backoff.or(step.backoff).map_or(Duration::from_secs(1), |time| time.0),
+        },
+    })
+}
+
+/// The copy engine's options from the command line's over the step's own.
+pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, SpecError> {
+    let list =
+        |flags: &Vec<String>, step: &Vec<String>| if flags.is_empty() { step.clone() } else { flags.clone() };
+    Ok(copy::Options {
+        policy: flags.policy.or(step.policy).unwrap_or_default(),
+        prune: flags.prune.or(step.prune).unwrap_or_default(),
+        exclude: list(&flags.exclude, &step.exclude),
+        include: list(&flags.include, &step.include),
+        chown: flags.chown.or(step.chown),
+        chmod: flags.chmod.clone().or_else(|| step.chmod.clone()),
+        strict_metadata: flags.strict_metadata.or(step.strict_metadata).unwrap_or(false),
+        trust_mtime: flags.trust_mtime.or(step.trust_mtime).unwrap_or(false),
+        follow_destination_links: flags
+            .follow_destination_links
+            .or(step.follow_destination_links)
+            .unwrap_or(false),
+        ignore_space: flags.ignore_space.or(step.ignore_space).unwrap_or(false),
+        workers: flags.workers.or(step.workers),
+        shard: match flags.shard.or(step.shard) {
+            None => None,
+            Some(Sharding::Of(shard)) => Some(shard),
+            Some(Sharding::Auto) => Some(shard_from_environment()?),
+        },
+        dry_run: false,
+    })
+}
+
+/// The share of an Indexed Job's pod: its index is 0-based (`JOB_COMPLETION_INDEX`, set by Kubernetes), the
+/// number of shares is the Job's completions, which Kubernetes does not tell; the charts set it.
+fn shard_from_environment() -> Result<copy::Shard, SpecError> {
+    let number = |variable: &'static str| -> Result<u32, SpecError> {
+        let text = std::env::var(variable)
+            .map_err(|_| SpecError::Shard { variable, problem: "is not set".into() })?;
+        text.parse().map_err(|_| SpecError::Shard { variable, problem: format!("is '{text}', not a number") })
+    };
+    let (index, count) = (number("JOB_COMPLETION_INDEX")?, number("HOOK_RUNNER_COMPLETIONS")?);
+    format!("{index}/{count}").parse().map_err(|cause| SpecError::Shard {
+        variable: "JOB_COMPLETION_INDEX",
+        problem: format!("is {index} of {count}: {cause}"),
+    })
+}
