@@ -155,3 +155,43 @@ fn a_name_that_becomes_a_link_at_any_look_up_leads_nowhere() {
         }
     });
 }
+
+/// Copies a release with another name of a file, and gives its name to a file beside the destination while the look-up of it
+/// that comes after `before` others waits. False when there was none.
+fn linked(before: u64) -> bool {
+    let room = Room::new();
+    file(room.at("image/first"), b"twin", 0o644);
+    copied(&room.at("image"), &room.at("volume/data"));
+    std::fs::hard_link(room.at("image/first"), room.at("image/second")).unwrap();
+    room.mount.set("lookup", Fault::Hang.after_ops(before).on_path("backing/data/first"));
+    let mut copy = copy_command(&room.at("image"), &room.at("volume/data"));
+    let mut copy = copy.args(["--workers", "1"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let hangs = eventually("a look-up that waits, or the end", || {
+        if room.mount.statistics()["hanging"] > 0 {
+            return Some(true);
+        }
+        copy.try_wait().unwrap().map(|_| false)
+    });
+    if hangs {
+        let place = room.at("backing/data/first");
+        std::fs::rename(&place, room.at("aside")).unwrap();
+        std::fs::hard_link(room.at("backing/outside/secret"), &place).unwrap();
+    }
+    room.mount.clear();
+    eventually("the end of the copy", || copy.try_wait().unwrap());
+    let second = std::fs::read(room.at("backing/data/second"));
+    assert!(
+        second.as_ref().map_or(true, |content| content == b"twin"),
+        "swapped at look-up {before}: {second:?} has a second name"
+    );
+    assert!(hangs || second.is_ok(), "not copied");
+    hangs
+}
+
+/// linkat(2) gives another name to whatever has the name by then.
+#[test]
+fn a_file_that_another_writer_puts_in_the_place_of_one_to_be_linked_gets_no_second_name() {
+    require_root!("a volume that holds a look-up back, by FUSE");
+    let moments = (0..1000).find(|before| !linked(*before)).unwrap();
+    assert!(moments > 1, "looked up {moments} times: not when it was linked");
+}
