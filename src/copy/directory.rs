@@ -94,7 +94,14 @@ impl Engine<'_> {
                     worker.report.conflicts.push(shown(&here.child(name)));
                     let alias = beside(name, ".from-image");
                     worker.report.plan.push(format!("put beside {}/", shown(&here.child(&alias))));
-                    let mut aside = here.node.child(name, self.new_target());
+                    // An earlier copy that was cut short may have put it there.
+                    let there = here.made.map(|made| self.look(made, here, &alias)).transpose()?.flatten();
+                    let target = if there.is_some_and(|stat| is_dir(&stat)) {
+                        Target::Existing
+                    } else {
+                        self.new_target()
+                    };
+                    let mut aside = here.node.child(name, target);
                     aside.alias = Some(alias);
                     aside.aside = true;
                     child = Some(aside);

@@ -132,7 +132,7 @@ impl Engine<'_> {
                 let together = ino.is_some() && entry.volume.map(|stat| stat.st_ino) == ino;
                 // A file of the right content, but with an inode of its own, has to be linked all the same: as if
                 // the volume had none.
-                let relinked = !together && self.may_relink(&here, entry);
+                let relinked = !together && self.may_relink(worker, &here, entry, &version)?;
                 let seen = if relinked { Entry { record: None, volume: None, ..entry } } else { entry };
                 let data = Data::LinkTo { dir: &dir, name: first, ino };
                 let incoming = Incoming { version: &version, data };
@@ -153,13 +153,23 @@ impl Engine<'_> {
         self.place(node).map(Ok)
     }
 
-    /// Whether the policy lets the volume's file be replaced by a link: it does when nobody has changed it.
-    fn may_relink(&self, here: &Here<'_>, entry: Entry<'_>) -> bool {
-        let (Some(record), Some(stat)) = (entry.record, entry.volume) else { return false };
-        self.policy() != super::options::Policy::Missing
-            && !self.request.beside_run
-            && super::compare::looks_as_left(here.made, entry.name, record, stat).unwrap_or(false)
-            && record.left == super::manifest::Left::AsImage
+    /// Whether the policy lets the volume's file be replaced by a link: it does when a copy installed it and it has the
+    /// image's content.
+    fn may_relink(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<bool, Error> {
+        let (Some(record), Some(stat)) = (entry.record, entry.volume) else { return Ok(false) };
+        if record.flags.found || self.policy() == super::options::Policy::Missing || self.request.beside_run {
+            return Ok(false);
+        }
+        let looks_installed = record.left == super::manifest::Left::AsImage
+            && super::compare::looks_as_left(here.made, entry.name, record, stat).unwrap_or(false);
+        Ok(looks_installed
+            || self.has_content(worker, here, entry, version.kind, version.size, &version.content)?)
     }
 
     fn version_of(

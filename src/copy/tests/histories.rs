@@ -14,8 +14,8 @@ struct Play {
     left: BTreeMap<String, Leaf>,
     /// Paths that any image had.
     ever: BTreeSet<String>,
-    /// What copies that were cut short may have put there: the same of a user's cannot be told from it.
-    noted: BTreeSet<(String, Vec<u8>)>,
+    /// What any image had: the same of a user's cannot be told from it.
+    images: BTreeSet<(String, Vec<u8>)>,
     /// Directories that are nobody's but a user's.
     users: BTreeSet<String>,
 }
@@ -31,7 +31,7 @@ fn play(steps: &[Step]) -> Result<(), TestCaseError> {
         volume: Volume::new(),
         left: BTreeMap::new(),
         ever: BTreeSet::new(),
-        noted: BTreeSet::new(),
+        images: BTreeSet::new(),
         users: BTreeSet::new(),
     };
     steps.iter().try_for_each(|step| play.step(step))
@@ -53,6 +53,7 @@ impl Play {
             let dirs = path.match_indices('/').map(|(at, _)| path[..at].to_owned());
             self.ever.extend(dirs.chain([path.to_owned()]));
         }
+        self.images.extend(step.image.all().map(|(path, leaf)| (path.to_owned(), bytes(leaf))));
         self.volume.options.policy = step.policy;
         self.volume.options.prune = step.prune;
         self.volume.options.exclude = step.exclude.iter().map(|path| format!("/{path}")).collect();
@@ -60,9 +61,6 @@ impl Play {
             if cut::after(&mut self.volume, steps).is_none() {
                 let after = look(&self.volume);
                 self.nothing_is_lost(step, &before, &after, "cut short")?;
-                for (path, leaf) in step.image.all() {
-                    self.noted.insert((path.to_owned(), bytes(leaf)));
-                }
                 self.brought(&before, &after);
                 return Ok(());
             }
@@ -96,12 +94,11 @@ impl Play {
             })
             .map(|(path, leaf)| (path.clone(), leaf.clone()))
             .collect();
-        self.noted.clear();
         Ok(())
     }
 
     fn is_edited(&self, path: &str, leaf: &Leaf) -> bool {
-        self.left.get(path) != Some(leaf) && !self.noted.contains(&(path.to_owned(), bytes(leaf)))
+        self.left.get(path) != Some(leaf) && !self.images.contains(&(path.to_owned(), bytes(leaf)))
     }
 
     /// What changed while a copy was at work is what it left.
