@@ -3,10 +3,10 @@
 //! medians and ratios.
 //!
 //! Usage: `cargo bench --bench output -- [start] [throughput] [--rounds N] [--dir DIR]…`, with `HOOK_RUNNER` the
-//! program to measure (default: the release binary for musl in `target/`), and `HOOK_RUNNER_OLDER` another build of
-//! it, whose start-up is to be compared. Asked for with `--generate BYTES CHUNK FILE`
-//! it is its own generator of output, with `--drain` its own reader. `order` measures nothing: it writes the list of
-//! functions that a start runs through, for the linker.
+//! program to measure (default: the release binary for musl in `target/`, or in `CARGO_TARGET_DIR`), and
+//! `HOOK_RUNNER_OLDER` another build of it, whose start-up is to be compared. Asked for with
+//! `--generate BYTES CHUNK FILE` it is its own generator of output, with `--drain` its own reader. `order` measures
+//! nothing: it writes the list of functions that a start runs through, for the linker.
 
 mod measure;
 #[cfg(target_arch = "x86_64")]
@@ -14,7 +14,7 @@ mod order;
 mod start;
 mod throughput;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is to be measured, from the command line.
 struct Plan {
@@ -58,14 +58,19 @@ fn main() {
 }
 
 fn plan(mut args: impl Iterator<Item = String>) -> Plan {
-    let default =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/target/x86_64-unknown-linux-musl/release/hook-runner");
+    let default = || {
+        let given = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        // As cargo takes a relative one: from the workspace, which is also where it runs this.
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(given)
+            .join("x86_64-unknown-linux-musl/release/hook-runner")
+    };
     let mut plan = Plan {
         start: false,
         throughput: false,
         rounds: None,
         dirs: Vec::new(),
-        runner: std::env::var_os("HOOK_RUNNER").map_or_else(|| default.into(), PathBuf::from),
+        runner: std::env::var_os("HOOK_RUNNER").map_or_else(default, PathBuf::from),
     };
     while let Some(arg) = args.next() {
         match arg.as_str() {
