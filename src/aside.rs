@@ -5,13 +5,22 @@
 //! here are detached; a call that never returns costs its thread, not the attempt.
 //! It may start threads, one at a time for each [`Aside`]; one that has answered waits for the next call, whoever
 //! makes it, because a thread costs more than most calls. It knows nothing of what is called.
+//!
+//! To give a call to another thread and to hear its answer are two wakes of a processor that sleeps, and take longer
+//! than a quick call. [`here`] makes the call on the thread that needs the answer; it is the caller that moves to
+//! another thread when the call turns out to hang.
 
+use std::convert::Infallible;
 use std::io;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::process::block_signals;
+
+/// How long [`here`] leaves its caller with a call that does not answer: signals are not read meanwhile.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Threads that have nothing to do.
 static IDLE: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
@@ -24,6 +33,21 @@ type Call = Box<dyn FnOnce(&Thread) + Send>;
 struct Thread(mpsc::Sender<Call>);
 
 impl Thread {
+    /// The way, and what comes along it.
+    fn new() -> (Self, mpsc::Receiver<Call>) {
+        let (sender, calls) = mpsc::channel();
+        (Self(sender), calls)
+    }
+
+    /// Makes the calls that come, until the process ends: the way is held here too.
+    fn serve(&self, calls: &mpsc::Receiver<Call>) -> ! {
+        loop {
+            if let Ok(call) = calls.recv() {
+                call(self);
+            }
+        }
+    }
+
     /// The next call may be sent, although the current one is still saying its answer.
     fn is_free(&self) {
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(self.clone());
@@ -72,29 +96,9 @@ impl<T: Send + 'static> Aside<T> {
     }
 }
 
-/// A call that has been started and not been asked for its answer yet.
+/// A call that has been made, or is being made, and not been asked for its answer yet.
 #[derive(Debug)]
 pub(crate) struct Begun<T>(oneshot::Receiver<T>);
-
-/// Starts a call now, before there is a runtime. When its answer is on its way, the thread goes on with what the call
-/// has left for then, and takes the next call after that.
-///
-/// # Errors
-/// No thread can be started.
-pub(crate) fn begin<T, Rest>(call: impl FnOnce() -> (T, Rest) + Send + 'static) -> io::Result<Begun<T>>
-where
-    T: Send + 'static,
-    Rest: FnOnce(),
-{
-    let (answer, pending) = oneshot::channel();
-    start(Box::new(move |thread| {
-        let (value, rest) = call();
-        thread.is_free();
-        let _ = answer.send(value);
-        rest();
-    }))?;
-    Ok(Begun(pending))
-}
 
 impl<T> Begun<T> {
     /// Its answer.
@@ -104,6 +108,52 @@ impl<T> Begun<T> {
     pub(crate) async fn answer(self) -> io::Result<T> {
         self.0.await.map_err(|_| no_answer())
     }
+}
+
+/// Makes `call` on this thread and goes on with `next`, which ends the program. When the call has not answered within
+/// [`PATIENCE`], another thread goes on with `next` meanwhile, and this one is left to the call, and to others after it.
+/// There is no call, and an error for `next`, when no other thread can be started.
+pub(crate) fn here<T>(
+    call: impl FnOnce() -> T,
+    next: impl FnOnce(io::Result<Begun<T>>) -> Infallible + Send + 'static,
+) -> !
+where
+    T: Send + 'static,
+{
+    let (answer, pending) = oneshot::channel();
+    // Whoever takes it goes on.
+    let goes_on = Arc::new(Mutex::new(Some((next, Begun(pending)))));
+    let (thread, calls) = Thread::new();
+    let (other, watched) = (thread.clone(), Arc::clone(&goes_on));
+    let started = spawn(move || {
+        if let Ok(call) = calls.recv_timeout(PATIENCE) {
+            call(&other);
+        } else if let Some((next, begun)) = take(&watched) {
+            match next(Ok(begun)) {}
+        }
+        other.serve(&calls);
+    });
+    let answered = started.map(|()| call());
+    if let Some((next, begun)) = take(&goes_on) {
+        let begun = answered.map(|value| {
+            thread.is_free();
+            // The receiver is in `begun`.
+            let _ = answer.send(value);
+            begun
+        });
+        match next(begun) {}
+    }
+    let (own, calls) = Thread::new();
+    own.is_free();
+    if let Ok(value) = answered {
+        // The receiver is gone when the program has moved on: nobody wants the answer.
+        let _ = answer.send(value);
+    }
+    own.serve(&calls)
+}
+
+fn take<N>(next: &Mutex<Option<N>>) -> Option<N> {
+    next.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn no_answer() -> io::Error {
@@ -138,17 +188,19 @@ fn start(mut call: Call) -> io::Result<()> {
             Err(mpsc::SendError(unsent)) => call = unsent,
         }
     }
-    std::thread::Builder::new().name("aside".into()).spawn(move || {
-        block_signals();
-        let (sender, calls) = mpsc::channel();
-        let thread = Thread(sender);
+    spawn(move || {
+        let (thread, calls) = Thread::new();
         call(&thread);
-        // Ends with the process: the thread holds a sender of its own.
-        while let Ok(call) = calls.recv() {
-            call(&thread);
-        }
-    })?;
-    Ok(())
+        thread.serve(&calls);
+    })
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let work = || {
+        block_signals();
+        work();
+    };
+    std::thread::Builder::new().name("aside".into()).spawn(work).map(drop)
 }
 
 #[cfg(test)]
@@ -183,13 +235,37 @@ mod tests {
         assert_eq!(aside.run(|| 8).await.expect("an answer"), 8);
     }
 
+    /// Where `here` went on, and what it got, when `call` was made on a thread of that name.
+    async fn name_and_answer(call: impl FnOnce() -> u32 + Send + 'static) -> (String, super::Begun<u32>) {
+        let (went_on, there) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new()
+            .name("caller".into())
+            .spawn(|| {
+                super::here(call, move |begun| {
+                    let name = std::thread::current().name().unwrap_or_default().to_owned();
+                    assert!(went_on.send((name, begun.expect("a thread"))).is_ok(), "the test is over");
+                    loop {
+                        std::thread::park();
+                    }
+                })
+            })
+            .expect("a thread");
+        there.await.expect("one of the two goes on")
+    }
+
     #[tokio::test]
-    async fn the_answer_does_not_wait_for_what_is_done_after_it() {
-        let (release, held) = mpsc::channel::<()>();
-        let begun =
-            super::begin(move || (7, move || held.recv().expect("the sender lives"))).expect("a thread");
-        assert_eq!(begun.answer().await.expect("an answer"), 7);
-        release.send(()).expect("the thread is still there");
+    async fn a_call_that_answers_at_once_is_made_where_its_caller_goes_on() {
+        let (name, answer) = name_and_answer(|| 7).await;
+        assert_eq!((name.as_str(), answer.answer().await.expect("an answer")), ("caller", 7));
+    }
+
+    #[tokio::test]
+    async fn the_caller_goes_on_elsewhere_while_its_call_hangs_and_hears_the_answer_later() {
+        let (release, held) = mpsc::channel();
+        let (name, answer) = name_and_answer(move || held.recv().expect("the sender lives")).await;
+        assert_eq!(name, "aside");
+        release.send(7).expect("the call is still there");
+        assert_eq!(answer.answer().await.expect("an answer"), 7);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Parses the command line, dispatches to a command, turns its outcome into an exit status.
 
+use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use clap::{CommandFactory, FromArgMatches};
 use hook_runner::cli::{self, Cli, Command};
 use hook_runner::exit::Kind;
 use hook_runner::history::{self, HistoryError, Records};
-use hook_runner::hook::summary::Failure;
+use hook_runner::hook::summary::{Failure, Outcome};
 use hook_runner::hook::{self, file, layer::Layer, spec::Hook, values::LogTarget};
 use hook_runner::install;
 use hook_runner::sidecar::{Access, Follow, Pace};
@@ -142,7 +143,7 @@ fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
 fn attempt(termination_log: Option<&Path>, describe: impl FnOnce() -> Result<Hook, Failure>) -> u8 {
     // Before anything else: signals that come while the hook is read must not be lost, and no thread may
     // have been started with another mask.
-    let mut supervisor = match hook_runner::process::Supervisor::new() {
+    let supervisor = match hook_runner::process::Supervisor::new() {
         Ok(supervisor) => supervisor,
         Err(error) => {
             return refuse(
@@ -155,16 +156,14 @@ fn attempt(termination_log: Option<&Path>, describe: impl FnOnce() -> Result<Hoo
         Ok(hook) => hook,
         Err(failure) => return refuse(&failure, termination_log),
     };
-    let begun = hook::attempt::begin(&hook, &mut supervisor);
-    // Signals and a few sockets: a long list of events would be memory between what is used.
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_io().enable_time().max_io_events_per_tick(16).build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&Failure::new(Kind::Fault, error.to_string()), termination_log),
-    };
-    let outcome = runtime.block_on(begun.run());
-    hook::attempt::termination_message(&outcome, hook.termination_log.as_deref());
+    // For the thread that ends the program, which need not be this one.
+    let hook: &'static Hook = Box::leak(Box::new(hook));
+    hook::attempt::run(hook, supervisor, end)
+}
+
+/// Says what came of the attempt, and exits.
+fn end(hook: &Hook, outcome: &Outcome) -> Infallible {
+    hook::attempt::termination_message(outcome, hook.termination_log.as_deref());
     hook_runner::output::say(&format!("hook-runner: {}\n", outcome.line()));
     let status = outcome.status();
     // SAFETY: a number. Runtime, memory, descriptors and threads that a hung volume holds are left to the kernel, which
@@ -176,7 +175,7 @@ fn attempt(termination_log: Option<&Path>, describe: impl FnOnce() -> Result<Hoo
 fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
     complain(failure);
     let identity = hook::identity::Identity::from_environment(None);
-    let mut outcome = hook::summary::Outcome::new(identity, None);
+    let mut outcome = Outcome::new(identity, None);
     outcome.fail(failure.clone());
     hook::attempt::termination_message(&outcome, termination_log);
     outcome.status()

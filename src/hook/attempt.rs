@@ -3,6 +3,7 @@
 
 mod ending;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
@@ -30,15 +31,13 @@ use crate::process::{Command, Supervisor, within_pod_grace};
 use crate::sidecar::Follow;
 use crate::store::StoreError;
 
-/// An attempt that has begun: its volume is being opened.
-pub struct Begun<'a> {
-    attempt: Attempt<'a>,
-    began: Instant,
-    opening: Result<Option<Opening>, Failure>,
-}
-
-/// Begins an attempt of `hook`. There need be no runtime yet: the volume is opened while one is made.
-pub fn begin<'a>(hook: &'a Hook, supervisor: &'a mut Supervisor) -> Begun<'a> {
+/// Runs an attempt of `hook` to its end, and goes on with `end`, which ends the program. Everything that can go wrong is
+/// in the outcome.
+pub fn run(
+    hook: &'static Hook,
+    supervisor: Supervisor,
+    end: impl FnOnce(&Hook, &Outcome) -> Infallible + Send + 'static,
+) -> ! {
     let began = Instant::now();
     let mut identity = Identity::from_environment(hook.run_id.as_deref());
     let group = identity.run.clone();
@@ -59,27 +58,18 @@ pub fn begin<'a>(hook: &'a Hook, supervisor: &'a mut Supervisor) -> Begun<'a> {
         opened: None,
         diagnostics: None,
     };
-    let opening = attempt.begin();
-    Begun { attempt, began, opening }
-}
-
-impl Begun<'_> {
-    /// Runs it to its end. Everything that can go wrong is in the outcome.
-    pub async fn run(self) -> Outcome {
-        let Self { mut attempt, began, opening } = self;
-        Box::pin(attempt.run(opening)).await;
-        attempt.outcome.duration_ms = milliseconds(began.elapsed());
-        attempt.clean_outcome();
-        attempt.seal().await;
-        attempt.clean_outcome();
-        attempt.outcome.duration_ms = milliseconds(began.elapsed());
-        attempt.outcome
+    let plan = attempt.plan();
+    let next = move |opening| end(hook, &attempt.run_to_end(began, opening));
+    match plan {
+        Ok(Some(plan)) => Opening::begin(plan, |opening| next(opening.map(Some).map_err(failures::open))),
+        Ok(None) => match next(Ok(None)) {},
+        Err(failure) => match next(Err(failure)) {},
     }
 }
 
-struct Attempt<'a> {
-    hook: &'a Hook,
-    supervisor: &'a mut Supervisor,
+struct Attempt {
+    hook: &'static Hook,
+    supervisor: Supervisor,
     outcome: Outcome,
     deadline: Option<Instant>,
     grace: Duration,
@@ -91,7 +81,28 @@ struct Attempt<'a> {
     diagnostics: Option<Diagnostics>,
 }
 
-impl Attempt<'_> {
+impl Attempt {
+    fn run_to_end(mut self, began: Instant, opening: Result<Option<Opening>, Failure>) -> Outcome {
+        // Signals and a few sockets: a long list of events would be memory between what is used.
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = match runtime.enable_io().enable_time().max_io_events_per_tick(16).build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                self.outcome.fail(Failure::new(Kind::Fault, error.to_string()));
+                return self.outcome;
+            }
+        };
+        runtime.block_on(async {
+            Box::pin(self.run(opening)).await;
+            self.outcome.duration_ms = milliseconds(began.elapsed());
+            self.clean_outcome();
+            self.seal().await;
+            self.clean_outcome();
+            self.outcome.duration_ms = milliseconds(began.elapsed());
+        });
+        self.outcome
+    }
+
     async fn run(&mut self, opening: Result<Option<Opening>, Failure>) {
         if let Err(failure) = self.open(opening).await {
             self.outcome.fail(failure);
@@ -120,11 +131,11 @@ impl Attempt<'_> {
         }
     }
 
-    /// What must not be seen is known before anything is written; then lock, log and header, on a thread.
-    fn begin(&mut self) -> Result<Option<Opening>, Failure> {
+    /// What must not be seen is known before anything is written; then what is to be opened, if there is a log.
+    fn plan(&mut self) -> Result<Option<Plan>, Failure> {
         self.redactor = self.redactor()?;
         let Some(path) = &self.hook.log else { return Ok(None) };
-        let plan = Plan {
+        Ok(Some(Plan {
             log: path.clone(),
             shared: self.hook.shard().is_some(),
             state: self.hook.state.clone(),
@@ -134,8 +145,7 @@ impl Attempt<'_> {
             identity: self.outcome.identity.clone(),
             rows: self.header_rows(),
             cancel: self.supervisor.stop_token().child_token(),
-        };
-        Opening::begin(plan).map(Some).map_err(failures::open)
+        }))
     }
 
     /// Lock, log, header; then the tee is ready for the steps.
@@ -182,7 +192,9 @@ impl Attempt<'_> {
             max_log: self.max_log()?,
             redact: self.redactor.clone(),
         };
-        let tee = Tee::start(options)
+        let house = self.opened.clone();
+        let chores = move || house.iter().for_each(|opened| opened.keep_house());
+        let tee = Tee::start(options, chores)
             .map_err(|error| Failure::new(Kind::Io, format!("cannot start the tee: {error}")))?;
         self.tee = Some(tee);
         given_up.map_or(Ok(()), Err)
@@ -265,7 +277,7 @@ impl Attempt<'_> {
                     backoff: *backoff,
                 };
                 let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
-                let outcome = exec::run(&exec, self.supervisor, self.tee.as_ref()).await;
+                let outcome = exec::run(&exec, &mut self.supervisor, self.tee.as_ref()).await;
                 failures::exec(outcome, &name, *timeout, self.hook.timeout)
             }
         }

@@ -1,7 +1,8 @@
 //! The opening of an attempt: the volume's lock taken, the log of the right run in place, the attempt entered
-//! in the index, the header written. All of it blocks on the volume, so it runs beside the runtime
-//! ([`crate::aside`]); the signals and the attempt's time limit go on meanwhile.
+//! in the index, the header written. All of it blocks on the volume: when that does not answer at once, the signals and
+//! the attempt's time limit go on meanwhile on another thread ([`crate::aside`]).
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -57,7 +58,9 @@ pub struct Opened {
     index: Index,
     /// What is worth a line in the summary: a volume without locks, a log that was tidied up.
     pub warnings: Vec<String>,
-    /// Why logs of earlier runs that are too many could not be removed.
+    /// How many earlier logs stay, where there may be one too many now.
+    keep: Option<Keep>,
+    /// Why those could not be removed.
     untidy: OnceLock<StoreError>,
     /// Where the runner's own diagnostics go.
     diary: OnceLock<File>,
@@ -101,10 +104,13 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Starts the first try.
-    pub fn begin(plan: Plan) -> Result<Self, OpenError> {
-        let first = attempt(plan.clone())?;
-        Ok(Self { plan, began: tokio::time::Instant::now(), first })
+    /// Makes the first try and goes on with `next`, on another thread while the volume does not answer.
+    pub fn begin(plan: Plan, next: impl FnOnce(Result<Self, OpenError>) -> Infallible + Send + 'static) -> ! {
+        let (first, began) = (plan.clone(), tokio::time::Instant::now());
+        let next = move |first: std::io::Result<_>| {
+            next(first.map(|first| Self { plan, began, first }).map_err(OpenError::Thread))
+        };
+        aside::here(move || try_open(&first), next)
     }
 
     /// Ends a wait for the lock.
@@ -131,27 +137,10 @@ impl Opening {
                 }
             }
             pause = (pause * 2).min(Duration::from_secs(1));
-            tried = attempt(plan.clone())?.answer().await.map_err(OpenError::Thread)??;
+            let again = plan.clone();
+            tried = aside::once(move || try_open(&again)).await.map_err(OpenError::Thread)??;
         }
     }
-}
-
-/// One try on a thread of its own, which goes on with the housekeeping when the attempt is open.
-fn attempt(plan: Plan) -> Result<Begun<Result<Try, OpenError>>, OpenError> {
-    let call = move || {
-        let tried = try_open(&plan);
-        let opened = match &tried {
-            Ok((Try::Opened(opened, _), moved)) => Some((Arc::clone(opened), *moved)),
-            _ => None,
-        };
-        let rest = move || {
-            if let Some((opened, moved)) = opened {
-                opened.keep_house(&plan, moved);
-            }
-        };
-        (tried.map(|(tried, _)| tried), rest)
-    };
-    aside::begin(call).map_err(OpenError::Thread)
 }
 
 #[derive(Debug)]
@@ -160,8 +149,8 @@ enum Try {
     Busy(Holder, PathBuf),
 }
 
-/// Opens the attempt if the lock is free; and whether there is a log more among those of earlier runs.
-fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
+/// Opens the attempt if the lock is free.
+fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     let volume = Volume::create(&plan.log, plan.state.as_deref())?;
     let holder = Holder {
         run: plan.identity.run.clone(),
@@ -172,7 +161,7 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
     let mut warnings = Vec::new();
     let lock = match lock::try_take(&volume.state, &volume.state_path, Name::Attempt, plan.shared, &holder)? {
         Taken::Held(lock) => Some(lock),
-        Taken::Busy(holder) => return Ok((Try::Busy(holder, volume.state_path), false)),
+        Taken::Busy(holder) => return Ok(Try::Busy(holder, volume.state_path)),
         Taken::Unsupported(error) => {
             warnings.push(format!(
                 "the volume has no file locks ({error}); see to it that only one hook runs on it at a time"
@@ -209,11 +198,11 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
     let entry = Line::Start(started.clone());
     if let Err(error) = index.append(&entry) {
         // Logs of earlier runs that are too many may be what fills the volume.
-        make_room(error, plan, &volume)?;
+        make_room(error, plan.keep, &volume)?;
         index.append(&entry)?;
     }
     let begun = begin_log(&mut log, &header, &started, &volume).or_else(|error| {
-        make_room(error, plan, &volume)?;
+        make_room(error, plan.keep, &volume)?;
         begin_log(&mut log, &header, &started, &volume)
     });
     if let Err(error) = begun {
@@ -230,9 +219,17 @@ fn try_open(plan: &Plan) -> Result<(Try, bool), OpenError> {
         directory: Some(File::from(directory.into_fd())),
         name: volume.log_path.clone(),
     };
-    let opened =
-        Opened { volume, attempt, index, warnings, untidy: OnceLock::new(), diary: OnceLock::new(), lock };
-    Ok((Try::Opened(Arc::new(opened), log), moved))
+    let opened = Opened {
+        volume,
+        attempt,
+        index,
+        warnings,
+        keep: moved.then_some(plan.keep),
+        untidy: OnceLock::new(),
+        diary: OnceLock::new(),
+        lock,
+    };
+    Ok(Try::Opened(Arc::new(opened), log))
 }
 
 /// The header into the log, and both durable: or nothing of it. From here on a power cut leaves at least that this
@@ -265,16 +262,16 @@ fn unopened(started: &Started, error: &StoreError) -> index::Ended {
 
 /// After `error`, which is given back when it does not say that the volume is full: removes logs of earlier runs that
 /// are too many.
-fn make_room(error: StoreError, plan: &Plan, volume: &Volume) -> Result<(), StoreError> {
-    if is_full(&error) { prune(plan, volume) } else { Err(error) }
+fn make_room(error: StoreError, keep: Keep, volume: &Volume) -> Result<(), StoreError> {
+    if is_full(&error) { prune(keep, volume) } else { Err(error) }
 }
 
 fn is_full(error: &StoreError) -> bool {
     matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-fn prune(plan: &Plan, volume: &Volume) -> Result<(), StoreError> {
-    Archive::open(volume)?.prune(plan.keep.runs, plan.keep.bytes).map(drop)
+fn prune(keep: Keep, volume: &Volume) -> Result<(), StoreError> {
+    Archive::open(volume)?.prune(keep.runs, keep.bytes).map(drop)
 }
 
 /// Puts what `--max-log` kept apart at the end of the log of an attempt that was killed.
@@ -358,9 +355,11 @@ impl Opened {
         self.index.append(&Line::End(ended))
     }
 
-    /// What can be done beside the command. With `moved`, there may be a log too many among those of earlier runs.
-    fn keep_house(&self, plan: &Plan, moved: bool) {
-        if moved && let Err(error) = prune(plan, &self.volume) {
+    /// What can be done beside the command, once.
+    pub fn keep_house(&self) {
+        if let Some(keep) = self.keep
+            && let Err(error) = prune(keep, &self.volume)
+        {
             let _ = self.untidy.set(error);
         }
         if let Ok(file) = diagnostics::open(&self.volume.state) {

@@ -146,8 +146,8 @@ pub struct Tee {
 }
 
 impl Tee {
-    /// Starts the thread. Signals must have been blocked before.
-    pub fn start(options: Options) -> io::Result<Self> {
+    /// Starts the thread, which does the `chores` first. Signals must have been blocked before.
+    pub fn start(options: Options, chores: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let (jobs, queue) = mpsc::channel();
         let progress = Arc::new(Progress::default());
@@ -155,7 +155,10 @@ impl Tee {
         let name = options.log.as_ref().map(|log| log.name.clone()).unwrap_or_default();
         let (woken, told) = (Arc::clone(&wake), Arc::clone(&progress));
         // Not joined: when the volume hangs the thread cannot end, and the process must.
-        aside::detached(move || Worker::new(options, queue, woken, told).work())?;
+        aside::detached(move || {
+            chores();
+            Worker::new(options, queue, woken, told).work();
+        })?;
         Ok(Self {
             jobs,
             wake,

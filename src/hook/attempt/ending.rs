@@ -23,7 +23,7 @@ const END: Duration = Duration::from_millis(4500);
 /// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-impl Attempt<'_> {
+impl Attempt {
     /// Makes the volume's content durable and records it as the run left it.
     pub(super) async fn settle(&mut self) -> Result<(), Failure> {
         let copies: Vec<copy::Request> = self
