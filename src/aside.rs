@@ -110,33 +110,74 @@ impl<T> Begun<T> {
     }
 }
 
+/// What a thread that watches a call is to do when that takes long: it goes on in place of the caller, and does not
+/// come back, unless there is an answer by now.
+pub(crate) type Overdue = Box<dyn FnOnce() + Send>;
+
+impl<T> From<oneshot::Receiver<T>> for Begun<T> {
+    fn from(pending: oneshot::Receiver<T>) -> Self {
+        Self(pending)
+    }
+}
+
 /// Makes `call` on this thread and goes on with `next`, which ends the program. When the call has not answered within
 /// [`PATIENCE`], another thread goes on with `next` meanwhile, and this one is left to the call, and to others after it.
 /// There is no call, and an error for `next`, when no other thread can be started.
-pub(crate) fn here<T>(
+pub(crate) fn here<T: Send + 'static>(
     call: impl FnOnce() -> T,
     next: impl FnOnce(io::Result<Begun<T>>) -> Infallible + Send + 'static,
-) -> !
-where
-    T: Send + 'static,
-{
+) -> ! {
+    let watch = |overdue: Overdue| {
+        let (thread, calls) = Thread::new();
+        let other = thread.clone();
+        spawn(move || {
+            match calls.recv_timeout(PATIENCE) {
+                Ok(call) => call(&other),
+                Err(_) => overdue(),
+            }
+            other.serve(&calls);
+        })?;
+        Ok(Some(thread))
+    };
+    watched(call, next, watch)
+}
+
+/// As [`here`], where there is a thread that watches already: `watch` gives it what it is to do.
+pub(crate) fn watched_by<T: Send + 'static>(
+    watch: impl FnOnce(Overdue),
+    call: impl FnOnce() -> T,
+    next: impl FnOnce(Begun<T>) -> Infallible + Send + 'static,
+) -> ! {
+    let next = |begun: io::Result<_>| match begun {
+        Ok(begun) => next(begun),
+        Err(_) => unreachable!("no thread was asked for"),
+    };
+    let watch = |overdue| {
+        watch(overdue);
+        Ok(None)
+    };
+    watched(call, next, watch)
+}
+
+/// `watch` gives the thread that may be asked for other things when there is an answer.
+fn watched<T: Send + 'static>(
+    call: impl FnOnce() -> T,
+    next: impl FnOnce(io::Result<Begun<T>>) -> Infallible + Send + 'static,
+    watch: impl FnOnce(Overdue) -> io::Result<Option<Thread>>,
+) -> ! {
     let (answer, pending) = oneshot::channel();
     // Whoever takes it goes on.
     let goes_on = Arc::new(Mutex::new(Some((next, Begun(pending)))));
-    let (thread, calls) = Thread::new();
-    let (other, watched) = (thread.clone(), Arc::clone(&goes_on));
-    let started = spawn(move || {
-        if let Ok(call) = calls.recv_timeout(PATIENCE) {
-            call(&other);
-        } else if let Some((next, begun)) = take(&watched) {
+    let others = Arc::clone(&goes_on);
+    let watching = watch(Box::new(move || {
+        if let Some((next, begun)) = take(&others) {
             match next(Ok(begun)) {}
         }
-        other.serve(&calls);
-    });
-    let answered = started.map(|()| call());
+    }));
+    let answered = watching.map(|thread| (call(), thread));
     if let Some((next, begun)) = take(&goes_on) {
-        let begun = answered.map(|value| {
-            thread.is_free();
+        let begun = answered.map(|(value, thread)| {
+            thread.iter().for_each(Thread::is_free);
             // The receiver is in `begun`.
             let _ = answer.send(value);
             begun
@@ -145,7 +186,7 @@ where
     }
     let (own, calls) = Thread::new();
     own.is_free();
-    if let Ok(value) = answered {
+    if let Ok((value, _)) = answered {
         // The receiver is gone when the program has moved on: nobody wants the answer.
         let _ = answer.send(value);
     }

@@ -59,7 +59,7 @@ pub fn run(
         diagnostics: None,
     };
     let plan = attempt.plan();
-    let next = move |opening| end(hook, &attempt.run_to_end(began, opening));
+    let next = move |opening| attempt.run_to_end(began, opening, end);
     match plan {
         Ok(Some(plan)) => Opening::begin(plan, |opening| next(opening.map(Some).map_err(failures::open))),
         Ok(None) => match next(Ok(None)) {},
@@ -82,25 +82,39 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn run_to_end(mut self, began: Instant, opening: Result<Option<Opening>, Failure>) -> Outcome {
+    fn run_to_end(
+        mut self,
+        began: Instant,
+        opening: Result<Option<Opening>, Failure>,
+        end: impl FnOnce(&Hook, &Outcome) -> Infallible + Send + 'static,
+    ) -> Infallible {
         // Signals and a few sockets: a long list of events would be memory between what is used.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = match runtime.enable_io().enable_time().max_io_events_per_tick(16).build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                self.outcome.fail(Failure::new(Kind::Fault, error.to_string()));
-                return self.outcome;
+                self.outcome.fail(failures::fault(error));
+                return end(self.hook, &self.outcome);
             }
         };
-        runtime.block_on(async {
+        let (closed, log) = runtime.block_on(async {
             Box::pin(self.run(opening)).await;
             self.outcome.duration_ms = milliseconds(began.elapsed());
             self.clean_outcome();
-            self.seal().await;
-            self.clean_outcome();
-            self.outcome.duration_ms = milliseconds(began.elapsed());
+            self.close().await
         });
-        self.outcome
+        let next = move |sealing| {
+            runtime.block_on(async {
+                self.seal(closed, sealing).await;
+                self.clean_outcome();
+                self.outcome.duration_ms = milliseconds(began.elapsed());
+            });
+            end(self.hook, &self.outcome)
+        };
+        match log {
+            Some((tee, closing)) => tee.seal(closing, |tee, sealing| next(Some((tee, sealing)))),
+            None => next(None),
+        }
     }
 
     async fn run(&mut self, opening: Result<Option<Opening>, Failure>) {

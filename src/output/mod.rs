@@ -17,9 +17,10 @@ mod sinks;
 mod stamp;
 mod tail;
 mod tee;
+mod watch;
 mod worker;
 
 pub use failure::{Cause, LogFailure};
 pub use redact::{Redactor, SourceError, Sources, Stream as RedactedStream};
 pub use tail::{MaxLog, recover as recover_tail};
-pub use tee::{Attached, Audience, Closing, Enter, LogFile, Options, Report, Tee, say};
+pub use tee::{Attached, Audience, Closing, Enter, LogFile, Options, Report, Sealing, Tee, say};

@@ -2,7 +2,7 @@
 //! and tells the handle what is being done; must not know pipes, jobs and secrets.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::console::{Console, PATIENCE};
@@ -25,6 +25,11 @@ pub(super) struct Sinks {
     stdout: Console,
     /// stderr of the runner, where the command's goes when the streams are kept apart.
     stderr: Console,
+}
+
+/// For who uses them now: the tee's thread, or who ends them in its place.
+pub(super) fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
+    sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Sinks {

@@ -1,14 +1,14 @@
 //! The tee as its callers see it: pipes for the command, lines of the runner, the footer, and what became of it all.
-//! Every wait here is a future with a limit: a volume that does not answer holds the thread, never the caller.
+//! Every wait here is a future with a limit: a volume that does not answer holds a thread, never what is to be done.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
@@ -23,9 +23,11 @@ use super::failure::{Cause, LogFailure};
 use super::intake::{Source, pipe_capacity};
 use super::progress::Progress;
 use super::redact::Redactor;
+use super::sinks;
 use super::tail::MaxLog;
+use super::watch::Watch;
 use super::worker::{Job, Worker};
-use crate::aside;
+use crate::aside::{self, Begun};
 
 /// Bytes of capacity asked for: fewer switches between the command and the tee.
 const PIPE_CAPACITY: usize = 1 << 20;
@@ -99,6 +101,10 @@ pub struct Report {
 /// A call that blocks where the log blocks.
 pub type Enter = Box<dyn FnOnce() + Send>;
 
+/// A log that is being ended.
+#[derive(Debug)]
+pub struct Sealing(Begun<Report>);
+
 /// How the log is ended, in this order: the footer, the index, fsync of the log and of its directory, syncfs of the
 /// volume.
 pub struct Closing {
@@ -143,6 +149,7 @@ pub struct Tee {
     patience: Cell<Duration>,
     /// The caller has been told that there is no answer.
     gave_up: Cell<bool>,
+    watch: Arc<Watch>,
 }
 
 impl Tee {
@@ -153,11 +160,12 @@ impl Tee {
         let progress = Arc::new(Progress::default());
         let two_pipes = options.split_streams || options.annotate;
         let name = options.log.as_ref().map(|log| log.name.clone()).unwrap_or_default();
-        let (woken, told) = (Arc::clone(&wake), Arc::clone(&progress));
+        let watch = Arc::new(Watch::default());
+        let (woken, told, watched) = (Arc::clone(&wake), Arc::clone(&progress), Arc::clone(&watch));
         // Not joined: when the volume hangs the thread cannot end, and the process must.
         aside::detached(move || {
             chores();
-            Worker::new(options, queue, woken, told).work();
+            Worker::new(options, queue, woken, told, watched).work();
         })?;
         Ok(Self {
             jobs,
@@ -168,6 +176,7 @@ impl Tee {
             name,
             patience: Cell::new(Duration::MAX),
             gave_up: Cell::new(false),
+            watch,
         })
     }
 
@@ -218,19 +227,39 @@ impl Tee {
         }
         let (reply, answer) = oneshot::channel();
         self.send(Job::Report(reply));
-        self.answer(answer, patience).await
+        self.answer(answer.into(), patience).await
     }
 
-    /// Ends the log, makes it durable and closes it. What this returns decides between 0 and 74.
-    pub async fn seal(&self, closing: Closing, patience: Duration) -> Report {
+    /// Ends the log, makes it durable and closes it; then goes on with `next`, which asks for [`Tee::sealed`] and ends
+    /// the program. What takes long does not hold `next`.
+    pub fn seal(
+        self,
+        closing: Closing,
+        next: impl FnOnce(Self, Sealing) -> Infallible + Send + 'static,
+    ) -> ! {
+        if self.progress.at_rest(self.sent.get()).is_some()
+            && let Some(log) = self.watch.reserve()
+        {
+            let watch = Arc::clone(&self.watch);
+            aside::watched_by(
+                move |overdue| watch.give(overdue),
+                move || sinks::lock(&log).seal(closing),
+                move |report| next(self, Sealing(report)),
+            );
+        }
         let (reply, answer) = oneshot::channel();
         self.send(Job::Seal { closing, reply });
-        self.answer(answer, patience).await
+        match next(self, Sealing(answer.into())) {}
     }
 
-    async fn answer(&self, answer: oneshot::Receiver<Report>, patience: Duration) -> Report {
+    /// What this returns decides between 0 and 74.
+    pub async fn sealed(&self, sealing: Sealing, patience: Duration) -> Report {
+        self.answer(sealing.0, patience).await
+    }
+
+    async fn answer(&self, answer: Begun<Report>, patience: Duration) -> Report {
         let patience = if self.gave_up.get() { Duration::ZERO } else { patience.min(self.patience.get()) };
-        match tokio::time::timeout(patience, answer).await {
+        match tokio::time::timeout(patience, answer.answer()).await {
             Ok(Ok(report)) => report,
             _ => self.give_up(),
         }

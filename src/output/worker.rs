@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::eventfd::EventFd;
@@ -13,14 +13,16 @@ use super::intake::{Intake, Look, Source};
 use super::log::Log;
 use super::progress::Progress;
 use super::redact::{self, Redactor};
-use super::sinks::Sinks;
+use super::sinks::{self, Sinks};
 use super::stamp::Stamper;
 use super::tee::{Audience, Closing, Options, Report, Stream};
+use super::watch::Watch;
 
 /// What is still taken from pipes that are given up: their capacity.
 const LAST_BYTES: usize = 1 << 20;
 
-/// A command that has printed nothing for this many milliseconds pauses: what the redaction holds back is shown.
+/// A command that has printed nothing for this many milliseconds pauses: what the redaction holds back is shown. And
+/// when the thread looks whether the log's end takes long ([`Watch`]).
 const PAUSE: u8 = 100;
 
 /// What the thread is asked to do, in order.
@@ -47,7 +49,9 @@ pub(super) struct Worker {
     redactor: Option<Redactor>,
     /// One state per stream of the command.
     redacted: Vec<(Stream, redact::Stream)>,
-    sinks: Sinks,
+    /// This thread's own, but for their end.
+    sinks: Arc<Mutex<Sinks>>,
+    watch: Arc<Watch>,
 }
 
 impl Worker {
@@ -56,6 +60,7 @@ impl Worker {
         queue: mpsc::Receiver<Job>,
         wake: Arc<EventFd>,
         progress: Arc<Progress>,
+        watch: Arc<Watch>,
     ) -> Self {
         let log = options.log.map(|log| Log::new(log.file, log.directory, log.name, options.max_log));
         let stamper = Stamper::new(options.timestamps, options.annotate);
@@ -68,7 +73,8 @@ impl Worker {
             done: VecDeque::new(),
             redactor: options.redact,
             redacted: Vec::new(),
-            sinks: Sinks::new(progress, log, stamper),
+            sinks: Arc::new(Mutex::new(Sinks::new(progress, log, stamper))),
+            watch,
         }
     }
 
@@ -83,7 +89,7 @@ impl Worker {
                 loop {
                     match self.queue.try_recv() {
                         Ok(Job::Seal { closing, reply }) => {
-                            let report = self.sinks.seal(closing);
+                            let report = sinks::lock(&self.sinks).seal(closing);
                             // The caller may have stopped waiting.
                             let _ = reply.send(report);
                             return;
@@ -102,6 +108,14 @@ impl Worker {
             }
             if ready.pause || self.intake.sources.is_empty() {
                 self.flush();
+            }
+            if ready.pause {
+                match self.watch.come_back() {
+                    Some(overdue) => overdue(),
+                    // The sinks may be in use.
+                    None if self.watch.is_on() => continue,
+                    None => {}
+                }
             }
             self.tell_when_drained();
         }
@@ -123,7 +137,8 @@ impl Worker {
         fds.extend(sources.map(|source| PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)));
         // All signals are blocked in this thread, so the only error left is a lack of kernel memory: try again.
         let held = self.redacted.iter().any(|(_, stream)| stream.holds());
-        let timeout = if held { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
+        let comes_back = held || self.watch.is_on();
+        let timeout = if comes_back { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
         let pause = poll(&mut fds, timeout) == Ok(0);
         let at = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
         Ready { jobs: at(0), sources: [at(1), at(2)], pause }
@@ -143,12 +158,12 @@ impl Worker {
             }
             Job::Detach => self.detach(),
             Job::Note { line, to } => match &self.redactor {
-                Some(redactor) => self.sinks.note(&redactor.redact(line.as_bytes()), to),
-                None => self.sinks.note(line.as_bytes(), to),
+                Some(redactor) => sinks::lock(&self.sinks).note(&redactor.redact(line.as_bytes()), to),
+                None => sinks::lock(&self.sinks).note(line.as_bytes(), to),
             },
-            Job::Frame(bytes) => self.sinks.append_line(&bytes),
+            Job::Frame(bytes) => sinks::lock(&self.sinks).append_line(&bytes),
             // The caller may have stopped waiting.
-            Job::Report(reply) => drop(reply.send(self.sinks.report())),
+            Job::Report(reply) => drop(reply.send(sinks::lock(&self.sinks).report())),
             Job::Seal { .. } => {}
         }
     }
@@ -166,13 +181,15 @@ impl Worker {
             }
         };
         let Some(stream) = self.intake.sources.get(index).map(|source| source.stream) else { return 0 };
+        let mut sinks = sinks::lock(&self.sinks);
         let mut seen = &self.intake.seen()[..bytes];
         if let Some((_, state)) = self.redacted.iter_mut().find(|(other, _)| *other == stream) {
             let pushed = state.push(seen);
-            self.sinks.pass(pushed.bytes, stream, None);
+            sinks.pass(pushed.bytes, stream, None);
             seen = &seen[..pushed.verbatim];
         }
-        let moved = self.sinks.pass(seen, stream, self.intake.holder(index));
+        let moved = sinks.pass(seen, stream, self.intake.holder(index));
+        drop(sinks);
         self.intake.taken(index, moved);
         bytes
     }
@@ -180,7 +197,7 @@ impl Worker {
     /// The command pauses or has closed its output: nothing is held back any longer.
     fn flush(&mut self) {
         for (stream, state) in self.redacted.iter_mut().filter(|(_, state)| state.holds()) {
-            self.sinks.pass(state.flush(), *stream, None);
+            sinks::lock(&self.sinks).pass(state.flush(), *stream, None);
         }
     }
 
@@ -196,7 +213,10 @@ impl Worker {
 
     fn tell_when_drained(&mut self) {
         if self.intake.sources.is_empty() {
-            self.progress.rests(self.jobs, self.sinks.report());
+            self.progress.rests(self.jobs, sinks::lock(&self.sinks).report());
+            if !self.done.is_empty() {
+                self.watch.begin(Arc::clone(&self.sinks));
+            }
             for done in self.done.drain(..) {
                 // Nobody may be waiting any more.
                 let _ = done.send(());

@@ -213,8 +213,10 @@ fn a_volume_that_takes_a_part_of_a_write_has_that_part_and_a_marker_for_the_rest
 #[test]
 fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
     require_root!("a log volume that stops answering");
-    // A command that ends on TERM, one that has to be killed, and one that leaves what has to be killed.
+    // A command that ends without a word, one that ends on TERM, one that has to be killed, and one that leaves what has
+    // to be killed.
     let ends = [
+        ":",
         "while :; do echo more; done",
         "trap '' TERM; while :; do echo more; done",
         "(trap '' TERM; setsid sh -c 'while :; do echo more; done') & while :; do echo more; done",
@@ -450,6 +452,30 @@ fn a_run_begins_on_a_disk_that_logs_of_earlier_runs_have_filled() {
     let shell = with_mounts().expect("root can make mount namespaces");
     let on = "truncate -s 2M image; mkfs.ext4 -q -m 0 image 2>/dev/null && mount -o loop image data";
     begins_on_a_full_volume(shell, on);
+}
+
+#[test]
+fn a_volume_that_does_not_answer_when_it_is_opened_holds_neither_the_timeout_nor_a_stop() {
+    require_root!("a volume that does not answer from the start");
+    for (options, stop, status) in
+        [(["--timeout", "2s"], None, 124), (["--grace", "1s"], Some(libc::SIGTERM), 143)]
+    {
+        let mut room = Room::new();
+        room.mount.freeze();
+        let mut running = room.start(&options, "echo never");
+        let frozen = Frozen(&room.mount);
+        if let Some(signal) = stop {
+            // There is a thread for what hangs, and another one.
+            let tasks = format!("/proc/{}/task", running.pid());
+            eventually("the volume is being opened", || {
+                (std::fs::read_dir(&tasks).expect("it runs").count() > 1).then_some(())
+            });
+            running.signal(signal);
+        }
+        assert_eq!(running.end(), status, "{}", running.read("err"));
+        drop(frozen);
+        assert_eq!(running.read("out"), "");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::hook::steps::Step;
 use crate::hook::summary::Failure;
 use crate::hook::values::OnLogFailure;
 use crate::hook::{copying, failures};
-use crate::output::{Cause, Closing, Enter, LogFailure, Report, Tee};
+use crate::output::{Cause, Closing, Enter, LogFailure, Report, Sealing, Tee};
 use crate::process::leave_files;
 use crate::store::{StoreError, frame, index, now};
 
@@ -22,6 +22,25 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 const END: Duration = Duration::from_millis(4500);
 /// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// What is known of an attempt when its log is about to be sealed.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// Of the attempt, at the latest.
+    end: Instant,
+    /// As the footer says.
+    status: u8,
+    /// Of the log, so far.
+    failure: Option<LogFailure>,
+    /// What comes of entering the end in the index.
+    entered: Option<mpsc::Receiver<Result<(), StoreError>>>,
+}
+
+impl Closed {
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
+    }
+}
 
 impl Attempt {
     /// Makes the volume's content durable and records it as the run left it.
@@ -54,27 +73,38 @@ impl Attempt {
         }
     }
 
-    /// The footer, the log's durability, the index. May turn success into 74; never the reverse.
-    pub(super) async fn seal(&mut self) {
-        let end = Instant::now() + self.patience();
-        let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
+    /// The footer and what else ends the log, if there is one.
+    pub(super) async fn close(&mut self) -> (Closed, Option<(Tee, Closing)>) {
+        let mut closed = Closed {
+            end: Instant::now() + self.patience(),
+            status: self.outcome.status(),
+            failure: None,
+            entered: None,
+        };
+        let Some(tee) = self.tee.take() else { return (closed, None) };
+        let report = self.hear(&tee, tee.report(closed.left())).await;
+        self.judge_log(report.log_failure.as_ref(), report.log_missed);
+        if let Some(error) = self.opened.as_ref().and_then(|opened| opened.untidy()) {
+            self.outcome.warnings.push(format!("too many logs of earlier runs are kept: {error}"));
+        }
+        self.log_outcome();
+        let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false).into_bytes();
+        let (enter, answer) = self.entry();
+        let copied = self.hook.steps.iter().any(|step| matches!(step, Step::Copy { .. }));
+        let sync_volume = self.outcome.failure.is_none() && !copied;
+        closed.status = self.outcome.status();
+        closed.failure = report.log_failure;
+        closed.entered = Some(answer);
+        (closed, Some((tee, Closing { footer, enter, sync_volume })))
+    }
+
+    /// The log's durability, the index. May turn success into 74; never the reverse.
+    pub(super) async fn seal(&mut self, closed: Closed, sealing: Option<(Tee, Sealing)>) {
         let mut hangs = false;
         let mut entered = None;
-        if let Some(tee) = self.tee.take() {
-            let report = self.hear(&tee, tee.report(left())).await;
-            self.judge_log(report.log_failure.as_ref(), report.log_missed);
-            if let Some(error) = self.opened.as_ref().and_then(|opened| opened.untidy()) {
-                self.outcome.warnings.push(format!("too many logs of earlier runs are kept: {error}"));
-            }
-            self.log_outcome();
-            let footer = frame::footer(&self.outcome.title(), &self.outcome.rows(&now()), false);
-            let (enter, answer) = self.entry();
-            let copied = self.hook.steps.iter().any(|step| matches!(step, Step::Copy { .. }));
-            let sync_volume = self.outcome.failure.is_none() && !copied;
-            let status = self.outcome.status();
-            let closing = Closing { footer: footer.into_bytes(), enter, sync_volume };
-            let sealed = self.hear(&tee, tee.seal(closing, left())).await;
-            if sealed.log_failure != report.log_failure {
+        if let Some((tee, sealing)) = sealing {
+            let sealed = self.hear(&tee, tee.sealed(sealing, closed.left())).await;
+            if sealed.log_failure != closed.failure {
                 self.judge_log(sealed.log_failure.as_ref(), sealed.log_missed);
             }
             if let Some(failure) = &sealed.volume_failure {
@@ -84,8 +114,8 @@ impl Attempt {
             if let Some(failure) = sealed.stdout_failure {
                 self.outcome.warnings.push(format!("stdout was given up: {failure}"));
             }
-            entered = answer.try_iter().next();
-            if self.outcome.status() != status {
+            entered = closed.entered.as_ref().and_then(|entered| entered.try_iter().next());
+            if self.outcome.status() != closed.status {
                 self.log_outcome();
                 // The end that was entered is not what it came to.
                 entered = entered.filter(Result::is_err);
@@ -97,7 +127,8 @@ impl Attempt {
                 let ended = self.ended();
                 let work = aside::once(move || opened.enter_end(ended));
                 // After a log that hangs: the index is most likely on the same volume.
-                let patience = if hangs { Duration::from_millis(500).min(left()) } else { left() };
+                let patience =
+                    if hangs { Duration::from_millis(500).min(closed.left()) } else { closed.left() };
                 let failure = match tokio::time::timeout(patience, self.supervisor.attend(work)).await {
                     Ok(Ok(Ok(Ok(())))) => None,
                     Ok(Ok(Ok(Err(error)))) => Some(failures::store(&error)),
