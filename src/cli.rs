@@ -1,10 +1,13 @@
 //! The command line (clap), nothing else.
 
+use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args as _, CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
 use crate::hook::layer::{CopyStep, Layer};
+use crate::hook::rare;
 
 /// Runs a Helm hook in its pod: copies content onto a volume, runs the hook's command, preserves its log.
 #[derive(Debug, Parser)]
@@ -64,6 +67,25 @@ pub struct Run {
     /// What the command line and the environment say.
     #[command(flatten)]
     pub layer: Layer,
+}
+
+impl Run {
+    /// What the program's `words` say, when that is to run, with options that most command lines name. Read so, a start
+    /// does without the definition of the other commands and options. All else, wrong words and `--help` among it, is
+    /// nothing here, and [`Cli`]'s to read.
+    pub fn plain(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
+        if words.nth(1)? != "run" {
+            return None;
+        }
+        rare::leave_out(true);
+        let definition = clap::Command::new("run").no_binary_name(true).disable_help_flag(true);
+        // Left as it is: taking it to pieces is a tenth of making it.
+        let mut definition = ManuallyDrop::new(Self::augment_args(definition));
+        let matches = definition.try_get_matches_from_mut(words);
+        let run = matches.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        rare::leave_out(false);
+        run.ok()
+    }
 }
 
 /// Copy the contents of SRC into DST (an initContainer's job)
@@ -201,5 +223,45 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    fn both(words: &[&str]) -> [Option<String>; 2] {
+        let words = || ["hook-runner"].iter().chain(words).map(OsString::from);
+        let whole = match Cli::try_parse_from(words()) {
+            Ok(Cli { command: Command::Run(run) }) => Some(format!("{run:?}")),
+            _ => None,
+        };
+        [Run::plain(words()).map(|run| format!("{run:?}")), whole]
+    }
+
+    #[test]
+    fn a_plain_run_is_read_as_with_everything_defined() {
+        for words in [
+            &["run", "--log", "none", "--", "true", "--help"][..],
+            &["run", "--copy", "a:b", "--timeout=1m", "--split-streams", "--retries", "2"],
+            &["run", "--redact", "secret", "--redact", "other", "--log=file", "--", "x", "--policy"],
+            &["run", "--hook", "file"],
+        ] {
+            let [plain, whole] = both(words);
+            assert!(plain.is_some() && plain == whole, "{plain:?} {whole:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_run_is_left_to_be_read_with_everything_defined() {
+        for words in [
+            &["run", "--copy", "a:b", "--policy", "missing"][..],
+            &["run", "--wait-for", "file:x", "--wait-timeout", "1s"],
+            &["run", "--help"],
+            &["run", "-h"],
+            &["run", "--log"],
+            &["run", "true"],
+            &["run", "--timeout", "soon"],
+            &["--version"],
+            &["check", "file"],
+            &[],
+        ] {
+            assert_eq!(both(words)[0], None, "{words:?}");
+        }
     }
 }

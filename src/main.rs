@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
 
 use hook_runner::cli::{self, Cli, Command};
 use hook_runner::exit::Kind;
@@ -61,11 +61,11 @@ fn dispatch() -> ExitCode {
     }
 }
 
-/// As [`Parser::try_parse`], but the definition is left as it is: taking it to pieces is a tenth of making it.
 fn parse() -> Result<Cli, clap::Error> {
-    let mut definition = std::mem::ManuallyDrop::new(Cli::command());
-    let mut matches = definition.try_get_matches_from_mut(std::env::args_os())?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut definition))
+    match cli::Run::plain(std::env::args_os()) {
+        Some(run) => Ok(Cli { command: Command::Run(Box::new(run)) }),
+        None => Cli::try_parse(),
+    }
 }
 
 /// clap's own status for wrong usage is 2, which the contract gives to the command; ours is 78.

@@ -12,6 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::rare::{Group, Rare};
 use super::values::{CopyPair, LogTarget, Mode, OnLogFailure, Size, Timespan, whole_number};
 use super::wait::{Accepted, Condition};
 use crate::copy::{ModeChange, Owner, Policy, Prune, Shard};
@@ -112,12 +113,12 @@ pub struct Layer {
     /// The options of each copy that the command line gives; in a hook file each copy has its own.
     #[command(flatten)]
     #[serde(skip)]
-    pub copy: CopyStep,
+    pub copy: Rare<CopyStep>,
 
     /// The options of each wait that the command line gives.
     #[command(flatten)]
     #[serde(skip)]
-    pub wait: WaitStep,
+    pub wait: Rare<WaitStep>,
 
     /// The options of the command that the command line gives.
     #[command(flatten)]
@@ -210,6 +211,23 @@ pub struct CopyStep {
     pub shard: Option<Sharding>,
 }
 
+impl Group for CopyStep {
+    const VARIABLES: &'static [&'static str] = &[
+        "HOOK_RUNNER_POLICY",
+        "HOOK_RUNNER_PRUNE",
+        "HOOK_RUNNER_EXCLUDE",
+        "HOOK_RUNNER_INCLUDE",
+        "HOOK_RUNNER_CHOWN",
+        "HOOK_RUNNER_CHMOD",
+        "HOOK_RUNNER_STRICT_METADATA",
+        "HOOK_RUNNER_TRUST_MTIME",
+        "HOOK_RUNNER_FOLLOW_DESTINATION_LINKS",
+        "HOOK_RUNNER_IGNORE_SPACE",
+        "HOOK_RUNNER_WORKERS",
+        "HOOK_RUNNER_SHARD",
+    ];
+}
+
 /// Wait until a condition holds.
 #[derive(Debug, Clone, Default, Args, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -230,6 +248,10 @@ pub struct WaitStep {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub status: Option<Accepted>,
+}
+
+impl Group for WaitStep {
+    const VARIABLES: &'static [&'static str] = &["HOOK_RUNNER_WAIT_TIMEOUT", "HOOK_RUNNER_WAIT_STATUS"];
 }
 
 /// Run a command.

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod invalid;
 pub mod layer;
 pub mod opening;
+pub mod rare;
 pub mod spec;
 pub mod steps;
 pub mod summary;

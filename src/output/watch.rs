@@ -73,3 +73,35 @@ impl std::fmt::Debug for Watch {
         f.debug_struct("Watch").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::Progress;
+    use super::super::stamp::Stamper;
+    use super::*;
+
+    fn begun() -> Watch {
+        let watch = Watch::default();
+        let sinks = Sinks::new(Arc::new(Progress::default()), None, Stamper::new(false, false));
+        watch.begin(Arc::new(Mutex::new(sinks)));
+        watch
+    }
+
+    #[test]
+    fn a_thread_that_does_not_come_back_is_asked_for_nothing() {
+        assert!(Watch::default().reserve().is_none());
+        let watch = begun();
+        assert!(watch.come_back().is_none() && !watch.is_on());
+        assert!(watch.reserve().is_none());
+    }
+
+    #[test]
+    fn a_thread_that_is_about_to_be_asked_comes_back_until_it_is() {
+        let watch = begun();
+        assert!(watch.reserve().is_some() && watch.reserve().is_none());
+        assert!(watch.come_back().is_none() && watch.is_on());
+        watch.give(Box::new(|| {}));
+        assert!(watch.is_on() && watch.come_back().is_some());
+        assert!(!watch.is_on());
+    }
+}
