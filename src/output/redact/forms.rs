@@ -13,6 +13,10 @@ const SHORTEST: usize = 6;
 /// Shorter lines of a secret of several lines are ordinary words more often than not: `[default]`, `}`.
 const SHORTEST_LINE: usize = 16;
 
+/// Longer ones are keys and certificates, which go into few URLs: of these only the commonest encodings are known, because
+/// each byte of each takes some 40 bytes of memory while the automaton is made.
+const LONGEST_OF_ALL_FORMS: usize = 1024;
+
 /// Characters after which encoders break base64: base64(1) and MIME (RFC 2045, 6.8), openssl(1) and PEM (RFC 7468, 2).
 const WIDTHS: [usize; 2] = [76, 64];
 
@@ -104,18 +108,20 @@ fn url(secret: &[u8]) -> Vec<Vec<u8>> {
     // `user:password@` and one name of a path in Go.
     const USER: &[u8] = b"-._~$&+,;=";
     const NAME: &[u8] = b"-._~$&+:=@";
-    let mut forms = Vec::new();
-    for (kept, plus) in [
+    const SETS: [(&[u8], bool); 9] = [
         (COMMON, false),
+        (FORM, true),
         (COMMON, true),
         (QUOTE, false),
         (COMPONENT, false),
         (URI, false),
-        (FORM, true),
         (PHP, true),
         (USER, false),
         (NAME, false),
-    ] {
+    ];
+    let sets = if secret.len() > LONGEST_OF_ALL_FORMS { &SETS[..2] } else { &SETS[..] };
+    let mut forms = Vec::new();
+    for &(kept, plus) in sets {
         for digits in [b"0123456789ABCDEF", b"0123456789abcdef"] {
             let mut form = Vec::with_capacity(secret.len() * 3);
             for &byte in secret {
@@ -138,16 +144,18 @@ fn url(secret: &[u8]) -> Vec<Vec<u8>> {
 /// and how much of it; everything beyond ASCII escaped or not; hexadecimal digits small or large. And JSON in JSON.
 fn json(secret: &[u8]) -> Vec<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(secret) else { return Vec::new() };
+    let style = |html, bits| Style { html, slash: bits & 1 != 0, ascii: bits & 2 != 0, large: bits & 4 != 0 };
+    let plain = (0..4).map(|bits| style("", bits).escape(text));
+    let mut forms: Vec<Vec<u8>> = plain.map(String::into_bytes).collect();
+    if secret.len() > LONGEST_OF_ALL_FORMS {
+        return forms;
+    }
     // None; those of Go; those that PHP has flags for; those of .NET.
     let html = ["", "<>&", "<>&'\"", "<>&'\"+`"];
-    let choices = html.into_iter().flat_map(|html| (0..8).map(move |bits| (html, bits)));
-    let mut forms: Vec<Vec<u8>> = choices
-        .map(|(html, bits)| {
-            let style = Style { html, slash: bits & 1 != 0, ascii: bits & 2 != 0, large: bits & 4 != 0 };
-            style.escape(text).into_bytes()
-        })
-        .collect();
-    let [plain, ascii] = [false, true].map(|ascii| Style { html: "", slash: false, ascii, large: false });
+    let further = html.into_iter().flat_map(|html| (0..8).map(move |bits| (html, bits)));
+    forms.extend(further.map(|(html, bits)| style(html, bits).escape(text).into_bytes()));
+    // In JSON again.
+    let [plain, ascii] = [style("", 0), style("", 2)];
     for (inner, outer) in [(&plain, &plain), (&plain, &ascii), (&ascii, &ascii)] {
         forms.push(outer.escape(&inner.escape(text)).into_bytes());
     }
@@ -225,6 +233,17 @@ mod tests {
         assert_eq!(base64(b"foobar", 0, BASE64), b"Zm9vYmFy");
         assert_eq!(base64(b"foob", 0, BASE64), b"Zm9vY");
         assert_eq!(base64(&[0xfb, 0xff, 0xfe], 0, BASE64_URL), b"-__-");
+    }
+
+    #[test]
+    fn what_is_looked_for_is_a_small_multiple_of_the_secret() {
+        let line = "ab/+cd\"\\<é&' ".repeat(5);
+        for lines in [1, 10, 1000] {
+            let secret = vec![&*line; lines].join("\n").into_bytes();
+            let bytes: usize = of(&secret).iter().map(Vec::len).sum();
+            let most = if lines == 1000 { 40 } else { 120 };
+            assert!(bytes < most * secret.len(), "{} times, {lines} lines", bytes / secret.len());
+        }
     }
 
     #[test]
