@@ -7,9 +7,9 @@ use std::ffi::c_void;
 use rustix::mm::{Advice, madvise};
 
 /// Bytes of the stack that a start uses, below the caller's: the definition of the command line above all.
-const STACK: usize = 56 << 10;
+const STACK: usize = 48 << 10;
 /// Bytes of the heap that a start uses. One allocation, which the allocator then gives out in pieces.
-const HEAP: usize = 92 << 10;
+const HEAP: usize = 68 << 10;
 const PAGE: usize = 4096;
 
 /// Takes them. To be called once, by the main thread, from a function that uses little stack itself.
