@@ -49,7 +49,10 @@ impl Engine<'_> {
         let mut child = None;
         match self.in_the_way(worker, here, entry)? {
             None if volume.is_none() => {
-                let removed = was_dir && self.policy() == Policy::KeepModified && !self.emptied;
+                let removed = was_dir
+                    && self.policy() == Policy::KeepModified
+                    && !self.emptied
+                    && !self.was_pruned(worker, here, name)?;
                 let target = if here.node.in_place && self.is_shared(here, name) {
                     Target::Existing
                 } else if removed || self.filter.is_selective() || self.request.options.dry_run {

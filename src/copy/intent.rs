@@ -22,7 +22,7 @@ use super::entry::{Entry, Here};
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::spill::Sorted;
-use super::manifest::{self, Block, Flags, Kind, Manifest, Reading, Record, records};
+use super::manifest::{self, Block, Flags, Kind, Left, Manifest, Reading, Record, records};
 use super::node::Node;
 use super::path::{join, parent};
 use super::share::Shares;
@@ -198,6 +198,21 @@ impl Engine<'_> {
         Ok(None)
     }
 
+    /// Whether a copy that was cut short was about to prune this.
+    pub(super) fn was_pruned(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+    ) -> Result<bool, Error> {
+        if self.intent.is_empty() || here.node.aside {
+            return Ok(false);
+        }
+        let failed = |e| self.volume_error("compare", &here.child(name), e);
+        let mut noted = worker.noted.find(&self.intent, here.path, name.to_bytes()).map_err(failed)?;
+        Ok(noted.any(|noted| is_pruned(&noted)))
+    }
+
     /// What was noted in a directory, has come to the volume, and is neither in the image nor in the manifest in force:
     /// for pruning to decide, like anything that an earlier release had.
     pub(super) fn noted_only(
@@ -318,17 +333,19 @@ impl Engine<'_> {
             let says = |record: &Record<'_>| record.name == noted.name && record.content == noted.content;
             let is_known = known.peek().is_some_and(says)
                 || superseded.peek().is_some_and(|r| says(r) && !r.flags.orphan && !r.flags.kept);
-            if is_known {
+            if is_known && !is_pruned(&noted) {
                 continue;
             }
             let dir = match &dir {
                 Some(dir) => dir,
-                None => match self.volume_dir(path).map_err(io::Error::other)? {
-                    Some(opened) => dir.insert(opened),
-                    None => break,
-                },
+                None => dir.insert(self.volume_dir(path).map_err(io::Error::other)?),
             };
-            if self.has_noted(dir, &noted, &mut buffer)? {
+            let holds = match dir {
+                None => is_pruned(&noted),
+                Some(dir) if is_pruned(&noted) => dir.find(OsStr::from_bytes(&noted.name))?.is_none(),
+                Some(dir) => self.has_noted(dir, &noted, &mut buffer)?,
+            };
+            if holds {
                 noted.write(&mut carried);
             }
         }
@@ -352,6 +369,11 @@ impl Engine<'_> {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Whether it is noted of something that it goes, not that it comes.
+fn is_pruned(noted: &Record<'_>) -> bool {
+    noted.flags.orphan && noted.left == Left::Absent
 }
 
 fn is_noted<'a>(note: &Manifest, mut dir: &'a [u8], mut name: &'a [u8]) -> bool {

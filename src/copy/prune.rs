@@ -24,21 +24,36 @@ use crate::beneath::Dir;
 /// What a dry run has found out would go.
 type Planned = HashSet<Vec<u8>>;
 
-/// Blocks that pruning changed; `None` for a directory that is gone.
-pub(super) type Pruned = HashMap<Box<[u8]>, Option<Vec<u8>>>;
+/// Called before anything is removed.
+type Before<'a> = dyn FnMut() -> Result<(), Error> + 'a;
+
+/// What pruning changed.
+#[derive(Debug, Default)]
+pub(super) struct Pruned {
+    /// Blocks of the manifest; `None` for a directory that is gone.
+    pub(super) blocks: HashMap<Box<[u8]>, Option<Vec<u8>>>,
+    /// Something was about to be removed, and that was noted.
+    pub(super) is_noted: bool,
+}
 
 impl Engine<'_> {
     /// Prunes, or in a dry run lists what that would remove.
     pub(super) fn prune(&self, sorted: &Sorted, report: &mut Report) -> Result<Pruned, Error> {
         let dry_run = self.request.options.dry_run;
-        let (mut pruned, mut planned) = (Pruned::new(), Planned::new());
+        let (mut pruned, mut planned) = (Pruned::default(), Planned::new());
         if self.request.options.prune == Prune::None {
             return Ok(pruned);
         }
         let before = report.removed;
+        let is_noted = &mut pruned.is_noted;
+        let mut note = || {
+            let first = !dry_run && !std::mem::replace(is_noted, true);
+            if first { self.note_pruning(sorted) } else { Ok(()) }
+        };
+        let blocks = &mut pruned.blocks;
         // First, as a record of what that took has nothing to stand for any more.
         if self.request.options.prune == Prune::All {
-            self.mirror(&mut planned, report)?;
+            self.mirror(&mut planned, &mut note, report)?;
         }
         let candidates: Vec<_> = sorted.directories().filter(|(_, orphans, _)| *orphans).collect();
         let (mut block, mut kept) = (Vec::new(), Vec::new());
@@ -57,12 +72,12 @@ impl Engine<'_> {
                     _ if !record.flags.orphan => false,
                     None => true,
                     Some(_) if is_planned(&planned, path) => true,
-                    Some(dir) => self.prune_entry(dir, path, &record, &mut planned, report)?,
+                    Some(dir) => self.prune_entry(dir, path, &record, &mut planned, &mut note, report)?,
                 };
                 if !gone {
                     record.write(&mut kept);
                 } else if record.kind == Kind::Dir {
-                    pruned.insert(join(path, &record.name).into(), None);
+                    blocks.insert(join(path, &record.name).into(), None);
                 }
             }
             if let Some(dir) = dir.filter(|_| report.removed > before_dir && !path.is_empty() && !dry_run) {
@@ -70,7 +85,7 @@ impl Engine<'_> {
                 self.mend_times(&dir, source.ok().as_ref(), path)?;
             }
             if kept != block {
-                pruned.insert(path.into(), Some(kept.clone()));
+                blocks.insert(path.into(), Some(kept.clone()));
             }
         }
         if report.removed > before && !dry_run {
@@ -114,6 +129,7 @@ impl Engine<'_> {
         path: &[u8],
         record: &Record<'_>,
         planned: &mut Planned,
+        note: &mut Before<'_>,
         report: &mut Report,
     ) -> Result<bool, Error> {
         let name = OsStr::from_bytes(&record.name);
@@ -143,6 +159,7 @@ impl Engine<'_> {
             report.plan.push(format!("remove {}", shown(&here)));
             planned.insert(here);
         } else if !is_dir {
+            note()?;
             dir.unlink(name).map_err(failed)?;
         }
         report.removed += 1;
@@ -166,7 +183,7 @@ impl Engine<'_> {
     }
 
     /// Removes, or in a dry run lists, every entry of the destination that the source does not have.
-    fn mirror(&self, planned: &mut Planned, report: &mut Report) -> Result<(), Error> {
+    fn mirror(&self, planned: &mut Planned, note: &mut Before<'_>, report: &mut Report) -> Result<(), Error> {
         let plan = self.request.options.dry_run;
         let failed = |path: &[u8], e: io::Error| self.volume_error("remove", path, e);
         let open = || Ok::<_, io::Error>((self.source.reopen()?, self.destination.reopen()?));
@@ -213,6 +230,7 @@ impl Engine<'_> {
                             report.plan.push(format!("remove {}", shown(&here)));
                             planned.insert(here);
                         } else {
+                            note()?;
                             match made.remove_all(&name) {
                                 Err(error) if Errno::from_io_error(&error) == Some(Errno::BUSY) => {
                                     report.remarks.push(left_mount(&here));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Request;
 use super::engine::Engine;
 use super::error::Error;
-use super::manifest::{self, Manifest, Record, spill::Sorted};
+use super::manifest::{self, Left, Manifest, Record, records, spill::Sorted};
 use super::node::Node;
 use super::shard;
 use super::share::Shares;
@@ -59,6 +59,21 @@ impl Engine<'_> {
         Ok(if found { Note::WithEarlier } else { Note::Manifest })
     }
 
+    /// Writes what is about to be pruned: that one of it is gone when a copy is cut short then is no user's doing.
+    pub(super) fn note_pruning(&self, sorted: &Sorted) -> Result<(), Error> {
+        let mut found = false;
+        let blocks = self.with_earlier(sorted, &mut found).map(|block| {
+            let (path, block) = block?;
+            let mut marked = Vec::with_capacity(block.len());
+            for record in records(&block) {
+                let left = if record.flags.orphan { Left::Absent } else { record.left.clone() };
+                Record { left, ..record }.write(&mut marked);
+            }
+            Ok((path, marked))
+        });
+        manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(|e| self.manifest_error(e))
+    }
+
     /// Writes which directories are about to get their names as a whole, each as soon as it is complete.
     pub(super) fn note_pieces(&self, pieces: &[Arc<Node>]) -> Result<(), Error> {
         let failed = |e| self.manifest_error(e);
@@ -99,11 +114,11 @@ impl Engine<'_> {
         let next = self.next_name();
         let name = shard::part_name(&self.manifest_name, self.request, self.shares.as_ref());
         match noted {
-            Note::Manifest if pruned.is_empty() => {
+            Note::Manifest if !pruned.is_noted && pruned.blocks.is_empty() => {
                 let dir = self.manifests()?;
                 dir.rename(&next, &dir, &name).and_then(|()| dir.sync()).map_err(failed)?;
             }
-            Note::None if pruned.is_empty() => {
+            Note::None if !pruned.is_noted && pruned.blocks.is_empty() => {
                 // Of a copy that was cut short, when the image is again what it was before.
                 if !self.intent.is_empty() {
                     self.manifests()?.remove_all(&next).map_err(failed)?;
@@ -111,14 +126,15 @@ impl Engine<'_> {
             }
             _ => {
                 let dir = self.manifests()?;
-                let blocks = sorted.directories().filter_map(|(path, _, range)| match pruned.get(path) {
-                    Some(None) => None,
-                    Some(Some(block)) => Some(Ok((Box::from(path), block.clone()))),
-                    None => {
-                        let mut block = Vec::new();
-                        Some(sorted.load(range, &self.old, &mut block).map(|()| (Box::from(path), block)))
-                    }
-                });
+                let blocks =
+                    sorted.directories().filter_map(|(path, _, range)| match pruned.blocks.get(path) {
+                        Some(None) => None,
+                        Some(Some(block)) => Some(Ok((Box::from(path), block.clone()))),
+                        None => {
+                            let mut block = Vec::new();
+                            Some(sorted.load(range, &self.old, &mut block).map(|()| (Box::from(path), block)))
+                        }
+                    });
                 manifest::write(&dir, &name, blocks).map_err(failed)?;
                 dir.remove_all(&next).map_err(failed)?;
             }

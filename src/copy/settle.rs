@@ -31,7 +31,10 @@ impl Engine<'_> {
         incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
         let noted = self.as_noted(worker, here, entry)?;
-        let entry = Entry { record: noted.as_ref().or(entry.record), ..entry };
+        let record = noted.as_ref().or(entry.record);
+        let pruned =
+            entry.volume.is_none() && record.is_some() && self.was_pruned(worker, here, entry.name)?;
+        let entry = Entry { record: record.filter(|_| !pruned), ..entry };
         let verdict = self.judge(worker, here, entry, incoming.version)?;
         self.act(worker, here, entry, incoming, &verdict)
     }
@@ -55,7 +58,12 @@ impl Engine<'_> {
             Some(_) => Image::Changed,
         };
         let state = match (volume, record) {
-            (None, Some(r)) if r.left == Left::Absent => Volume::LeftAbsent,
+            // Of what a user had, and removed, no run left the absence; where the image wins it is the image's again.
+            (None, Some(r))
+                if r.left == Left::Absent && !(r.flags.kept && self.policy() == Policy::Replace) =>
+            {
+                Volume::LeftAbsent
+            }
             (None, _) if image == Image::Same && self.emptied => Volume::LeftAbsent,
             (None, _) => Volume::Absent,
             (Some(_), None) => Volume::Differs,

@@ -92,3 +92,48 @@ fn what_different_releases_cut_short_one_after_another_installed_is_no_users_cha
         "no volume had files of all three: {seen:?}"
     );
 }
+
+#[test]
+fn what_a_copy_cut_short_had_pruned_is_no_users_removal() {
+    for from_end in 0..8 {
+        for between in [None, Some("3")] {
+            let case = format!("-{from_end}, then {between:?}");
+            let mut volume = Volume::new();
+            volume.options.workers = std::num::NonZeroUsize::new(1);
+            volume.options.policy = Policy::KeepModified;
+            volume.options.prune = Prune::Owned;
+            release(&volume, "1");
+            std::fs::create_dir(volume.image("only-1/empty")).unwrap();
+            volume.copy();
+            let manifest = std::fs::read(volume.at(".hook-runner/manifest/root")).unwrap();
+            // As many steps as the copy takes whole.
+            let kept = volume.temp.path().join("kept");
+            let cp = |from: &Path, to: &Path| {
+                assert!(
+                    std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success()
+                );
+            };
+            cp(&volume.at(""), &kept);
+            release(&volume, "2");
+            let steps = after(&mut volume, usize::MAX).unwrap();
+            std::fs::remove_dir_all(volume.at("")).unwrap();
+            cp(&kept, &volume.at(""));
+            assert_eq!(after(&mut volume, steps - 1 - from_end), None, "{case}");
+            assert_eq!(std::fs::read(volume.at(".hook-runner/manifest/root")).unwrap(), manifest, "{case}");
+            if let Some(n) = between {
+                release(&volume, n);
+                assert_eq!(after(&mut volume, steps - 12), None, "{case}");
+            }
+            release(&volume, "1");
+            std::fs::create_dir(volume.image("only-1/empty")).unwrap();
+            let report = volume.copy();
+            assert!(report.conflicts.is_empty() && report.kept == 0, "{case}: {}", report.summary());
+            for path in FILES.into_iter().chain(["only-1/deep/file", "sub/only-1"]) {
+                assert!(volume.has(path) && volume.read(path) == "1", "{case}: {path}");
+            }
+            assert!(volume.has("only-1/empty"), "{case}");
+            let again = volume.copy();
+            assert!(!again.changed(), "{case}: {}", again.summary());
+        }
+    }
+}

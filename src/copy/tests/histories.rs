@@ -232,6 +232,23 @@ fn a_volume_that_user_and_pruning_emptied_together_is_not_taken_for_a_new_one() 
     play(&[first, second]).unwrap();
 }
 
+/// Found by the property below: that the user's own was in its place was taken for the work of a run.
+#[test]
+fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
+    let first = Step {
+        image: Image::of([("a", "p"), ("b", "p")]),
+        edits: vec![history::Edit::Link("a", "p".into())],
+        policy: Policy::KeepModified,
+        prune: Prune::None,
+        seals: false,
+        exclude: None,
+        cut: None,
+    };
+    let edits = vec![history::Edit::Remove("a")];
+    let second = Step { edits, policy: Policy::Replace, ..first.clone() };
+    play(&[first, second]).unwrap();
+}
+
 /// The same histories in each run, so that a fault is one of the change at hand; `PROPTEST_RNG_SEED` plays others, and
 /// `PROPTEST_CASES` more.
 fn histories() -> ProptestConfig {
