@@ -1,5 +1,6 @@
 //! Another writer on the volume: nothing outside the destination is read, written, chmod-ed or removed.
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -204,8 +205,16 @@ fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowher
     std::thread::scope(|scope| {
         let planter = scope.spawn(move || {
             let (mut n, mut planted) = (0usize, 0);
+            let volume_dir = crate::beneath::Dir::open(&root).unwrap();
             while !over_ref.load(Ordering::Relaxed) {
                 for name in targets(&root, image) {
+                    // Through handles, as a link that it planted in staging may have got a name on the volume.
+                    let below = name.parent().unwrap().strip_prefix(&root).unwrap();
+                    let here = below.as_os_str().is_empty();
+                    let opened = if here { volume_dir.reopen() } else { volume_dir.open_dir(below) };
+                    let Ok(dir) = opened else { continue };
+                    let name = PathBuf::from(format!("/proc/self/fd/{}", dir.as_fd().as_raw_fd()))
+                        .join(name.file_name().unwrap());
                     n += 1;
                     let aside = outside_ref.with_file_name(format!("aside{n}"));
                     let moved = std::fs::rename(&name, &aside).is_ok();
