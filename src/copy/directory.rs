@@ -86,7 +86,9 @@ impl Engine<'_> {
             }
             Some(InTheWay::Leave) => {
                 worker.report.kept += 1;
-                let flags = Flags { orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
+                // As for a file: it is neither pruning's nor, where a user changed it, the run's.
+                let kept = record.is_some() && !self.is_as_left(worker, here, entry)?;
+                let flags = Flags { kept, orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
                 return self.retain(worker, here, record.map(|r| Record { flags, ..r.clone() }).as_ref());
             }
             Some(InTheWay::Keep) => {

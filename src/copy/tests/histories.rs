@@ -249,6 +249,25 @@ fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
     play(&[first, second]).unwrap();
 }
 
+/// Found by the property below: the image had a directory there, and what the user had was sealed as the run's.
+#[test]
+fn a_file_that_a_user_changed_in_a_directorys_way_is_the_users() {
+    let first = Step {
+        image: Image::of([("x", "p")]),
+        edits: vec![],
+        policy: Policy::Replace,
+        prune: Prune::None,
+        seals: true,
+        exclude: None,
+        cut: None,
+    };
+    let edits = vec![history::Edit::Write("x", "s".into())];
+    let image = Image::of([("x/y", "p")]);
+    let second = Step { image, edits, policy: Policy::Missing, ..first.clone() };
+    let third = Step { image: Image::of([("x", "r")]), policy: Policy::KeepModified, ..first.clone() };
+    play(&[first, second, third]).unwrap();
+}
+
 /// The same histories in each run, so that a fault is one of the change at hand; `PROPTEST_RNG_SEED` plays others, and
 /// `PROPTEST_CASES` more.
 fn histories() -> ProptestConfig {
