@@ -60,6 +60,8 @@ impl Engine<'_> {
                 } else {
                     Target::New
                 };
+                // The user's doing, that the volume is not taken for a new one when nothing else of the image's is left.
+                flags.kept = removed;
                 let on_demand = removed || self.filter.is_selective();
                 if target == Target::Lazy && !on_demand {
                     plan_parents(worker, here.node);
@@ -87,7 +89,9 @@ impl Engine<'_> {
             Some(InTheWay::Leave) => {
                 worker.report.kept += 1;
                 // As for a file: it is neither pruning's nor, where a user changed it, the run's.
-                let kept = record.is_some() && !self.is_as_left(worker, here, entry)?;
+                let noted = self.as_noted(worker, here, entry)?;
+                let record = noted.as_ref().or(record);
+                let kept = record.is_some() && !self.is_as_left(worker, here, Entry { record, ..entry })?;
                 let flags = Flags { kept, orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
                 return self.retain(worker, here, record.map(|r| Record { flags, ..r.clone() }).as_ref());
             }

@@ -162,7 +162,10 @@ impl Engine<'_> {
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<bool, Error> {
-        let (Some(record), Some(stat)) = (entry.record, entry.volume) else { return Ok(false) };
+        let noted = self.as_noted(worker, here, entry)?;
+        let (Some(record), Some(stat)) = (noted.as_ref().or(entry.record), entry.volume) else {
+            return Ok(false);
+        };
         if record.flags.found || self.policy() == super::options::Policy::Missing || self.request.beside_run {
             return Ok(false);
         }

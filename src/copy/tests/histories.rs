@@ -232,6 +232,23 @@ fn a_volume_that_user_and_pruning_emptied_together_is_not_taken_for_a_new_one() 
     play(&[first, second]).unwrap();
 }
 
+/// Found by the property below: the same with a directory.
+#[test]
+fn a_directory_that_the_user_removed_beside_one_that_was_pruned_stays_removed() {
+    let first = Step {
+        image: Image::of([("d/a", "p"), ("z/only", "p")]),
+        edits: vec![],
+        policy: Policy::KeepModified,
+        prune: Prune::None,
+        seals: false,
+        exclude: None,
+        cut: None,
+    };
+    let edits = vec![history::Edit::RemoveAll("d")];
+    let second = Step { image: Image::of([("d/a", "p")]), edits, prune: Prune::Owned, ..first.clone() };
+    play(&[first, second]).unwrap();
+}
+
 /// Found by the property below: that the user's own was in its place was taken for the work of a run.
 #[test]
 fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
