@@ -86,15 +86,7 @@ impl Engine<'_> {
                 flags.found = true;
                 child = Some(here.node.child(name, Target::Existing));
             }
-            Some(InTheWay::Leave) => {
-                worker.report.kept += 1;
-                // As for a file: it is neither pruning's nor, where a user changed it, the run's.
-                let noted = self.as_noted(worker, here, entry)?;
-                let record = noted.as_ref().or(record);
-                let kept = record.is_some() && !self.is_as_left(worker, here, Entry { record, ..entry })?;
-                let flags = Flags { kept, orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
-                return self.retain(worker, here, record.map(|r| Record { flags, ..r.clone() }).as_ref());
-            }
+            Some(InTheWay::Leave) => return self.leave(worker, here, entry),
             Some(InTheWay::Keep) => {
                 flags = Flags { kept: true, found: record.is_none(), orphan: false };
                 if record.is_some_and(|record| record.flags.kept && was_dir) {
@@ -145,6 +137,17 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves what is in a directory's way. As of a file that is left, its record is neither pruning's nor, where a user
+    /// changed it, the run's.
+    fn leave(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+        worker.report.kept += 1;
+        let noted = self.as_noted(worker, here, entry)?;
+        let Some(record) = noted.as_ref().or(entry.record) else { return Ok(()) };
+        let kept = !self.is_as_left(worker, here, Entry { record: Some(record), ..entry })?;
+        let flags = Flags { kept, orphan: false, ..record.flags };
+        self.retain(worker, here, Some(&Record { flags, ..record.clone() }))
     }
 
     /// A directory that is another's, but shared: the way to entries of this copy. It takes the same decisions as its
