@@ -163,7 +163,7 @@ fn attempt(termination_log: Option<&Path>, describe: impl FnOnce() -> Result<Hoo
 
 /// Says what came of the attempt, and exits.
 fn end(hook: &Hook, outcome: &Outcome) -> Infallible {
-    hook::attempt::termination_message(outcome, hook.termination_log.as_deref());
+    hook::summary::termination_message(outcome, hook.termination_log.as_deref());
     hook_runner::output::say(&format!("hook-runner: {}\n", outcome.line()));
     let status = outcome.status();
     // SAFETY: a number. Runtime, memory, descriptors and threads that a hung volume holds are left to the kernel, which
@@ -177,7 +177,7 @@ fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
     let identity = hook::identity::Identity::from_environment(None);
     let mut outcome = Outcome::new(identity, None);
     outcome.fail(failure.clone());
-    hook::attempt::termination_message(&outcome, termination_log);
+    hook::summary::termination_message(&outcome, termination_log);
     outcome.status()
 }
 

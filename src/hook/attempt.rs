@@ -1,34 +1,26 @@
-//! One attempt of a hook: open, run the steps in order, seal, summarise. The only place that joins the copy
-//! engine, the command and the log.
+//! One attempt of a hook: open, run the steps in order, seal, summarise.
 
 mod ending;
+mod limits;
+mod steps;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
 use self::ending::LAST_WORDS;
-use super::exec::{self, Exec};
+use super::failures;
 use super::identity::Identity;
 use super::opening::{Opened, Opening, Plan};
 use super::spec::Hook;
-use super::steps::Step;
 use super::summary::{Failure, Outcome, StepReport, milliseconds};
-use super::wait::{self, NotMet, Wait};
-use super::{copying, failures, following};
-use crate::aside;
-use crate::copy;
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
-use crate::output::{self, MaxLog, Options, Redactor, Sources, Tee};
-use crate::process::{Command, Supervisor, within_pod_grace};
-use crate::sidecar::Follow;
+use crate::output::{MaxLog, Options, Redactor, Sources, Tee};
+use crate::process::{Supervisor, within_pod_grace};
 use crate::store::StoreError;
 
 /// Runs an attempt of `hook` to its end, and goes on with `end`, which ends the program. Everything that can go wrong is
@@ -270,178 +262,5 @@ impl Attempt {
             ("steps", steps.join("\n")),
             ("limits", format!("timeout {timeout}, grace {}", time(self.grace))),
         ]
-    }
-
-    async fn step(&mut self, step: &Step) -> Result<String, Failure> {
-        if self.supervisor.stop_requested() {
-            return Err(failures::stopped("before this step"));
-        }
-        match step {
-            Step::Copy { from, to, options } => self.copy(from, to, options).await,
-            Step::Wait(wait) => self.wait(wait).await,
-            Step::Follow(follow) => Box::pin(self.follow(follow)).await,
-            Step::Exec { command, timeout, retries, backoff } => {
-                let exec = Exec {
-                    command: Command { argv: command.clone(), env: Vec::new(), setsid: self.hook.setsid },
-                    timeout: *timeout,
-                    deadline: self.deadline,
-                    grace: self.grace,
-                    drain: self.hook.drain,
-                    retries: *retries,
-                    backoff: *backoff,
-                };
-                let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
-                let outcome = exec::run(&exec, &mut self.supervisor, self.tee.as_ref()).await;
-                failures::exec(outcome, &name, *timeout, self.hook.timeout)
-            }
-        }
-    }
-
-    async fn copy(&mut self, from: &Path, to: &Path, options: &copy::Options) -> Result<String, Failure> {
-        let request = self.request(from, to, options);
-        let label = format!("{} -> {}", from.display(), to.display());
-        let cancel = self.supervisor.stop_token().child_token();
-        let engine = cancel.clone();
-        let patience = self.hook.lock_timeout;
-        let work = aside::once(move || {
-            let _turn = copying::take_turn(&request, patience, &engine)?;
-            let progress = copy::Stderr::new(label, output::say);
-            copy::copy(&request, &progress, &engine).map_err(|error| failures::copy(&error))
-        });
-        match self.cancellable(work, &cancel).await?.map_err(failures::fault)? {
-            Ok(report) => {
-                self.outcome.files_copied += report.files;
-                self.outcome.warnings.extend(report.warnings());
-                Ok(report.summary())
-            }
-            Err(_) if self.supervisor.stop_requested() => Err(failures::stopped("during the copy")),
-            Err(_) if self.late() => Err(self.timed_out("the copy was not finished")),
-            Err(failure) => Err(failure),
-        }
-    }
-
-    fn request(&self, from: &Path, to: &Path, options: &copy::Options) -> copy::Request {
-        let state = match &self.opened {
-            Some(opened) => opened.volume.state_path.clone(),
-            None => self.hook.state.clone().unwrap_or_else(|| to.join(crate::store::STATE_DIRECTORY)),
-        };
-        let log = self.opened.as_ref().map(|opened| opened.volume.log_path.clone());
-        copy::Request {
-            source: from.to_path_buf(),
-            destination: to.to_path_buf(),
-            run: format!("{}.{}.{}", self.outcome.identity.run, self.outcome.attempt, std::process::id()),
-            group: self.group.clone(),
-            beside_run: false,
-            steps_follow: true,
-            protect: log.into_iter().chain([state.clone()]).collect(),
-            state,
-            options: options.clone(),
-        }
-    }
-
-    async fn wait(&mut self, wait: &Wait) -> Result<String, Failure> {
-        let cancel = self.supervisor.stop_token().child_token();
-        let token = cancel.clone();
-        match self.cancellable(wait::until(wait, &token), &cancel).await? {
-            Ok(met) => Ok(format!("met: {}", met.observation)),
-            Err(error @ NotMet::Roots { .. }) => {
-                Err(Failure::new(Kind::Config, error.to_string()).advise(error.advice()))
-            }
-            Err(NotMet::Cancelled { .. }) if self.supervisor.stop_requested() => {
-                Err(failures::stopped("during the wait"))
-            }
-            Err(error @ NotMet::Cancelled { .. }) => Err(self.timed_out(&error.to_string())),
-            Err(error) => Err(Failure::new(Kind::WaitUnmet, error.to_string()).advise(error.advice())),
-        }
-    }
-
-    async fn follow(&mut self, follow: &Follow) -> Result<String, Failure> {
-        let (Some(tee), Some(opened)) = (&self.tee, self.opened.clone()) else {
-            return Err(Failure::new(Kind::Config, "a sidecar without a log has nothing to do"));
-        };
-        let pipe = tee
-            .attach()
-            .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
-        // Nothing is cancelled: the other container is told to stop at the same time, and its last lines are
-        // worth the grace.
-        let cancel = self.supervisor.stop_token().child_token();
-        let work = Box::pin(following::run(follow, pipe, opened));
-        self.cancellable(work, &cancel).await?
-    }
-
-    /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does
-    /// not end then within the grace is given up.
-    async fn cancellable<F: Future>(
-        &mut self,
-        work: F,
-        cancel: &CancellationToken,
-    ) -> Result<F::Output, Failure> {
-        let (deadline, grace) = (self.deadline, self.grace);
-        let stop = cancel.clone();
-        let limited = async move {
-            tokio::pin!(work);
-            let at_deadline = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                output = &mut work => return Some(output),
-                () = at_deadline => stop.cancel(),
-                () = stop.cancelled() => {}
-            }
-            tokio::time::timeout(grace, work).await.ok()
-        };
-        match self.supervisor.attend(limited).await {
-            Ok(Some(output)) => Ok(output),
-            Ok(None) if self.supervisor.stop_requested() => {
-                Err(failures::stopped("during a step that did not end in its grace"))
-            }
-            Ok(None) => Err(self.timed_out("the volume does not answer")),
-            Err(_) => Err(failures::stopped("by a second signal")),
-        }
-    }
-
-    /// As [`Attempt::cancellable`], for work that has no token and may simply be dropped.
-    async fn limited<F: Future>(&mut self, work: F) -> Result<F::Output, Failure> {
-        let stop = self.supervisor.stop_token();
-        let deadline = self.deadline;
-        let limited = async move {
-            tokio::select! {
-                output = work => Some(output),
-                () = stop.cancelled() => None,
-                () = async {
-                    match deadline {
-                        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                        None => std::future::pending().await,
-                    }
-                } => None,
-            }
-        };
-        match self.supervisor.attend(limited).await {
-            Ok(Some(output)) => Ok(output),
-            Ok(None) if self.late() => Err(self.timed_out("the volume was not opened")),
-            _ => Err(failures::stopped("before the first step")),
-        }
-    }
-
-    fn late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
-    fn timed_out(&self, what: &str) -> Failure {
-        failures::timed_out(self.hook.timeout, what)
-    }
-}
-
-/// Writes the summary's JSON where the kubelet looks for it. Its failure is nobody's: the status stands.
-pub fn termination_message(outcome: &Outcome, path: Option<&Path>) {
-    use std::io::Write as _;
-    // The default file is the kubelet's to make; outside a pod none appears in /dev.
-    let (path, create) = path.map_or((Path::new("/dev/termination-log"), false), |path| (path, true));
-    let opened = std::fs::OpenOptions::new().write(true).create(create).truncate(true).open(path);
-    if let Ok(mut file) = opened {
-        let _ = file.write_all(outcome.json(super::summary::TERMINATION_MESSAGE_LIMIT).as_bytes());
     }
 }

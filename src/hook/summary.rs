@@ -2,6 +2,7 @@
 //! termination message. The sentence for the user is made here and nowhere else.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -243,6 +244,16 @@ fn cut(text: &mut String, limit: usize) {
 /// Whole milliseconds of `duration`.
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Writes the summary's JSON where the kubelet looks for it. Its failure is nobody's: the status stands.
+pub fn termination_message(outcome: &Outcome, path: Option<&Path>) {
+    // The default file is the kubelet's to make; outside a pod none appears in /dev.
+    let (path, create) = path.map_or((Path::new("/dev/termination-log"), false), |path| (path, true));
+    let opened = std::fs::OpenOptions::new().write(true).create(create).truncate(true).open(path);
+    if let Ok(mut file) = opened {
+        let _ = std::io::Write::write_all(&mut file, outcome.json(TERMINATION_MESSAGE_LIMIT).as_bytes());
+    }
 }
 
 #[cfg(test)]
