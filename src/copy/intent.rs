@@ -7,6 +7,9 @@
 //!
 //! A copy that is cut short in turn has carried over what it found of the notes before its own: of one name there may
 //! be several records, of which the volume has one at most.
+//!
+//! Content alone is looked for. A mode, owner or attribute that such a copy gave to what was there before, and that the
+//! next image does not change, stays under `keep-modified`: it is no user's edit, and no record says what it was given.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsStr};

@@ -290,7 +290,7 @@ fn a_file_that_a_user_changed_in_a_directorys_way_is_the_users() {
 fn histories() -> ProptestConfig {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let rng_seed = proptest::test_runner::RngSeed::Fixed(number("PROPTEST_RNG_SEED").unwrap_or(1));
-    let cases = number("PROPTEST_CASES").and_then(|n| u32::try_from(n).ok()).unwrap_or(100);
+    let cases = number("PROPTEST_CASES").and_then(|n| u32::try_from(n).ok()).unwrap_or(60);
     ProptestConfig { cases, failure_persistence: None, rng_seed, ..ProptestConfig::default() }
 }
 
