@@ -2,16 +2,12 @@
 //! the manifest in force says nothing of it: what has come to the volume is found here, told by its content from what
 //! users did, so that the next image, whichever that is, replaces or prunes it like anything that a copy installed.
 //!
-//! What copiers of a shared tree recorded counts as noted too, where their parts were never put together: one of them
-//! never finished, and the next copy is of another run.
-//!
 //! A copy that is cut short in turn has carried over what it found of the notes before its own: of one name there may
 //! be several records, of which the volume has one at most.
 //!
 //! Content alone is looked for. A mode, owner or attribute that such a copy gave to what was there before, and that the
 //! next image does not change, stays under `keep-modified`: it is no user's edit, and no record says what it was given.
 
-use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::AsFd;
@@ -25,151 +21,8 @@ use super::entry::{Entry, Here};
 use super::error::Error;
 use super::listing::Listing;
 use super::manifest::spill::Sorted;
-use super::manifest::{self, Block, Flags, Kind, Left, Manifest, Reading, Record, records};
-use super::node::Node;
-use super::path::{join, parent};
-use super::share::Shares;
-use super::{Request, record, shard};
-use crate::beneath::Dir;
-
-/// The notes of copies that were cut short.
-#[derive(Debug, Default)]
-pub(super) struct Intent {
-    /// Of the last one, under the name that this copy's own gets.
-    own: Option<Manifest>,
-    /// Parts of the manifest, and notes of such, from copiers of another run: they were never put together.
-    parts: Vec<Manifest>,
-    /// Directories that those went through, by the one that each is in and its name, of which the copier that was to record
-    /// them did not: they may have been there before.
-    unrecorded: BTreeSet<(Vec<u8>, Vec<u8>)>,
-}
-
-impl Intent {
-    pub(super) fn read(
-        dir: &Dir,
-        name: &OsStr,
-        request: &Request,
-        shares: Option<&Shares>,
-    ) -> io::Result<Self> {
-        let read = |name: &OsStr| {
-            Ok(match Manifest::read(dir, name)? {
-                Reading::Read(note) => Some(note),
-                Reading::Absent | Reading::Unusable => None,
-            })
-        };
-        let parts = shard::parts_of_others(dir, name, request, shares)?;
-        let parts = parts.iter().filter_map(|part| read(part).transpose()).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self {
-            own: read(&record::next_name(name, request, shares))?,
-            unrecorded: unrecorded(&parts)?,
-            parts,
-        })
-    }
-
-    fn notes(&self) -> impl Iterator<Item = &Manifest> {
-        self.own.iter().chain(&self.parts)
-    }
-
-    pub(super) fn own(&self) -> Option<&Manifest> {
-        self.own.as_ref()
-    }
-
-    pub(super) fn has_parts(&self) -> bool {
-        !self.parts.is_empty()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.notes().next().is_none()
-    }
-
-    /// Whether something was noted of what is in a directory.
-    pub(super) fn has(&self, node: &Node) -> bool {
-        !self.is_empty() && {
-            let path = node.path();
-            self.notes().any(|note| note.find(&path).is_some())
-        }
-    }
-
-    /// Reads what was noted of a directory, sorted by name, into `into` (cleared first).
-    fn load(&self, dir: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
-        let mut all = Vec::new();
-        into.clear();
-        for (note, at) in self.notes().filter_map(|note| Some((note, note.find(dir)?))) {
-            note.load(at, into)?;
-            all.append(into);
-        }
-        for (_, name) in self.unrecorded.range((dir.to_vec(), Vec::new())..).take_while(|(at, _)| at == dir) {
-            let flags = Flags { found: true, ..Flags::default() };
-            Record { flags, ..Record::directory(name) }.write(&mut all);
-        }
-        manifest::gather(&all, into);
-        Ok(())
-    }
-
-    /// The paths of a directory and of those below it of which something was noted.
-    fn subtree(&self, path: &[u8]) -> BTreeSet<&[u8]> {
-        self.notes().flat_map(|note| note.subtree(path).map(|at| note.path(at))).collect()
-    }
-}
-
-fn unrecorded(parts: &[Manifest]) -> io::Result<BTreeSet<(Vec<u8>, Vec<u8>)>> {
-    let split = |path: &[u8]| {
-        let parent = parent(path)?;
-        let name = path[parent.len()..].iter().copied().skip_while(|b| *b == b'/');
-        Some((parent.to_vec(), name.collect()))
-    };
-    let paths = |part: &Manifest| (0..part.len()).filter_map(|at| split(part.path(at))).collect::<Vec<_>>();
-    let mut unrecorded: BTreeSet<_> = parts.iter().flat_map(paths).collect();
-    let mut block = Vec::new();
-    for part in parts {
-        for at in 0..part.len() {
-            part.load(at, &mut block)?;
-            for record in records(&block) {
-                unrecorded.remove(&(part.path(at).to_vec(), record.name.to_vec()));
-            }
-        }
-    }
-    Ok(unrecorded)
-}
-
-/// Where a worker is in the records that were noted: it asks for the names of a directory in their order.
-#[derive(Debug, Default)]
-pub(super) struct Noted {
-    dir: Option<Vec<u8>>,
-    block: Vec<u8>,
-    at: usize,
-    last: Vec<u8>,
-}
-
-impl Noted {
-    /// What was noted of a name.
-    fn find(
-        &mut self,
-        intent: &Intent,
-        dir: &[u8],
-        name: &[u8],
-    ) -> io::Result<impl Iterator<Item = Record<'_>>> {
-        if self.dir.as_deref() != Some(dir) {
-            self.dir = None;
-            intent.load(dir, &mut self.block)?;
-            self.dir = Some(dir.to_vec());
-            self.at = 0;
-        }
-        if *name < *self.last {
-            self.at = 0;
-        }
-        self.last.clear();
-        self.last.extend_from_slice(name);
-        for line in self.block[self.at..].split_inclusive(|b| *b == b'\n') {
-            match Record::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
-                Some(record) if *record.name < *name => self.at += line.len(),
-                _ => break,
-            }
-        }
-        let name = &*self.last;
-        Ok(records(&self.block[self.at..]).take_while(move |record| *record.name == *name))
-    }
-}
+use super::manifest::{self, Block, Kind, Left, Manifest, Record, records};
+use super::path::join;
 
 impl Engine<'_> {
     /// Whether a copy that was cut short was about to install this.

@@ -21,6 +21,7 @@ mod listing;
 mod manifest;
 mod metadata;
 mod node;
+mod notes;
 mod options;
 mod path;
 mod places;
