@@ -148,9 +148,10 @@ pub(crate) fn watched_by<T: Send + 'static>(
     call: impl FnOnce() -> T,
     next: impl FnOnce(Begun<T>) -> Infallible + Send + 'static,
 ) -> ! {
-    let next = |begun: io::Result<_>| match begun {
+    // No thread is asked for, so none can be missing.
+    let next = |begun: Result<_, Infallible>| match begun {
         Ok(begun) => next(begun),
-        Err(_) => unreachable!("no thread was asked for"),
+        Err(never) => match never {},
     };
     let watch = |overdue| {
         watch(overdue);
@@ -160,10 +161,10 @@ pub(crate) fn watched_by<T: Send + 'static>(
 }
 
 /// `watch` gives the thread that may be asked for other things when there is an answer.
-fn watched<T: Send + 'static>(
+fn watched<T: Send + 'static, E>(
     call: impl FnOnce() -> T,
-    next: impl FnOnce(io::Result<Begun<T>>) -> Infallible + Send + 'static,
-    watch: impl FnOnce(Overdue) -> io::Result<Option<Thread>>,
+    next: impl FnOnce(Result<Begun<T>, E>) -> Infallible + Send + 'static,
+    watch: impl FnOnce(Overdue) -> Result<Option<Thread>, E>,
 ) -> ! {
     let (answer, pending) = oneshot::channel();
     // Whoever takes it goes on.

@@ -61,6 +61,8 @@ struct Deferred {
     later: Later,
 }
 
+type Linkable = (Arc<OwnedFd>, Option<u64>);
+
 impl Links {
     /// Claims the file for this name, or puts the name off; its directory stays unfinished until then.
     pub(super) fn claim(&self, stat: &Stat, node: &Arc<Node>, entry: Entry<'_>) -> Claim {
@@ -117,24 +119,19 @@ impl Engine<'_> {
         let here = Here { node: &later.node, path: &path, source: &source, made: made.as_deref() };
         let entry = later.entry();
         self.counters.add(1, 0);
-        match first {
-            Some(First { node: at, name: first, version: known, outcome })
-                if !matches!(outcome, Outcome::Other) =>
-            {
-                let (ino, dir) = match *outcome {
-                    Outcome::InPlace(ino) => (ino, at.made()),
-                    Outcome::Staged if self.request.options.dry_run => (None, later.node.source()),
-                    Outcome::Staged => (None, self.staged_dir(at)?),
-                    Outcome::Other => return Ok(()),
-                };
-                let dir = dir.map_err(|e| self.volume_error("open", &at.path(), e))?;
-                let version = self.version_of(known, &here, entry.name)?;
+        let linkable = match first {
+            Some(first) => self.linkable(first, later)?.map(|(dir, ino)| (first, dir, ino)),
+            None => None,
+        };
+        match linkable {
+            Some((first, dir, ino)) => {
+                let version = self.version_of(&first.version, &here, entry.name)?;
                 let together = ino.is_some() && entry.volume.map(|stat| stat.st_ino) == ino;
                 // A file of the right content, but with an inode of its own, has to be linked all the same: as if
                 // the volume had none.
                 let relinked = !together && self.may_relink(worker, &here, entry, &version)?;
                 let seen = if relinked { Entry { record: None, volume: None, ..entry } } else { entry };
-                let data = Data::LinkTo { dir: &dir, name: first, ino };
+                let data = Data::LinkTo { dir: &dir, name: &first.name, ino };
                 let incoming = Incoming { version: &version, data };
                 match self.settle(worker, &here, seen, incoming) {
                     // Too many links, or none on this filesystem: a file of its own does as well.
@@ -144,13 +141,21 @@ impl Engine<'_> {
                     settled => drop(settled?),
                 }
             }
-            _ => self.copy_alone(worker, &here, entry)?,
+            None => self.copy_alone(worker, &here, entry)?,
         }
         self.add_block(&path, Block::New { records: &worker.block, orphans: worker.orphans })
     }
 
-    fn staged_dir(&self, node: &Node) -> Result<std::io::Result<Arc<OwnedFd>>, Error> {
-        self.place(node).map(Ok)
+    /// The directory that the first name of a file can be linked from, and the inode that it must have, where known.
+    fn linkable(&self, first: &First, later: &Later) -> Result<Option<Linkable>, Error> {
+        let at = &first.node;
+        let opened = |dir: std::io::Result<_>| dir.map_err(|e| self.volume_error("open", &at.path(), e));
+        Ok(match first.outcome {
+            Outcome::InPlace(ino) => Some((opened(at.made())?, ino)),
+            Outcome::Staged if self.request.options.dry_run => Some((opened(later.node.source())?, None)),
+            Outcome::Staged => Some((self.place(at)?, None)),
+            Outcome::Other => None,
+        })
     }
 
     /// Whether the policy lets the volume's file be replaced by a link: it does when a copy installed it and it has the

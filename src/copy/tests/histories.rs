@@ -215,18 +215,15 @@ fn is_as_planned(plan: &Report, report: &Report, before: &Tree, after: &Tree) ->
     Ok(())
 }
 
+/// A copy, and nothing else.
+fn plain(image: Image, policy: Policy) -> Step {
+    Step { image, edits: vec![], policy, prune: Prune::None, seals: false, exclude: None, cut: None }
+}
+
 /// Found by the property below: what the user did not remove, pruning did, and the volume was taken for a new one.
 #[test]
 fn a_volume_that_user_and_pruning_emptied_together_is_not_taken_for_a_new_one() {
-    let first = Step {
-        image: Image::of([("a", "p"), ("b", "p")]),
-        edits: vec![],
-        policy: Policy::KeepModified,
-        prune: Prune::None,
-        seals: false,
-        exclude: None,
-        cut: None,
-    };
+    let first = plain(Image::of([("a", "p"), ("b", "p")]), Policy::KeepModified);
     let edits = vec![history::Edit::Remove("a")];
     let second = Step { image: Image::of([("a", "p")]), edits, prune: Prune::Owned, ..first.clone() };
     play(&[first, second]).unwrap();
@@ -235,15 +232,7 @@ fn a_volume_that_user_and_pruning_emptied_together_is_not_taken_for_a_new_one() 
 /// Found by the property below: the same with a directory.
 #[test]
 fn a_directory_that_the_user_removed_beside_one_that_was_pruned_stays_removed() {
-    let first = Step {
-        image: Image::of([("d/a", "p"), ("z/only", "p")]),
-        edits: vec![],
-        policy: Policy::KeepModified,
-        prune: Prune::None,
-        seals: false,
-        exclude: None,
-        cut: None,
-    };
+    let first = plain(Image::of([("d/a", "p"), ("z/only", "p")]), Policy::KeepModified);
     let edits = vec![history::Edit::RemoveAll("d")];
     let second = Step { image: Image::of([("d/a", "p")]), edits, prune: Prune::Owned, ..first.clone() };
     play(&[first, second]).unwrap();
@@ -253,13 +242,8 @@ fn a_directory_that_the_user_removed_beside_one_that_was_pruned_stays_removed() 
 #[test]
 fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
     let first = Step {
-        image: Image::of([("a", "p"), ("b", "p")]),
         edits: vec![history::Edit::Link("a", "p".into())],
-        policy: Policy::KeepModified,
-        prune: Prune::None,
-        seals: false,
-        exclude: None,
-        cut: None,
+        ..plain(Image::of([("a", "p"), ("b", "p")]), Policy::KeepModified)
     };
     let edits = vec![history::Edit::Remove("a")];
     let second = Step { edits, policy: Policy::Replace, ..first.clone() };
@@ -269,15 +253,7 @@ fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
 /// Found by the property below: the image had a directory there, and what the user had was sealed as the run's.
 #[test]
 fn a_file_that_a_user_changed_in_a_directorys_way_is_the_users() {
-    let first = Step {
-        image: Image::of([("x", "p")]),
-        edits: vec![],
-        policy: Policy::Replace,
-        prune: Prune::None,
-        seals: true,
-        exclude: None,
-        cut: None,
-    };
+    let first = Step { seals: true, ..plain(Image::of([("x", "p")]), Policy::Replace) };
     let edits = vec![history::Edit::Write("x", "s".into())];
     let image = Image::of([("x/y", "p")]);
     let second = Step { image, edits, policy: Policy::Missing, ..first.clone() };
