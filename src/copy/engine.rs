@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::ahead::{Ahead, Spare};
 use super::entry::Later;
 use super::error::{Error, Reached};
 use super::filter::Filter;
@@ -62,7 +63,9 @@ pub(super) struct Engine<'a> {
     /// Inodes of the runner's own files, and their names where they are below the destination.
     pub(super) protected: Vec<(u64, u64)>,
     pub(super) protected_paths: Vec<Vec<u8>>,
+    pub(super) worker_count: usize,
     pub(super) budget: usize,
+    pub(super) spare: Spare,
     pub(super) fsync_each: bool,
     pub(super) pool: Pool<Task>,
     /// Existing directories that something was staged for.
@@ -103,6 +106,7 @@ pub(super) struct Worker {
     pub(super) xattrs: Xattrs,
     pub(super) report: Report,
     pub(super) tasks: Vec<Task>,
+    pub(super) ahead: Ahead,
 }
 
 impl Worker {
@@ -121,6 +125,7 @@ impl Worker {
             xattrs: Xattrs::default(),
             report,
             tasks: Vec::new(),
+            ahead: Ahead::default(),
         }
     }
 }
@@ -171,8 +176,8 @@ impl<'a> Engine<'a> {
         let filter = Filter::new(options)?;
         let source =
             Dir::open(&request.source).map_err(|e| Error::unusable("open the source", &request.source, e))?;
+        let workers = options.workers.map_or(WORKERS, NonZeroUsize::get).min(256);
         let shares = options.shard.map(|shard| {
-            let workers = options.workers.map_or(WORKERS, NonZeroUsize::get);
             Shares::of(shard, &source, &filter, workers, cancel, |path, errno| {
                 source_error(request, "list", path, errno)
             })
@@ -217,6 +222,8 @@ impl<'a> Engine<'a> {
             protected: places::protected_inodes(request, state.as_ref()),
             protected_paths: places::protected_paths(request),
             budget: handle_budget(),
+            spare: Spare::beside(workers),
+            worker_count: workers,
             fsync_each: durable::needs_fsync(&destination),
             pool: Pool::new(Vec::new()),
             publish: Mutex::default(),
@@ -241,12 +248,8 @@ impl<'a> Engine<'a> {
         Ok((engine, report))
     }
 
-    pub(super) fn worker_count(&self) -> usize {
-        self.request.options.workers.map_or(WORKERS, NonZeroUsize::get).min(256)
-    }
-
     pub(super) fn workers(&self) -> Vec<Worker> {
-        (0..self.worker_count()).map(|_| Worker::new(self.request.options.dry_run)).collect()
+        (0..self.worker_count).map(|_| Worker::new(self.request.options.dry_run)).collect()
     }
 
     fn run(&self, report: &mut Report) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::ahead::Foreseen;
 use super::engine::{Engine, Task, Worker};
 use super::entry::{Entry, Here, Later};
 use super::error::Error;
@@ -34,6 +35,10 @@ pub(super) struct Opened {
     pub(super) file: OwnedFd,
     pub(super) stat: Stat,
 }
+
+/// How a file of the source is opened. NONBLOCK: what was a file in the listing may be a FIFO by now.
+pub(super) const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// A source file is read again this many times when it changes meanwhile.
 const ATTEMPTS: usize = 3;
@@ -63,7 +68,7 @@ impl Engine<'_> {
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
-        seen: Option<Sight>,
+        foreseen: Foreseen,
     ) -> Result<(), Error> {
         let name = entry.name;
         if self.request.options.trust_mtime
@@ -88,15 +93,15 @@ impl Engine<'_> {
                     .map(drop);
             }
         }
-        let (file, before, is_linked) = if let Some(seen) = seen {
+        let (file, before, is_linked) = if let Some(seen) = foreseen.seen {
             // No more is asked before it has been read: then it must still look like that.
-            let Some(file) = self.open_file(worker, here, name)? else {
+            let Some(file) = self.open_file(worker, here, name, foreseen.file)? else {
                 vanished(worker, entry.record);
                 return Ok(());
             };
             (file, seen, false)
         } else {
-            let Some(Opened { file, stat }) = self.open_source(worker, here, name)? else {
+            let Some(Opened { file, stat }) = self.open_source(worker, here, name, foreseen.file)? else {
                 vanished(worker, entry.record);
                 return Ok(());
             };
@@ -142,14 +147,15 @@ impl Engine<'_> {
         }
     }
 
-    /// Opens a file of the source; `None` where it has vanished or become something else, which is reported.
+    /// Opens a file of the source that is not `opened`; `None` where it has vanished or become something else, which is reported.
     pub(super) fn open_source(
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
         name: &CStr,
+        opened: Option<OwnedFd>,
     ) -> Result<Option<Opened>, Error> {
-        let Some(file) = self.open_file(worker, here, name)? else { return Ok(None) };
+        let Some(file) = self.open_file(worker, here, name, opened)? else { return Ok(None) };
         let stat = rustix::fs::fstat(&file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
             return Ok(Some(Opened { file, stat }));
@@ -159,10 +165,17 @@ impl Engine<'_> {
     }
 
     /// As [`Engine::open_source`], of whatever type it is by now.
-    fn open_file(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
-        // NONBLOCK: what was a file in the listing may be a FIFO by now.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::openat(here.source, name, flags, Mode::empty()) {
+    fn open_file(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        opened: Option<OwnedFd>,
+    ) -> Result<Option<OwnedFd>, Error> {
+        if opened.is_some() {
+            return Ok(opened);
+        }
+        match rustix::fs::openat(here.source, name, READ, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
                 worker.report.changed_source.push(shown(&here.child(name)));
@@ -217,7 +230,7 @@ impl Engine<'_> {
         let here = Here { node, path: &path, source: &source, made: made.as_deref() };
         let entry = later.entry();
         let name = entry.name;
-        if let Some(from) = self.open_source(worker, &here, name)? {
+        if let Some(from) = self.open_source(worker, &here, name, None)? {
             worker
                 .xattrs
                 .read(&from.file)

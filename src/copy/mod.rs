@@ -4,6 +4,7 @@
 
 #![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
 
+mod ahead;
 mod compare;
 mod complete;
 mod decide;

@@ -383,6 +383,11 @@ impl Drop for Node {
 
 /// How many handles may be kept open: half of what the process may have, the rest is for files and the caller.
 pub(super) fn handle_budget() -> usize {
+    half_of_handles().max(64).saturating_sub(32)
+}
+
+/// Half of the handles that the process may have, up to 4096.
+pub(super) fn half_of_handles() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
-    usize::try_from(limit / 2).unwrap_or(4096).clamp(64, 4096).saturating_sub(32)
+    usize::try_from(limit / 2).unwrap_or(4096).min(4096)
 }

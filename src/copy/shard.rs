@@ -271,7 +271,7 @@ fn together(pieces: &[Piece<'_>], parts: &[Manifest], into: &mut Vec<u8>) -> io:
 fn times(engine: &Engine<'_>, shares: &Shares, order: &[Piece<'_>], parts: &[Manifest]) -> Result<(), Error> {
     let parents = order.iter().filter(|(path, ..)| shares.is_shared(path)).copied().collect();
     let pool = Pool::new(parents);
-    pool.run(vec![Vec::new(); engine.worker_count()], |block, (path, n, at)| {
+    pool.run(vec![Vec::new(); engine.worker_count], |block, (path, n, at)| {
         parts[n].load(at, block).map_err(|e| engine.manifest_error(e))?;
         let mut opened = None;
         for record in records(block).filter(|r| r.kind == Kind::Dir && !r.flags.orphan && !r.flags.kept) {

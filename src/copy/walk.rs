@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
+use super::ahead::{Foreseen, WINDOW};
 use super::engine::{Engine, Task, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
@@ -75,6 +76,7 @@ impl Engine<'_> {
             let first = part.min(FIRST);
             let waited = (known.peek().is_none() && listing.len() >= 2 * part).then(waits);
             let mut mine = listing.len();
+            let trusted = self.request.options.trust_mtime && known.peek().is_some();
             for at in 0..listing.len() {
                 // The first ones may be another copier's.
                 if at == first && waited.is_some_and(|n| self.shares.is_some() || waits() - n >= first) {
@@ -83,13 +85,18 @@ impl Engine<'_> {
                 if at == mine {
                     break;
                 }
+                if at % WINDOW == 0 && !trusted && worker.ahead.is_cold(&self.spare) {
+                    let next = at..mine.min(at + WINDOW);
+                    self.ask_ahead(worker, &here, next.map(|at| (at, listing.get(at))));
+                }
                 let (name, kind) = listing.get(at);
                 while let Some(gone) = known.next_if(|record| *record.name < *name.to_bytes()) {
                     self.dropped(worker, &here, gone)?;
                 }
                 let record = known.next_if(|record| *record.name == *name.to_bytes());
                 let seen = files.get(at).copied().flatten();
-                self.entry(worker, &here, name, kind, record.as_ref(), seen)?;
+                let foreseen = Foreseen { seen, file: worker.ahead.take(at, &self.spare) };
+                self.entry(worker, &here, name, kind, record.as_ref(), foreseen)?;
             }
             known.try_for_each(|gone| self.dropped(worker, &here, gone))?;
             if !self.intent.is_empty() {
@@ -98,6 +105,7 @@ impl Engine<'_> {
             self.record_block(worker, &node, &path, old_at.map(|at| (at, &*old)))?;
             Ok(())
         })();
+        worker.ahead.clear(&self.spare);
         listing.shrink();
         worker.listing = listing;
         worker.old = old;
@@ -151,9 +159,16 @@ impl Engine<'_> {
         worker.block.clear();
         worker.orphans = false;
         let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
-        for (name, kind) in names {
-            self.entry(worker, &here, name, *kind, None, None)?;
-        }
+        let walked = names.iter().enumerate().try_for_each(|(at, (name, kind))| {
+            if at % WINDOW == 0 && worker.ahead.is_cold(&self.spare) {
+                let next = names.iter().enumerate().skip(at).take(WINDOW);
+                self.ask_ahead(worker, &here, next.map(|(at, (name, kind))| (at, (&**name, *kind))));
+            }
+            let foreseen = Foreseen { seen: None, file: worker.ahead.take(at, &self.spare) };
+            self.entry(worker, &here, name, *kind, None, foreseen)
+        });
+        worker.ahead.clear(&self.spare);
+        walked?;
         self.record_block(worker, &node, &path, None)?;
         self.pool.push_all(&mut worker.tasks);
         self.finish(worker, node)
@@ -187,7 +202,23 @@ impl Engine<'_> {
             .map_err(|e| Error::system("write the manifest in", &self.request.state, e))
     }
 
-    /// An entry of the image; `seen` is what has been seen of it already.
+    /// Asks for files of a cold source before it is their turn.
+    fn ask_ahead<'n>(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        names: impl Iterator<Item = (usize, (&'n CStr, FileType))>,
+    ) {
+        let files = names.filter(|(_, (name, kind))| {
+            let name = name.to_bytes();
+            *kind == FileType::RegularFile
+                && self.is_mine(here, name, false)
+                && !self.filter.skips(here.path, name, false)
+        });
+        worker.ahead.ask(here, files.map(|(at, (name, _))| (at, name)), &self.spare);
+    }
+
+    /// An entry of the image, with what was seen of it, and done for it, already.
     fn entry(
         &self,
         worker: &mut Worker,
@@ -195,7 +226,7 @@ impl Engine<'_> {
         name: &CStr,
         kind: FileType,
         record: Option<&Record<'_>>,
-        seen: Option<Sight>,
+        foreseen: Foreseen,
     ) -> Result<(), Error> {
         // A large directory on a slow volume takes longer than a stop may.
         self.go_on()?;
@@ -221,7 +252,7 @@ impl Engine<'_> {
         let entry = Entry { name, record, volume: volume.as_ref() };
         match kind {
             FileType::Directory => self.directory(worker, here, entry),
-            FileType::RegularFile => self.file(worker, here, entry, seen),
+            FileType::RegularFile => self.file(worker, here, entry, foreseen),
             FileType::Symlink => self.link(worker, here, entry),
             _ => {
                 worker.report.skipped.push(shown(&here.child(name)));

@@ -2,6 +2,7 @@
 //! test a promise.
 
 mod api_server;
+mod copy_cold;
 mod copy_killed;
 mod copy_limits;
 mod copy_odd;
