@@ -8,7 +8,7 @@ import sys
 import data
 import losses
 from measure import Case, drop_caches, empty, measure, median, once, peak, ratio
-from peers import OURS
+from peers import CALLS, OURS
 
 PEERS = ["cp -a", "rsync -a", "cpz", "xcp", "fcp", "fs_extra"]
 TRUSTING = f"{OURS} --trust-mtime"
@@ -38,7 +38,7 @@ def prepare(cache):
     data.million(cache)
 
 
-def first_copy(bench, layers, kind, title, targets, cold=False):
+def first_copy(bench, layers, kind, title, targets, cold=False, among=PEERS):
     """Everything is copied to an empty directory. Durable: our own syncfs, the peers' `sync -f` afterwards."""
     source = bench.mounts.overlay("source", layers)
     volume = bench.mounts.volume(kind)
@@ -51,7 +51,7 @@ def first_copy(bench, layers, kind, title, targets, cold=False):
         if cold:
             drop_caches()
 
-    case = Case(title, bench.contenders(), lambda name: bench.peers.command(name, source, destination), fresh,
+    case = Case(title, bench.contenders(among), lambda name: bench.peers.command(name, source, destination), fresh,
                 volume if durable else None)
     if not cold:
         read_all(source)
@@ -88,8 +88,15 @@ def table(case, targets, durable, ours=OURS):
             cells += [f"{found:.2f} (processor {ratio(case, ours, name, 'cpu'):.2f})", f"≤ {limit}" if limit else "",
                       ("reached" if found <= limit else "SHORT") if limit else ""]
         lines.append("| " + " | ".join(cells) + " |")
+    bounds = "".join(bound(case, calls, peer) for calls in case.names if calls in CALLS for peer in targets if peer in case.names)
     commands = "; ".join(f"`{' '.join(shown(case.command(name)))}`" for name in case.names)
-    return "\n".join(lines) + f"\n\nCommands: {commands}" + ("; after each `sync -f VOLUME`" if durable else "") + "\n"
+    return "\n".join(lines) + f"\n{bounds}\nCommands: {commands}" + ("; after each `sync -f VOLUME`" if durable else "") + "\n"
+
+
+def bound(case, calls, peer):
+    """What nobody who makes these calls can go below: their processor time, as evenly as it can be on all processors."""
+    return (f"\n`{calls}`, the system calls of such a copy and nothing else, to {peer}: {ratio(case, calls, peer, 'durable'):.2f} "
+            f"(processor {ratio(case, calls, peer, 'cpu'):.2f})\n")
 
 
 def shown(argv):
@@ -118,7 +125,9 @@ def small(kind, targets, cold=False):
             layers = data.small(bench.cache)
             state = "cold cache" if cold else "warm cache"
             title = f"SMALL, {kind}, first copy, {state}" + ("" if kind == "tmpfs" else ", durable")
-        return first_copy(bench, layers, kind, title, targets, cold)
+        # Where no disk is waited for, what its calls cost is what a copy costs.
+        among = [*PEERS, CALLS[0]] if kind == "tmpfs" else PEERS
+        return first_copy(bench, layers, kind, title, targets, cold, among)
     return case
 
 
@@ -162,12 +171,16 @@ def unchanged(bench):
     volume = bench.mounts.volume("ext4")
 
     def command(name):
-        destination = volume / name.replace(" ", "")
+        # The calls go through what hook-runner has copied.
+        destination = volume / (OURS if name in CALLS else name.replace(" ", ""))
         extra = ["--trust-mtime"] if name == TRUSTING else []
         return bench.peers.command(OURS if name == TRUSTING else name, source, destination, *extra)
 
-    case = Case("SMALL, ext4, nothing changed, warm cache", [*bench.contenders(["rsync -a"]), TRUSTING], command)
+    bounds = bench.contenders(CALLS[1:])[1:]
+    case = Case("SMALL, ext4, nothing changed, warm cache", [*bench.contenders(["rsync -a"]), TRUSTING, *bounds], command)
     for name in case.names:
+        if name in CALLS:
+            continue
         (volume / name.replace(" ", "")).mkdir()
         once(command(name))
     measure(case, bench.rounds, bench.say)

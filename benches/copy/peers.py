@@ -12,6 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 CARGO_PEERS = {"cpz": "3.2.1", "xcp": "0.24.9", "fcp": "0.2.2"}
 OURS = "hook-runner"
+# Programs of this benchmark: a library as a program, and the system calls of a copy without a copier.
+OWN = ("fs_extra_copy", "calls")
+CALLS = ("calls first", "calls compare", "calls look")
 
 
 class Peers:
@@ -27,9 +30,10 @@ class Peers:
         for crate, version in CARGO_PEERS.items():
             if not (self.bin / crate).exists():
                 run(["cargo", "install", "--locked", "--root", self.cache / "peers", f"{crate}@{version}"])
-        if not (self.bin / "fs_extra_copy").exists():
-            run(["cargo", "install", "--root", self.cache / "peers", "--path", ROOT / "benches/copy/fs_extra_copy",
-                 "--target-dir", self.cache / "fs_extra_copy"])
+        for program in OWN:
+            source, built = ROOT / "benches/copy" / program, self.bin / program
+            if not built.exists() or built.stat().st_mtime < (source / "src/main.rs").stat().st_mtime:
+                run(["cargo", "install", "--root", self.cache / "peers", "--path", source, "--target-dir", self.cache / program])
         # As for the tests: FAULTFS names one that is built already.
         self.faultfs = os.environ.get("FAULTFS") or self.build(["--package", "faultfs"], "release/faultfs")
 
@@ -55,6 +59,7 @@ class Peers:
             "xcp": [self.bin / "xcp", "-r", "-T", src, dst],
             "fcp": [self.bin / "fcp", src, dst],
             "fs_extra": [self.bin / "fs_extra_copy", src, dst],
+            **{calls: [self.bin / "calls", calls.split()[1], src, dst] for calls in CALLS},
         }[name]]
 
     def versions(self):
