@@ -93,13 +93,13 @@ impl Engine<'_> {
                     .map(drop);
             }
         }
-        let (file, before, is_linked) = if let Some(seen) = foreseen.seen {
+        let (file, before, is_linked, stat) = if let Some(seen) = foreseen.seen {
             // No more is asked before it has been read: then it must still look like that.
             let Some(file) = self.open_file(worker, here, name, foreseen.file)? else {
                 vanished(worker, entry.record);
                 return Ok(());
             };
-            (file, seen, false)
+            (file, seen, false, None)
         } else {
             let Some(Opened { file, stat }) = self.open_source(worker, here, name, foreseen.file)? else {
                 vanished(worker, entry.record);
@@ -117,9 +117,14 @@ impl Engine<'_> {
                 worker.tasks.push(Task::File(entry.defer(here.node)));
                 return Ok(());
             }
-            (file, Sight::from(&stat), is_linked)
+            (file, Sight::from(&stat), is_linked, Some(stat))
         };
-        let Some((stat, len, hash)) = self.read_small(worker, here, name, &file, before)? else {
+        let recorded = entry.record.and_then(|record| match record.content {
+            Content::Hash(hash) => Some(hash),
+            _ => None,
+        });
+        let known = stat.zip(recorded);
+        let Some((stat, len, hash)) = self.read_small(worker, here, name, &file, before, known)? else {
             vanished(worker, entry.record);
             return Ok(());
         };
@@ -185,7 +190,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Reads a file that fits the buffer until it stays the same while it is read; `None` where it turns out to be
+    /// Reads a file that fits the buffer until it stays the same while it is read, or, where its status is `known` already,
+    /// has the content of this hash: then it was read whole, and its status need not be asked for again. `None` where it turns out to be
     /// something else than a file, which is reported.
     fn read_small(
         &self,
@@ -194,11 +200,18 @@ impl Engine<'_> {
         name: &CStr,
         file: &OwnedFd,
         mut before: Sight,
+        known: Option<(Stat, Hash)>,
     ) -> Result<Option<(Stat, usize, Hash)>, Error> {
         let mut attempt = 0;
         loop {
             let size = usize::try_from(before.size).unwrap_or(BUFFER).min(BUFFER);
             let read = transfer::read_small(file, size, &mut worker.buffer);
+            if let (Some((stat, hash)), Ok(len)) = (known, &read)
+                && *len == size
+                && hash == *blake3::hash(&worker.buffer[..size]).as_bytes()
+            {
+                return Ok(Some((stat, size, hash)));
+            }
             let stat =
                 rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
