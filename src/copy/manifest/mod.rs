@@ -149,17 +149,26 @@ pub(super) fn gather(pieces: &[u8], into: &mut Vec<u8>) {
     }
 }
 
+/// So many bytes of a manifest are hashed, and written, at once.
+const HASHED: usize = 1 << 17;
+
 /// Reads through the whole file; `None` when it is not a manifest of this version, complete and unaltered.
 fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut hasher = blake3::Hasher::new();
-    let mut line = Vec::with_capacity(256);
+    // Lines that are not hashed yet: many at once go through BLAKE3's wide steps.
+    let mut lines = Vec::with_capacity(HASHED + 4096);
     let mut offset = 0;
     let mut blocks: Vec<Placed> = Vec::new();
     loop {
-        line.clear();
-        let read = reader.read_until(b'\n', &mut line)?;
-        if read == 0 || line.last() != Some(&b'\n') {
+        if lines.len() >= HASHED {
+            hasher.update(&lines);
+            lines.clear();
+        }
+        let start = lines.len();
+        let read = reader.read_until(b'\n', &mut lines)?;
+        let line = &lines[start..];
+        if line.last() != Some(&b'\n') {
             return Ok(None);
         }
         if offset == 0 {
@@ -174,6 +183,7 @@ fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
             let start = offset + read as u64;
             blocks.push(Placed { path: path.into(), offset: start, len: 0 });
         } else if let Some(end) = line.strip_prefix(b"end ") {
+            hasher.update(&lines[..start]);
             let expected = format!("{} {}\n", blocks.len(), hasher.finalize().to_hex());
             let whole = end == expected.as_bytes() && reader.read(&mut [0])? == 0;
             return Ok(whole.then_some(blocks));
@@ -181,7 +191,6 @@ fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
             let Some(block) = blocks.last_mut() else { return Ok(None) };
             block.len += read as u64;
         }
-        hasher.update(&line);
         offset += read as u64;
     }
 }
@@ -210,9 +219,9 @@ pub(super) fn write(
         out.put(&records)?;
         count += 1;
     }
-    let end = format!("end {count} {}\n", out.hasher.finalize().to_hex());
-    out.put(end.as_bytes())?;
     out.flush()?;
+    let end = format!("end {count} {}\n", out.hasher.finalize().to_hex());
+    out.file.write_all(end.as_bytes())?;
     out.file.sync_all()?;
     dir.rename(&temp, dir, name)?;
     dir.sync()
@@ -226,12 +235,12 @@ struct Output {
 
 impl Output {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= 1 << 18 { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= HASHED { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.hasher.update(&self.buffer);
         self.file.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())

@@ -56,6 +56,9 @@ fn main() {
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current = limit.maximum;
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("handles");
+    let input = std::io::stdin();
+    // Room for them at once: where threads share the table, each time that it grows stops them for milliseconds.
+    let _ = rustix::io::fcntl_dupfd_cloexec(&input, 16_383);
     let source = rustix::fs::openat(CWD, source, DIRECTORY, Mode::empty()).expect("the source");
     let volume = rustix::fs::openat(CWD, volume, DIRECTORY, Mode::empty()).expect("the volume");
     let each: Each = match what.to_str() {
