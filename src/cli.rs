@@ -203,6 +203,11 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     text
 }
 
+/// Whether there is a command of this name.
+pub fn is_command(name: &str) -> bool {
+    Cli::command().find_subcommand(name).is_some()
+}
+
 /// The manual page: the program's, then each command's.
 pub fn manual() -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();

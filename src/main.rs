@@ -90,15 +90,32 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
             if let Some(variable) = variable_of(argument) {
                 sentence = format!("{}, from {variable}", sentence.trim());
             }
-            let advice = if error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-') {
-                "a command stands behind `--`, as in `hook-runner run -- COMMAND`"
-            } else {
-                "`hook-runner --help` lists what there is"
-            };
+            let advice = advice(error, argument);
             complain(&Failure::new(Kind::Config, sentence.trim()).advise(advice));
             ExitCode::from(Kind::Config.status())
         }
     }
+}
+
+/// What to do about wrong usage: the nearest name that there is, or where the names are listed.
+fn advice(error: &clap::Error, argument: &str) -> String {
+    let meant = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+        .into_iter()
+        .find_map(|kind| match error.get(kind)? {
+            ContextValue::String(name) => Some(name.clone()),
+            // The nearest comes last.
+            ContextValue::Strings(names) => names.last().cloned(),
+            _ => None,
+        });
+    if let Some(name) = meant {
+        return format!("is `{name}` meant?");
+    }
+    if error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-') {
+        return "a command stands behind `--`, as in `hook-runner run -- COMMAND`".to_owned();
+    }
+    let command = std::env::args().nth(1).filter(|name| cli::is_command(name));
+    let of = command.map(|name| format!("{name} ")).unwrap_or_default();
+    format!("`hook-runner {of}--help` lists what there is")
 }
 
 /// The environment variable that an argument (`--keep <N>`) has its value from, when the command line does not give it.

@@ -50,7 +50,7 @@ pub enum SpecError {
     },
     /// A limit that nothing can keep.
     #[error(
-        "a {what} of 0 is over before anything has begun; give a longer one, or leave it out for no limit"
+        "the {what} is 0, which is over before anything has begun; give a longer one, or leave it out for no limit"
     )]
     NoTime {
         /// Which limit.
