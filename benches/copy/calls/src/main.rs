@@ -3,7 +3,7 @@
 //!
 //! first: each directory listed and each file looked at, so that what does not fit is known before the first byte; then
 //! open, pread, fstat (a source that changes shows itself by it), flistxattr; open, pwrite, futimens; two closes.
-//! compare: for each file fstatat on the volume; open, fstat, pread, fstat, flistxattr and close in the source.
+//! compare: for each file fstatat on the volume; open, fstat, pread, flistxattr and close in the source.
 //! look: fstatat on both sides, and the listings.
 //!
 //! Trees of directories and regular files only.
@@ -90,7 +90,6 @@ fn compare(directory: &Directory, name: &CStr, room: &mut Room) -> Result<Option
     let file = rustix::fs::openat(&directory.source, name, FILE, Mode::empty())?;
     let before = rustix::fs::fstat(&file)?;
     read(&file, &before, room)?;
-    rustix::fs::fstat(&file)?;
     rustix::fs::flistxattr(&file, &mut room.attributes)?;
     Ok(None)
 }
