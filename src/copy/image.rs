@@ -152,7 +152,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Opens a file of the source that is not `opened`; `None` where it has vanished or become something else, which is reported.
+    /// Opens a file of the source that is not `opened`; `None` where it has vanished or become something else, which is
+    /// reported.
     pub(super) fn open_source(
         &self,
         worker: &mut Worker,
@@ -190,9 +191,9 @@ impl Engine<'_> {
         }
     }
 
-    /// Reads a file that fits the buffer until it stays the same while it is read, or, where its status is `known` already,
-    /// has the content of this hash: then it was read whole, and its status need not be asked for again. `None` where it turns out to be
-    /// something else than a file, which is reported.
+    /// Reads a file that fits the buffer until it stays the same while it is read. Where its status is `known` already and it
+    /// has the content of that hash, it was read whole, and its status is not asked for again. `None` where it turns out
+    /// to be something else than a file, which is reported.
     fn read_small(
         &self,
         worker: &mut Worker,
