@@ -11,6 +11,9 @@ use nix::libc;
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hook-runner");
 
+/// The preserved log, where a test directory is `{}`.
+pub(crate) const LOG: &str = "{}/data/post-hook-output.txt";
+
 /// What is expected of a stream.
 #[derive(Debug, Clone)]
 enum Expect {

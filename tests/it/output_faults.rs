@@ -1,76 +1,18 @@
-//! Volumes that fail or stop answering while the command runs.
+//! Volumes that fail, or are full, while the command runs.
 
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use faultfs::{EIO, ENOSPC, EROFS, ESTALE, Fault, Mount};
+use faultfs::{EIO, ENOSPC, EROFS, ESTALE, Fault};
 use nix::libc;
 
-use crate::harness::{Test, eventually, with_default_actions};
+use crate::faulty::Room;
+use crate::harness::{LOG, Test, eventually, with_default_actions};
 use crate::require_root;
-use crate::running::{Running, as_pid_1, send};
-
-const LOG: &str = "{}/data/post-hook-output.txt";
-
-/// Time enough to get to the command on a machine that is busy with other tests.
-const TIMEOUT: &str = "8s";
-
-/// What is promised: that timeout, a grace of a second, and 5 s.
-const IN_TIME: Duration = Duration::from_secs(14);
-
-/// A volume that does not answer, until this is dropped: before [`Running`], whose end may wait for an answer.
-struct Frozen<'a>(&'a Mount);
-
-impl Drop for Frozen<'_> {
-    fn drop(&mut self) {
-        self.0.thaw();
-    }
-}
-
-/// A test directory whose `data` is a faultfs.
-struct Room {
-    mount: Mount,
-    directory: Option<tempfile::TempDir>,
-}
-
-impl Room {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        for name in ["backing", "data"] {
-            std::fs::create_dir(directory.path().join(name)).expect("a directory");
-        }
-        let mount =
-            Mount::start(&directory.path().join("backing"), &directory.path().join("data")).expect("a mount");
-        Self { mount, directory: Some(directory) }
-    }
-
-    /// Stops the volume once the runner has its diagnostics open, which it does while the command runs: a request that
-    /// the server has taken when it is stopped cannot be ended.
-    fn freeze(&self, running: &Running) -> Frozen<'_> {
-        running.wait_for("data/.hook-runner/runner.log", "step begins");
-        self.mount.freeze();
-        Frozen(&self.mount)
-    }
-
-    fn test(&mut self, options: &[&str], script: &str) -> Test {
-        Test::within(self.directory.take().expect("started once"))
-            .args(["run", "--log", LOG])
-            .args(options)
-            .args(["--", "sh", "-c", script])
-    }
-
-    fn start(&mut self, options: &[&str], script: &str) -> Running {
-        let test = self.test(options, script);
-        let command = test.command();
-        let running = Running::start(command, test.into_directory());
-        // Before others, where that is permitted: a busy machine should not be taken for a runner that is late.
-        let _ = rustix::process::setpriority_process(rustix::process::Pid::from_raw(running.pid()), -15);
-        running
-    }
-}
+use crate::running::{Running, send};
 
 /// What a volume answers, in the system's words and in the exit-status table's.
 const CAUSES: [(i32, &str, &str); 4] = [
@@ -211,138 +153,6 @@ fn a_volume_that_takes_a_part_of_a_write_has_that_part_and_a_marker_for_the_rest
 }
 
 #[test]
-fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
-    require_root!("a log volume that stops answering");
-    // A command that ends without a word, one that ends on TERM, one that has to be killed, and one that leaves what has
-    // to be killed.
-    let ends = [
-        ":",
-        "while :; do echo more; done",
-        "trap '' TERM; while :; do echo more; done",
-        "(trap '' TERM; setsid sh -c 'while :; do echo more; done') & while :; do echo more; done",
-    ];
-    std::thread::scope(|scope| {
-        for end in ends {
-            // A machine that is busy with other tests can be late by itself, a program that takes too long is so each time.
-            scope.spawn(move || {
-                let late: Vec<_> =
-                    (0..3).map_while(|_| ends_in_time_though_the_log_hangs(end).err()).collect();
-                assert!(late.len() < 3, "{end}: {late:#?}");
-            });
-        }
-    });
-}
-
-/// The error says what was other than it should be, or late.
-fn ends_in_time_though_the_log_hangs(end: &str) -> Result<(), String> {
-    let mut room = Room::new();
-    let script = format!("echo before; while ! [ -e go ]; do sleep 0.02; done; {end}");
-    let since = Instant::now();
-    let mut running = room.start(&["--timeout", TIMEOUT, "--grace", "1s"], &script);
-    let runs = eventually("the command runs, or there was no time for it", || {
-        let ended = running.child.try_wait().expect("wait").is_some();
-        let runs = running.read("data/.hook-runner/runner.log").contains("step begins");
-        (ended || runs && running.read("out").contains("before\n")).then_some(!ended)
-    });
-    if !runs {
-        return Err(format!("no time for the command: {}", running.read("err")));
-    }
-    let frozen = room.freeze(&running);
-    std::fs::write(running.path("go"), "").expect("a file");
-    let status = running.end();
-    let taken = since.elapsed();
-    drop(frozen);
-    let err = running.read("err");
-    // A promise of the program, not a measurement.
-    if status == 74 && err.contains("the volume hangs") && taken < IN_TIME {
-        Ok(())
-    } else {
-        Err(format!("status {status} after {taken:?}: {err}"))
-    }
-}
-
-/// A namespace ends only when all in it have ended, and on FUSE no signal ends a close(2) without an answer. What can
-/// be had is that everybody knows in time how the attempt ended.
-#[test]
-fn as_pid_1_what_became_of_a_hanging_log_is_told_in_time_whatever_holds_the_exit() {
-    require_root!("a log volume that stops answering PID 1");
-    let mut room = Room::new();
-    let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; while :; do echo more; done";
-    let options = ["--timeout", TIMEOUT, "--grace", "1s", "--termination-log", "{}/message"];
-    let mut running = as_pid_1(room.test(&options, script)).expect("root can make PID namespaces");
-    let since = Instant::now();
-    running.wait_for("out", "before\n");
-    let frozen = room.freeze(&running);
-    std::fs::write(running.path("go"), "").expect("a file");
-    running.wait_for("message", "\"status\":74");
-    let taken = since.elapsed();
-    running.wait_for("err", "failed with status 74");
-    drop(frozen);
-    assert!(running.read("err").contains("the volume hangs"), "{}", running.read("err"));
-    assert_eq!(running.end(), 74, "the volume answers again");
-    assert!(taken < IN_TIME, "{taken:?}");
-}
-
-#[test]
-fn signals_are_answered_while_the_log_volume_hangs() {
-    require_root!("signals while a log volume hangs");
-    let mut room = Room::new();
-    let script = "trap 'exit 9' TERM; echo before; while ! [ -e go ]; do sleep 0.02; done; \
-                  touch going; while :; do echo more; done";
-    let mut running = room.start(&["--grace", "1s"], script);
-    running.wait_for("out", "before\n");
-    let frozen = room.freeze(&running);
-    std::fs::write(running.path("go"), "").expect("a file");
-    eventually("the command writes on", || running.path("going").exists().then_some(()));
-    running.signal(nix::libc::SIGTERM);
-    let status = running.end();
-    drop(frozen);
-    assert_eq!(status, 74, "{}", running.read("err"));
-}
-
-/// A stop leaves the end three seconds; a second one, none. Nobody else would end it for half an hour.
-#[test]
-fn a_stop_while_the_log_is_sealed_on_a_volume_that_hangs_ends_in_74() {
-    require_root!("a stop while the log is sealed");
-    for signals in [&[libc::SIGTERM][..], &[libc::SIGTERM, libc::SIGINT]] {
-        let mut room = Room::new();
-        let script = "echo $$ >pid; echo before; while ! [ -e go ]; do sleep 0.02; done; exit 0";
-        let mut running = room.start(&["--termination-log", "{}/message"], script);
-        running.wait_for("out", "before\n");
-        let frozen = room.freeze(&running);
-        std::fs::write(running.path("go"), "").expect("a file");
-        eventually("the log is being sealed", || running.is_within("fuse_file_write_iter").then_some(()));
-        for signal in signals {
-            running.signal(*signal);
-        }
-        let status = running.end();
-        drop(frozen);
-        let err = running.read("err");
-        assert_eq!(status, 74, "{err}");
-        assert!(err.contains("the volume hangs"), "{err}");
-        assert!(running.read("message").contains("\"status\":74"), "{}", running.read("message"));
-    }
-}
-
-#[test]
-fn a_stop_while_the_log_is_sealed_on_a_slow_volume_lets_it_be_sealed() {
-    require_root!("a stop while the log is sealed");
-    let mut room = Room::new();
-    let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after";
-    let mut running = room.start(&[], script);
-    running.wait_for("out", "before\n");
-    let synced = |room: &Room| room.mount.statistics().get("fsync").copied().unwrap_or(0);
-    let before = synced(&room);
-    room.mount.set("fsync", Fault::Delay(Duration::from_secs(1)).on_path("post-hook-output.txt"));
-    std::fs::write(running.path("go"), "").expect("a file");
-    eventually("the log is being sealed", || (synced(&room) > before).then_some(()));
-    running.signal(libc::SIGTERM);
-    assert_eq!(running.end(), 0, "{}", running.read("err"));
-    let log = running.read("data/post-hook-output.txt");
-    assert!(log.contains("after\n") && log.contains("=== end of attempt ==="), "{log}");
-}
-
-#[test]
 fn what_the_runner_has_read_when_it_is_killed_in_a_write_is_not_lost() {
     require_root!("a kill while the log volume hangs");
     let mut room = Room::new();
@@ -455,46 +265,6 @@ fn a_run_begins_on_a_disk_that_logs_of_earlier_runs_have_filled() {
 }
 
 #[test]
-fn a_volume_that_does_not_answer_when_it_is_opened_holds_neither_the_timeout_nor_a_stop() {
-    require_root!("a volume that does not answer from the start");
-    for (options, stop, status) in
-        [(["--timeout", "2s"], None, 124), (["--grace", "1s"], Some(libc::SIGTERM), 143)]
-    {
-        let mut room = Room::new();
-        room.mount.freeze();
-        let mut running = room.start(&options, "echo never");
-        let frozen = Frozen(&room.mount);
-        if let Some(signal) = stop {
-            // There is a thread for what hangs, and another one.
-            let tasks = format!("/proc/{}/task", running.pid());
-            eventually("the volume is being opened", || {
-                (std::fs::read_dir(&tasks).expect("it runs").count() > 1).then_some(())
-            });
-            running.signal(signal);
-        }
-        assert_eq!(running.end(), status, "{}", running.read("err"));
-        drop(frozen);
-        assert_eq!(running.read("out"), "");
-    }
-}
-
-#[test]
-fn a_stop_while_the_volume_is_opened_leaves_no_header_without_a_footer() {
-    require_root!("a stop while a slow volume is opened");
-    let mut room = Room::new();
-    room.mount.set("fsync", Fault::Delay(Duration::from_secs(1)));
-    let mut running = room.start(&["--grace", "1s"], "echo never");
-    running.wait_for("backing/post-hook-output.txt", "--- output ---\n");
-    running.signal(libc::SIGTERM);
-    assert_eq!(running.end(), 143, "{}", running.read("err"));
-    let log = running.read("data/post-hook-output.txt");
-    assert!(log.contains("stopped by a signal before the first step"), "{log}");
-    assert!(log.ends_with("=== end of attempt ===\n") && !log.contains("\nnever\n"), "{log}");
-    let index = running.read("data/.hook-runner/index.jsonl");
-    assert!(index.lines().last().expect("an end").contains("\"status\":143"), "{index}");
-}
-
-#[test]
 fn an_attempt_whose_header_cannot_be_made_durable_is_no_header_in_the_log_and_has_an_end() {
     require_root!("a log volume that fails from the start");
     for operation in ["write", "fsync"] {
@@ -507,95 +277,4 @@ fn an_attempt_whose_header_cannot_be_made_durable_is_no_header_in_the_log_and_ha
         let index = running.read("data/.hook-runner/index.jsonl");
         assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{operation}: {index}");
     }
-}
-
-/// A pipe without room; and a description of its end for writing that does not wait.
-fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter, std::fs::File) {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    let mut sibling = std::fs::OpenOptions::new()
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer)))
-        .expect("the pipe");
-    while std::io::Write::write(&mut sibling, &[b'x'; 4096]).is_ok() {}
-    (reader, writer, sibling)
-}
-
-#[test]
-fn a_blocked_stderr_holds_neither_a_hook_that_is_refused_nor_one_that_copies() {
-    let copies = ["run", "--log", "{}/data/log", "--copy", "{}/app:{}/data", "--", "true"];
-    for (arguments, status) in [(&["run", "--log", "none"][..], 78), (&copies, 0)] {
-        let (_reader, writer, _sibling) = full_pipe();
-        let test = Test::new().file("app/file", "content").args(arguments);
-        let mut command = test.command();
-        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(writer);
-        let mut child = command.spawn().expect("starts");
-        drop(command);
-        let end = Instant::now() + Duration::from_secs(60);
-        while Instant::now() < end && child.try_wait().expect("wait").is_none() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = child.kill();
-        assert_eq!(child.wait().expect("ends").code(), Some(status), "{arguments:?}");
-    }
-}
-
-/// The runner's last line goes to a terminal that is called writable and takes less than the line.
-#[test]
-fn a_terminal_with_less_room_than_a_line_does_not_hold_the_end_of_the_runner() {
-    ends_on_a_terminal_that_is_nearly_full(Command::new(crate::harness::PROGRAM));
-}
-
-/// What may not be opened anew cannot be asked not to wait either: a thread writes.
-#[test]
-fn another_users_terminal_shows_the_last_line_and_does_not_hold_the_end_of_the_runner() {
-    require_root!("a terminal of another user");
-    let as_another = || {
-        let mut command = with_default_actions("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", crate::harness::PROGRAM]);
-        command
-    };
-    let terminal = crate::terminal::Terminal::open();
-    let mut command = as_another();
-    command.args(["run", "--log", "none", "--", "true"]);
-    let directory = tempfile::tempdir().expect("a directory");
-    assert_eq!(Running::start_in(command, directory, &terminal).end(), 0, "{}", terminal.screen());
-    terminal.wait_for("succeeded after");
-    ends_on_a_terminal_that_is_nearly_full(as_another());
-}
-
-/// The bar of a copy that takes longer than its first look is written to a terminal that nobody reads.
-#[test]
-fn a_terminal_that_takes_no_more_does_not_hold_a_copy() {
-    let (_screen, line) = crate::terminal::nearly_full();
-    let directory = tempfile::tempdir().expect("a directory");
-    let [source, volume] = ["image", "volume"].map(|name| directory.path().join(name));
-    for path in [&source, &volume] {
-        std::fs::create_dir(path).expect("a directory");
-    }
-    // All hole: nothing to read or write, much to hash.
-    let hole = std::fs::File::create(source.join("hole")).expect("a file");
-    hole.set_len(6 << 30).expect("a hole");
-    // Longer than what such a terminal takes: 3.5 KiB.
-    let long = std::path::PathBuf::from(format!("{}{}", source.display(), "/.".repeat(1900)));
-    let mut command = Command::new(crate::harness::PROGRAM);
-    command.arg("copy").args([&long, &volume]);
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(line);
-    let mut running = Running { child: command.spawn().expect("starts"), directory };
-    drop(command);
-    assert_eq!(running.end(), 0);
-}
-
-fn ends_on_a_terminal_that_is_nearly_full(mut command: Command) {
-    let (_screen, line) = crate::terminal::nearly_full();
-    // Its name stands in the line, which is longer than what such a terminal takes: 3.5 KiB.
-    let missing = format!("/nowhere{}", "/there".repeat(640));
-    command.args(["run", "--log", "none", "--", &missing]);
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(line);
-    let mut running = Running {
-        child: command.spawn().expect("starts"),
-        directory: tempfile::tempdir().expect("a directory"),
-    };
-    drop(command);
-    assert_eq!(running.end(), 127);
 }

@@ -7,11 +7,9 @@ use std::process::Stdio;
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::harness::Test;
+use crate::harness::{LOG, Test};
 use crate::require_root;
 use crate::running::Running;
-
-const LOG: &str = "{}/data/post-hook-output.txt";
 
 #[test]
 fn a_full_volume_ends_in_74_and_after_it_has_room_again_a_marker_counts_what_is_missing() {

@@ -2,9 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::{Test, say_not_run};
-
-const LOG: &str = "{}/data/post-hook-output.txt";
+use crate::harness::{LOG, Test, say_not_run};
 
 #[test]
 fn values_from_environment_files_and_literals_appear_in_neither_sink() {

@@ -1,18 +1,12 @@
 //! The tee: nothing the command says is lost, changed or put out of order.
 
-use std::io::{BufRead, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 use std::process::Stdio;
 
-use nix::libc;
-
-use crate::harness::{Done, Test, eventually};
+use crate::harness::{Done, LOG, Test, eventually};
 use crate::require_root;
-use crate::running::Running;
 
-const LOG: &str = "{}/data/post-hook-output.txt";
-
-fn run(options: &[&str], command: &[&str]) -> Test {
+pub(crate) fn run(options: &[&str], command: &[&str]) -> Test {
     Test::new().args(["run", "--log", LOG]).args(options).args(["--"]).args(command)
 }
 
@@ -29,7 +23,7 @@ fn body_of(log: &[u8]) -> &[u8] {
     &log[start..end]
 }
 
-fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
@@ -80,95 +74,6 @@ fn bytes_of_any_kind_pass_unharmed() {
 fn a_last_line_without_an_end_is_kept_as_it_is_on_stdout() {
     let done = run(&[], &["printf", "no newline"]).stdout("no newline").any_stderr().run();
     assert_eq!(body(&done), b"no newline\n", "the footer begins on a line of its own");
-}
-
-#[test]
-fn memory_stays_constant_however_much_is_printed() {
-    let script =
-        r#"my $x = "a line of output\n" x 4096; for (1..4000) { print $x } print STDERR "done\n"; <STDIN>"#;
-    let test = run(&[], &["perl", "-e", script]);
-    let mut command = test.command();
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("starts");
-    let directory = test.into_directory();
-    let log = directory.path().join("data/post-hook-output.txt");
-    eventually("278 MB in the log", || {
-        std::fs::metadata(&log).is_ok_and(|meta| meta.len() > 17 * 4096 * 4000).then_some(())
-    });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
-    let peak = peak_of(&status).expect("a peak");
-    drop(child.stdin.take());
-    assert!(child.wait().expect("ends").success());
-    assert!(peak < 32 * 1024, "{peak} KiB at the most");
-}
-
-#[test]
-#[ignore = "heavy: writes 4 GiB to the disk"]
-fn four_gibibytes_pass_unharmed_in_constant_memory() {
-    const LINES: u32 = 4096;
-    let script = r#"my $x = "x" x (1048576 - 12); for my $i (1..4096) { printf "%010d %s\n", $i, $x } close(STDOUT); <STDIN>"#;
-    let line = |number: u32| format!("{number:010} {}\n", "x".repeat((1 << 20) - 12)).into_bytes();
-    let test = run(&[], &["perl", "-e", script]);
-    let mut command = test.command();
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
-    let mut stdout = child.stdout.take().expect("a pipe");
-    let mut seen = vec![0; 1 << 20];
-    for number in 1..=LINES {
-        stdout.read_exact(&mut seen).expect("a line");
-        assert!(seen == line(number), "line {number} on stdout");
-    }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
-    let peak = peak_of(&status).expect("a peak");
-    drop(child.stdin.take());
-    assert_eq!(stdout.read_to_end(&mut Vec::new()).expect("the end"), 0);
-    assert!(child.wait().expect("ends").success());
-    assert!(peak > 0 && peak < 32 * 1024, "{peak} KiB at the most");
-    let directory = test.into_directory();
-    let log = std::fs::File::open(directory.path().join("data/post-hook-output.txt")).expect("a log");
-    let mut log = std::io::BufReader::new(log);
-    let mut header = String::new();
-    while !header.ends_with("\n--- output ---\n") {
-        assert!(log.read_line(&mut header).expect("text") > 0, "{header}");
-    }
-    for number in 1..=LINES {
-        log.read_exact(&mut seen).expect("a line");
-        assert!(seen == line(number), "line {number} in the log");
-    }
-    let mut footer = String::new();
-    log.read_to_string(&mut footer).expect("text");
-    assert!(footer.starts_with("--- attempt 1 of run "), "{footer}");
-}
-
-/// The program as it is released: what a debugger needs is resident, too.
-#[test]
-fn beside_a_command_the_runner_takes_3_mib_at_the_most() {
-    let Some(program) = std::env::var_os("HOOK_RUNNER_STATIC_BINARY") else {
-        let message = "NOT RUN (needs HOOK_RUNNER_STATIC_BINARY): resident memory beside a command";
-        assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
-        crate::harness::say_not_run(message);
-        return;
-    };
-    for log in ["none", LOG] {
-        let test = Test::new().args(["run", "--log", log, "--", "sh", "-c", "echo ready; exec sleep 1000"]);
-        let mut command = crate::harness::with_default_actions(&program);
-        command.args(test.command().get_args());
-        let mut running = Running::start(command, test.into_directory());
-        running.wait_for("out", "ready\n");
-        if log != "none" {
-            running.wait_for("data/.hook-runner/runner.log", "step begins");
-        }
-        let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
-        running.signal(libc::SIGTERM);
-        assert_eq!(running.end(), 143);
-        let peak = peak_of(&status).expect("a peak");
-        assert!(peak > 0 && peak <= 3 * 1024, "{peak} KiB with --log {log}");
-    }
-}
-
-/// The most memory that was resident, in KiB.
-fn peak_of(status: &str) -> Option<u64> {
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
 }
 
 #[test]
@@ -248,102 +153,6 @@ fn a_blocked_stdout_does_not_hold_up_the_log_and_learns_what_it_missed() {
 }
 
 #[test]
-fn what_stdout_has_shown_is_in_the_file_when_the_runner_is_killed() {
-    for round in 0..5_u64 {
-        let test = run(&[], &["perl", "-e", r#"for (my $i = 0; ; $i++) { syswrite(STDOUT, "line $i\n") }"#]);
-        let (mut reader, writer) = std::io::pipe().expect("a pipe");
-        let mut command = test.command();
-        let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().expect("starts");
-        drop(command);
-        let mut seen = vec![0; 100_000 + usize::try_from(round).expect("small") * 77_777];
-        reader.read_exact(&mut seen).expect("output");
-        child.kill().expect("KILL");
-        child.wait().expect("ends");
-        reader.read_to_end(&mut seen).expect("what is left in the pipe");
-        let directory = test.into_directory();
-        let log = std::fs::read(directory.path().join("data/post-hook-output.txt")).expect("a log");
-        let start = find(&log, b"--- output ---\n").expect("a header") + "--- output ---\n".len();
-        let body = &log[start..];
-        assert!(body.starts_with(&seen), "{} bytes were seen, {} are in the file", seen.len(), body.len());
-        let expected: Vec<u8> =
-            (0..).flat_map(|i| format!("line {i}\n").into_bytes()).take(body.len()).collect();
-        assert!(body == expected, "the file is the output from its beginning, with nothing left out");
-    }
-}
-
-#[test]
-fn a_kill_at_any_moment_loses_no_byte_that_was_read() {
-    // Counts its lines in a file of its own, after each write; the pauses differ from round to round.
-    let script = r#"
-        open(my $count, ">", "count"); my $pause = $ARGV[0];
-        open(my $pid, ">", "pid"); print $pid $$; close($pid);
-        for (my $i = 0; ; $i++) {
-            syswrite(STDOUT, sprintf("line %9d\n", $i)) == 15 or exit 1;
-            sysseek($count, 0, 0); syswrite($count, sprintf("%9d", $i + 1));
-            select(undef, undef, undef, $pause) if $pause && $i % 8 == 0;
-        }"#;
-    for round in 0..24_usize {
-        let pause = ["0", "0.0001", "0.001"][round % 3];
-        let test = run(&[], &["perl", "-e", script, pause]);
-        let command = test.command();
-        let mut running = Running::start(command, test.into_directory());
-        let lines = 10 + round * round * 3;
-        running.wait_for("out", &format!("line {lines:9}\n"));
-        // A reader of ours, so that what nobody has read stays in the pipe.
-        let stdout = format!("/proc/{}/fd/1", running.read("pid"));
-        let nonblocking = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(stdout);
-        let mut pipe = nonblocking.expect("the command's pipe");
-        running.signal(libc::SIGKILL);
-        assert_eq!(running.end(), 137);
-        let unread = left_in(&mut pipe);
-        drop(pipe);
-        eventually("the command has ended", || {
-            let before = running.read("count");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            (before == running.read("count")).then_some(())
-        });
-        let log = running.read("data/post-hook-output.txt");
-        let body = log.split_once("--- output ---\n").expect("a header").1;
-        let expected: String = (0..=body.len() / 15).map(|i| format!("line {i:9}\n")).collect();
-        assert!(expected.starts_with(body), "round {round}: the file is the output from its beginning");
-        assert!(
-            body.starts_with(&running.read("out")),
-            "round {round}: what stdout has shown is in the file"
-        );
-        // The first line that is whole in what was left: everything before it was read by the runner.
-        let at = unread.find("line ").expect("more was printed");
-        let number: usize = unread[at + 5..at + 14].trim().parse().expect("a number");
-        assert!(body.len() >= 15 * number - at, "round {round}: {} of {}", body.len(), 15 * number - at);
-    }
-}
-
-/// What is in the pipe of a command that prints for ever, from its beginning.
-fn left_in(pipe: &mut std::fs::File) -> String {
-    let mut unread = vec![0; 1 << 16];
-    let n = eventually("the command prints on", || pipe.read(&mut unread).ok().filter(|n| *n > 0));
-    unread.truncate(n);
-    String::from_utf8(unread).expect("text")
-}
-
-#[test]
-fn a_paused_command_loses_nothing_to_a_kill() {
-    // With redaction, what begins a secret is held back until the pause, and nothing else is.
-    for (options, end) in [(&[][..], ""), (&["--redact", "correct-horse-battery"], "correct-ho")] {
-        let script = format!("seq 50000; printf %s '{end}'; touch written; exec sleep 1000");
-        let test = run(options, &["sh", "-c", &script]);
-        let command = test.command();
-        let mut running = Running::start(command, test.into_directory());
-        let expected: String = (1..=50_000).map(|i| format!("{i}\n")).collect::<String>() + end;
-        eventually("all is in the file", || {
-            running.read("data/post-hook-output.txt").ends_with(&expected).then_some(())
-        });
-        running.signal(libc::SIGKILL);
-        assert_eq!(running.end(), 137);
-        assert!(running.read("data/post-hook-output.txt").ends_with(&expected));
-    }
-}
-
-#[test]
 fn an_endless_log_keeps_its_first_and_its_last_part() {
     let done = run(&["--max-log", "64KiB"], &["seq", "200000"]).any_stdout().any_stderr().run();
     let body = body(&done);
@@ -371,37 +180,6 @@ fn a_log_below_its_limit_is_whole_and_has_no_marker() {
         let all: String = (1..=3000).map(|i| format!("{i}\n")).collect();
         assert_eq!(String::from_utf8_lossy(&body(&done)), all, "{limit}");
     }
-}
-
-#[test]
-fn the_end_of_an_endless_log_survives_a_kill_of_the_runner() {
-    let test = Test::new()
-        .env("HOOK_RUNNER_RUN_ID", "one-run")
-        .args(["run", "--log", LOG, "--max-log", "64KiB", "--", "sh", "-c"])
-        .args(["seq 200000; echo THE END; exec sleep 1000"]);
-    let command = test.command();
-    let mut running = Running::start(command, test.into_directory());
-    running.wait_for("out", "THE END");
-    running.signal(libc::SIGKILL);
-    assert_eq!(running.end(), 137);
-    let state = std::fs::read_dir(running.path("data/.hook-runner")).expect("the state directory").flatten();
-    let tails = state.filter(|entry| entry.file_name().to_string_lossy().starts_with("tail-"));
-    let kept: u64 = tails.map(|tail| tail.metadata().expect("a file").len()).sum();
-    let log = running.read("data/post-hook-output.txt");
-    let head = log.split_once("--- output ---\n").expect("a header").1.len() as u64;
-    assert_eq!(head, 32 * 1024);
-    // Each of the two has a line of its own before what it keeps.
-    assert!((16 * 1024..=32 * 1024 + 128).contains(&kept), "on the volume while it runs: {head} + {kept}");
-    let directory = std::mem::replace(&mut running.directory, tempfile::tempdir().expect("a directory"));
-    let done = Test::within(directory)
-        .env("HOOK_RUNNER_RUN_ID", "one-run")
-        .args(["run", "--log", LOG, "--", "true"])
-        .any_stderr()
-        .run();
-    let log = done.log();
-    let (before, after) = log.split_once("THE END\n").expect("the end of the first attempt");
-    assert!(before.contains(" bytes are left out here (max-log)\n") && before.ends_with("\n200000\n"));
-    assert!(after.contains("attempt 2 of run one-run"), "{after}");
 }
 
 #[test]
