@@ -93,32 +93,36 @@ impl Engine<'_> {
                     .map(drop);
             }
         }
-        let (file, before, is_linked, stat) = if let Some(seen) = foreseen.seen {
+        let opened = match foreseen.file {
+            None => self.open_file(worker, here, name)?,
+            asked_for => asked_for,
+        };
+        let opened = match (opened, foreseen.seen) {
             // No more is asked before it has been read: then it must still look like that.
-            let Some(file) = self.open_file(worker, here, name, foreseen.file)? else {
-                vanished(worker, entry.record);
-                return Ok(());
-            };
-            (file, seen, false, None)
-        } else {
-            let Some(Opened { file, stat }) = self.open_source(worker, here, name, foreseen.file)? else {
-                vanished(worker, entry.record);
-                return Ok(());
-            };
-            let is_linked = stat.st_nlink > 1 && !here.node.aside;
+            (Some(file), Some(seen)) => Some((file, seen, None)),
+            (Some(file), None) => self
+                .regular(worker, here, name, file)?
+                .map(|Opened { file, stat }| (file, Sight::from(&stat), Some(stat))),
+            (None, _) => None,
+        };
+        let Some((file, before, stat)) = opened else {
+            vanished(worker, entry.record);
+            return Ok(());
+        };
+        let is_linked = stat.is_some_and(|stat| stat.st_nlink > 1) && !here.node.aside;
+        if let Some(stat) = &stat {
             if is_linked {
                 here.node.hold();
-                match self.links.claim(&stat, here.node, entry) {
+                match self.links.claim(stat, here.node, entry) {
                     Claim::First => {}
                     Claim::Deferred => return Ok(()),
                 }
             }
-            if transfer::is_large(&stat) {
+            if transfer::is_large(stat) {
                 worker.tasks.push(Task::File(entry.defer(here.node)));
                 return Ok(());
             }
-            (file, Sight::from(&stat), is_linked, Some(stat))
-        };
+        }
         let recorded = entry.record.and_then(|record| match record.content {
             Content::Hash(hash) => Some(hash),
             _ => None,
@@ -152,16 +156,27 @@ impl Engine<'_> {
         }
     }
 
-    /// Opens a file of the source that is not `opened`; `None` where it has vanished or become something else, which is
-    /// reported.
+    /// Opens a file of the source; `None` where it has vanished or become something else, which is reported.
     pub(super) fn open_source(
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
         name: &CStr,
-        opened: Option<OwnedFd>,
     ) -> Result<Option<Opened>, Error> {
-        let Some(file) = self.open_file(worker, here, name, opened)? else { return Ok(None) };
+        match self.open_file(worker, here, name)? {
+            Some(file) => self.regular(worker, here, name, file),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Engine::open_source`], of one that is open.
+    fn regular(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        file: OwnedFd,
+    ) -> Result<Option<Opened>, Error> {
         let stat = rustix::fs::fstat(&file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
             return Ok(Some(Opened { file, stat }));
@@ -171,16 +186,7 @@ impl Engine<'_> {
     }
 
     /// As [`Engine::open_source`], of whatever type it is by now.
-    fn open_file(
-        &self,
-        worker: &mut Worker,
-        here: &Here<'_>,
-        name: &CStr,
-        opened: Option<OwnedFd>,
-    ) -> Result<Option<OwnedFd>, Error> {
-        if opened.is_some() {
-            return Ok(opened);
-        }
+    fn open_file(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
         match rustix::fs::openat(here.source, name, READ, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
@@ -244,7 +250,7 @@ impl Engine<'_> {
         let here = Here { node, path: &path, source: &source, made: made.as_deref() };
         let entry = later.entry();
         let name = entry.name;
-        if let Some(from) = self.open_source(worker, &here, name, None)? {
+        if let Some(from) = self.open_source(worker, &here, name)? {
             worker
                 .xattrs
                 .read(&from.file)

@@ -121,7 +121,7 @@ impl Engine<'_> {
             }
             Data::Trusted => {
                 let name = entry.name;
-                let Some(from) = self.open_source(worker, here, name, None)? else { return Ok(()) };
+                let Some(from) = self.open_source(worker, here, name)? else { return Ok(()) };
                 worker
                     .xattrs
                     .read(&from.file)
