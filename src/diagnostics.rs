@@ -21,9 +21,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use crate::aside;
-use crate::beneath::Dir;
 use crate::process::block_signals;
+use crate::support::blocking;
+use crate::support::rooted_dir::Dir;
 
 const NAME: &str = "runner.log";
 /// Days kept beside the current one.
@@ -68,7 +68,7 @@ impl Diagnostics {
         let late = tokio::spawn(async move {
             tokio::time::sleep(SOON).await;
             // The volume may hang. Diagnostics never decide a hook's result, so nobody asks what came of it.
-            let _ = aside::detached(move || opened.open(file()));
+            let _ = blocking::detached(move || opened.open(file()));
         });
         Self { way, late }
     }
@@ -175,7 +175,7 @@ impl Subscriber for Events {
         let mut text = Text { message: String::new(), fields: String::new() };
         event.record(&mut text);
         let level = event.metadata().level();
-        let line = format!("{} {level:>5} {}{}\n", crate::store::now(), text.message, text.fields);
+        let line = format!("{} {level:>5} {}{}\n", crate::volume::now(), text.message, text.fields);
         // Who logs does not want to know.
         let _ = match &self.clean {
             Some(clean) => self.way.write(&clean(line.as_bytes())),

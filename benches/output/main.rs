@@ -5,12 +5,9 @@
 //! Usage: `cargo bench --bench output -- [start] [throughput] [--rounds N] [--dir DIR]…`, with `HOOK_RUNNER` the
 //! program to measure (default: the release binary for musl in `target/`, or in `CARGO_TARGET_DIR`), and
 //! `HOOK_RUNNER_OLDER` another build of it, whose start-up is to be compared. Asked for with
-//! `--generate BYTES CHUNK FILE` it is its own generator of output, with `--drain` its own reader. `order` measures
-//! nothing: it writes the list of functions that a start runs through, for the linker.
+//! `--generate BYTES CHUNK FILE` it is its own generator of output, with `--drain` its own reader.
 
 mod measure;
-#[cfg(target_arch = "x86_64")]
-mod order;
 mod start;
 mod throughput;
 
@@ -39,11 +36,6 @@ fn main() {
     }
     if args == ["--drain"] {
         throughput::drain();
-        return;
-    }
-    #[cfg(target_arch = "x86_64")]
-    if args.first().is_some_and(|arg| arg == "order") {
-        order::print(&plan(std::iter::empty()).runner);
         return;
     }
     let plan = plan(args.into_iter());

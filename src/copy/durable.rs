@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use super::engine::Engine;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// So many bytes of small files are written before the disk is set to work on them. With fewer, xfs spends more time on
 /// its log.

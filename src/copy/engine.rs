@@ -31,7 +31,7 @@ use super::share::Shares;
 use super::stage::Stage;
 use super::transfer::Reflink;
 use super::{Request, durable, places, shard, space};
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// Threads at the most where not told otherwise: more than processors, as a cold source and a network volume make them wait.
 const WORKERS: usize = 16;

@@ -13,7 +13,7 @@ use super::node::Node;
 use super::path::parent;
 use super::share::Shares;
 use super::{Request, record, shard};
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// The notes of copies that were cut short.
 #[derive(Debug, Default)]

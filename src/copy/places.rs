@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use super::error::Error;
 use super::manifest::{self, Manifest};
 use super::{Request, shard, stage};
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// Opens the destination, made first where it is missing (not in a dry run: the nearest parent stands in for it).
 pub(super) fn open_destination(request: &Request) -> Result<(Dir, bool), Error> {

@@ -19,7 +19,7 @@ use super::options::Prune;
 use super::path::{join, parent, shown};
 use super::report::Report;
 use super::stage::STATE;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// What a dry run has found out would go.
 type Planned = HashSet<Vec<u8>>;

@@ -12,7 +12,7 @@ use super::manifest::{self, Left, Manifest, Record, records, spill::Sorted};
 use super::node::Node;
 use super::shard;
 use super::share::Shares;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// The name of a manifest that is not in force yet.
 pub(super) fn next_name(name: &OsStr, request: &Request, shares: Option<&Shares>) -> OsString {

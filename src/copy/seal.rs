@@ -19,7 +19,7 @@ use super::pool::Pool;
 use super::record::in_force;
 use super::report::VerifyReport;
 use super::transfer;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// Directories are looked at side by side, as on a network volume each look takes its time.
 const WORKERS: usize = 16;

@@ -24,7 +24,7 @@ use super::path::join;
 use super::pool::Pool;
 use super::report::Report;
 use super::share::Shares;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// The name of staging: the attempt's, and the shard's.
 pub(super) fn stage_name(request: &Request) -> String {

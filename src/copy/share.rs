@@ -27,7 +27,7 @@ use super::listing::{self, Listing};
 use super::options::Shard;
 use super::path::{join, parent};
 use super::pool::Pool;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// A piece is at most this fraction of a fair share, so that the last ones dealt even the shares out.
 const PIECES: u64 = 4;

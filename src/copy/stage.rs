@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::listing;
 use super::node::Node;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 /// The staging of one copy.
 #[derive(Debug)]

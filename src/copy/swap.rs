@@ -17,7 +17,7 @@ use super::metadata::{Before, Meta, time_of};
 use super::options::Prune;
 use super::path::{beside, join, shown};
 use super::shard;
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 impl Engine<'_> {
     /// Renames every entry of a directory in staging into the directory `path` of the destination.

@@ -9,8 +9,8 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 
 use super::{HistoryError, Records, State};
-use crate::store::index::Attempt;
-use crate::store::{StoreError, archive, index};
+use crate::volume::index::Attempt;
+use crate::volume::{VolumeError, archive, index};
 
 /// Which attempts are asked for.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,7 @@ pub fn follow(records: &Records, out: &mut impl Write) -> Result<(), HistoryErro
         // The state is read before the bytes: what was written before the end is printed.
         let attempts = index::read(&volume.state, &volume.state_path)?;
         let now = Records {
-            volume: crate::store::Volume::open(&volume.log_path, Some(&volume.state_path))?,
+            volume: crate::volume::Volume::open(&volume.log_path, Some(&volume.state_path))?,
             attempts,
         };
         let current = now.attempts.iter().rfind(|known| known.started.run == last.started.run);
@@ -135,10 +135,10 @@ impl<'a> Span<'a> {
         Self { attempt, end: next.map(|next| next.started.offset) }
     }
 
-    fn open(&self, records: &Records) -> Result<Box<dyn Read>, StoreError> {
+    fn open(&self, records: &Records) -> Result<Box<dyn Read>, VolumeError> {
         let mut file = open_log(records, self.attempt)?;
         let offset = self.attempt.started.offset;
-        file.seek(SeekFrom::Start(offset)).map_err(StoreError::at("read", &records.volume.log_path))?;
+        file.seek(SeekFrom::Start(offset)).map_err(VolumeError::at("read", &records.volume.log_path))?;
         Ok(match self.end {
             Some(end) => Box::new(file.take(end.saturating_sub(offset))),
             None => Box::new(file),
@@ -147,7 +147,7 @@ impl<'a> Span<'a> {
 }
 
 /// The file that holds an attempt: the current log, when its last run is this one, else the archived one.
-fn open_log(records: &Records, attempt: &Attempt) -> Result<File, StoreError> {
+fn open_log(records: &Records, attempt: &Attempt) -> Result<File, VolumeError> {
     let (volume, started) = (&records.volume, &attempt.started);
     let current = records.attempts.iter().rfind(|known| known.started.log == started.log);
     if current.is_some_and(|known| known.started.run == started.run) {
@@ -155,14 +155,14 @@ fn open_log(records: &Records, attempt: &Attempt) -> Result<File, StoreError> {
         return volume
             .directory
             .open_regular(&started.log, OFlags::RDONLY, 0)
-            .map_err(StoreError::at("open the preserved log", path));
+            .map_err(VolumeError::at("open the preserved log", path));
     }
     let name = Path::new(archive::DIRECTORY).join(archive::name(&started.run));
     let path = volume.state_path.join(&name);
     volume
         .state
         .open_regular(&name, OFlags::RDONLY, 0)
-        .map_err(StoreError::at("open the preserved log", path))
+        .map_err(VolumeError::at("open the preserved log", path))
 }
 
 fn print_json(

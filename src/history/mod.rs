@@ -6,15 +6,15 @@ pub mod table;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::index::{self, Attempt};
-use crate::store::{LOG_NAME, StoreError, Volume, lock};
+use crate::volume::index::{self, Attempt};
+use crate::volume::{LOG_NAME, Volume, VolumeError, lock};
 
 /// Why a preserved log cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// A file of the store.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] VolumeError),
     /// Nothing was ever written there.
     #[error("there is no run in {}; give the log that a hook was run with, or its directory", path.display())]
     Empty {

@@ -5,8 +5,8 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{HistoryError, Records, State};
-use crate::store::frame::time;
-use crate::store::index::Attempt;
+use crate::volume::frame::time;
+use crate::volume::index::Attempt;
 
 /// A row, as `--json` prints it.
 #[derive(Debug, Serialize)]

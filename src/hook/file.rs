@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::layer::Layer;
+use crate::hook::layer::Layer;
 
 /// A hook file that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -12,10 +12,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::rare::{Group, Rare};
-use super::values::{CopyPair, LogTarget, Mode, OnLogFailure, Size, Timespan, whole_number};
-use super::wait::{Accepted, Condition};
 use crate::copy::{ModeChange, Owner, Policy, Prune, Shard};
+use crate::hook::rare::{Group, Rare};
+use crate::hook::values::{CopyPair, LogTarget, Mode, OnLogFailure, Size, Timespan, whole_number};
+use crate::hook::wait::{Accepted, Condition};
 
 /// A hook as one source describes it; what is not said is `None` or empty.
 #[derive(Debug, Default, Args, Deserialize, JsonSchema)]

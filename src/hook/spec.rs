@@ -5,13 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::invalid::SpecError;
-use super::layer::{Layer, Redact};
-use super::steps::{self, Step};
-use super::values::{LogTarget, OnLogFailure};
 use crate::copy;
-use crate::sidecar::Follow;
-use crate::store::LOG_NAME;
+use crate::hook::layer::{Layer, Redact};
+use crate::hook::spec_error::SpecError;
+use crate::hook::steps::{self, Step};
+use crate::hook::values::{LogTarget, OnLogFailure};
+use crate::kubernetes::Follow;
+use crate::volume::LOG_NAME;
 
 /// A hook, complete and checked.
 #[derive(Debug, Clone)]

@@ -6,13 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::invalid::SpecError;
-use super::layer::{CopyStep, ExecStep, Layer, Sharding, Step as StepLayer, WaitStep};
-use super::values::Timespan;
-use super::wait::Wait;
 use crate::copy;
+use crate::hook::layer::{CopyStep, ExecStep, Layer, Sharding, Step as StepLayer, WaitStep};
+use crate::hook::spec_error::SpecError;
+use crate::hook::values::Timespan;
+use crate::hook::wait::Wait;
 use crate::http::Roots;
-use crate::sidecar::Follow;
+use crate::kubernetes::Follow;
 
 /// One step, checked.
 #[derive(Debug, Clone)]

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::condition::{Accepted, Condition, ConditionError, StatusError};
 pub use self::observation::Observation;
-use crate::aside::Aside;
 use crate::http::{Client, Dialer, Roots, RootsError, seconds};
+use crate::support::blocking::Aside;
 
 /// The longest pause between probes, unless told otherwise.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Endpoint;
-use crate::aside::Aside;
+use crate::support::blocking::Aside;
 
 /// How long one address may take to answer while there are others left to try. Two SYNs fit in (the first
 /// is repeated after 1 s, RFC 6298, section 2).

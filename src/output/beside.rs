@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use crate::aside;
+use crate::support::blocking;
 
 /// Bytes of one write: what a slow reader takes is seen after each.
 const CHUNK: usize = 4096;
@@ -50,7 +50,7 @@ impl Beside {
         }
         let chunk = bytes[..bytes.len().min(CHUNK)].to_vec();
         let (fd, written, (tell, answer)) = (Arc::clone(&self.fd), chunk.clone(), mpsc::channel());
-        aside::detached(move || {
+        blocking::detached(move || {
             // Nobody asks any more when the program has ended.
             let _ = tell.send(nix::unistd::write(fd.as_fd(), &written).map_err(io::Error::from));
         })?;

@@ -27,7 +27,7 @@ use super::sinks;
 use super::tail::MaxLog;
 use super::watch::Watch;
 use super::worker::{Job, Worker};
-use crate::aside::{self, Begun};
+use crate::support::blocking::{self, Begun};
 
 /// Bytes of capacity asked for: fewer switches between the command and the tee.
 const PIPE_CAPACITY: usize = 1 << 20;
@@ -163,7 +163,7 @@ impl Tee {
         let watch = Arc::new(Watch::default());
         let (woken, told, watched) = (Arc::clone(&wake), Arc::clone(&progress), Arc::clone(&watch));
         // Not joined: when the volume hangs the thread cannot end, and the process must.
-        aside::detached(move || {
+        blocking::detached(move || {
             chores();
             Worker::new(options, queue, woken, told, watched).work();
         })?;
@@ -241,7 +241,7 @@ impl Tee {
             && let Some(log) = self.watch.reserve()
         {
             let watch = Arc::clone(&self.watch);
-            aside::watched_by(
+            blocking::watched_by(
                 move |overdue| watch.give(overdue),
                 move || sinks::lock(&log).seal(closing),
                 move |report| next(self, Sealing(report)),

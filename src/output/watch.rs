@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::sinks::Sinks;
-use crate::aside::Overdue;
+use crate::support::blocking::Overdue;
 
 /// Between the thread and its handle.
 #[derive(Default)]

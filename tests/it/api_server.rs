@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use hook_runner::sidecar::{Access, Pace};
+use hook_runner::kubernetes::{Access, Pace};
 use tempfile::TempDir;
 
 use crate::server::{Authority, Request, Server, Wire, answer};

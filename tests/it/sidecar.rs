@@ -4,7 +4,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use hook_runner::sidecar::{Ended, Failure, follow};
+use hook_runner::kubernetes::{Ended, Failure, follow};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

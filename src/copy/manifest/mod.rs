@@ -27,7 +27,7 @@ pub(super) use spill::{Block, Spill, overflow};
 
 use rustix::io::Errno;
 
-use crate::beneath::Dir;
+use crate::support::rooted_dir::Dir;
 
 const HEADER: &[u8] = b"hook-runner manifest 1\n";
 

@@ -205,7 +205,7 @@ fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowher
     std::thread::scope(|scope| {
         let planter = scope.spawn(move || {
             let (mut n, mut planted) = (0usize, 0);
-            let volume_dir = crate::beneath::Dir::open(&root).unwrap();
+            let volume_dir = crate::support::rooted_dir::Dir::open(&root).unwrap();
             while !over_ref.load(Ordering::Relaxed) {
                 for name in targets(&root, image) {
                     // Through handles, as a link that it planted in staging may have got a name on the volume.

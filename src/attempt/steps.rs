@@ -3,23 +3,25 @@
 use std::path::Path;
 
 use super::Attempt;
-use crate::aside;
+use crate::attempt::messages;
+use crate::attempt::outcome::Failure;
+use crate::commands::copy as copying;
 use crate::copy;
 use crate::exit::Kind;
-use crate::hook::exec::{self, Exec};
 use crate::hook::steps::Step;
-use crate::hook::summary::Failure;
 use crate::hook::wait::{self, NotMet, Wait};
-use crate::hook::{copying, failures, following};
+use crate::kubernetes::Follow;
 use crate::output;
 use crate::process::Command;
-use crate::sidecar::Follow;
-use crate::store::STATE_DIRECTORY;
+use crate::steps::exec::{self, Exec};
+use crate::steps::follow;
+use crate::support::blocking;
+use crate::volume::STATE_DIRECTORY;
 
 impl Attempt {
     pub(super) async fn step(&mut self, step: &Step) -> Result<String, Failure> {
         if self.supervisor.stop_requested() {
-            return Err(failures::stopped("before this step"));
+            return Err(messages::stopped("before this step"));
         }
         match step {
             Step::Copy { from, to, options } => self.copy(from, to, options).await,
@@ -37,7 +39,7 @@ impl Attempt {
                 };
                 let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
                 let outcome = exec::run(&exec, &mut self.supervisor, self.tee.as_ref()).await;
-                failures::exec(outcome, &name, *timeout, self.hook.timeout)
+                messages::exec(outcome, &name, *timeout, self.hook.timeout)
             }
         }
     }
@@ -48,18 +50,18 @@ impl Attempt {
         let cancel = self.supervisor.stop_token().child_token();
         let engine = cancel.clone();
         let patience = self.hook.lock_timeout;
-        let work = aside::once(move || {
+        let work = blocking::once(move || {
             let _turn = copying::take_turn(&request, patience, &engine)?;
             let progress = copy::Stderr::new(label, output::say);
-            copy::copy(&request, &progress, &engine).map_err(|error| failures::copy(&error))
+            copy::copy(&request, &progress, &engine).map_err(|error| messages::copy(&error))
         });
-        match self.cancellable(work, &cancel).await?.map_err(failures::fault)? {
+        match self.cancellable(work, &cancel).await?.map_err(messages::fault)? {
             Ok(report) => {
                 self.outcome.files_copied += report.files;
                 self.outcome.warnings.extend(report.warnings());
                 Ok(report.summary())
             }
-            Err(_) if self.supervisor.stop_requested() => Err(failures::stopped("during the copy")),
+            Err(_) if self.supervisor.stop_requested() => Err(messages::stopped("during the copy")),
             Err(_) if self.late() => Err(self.timed_out("the copy was not finished")),
             Err(failure) => Err(failure),
         }
@@ -93,7 +95,7 @@ impl Attempt {
                 Err(Failure::new(Kind::Config, error.to_string()).advise(error.advice()))
             }
             Err(NotMet::Cancelled { .. }) if self.supervisor.stop_requested() => {
-                Err(failures::stopped("during the wait"))
+                Err(messages::stopped("during the wait"))
             }
             Err(error @ NotMet::Cancelled { .. }) => Err(self.timed_out(&error.to_string())),
             Err(error) => Err(Failure::new(Kind::WaitUnmet, error.to_string()).advise(error.advice())),
@@ -110,7 +112,7 @@ impl Attempt {
         // Nothing is cancelled: the other container is told to stop at the same time, and its last lines are
         // worth the grace.
         let cancel = self.supervisor.stop_token().child_token();
-        let work = Box::pin(following::run(follow, pipe, opened));
+        let work = Box::pin(follow::run(follow, pipe, opened));
         self.cancellable(work, &cancel).await?
     }
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::{STATE_DIRECTORY, StoreError};
-use crate::beneath::Dir;
+use super::{STATE_DIRECTORY, VolumeError};
+use crate::support::rooted_dir::Dir;
 
 /// The log's place and the state directory.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Volume {
 
 impl Volume {
     /// Opens the directories for writing, creating what is missing (0755 for the log's, 0750 for the state).
-    pub fn create(log: &Path, state: Option<&Path>) -> Result<Self, StoreError> {
+    pub fn create(log: &Path, state: Option<&Path>) -> Result<Self, VolumeError> {
         let (log, parent, name) = split(log)?;
         let directory = open_or_create(&parent, 0o755)?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
@@ -41,34 +41,34 @@ impl Volume {
             None => match directory.open_dir(STATE_DIRECTORY) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Nothing is made beside what can be no log: a device, say.
-                    check_log(&directory, &name).map_err(StoreError::at("open the preserved log", &log))?;
+                    check_log(&directory, &name).map_err(VolumeError::at("open the preserved log", &log))?;
                     directory.create_dir_all(STATE_DIRECTORY, 0o750)
                 }
                 opened => opened,
             }
-            .map_err(StoreError::at("create", &state_path))?,
+            .map_err(VolumeError::at("create", &state_path))?,
         };
         Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
     }
 
     /// Opens the directories for reading; nothing is created.
-    pub fn open(log: &Path, state: Option<&Path>) -> Result<Self, StoreError> {
+    pub fn open(log: &Path, state: Option<&Path>) -> Result<Self, VolumeError> {
         let (log, parent, name) = split(log)?;
-        let directory = Dir::open(&parent).map_err(StoreError::at("open", &parent))?;
+        let directory = Dir::open(&parent).map_err(VolumeError::at("open", &parent))?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
         let opened = match state {
             Some(path) => Dir::open(path),
             None => directory.open_dir(STATE_DIRECTORY),
         }
-        .map_err(StoreError::at("open", &state_path))?;
+        .map_err(VolumeError::at("open", &state_path))?;
         Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
     }
 
     /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing; and its status.
-    pub fn open_log(&self, mode: u32) -> Result<(File, Stat), StoreError> {
+    pub fn open_log(&self, mode: u32) -> Result<(File, Stat), VolumeError> {
         self.directory
             .open_regular_stat(&self.log_name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE, mode)
-            .map_err(StoreError::at("open the preserved log", &self.log_path))
+            .map_err(VolumeError::at("open the preserved log", &self.log_path))
     }
 }
 
@@ -83,13 +83,13 @@ fn check_log(directory: &Dir, name: &OsStr) -> io::Result<()> {
 }
 
 /// The absolute path, the parent directory and the name.
-fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), StoreError> {
-    let wrong = |what: &str| StoreError {
+fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), VolumeError> {
+    let wrong = |what: &str| VolumeError {
         operation: "use as the preserved log",
         path: log.to_path_buf(),
         source: io::Error::new(io::ErrorKind::InvalidInput, what.to_owned()),
     };
-    let log = std::path::absolute(log).map_err(StoreError::at("resolve", log))?;
+    let log = std::path::absolute(log).map_err(VolumeError::at("resolve", log))?;
     match (log.parent(), log.file_name()) {
         (Some(parent), Some(name)) if name != OsStr::new("..") => {
             Ok((log.clone(), parent.to_path_buf(), name.to_owned()))
@@ -99,16 +99,16 @@ fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), StoreError> {
 }
 
 /// Opens `path`, creating what is missing below the deepest directory that exists.
-fn open_or_create(path: &Path, mode: u32) -> Result<Dir, StoreError> {
-    let path = std::path::absolute(path).map_err(StoreError::at("resolve", path))?;
+fn open_or_create(path: &Path, mode: u32) -> Result<Dir, VolumeError> {
+    let path = std::path::absolute(path).map_err(VolumeError::at("resolve", path))?;
     // Where there is no link on the whole way, it does not matter where the volume begins.
     if let Some(dir) = Dir::open_without_links(&path) {
         return Ok(dir);
     }
     let base = mount_point(&path);
     let below = path.strip_prefix(&base).unwrap_or(Path::new(""));
-    let dir = Dir::open(&base).map_err(StoreError::at("open", &base))?;
-    dir.create_dir_all(below, mode).map_err(StoreError::at("open the directory", &path))
+    let dir = Dir::open(&base).map_err(VolumeError::at("open", &base))?;
+    dir.create_dir_all(below, mode).map_err(VolumeError::at("open the directory", &path))
 }
 
 /// Where the volume begins: the topmost existing ancestor on the same device as the deepest existing one; on

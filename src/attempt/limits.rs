@@ -6,8 +6,8 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Attempt;
-use crate::hook::failures;
-use crate::hook::summary::Failure;
+use crate::attempt::messages;
+use crate::attempt::outcome::Failure;
 
 impl Attempt {
     /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does
@@ -31,10 +31,10 @@ impl Attempt {
         match self.supervisor.attend(limited).await {
             Ok(Some(output)) => Ok(output),
             Ok(None) if self.supervisor.stop_requested() => {
-                Err(failures::stopped("during a step that did not end in its grace"))
+                Err(messages::stopped("during a step that did not end in its grace"))
             }
             Ok(None) => Err(self.timed_out("the volume does not answer")),
-            Err(_) => Err(failures::stopped("by a second signal")),
+            Err(_) => Err(messages::stopped("by a second signal")),
         }
     }
 
@@ -52,7 +52,7 @@ impl Attempt {
         match self.supervisor.attend(limited).await {
             Ok(Some(output)) => Ok(output),
             Ok(None) if self.late() => Err(self.timed_out("the volume was not opened")),
-            _ => Err(failures::stopped("before the first step")),
+            _ => Err(messages::stopped("before the first step")),
         }
     }
 
@@ -61,7 +61,7 @@ impl Attempt {
     }
 
     pub(super) fn timed_out(&self, what: &str) -> Failure {
-        failures::timed_out(self.hook.timeout, what)
+        messages::timed_out(self.hook.timeout, what)
     }
 }
 

@@ -10,8 +10,8 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
-use crate::beneath::Dir;
+use super::VolumeError;
+use crate::support::rooted_dir::Dir;
 
 /// Which lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +80,11 @@ pub fn try_take(
     name: Name,
     shared: bool,
     holder: &Holder,
-) -> Result<Taken, StoreError> {
+) -> Result<Taken, VolumeError> {
     let path = state_path.join(name.file());
     let (mut file, stat) = state
         .open_regular_stat(name.file(), OFlags::RDWR | OFlags::CREATE, 0o640)
-        .map_err(StoreError::at("open", &path))?;
+        .map_err(VolumeError::at("open", &path))?;
     let operation =
         if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
     match rustix::fs::flock(&file, operation) {
@@ -93,7 +93,7 @@ pub fn try_take(
         Err(errno @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
             return Ok(Taken::Unsupported(errno.into()));
         }
-        Err(errno) => return Err(StoreError::at("lock", &path)(errno.into())),
+        Err(errno) => return Err(VolumeError::at("lock", &path)(errno.into())),
     }
     let text = serde_json::to_vec(holder).unwrap_or_default();
     // Over the last holder's name, so that the volume need not give the block back and find another.
@@ -101,7 +101,7 @@ pub fn try_take(
     let is_longer = u64::try_from(stat.st_size).is_ok_and(|last| last > length);
     let cut = |()| if is_longer { file.set_len(length) } else { Ok(()) };
     let write = (&file).write_all(&text).and_then(cut);
-    write.map_err(StoreError::at("write to", &path))?;
+    write.map_err(VolumeError::at("write to", &path))?;
     Ok(Taken::Held(Lock { _file: file }))
 }
 

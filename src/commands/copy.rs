@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::failures;
-use super::identity::Identity;
-use super::layer::CopyStep;
-use super::steps::copy_options;
-use super::summary::Failure;
-use crate::beneath::Dir;
+use crate::attempt::messages;
+use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::copy::{self, Request};
 use crate::exit::Kind;
+use crate::hook::identity::Identity;
+use crate::hook::layer::CopyStep;
+use crate::hook::steps::copy_options;
 use crate::output;
-use crate::store::lock::{self, Holder, Lock, Name, Taken};
-use crate::store::{LOG_NAME, STATE_DIRECTORY, Volume, now};
+use crate::support::rooted_dir::Dir;
+use crate::volume::lock::{self, Holder, Lock, Name, Taken};
+use crate::volume::{LOG_NAME, STATE_DIRECTORY, Volume, now};
 
 /// Copies and, as nothing comes after it, records the copied files as they are.
 pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
@@ -51,7 +51,7 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
     let label = format!("{} -> {}", request.source.display(), request.destination.display());
     let progress = copy::Stderr::new(label, output::say);
     if arguments.dry_run {
-        let report = copy::copy(&request, &progress, &cancel).map_err(|error| failures::copy(&error))?;
+        let report = copy::copy(&request, &progress, &cancel).map_err(|error| messages::copy(&error))?;
         let mut out = std::io::stdout().lock();
         for line in &report.plan.items {
             let _ = writeln!(out, "{line}");
@@ -63,7 +63,7 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
     // A hook that is at work on the volume may be waiting for the very pod that this copy lets start.
     request.beside_run = lock::holder(&state_directory(&request)?).is_some();
     let _turn = take_turn(&request, patience, &cancel)?;
-    let report = copy::copy(&request, &progress, &cancel).map_err(|error| failures::copy(&error))?;
+    let report = copy::copy(&request, &progress, &cancel).map_err(|error| messages::copy(&error))?;
     for warning in report.warnings() {
         eprintln!("hook-runner: {warning}");
     }
@@ -72,7 +72,7 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
 }
 
 /// Waits for the turn to copy on the volume, at most `patience`. Shards of one copy share the turn.
-pub(super) fn take_turn(
+pub(crate) fn take_turn(
     request: &Request,
     patience: Duration,
     cancel: &CancellationToken,
@@ -84,12 +84,12 @@ pub(super) fn take_turn(
     let end = Instant::now().checked_add(patience);
     loop {
         let taken = lock::try_take(&state, &request.state, Name::Copy, shared, &holder);
-        match taken.map_err(|error| failures::store(&error))? {
+        match taken.map_err(|error| messages::store(&error))? {
             Taken::Held(lock) => return Ok(Some(lock)),
             Taken::Unsupported(_) => return Ok(None),
-            Taken::Busy(_) if cancel.is_cancelled() => return Err(failures::stopped("before the copy")),
+            Taken::Busy(_) if cancel.is_cancelled() => return Err(messages::stopped("before the copy")),
             Taken::Busy(holder) if end.is_some_and(|end| Instant::now() >= end) => {
-                return Err(failures::locked(&request.state, &holder, patience));
+                return Err(messages::locked(&request.state, &holder, patience));
             }
             Taken::Busy(_) => std::thread::sleep(Duration::from_millis(50)),
         }
@@ -100,16 +100,16 @@ fn state_directory(request: &Request) -> Result<Dir, Failure> {
     let default = request.destination.join(STATE_DIRECTORY);
     let given = (request.state != default).then_some(request.state.as_path());
     let log = request.destination.join(LOG_NAME);
-    Volume::create(&log, given).map(|volume| volume.state).map_err(|error| failures::destination(&error))
+    Volume::create(&log, given).map(|volume| volume.state).map_err(|error| messages::destination(&error))
 }
 
 /// Compares a volume with its manifest; status 1 when it differs.
 pub fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
     let state = arguments.state.clone().unwrap_or_else(|| arguments.destination.join(STATE_DIRECTORY));
-    let report = copy::verify(&arguments.destination, &state).map_err(|error| failures::copy(&error))?;
+    let report = copy::verify(&arguments.destination, &state).map_err(|error| messages::copy(&error))?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let text = serde_json::to_string(&report).map_err(failures::fault)?;
+        let text = serde_json::to_string(&report).map_err(messages::fault)?;
         let _ = writeln!(out, "{text}");
     } else {
         for (what, list) in

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::identity::Identity;
 use crate::exit::Kind;
-use crate::store::frame::time;
+use crate::hook::identity::Identity;
+use crate::volume::frame::time;
 
 /// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
 /// Failure", 4096).

@@ -1,7 +1,10 @@
 //! One attempt of a hook: open, run the steps in order, seal, summarise.
 
-mod ending;
+mod finish;
 mod limits;
+pub mod messages;
+pub mod open;
+pub mod outcome;
 mod steps;
 
 use std::convert::Infallible;
@@ -11,17 +14,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::ending::LAST_WORDS;
-use super::failures;
-use super::identity::Identity;
-use super::opening::{Opened, Opening, Plan};
-use super::spec::Hook;
-use super::summary::{Failure, Outcome, StepReport, milliseconds};
+use self::finish::LAST_WORDS;
+use crate::attempt::open::{Opened, Opening, Plan};
+use crate::attempt::outcome::{Failure, Outcome, StepReport, milliseconds};
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
+use crate::hook::identity::Identity;
+use crate::hook::spec::Hook;
 use crate::output::{MaxLog, Options, Redactor, Sources, Tee};
 use crate::process::{Supervisor, within_pod_grace};
-use crate::store::StoreError;
+use crate::volume::VolumeError;
 
 /// Runs an attempt of `hook` to its end, and goes on with `end`, which ends the program. Everything that can go wrong is
 /// in the outcome.
@@ -53,7 +55,7 @@ pub fn run(
     let plan = attempt.plan();
     let next = move |opening| attempt.run_to_end(began, opening, end);
     match plan {
-        Ok(Some(plan)) => Opening::begin(plan, |opening| next(opening.map(Some).map_err(failures::open))),
+        Ok(Some(plan)) => Opening::begin(plan, |opening| next(opening.map(Some).map_err(messages::open))),
         Ok(None) => match next(Ok(None)) {},
         Err(failure) => match next(Err(failure)) {},
     }
@@ -85,7 +87,7 @@ impl Attempt {
         let runtime = match runtime.enable_io().enable_time().max_io_events_per_tick(16).build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                self.outcome.fail(failures::fault(error));
+                self.outcome.fail(messages::fault(error));
                 return end(self.hook, &self.outcome);
             }
         };
@@ -173,7 +175,7 @@ impl Attempt {
                     Ok(opened)
                 }
             };
-            let (opened, file) = opened.map_err(failures::open)?;
+            let (opened, file) = opened.map_err(messages::open)?;
             let volume = Arc::clone(&opened);
             let clean = self
                 .redactor
@@ -224,8 +226,8 @@ impl Attempt {
     fn max_log(&self) -> Result<Option<MaxLog>, Failure> {
         let (Some(bytes), Some(opened)) = (self.hook.output.max_log, &self.opened) else { return Ok(None) };
         let volume = &opened.volume;
-        let directory = volume.state.reopen().map_err(StoreError::at("open", &volume.state_path));
-        let directory = File::from(directory.map_err(|error| failures::store(&error))?.into_fd());
+        let directory = volume.state.reopen().map_err(VolumeError::at("open", &volume.state_path));
+        let directory = File::from(directory.map_err(|error| messages::store(&error))?.into_fd());
         Ok(Some(MaxLog { bytes, directory, log_name: volume.log_name.clone() }))
     }
 

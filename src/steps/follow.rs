@@ -8,13 +8,13 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use tokio::net::unix::pipe;
 
-use super::failures;
-use super::opening::Opened;
-use super::summary::Failure;
-use crate::aside;
+use crate::attempt::messages;
+use crate::attempt::open::Opened;
+use crate::attempt::outcome::Failure;
+use crate::kubernetes::{self, Follow};
 use crate::output::Attached;
-use crate::sidecar::{self, Follow};
-use crate::store::{StoreError, Volume};
+use crate::support::blocking;
+use crate::volume::{Volume, VolumeError};
 
 /// Holds the id of the start of the container that was preserved last.
 const FOLLOWED: &str = "followed";
@@ -22,25 +22,25 @@ const FOLLOWED: &str = "followed";
 const LONGEST_ID: u64 = 1024;
 
 /// Follows until the container has ended and everything of its log is written.
-pub(super) async fn run(follow: &Follow, pipe: Attached, opened: Arc<Opened>) -> Result<String, Failure> {
+pub(crate) async fn run(follow: &Follow, pipe: Attached, opened: Arc<Opened>) -> Result<String, Failure> {
     let Attached { stdout, stderr, drained, .. } = pipe;
     drop(stderr);
-    let mut sink = pipe::Sender::from_owned_fd(stdout).map_err(failures::fault)?;
+    let mut sink = pipe::Sender::from_owned_fd(stdout).map_err(messages::fault)?;
     let volume = Arc::clone(&opened);
-    let preserved = aside::once(move || preserved(&volume.volume)).await.map_err(failures::fault)?;
+    let preserved = blocking::once(move || preserved(&volume.volume)).await.map_err(messages::fault)?;
     let ended =
-        sidecar::follow(&follow.access, &follow.container, preserved.as_deref(), &follow.pace, &mut sink)
+        kubernetes::follow(&follow.access, &follow.container, preserved.as_deref(), &follow.pace, &mut sink)
             .await;
     drop(sink);
     // Closed without an answer is a tee that has ended, which its report says.
     let _ = drained.await;
-    let ended = ended.map_err(|error| failures::follow(&error))?;
+    let ended = ended.map_err(|error| messages::follow(&error))?;
     let id = ended.how.container_id.clone();
-    aside::once(move || remember(&opened.volume, &id))
+    blocking::once(move || remember(&opened.volume, &id))
         .await
-        .map_err(failures::fault)?
-        .map_err(|error| failures::store(&error))?;
-    failures::followed(&follow.container, &ended)
+        .map_err(messages::fault)?
+        .map_err(|error| messages::store(&error))?;
+    messages::followed(&follow.container, &ended)
 }
 
 fn preserved(volume: &Volume) -> Option<String> {
@@ -51,12 +51,12 @@ fn preserved(volume: &Volume) -> Option<String> {
 }
 
 /// A torn id is one that no container has: then the start is preserved twice, which is better than never.
-fn remember(volume: &Volume, id: &str) -> Result<(), StoreError> {
+fn remember(volume: &Volume, id: &str) -> Result<(), VolumeError> {
     let path = volume.state_path.join(FOLLOWED);
     let mut file = volume
         .state
         .open_regular(FOLLOWED, OFlags::WRONLY | OFlags::CREATE, 0o640)
-        .map_err(StoreError::at("open", &path))?;
+        .map_err(VolumeError::at("open", &path))?;
     let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));
-    written.and_then(|()| file.sync_data()).map_err(StoreError::at("write to", &path))
+    written.and_then(|()| file.sync_data()).map_err(VolumeError::at("write to", &path))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum SpecError {
     /// The hook file.
     #[error(transparent)]
-    File(#[from] super::file::FileError),
+    File(#[from] crate::hook::file::FileError),
     /// Nothing to do.
     #[error(
         "the hook has no steps; give --copy SRC:DST, --wait-for COND, -- COMMAND, or steps in the file of --hook"

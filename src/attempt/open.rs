@@ -1,6 +1,6 @@
 //! The opening of an attempt: the volume's lock taken, the log of the right run in place, the attempt entered
 //! in the index, the header written. All of it blocks on the volume: when that does not answer at once, the signals and
-//! the attempt's time limit go on meanwhile on another thread ([`crate::aside`]).
+//! the attempt's time limit go on meanwhile on another thread ([`crate::support::blocking`]).
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -13,16 +13,16 @@ use rustix::fs::{FileType, OFlags};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::identity::Identity;
-use super::spec::Keep;
-use crate::aside::{self, Begun};
 use crate::diagnostics;
 use crate::exit::Kind;
+use crate::hook::identity::Identity;
+use crate::hook::spec::Keep;
 use crate::output::{LogFile, recover_tail};
-use crate::store::archive::Archive;
-use crate::store::index::{self, Attempt, Index, Line, Started};
-use crate::store::lock::{self, Holder, Lock, Name, Taken};
-use crate::store::{StoreError, Volume, frame, now};
+use crate::support::blocking::{self, Begun};
+use crate::volume::archive::Archive;
+use crate::volume::index::{self, Attempt, Index, Line, Started};
+use crate::volume::lock::{self, Holder, Lock, Name, Taken};
+use crate::volume::{Volume, VolumeError, frame, now};
 
 /// What an attempt needs to know before it can open.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub struct Opened {
     /// How many earlier logs stay, where there may be one too many now.
     keep: Option<Keep>,
     /// Why those could not be removed.
-    untidy: OnceLock<StoreError>,
+    untidy: OnceLock<VolumeError>,
     /// Where the runner's own diagnostics go.
     diary: OnceLock<File>,
     /// Released when the attempt is over.
@@ -76,7 +76,7 @@ pub type Open = (Arc<Opened>, LogFile);
 pub enum OpenError {
     /// A file or directory cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] VolumeError),
     /// Another run holds the volume.
     #[error("another run holds the volume: {holder}")]
     Locked {
@@ -110,7 +110,7 @@ impl Opening {
         let next = move |first: std::io::Result<_>| {
             next(first.map(|first| Self { plan, began, first }).map_err(OpenError::Thread))
         };
-        aside::here(move || try_open(&first), next)
+        blocking::here(move || try_open(&first), next)
     }
 
     /// Ends a wait for the lock.
@@ -138,7 +138,7 @@ impl Opening {
             }
             pause = (pause * 2).min(Duration::from_secs(1));
             let again = plan.clone();
-            tried = aside::once(move || try_open(&again)).await.map_err(OpenError::Thread)??;
+            tried = blocking::once(move || try_open(&again)).await.map_err(OpenError::Thread)??;
         }
     }
 }
@@ -213,7 +213,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
         }
         return Err(error.into());
     }
-    let directory = volume.directory.duplicate().map_err(StoreError::at("open", &volume.log_path))?;
+    let directory = volume.directory.duplicate().map_err(VolumeError::at("open", &volume.log_path))?;
     let log = LogFile {
         file: log,
         directory: Some(File::from(directory.into_fd())),
@@ -234,11 +234,11 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
 
 /// The header into the log, and both durable: or nothing of it. From here on a power cut leaves at least that this
 /// attempt was begun, and where.
-fn begin_log(log: &mut File, header: &str, started: &Started, volume: &Volume) -> Result<(), StoreError> {
+fn begin_log(log: &mut File, header: &str, started: &Started, volume: &Volume) -> Result<(), VolumeError> {
     let write = |log: &mut File| {
-        log.write_all(header.as_bytes()).map_err(StoreError::at("write to", &volume.log_path))?;
-        log.sync_data().map_err(StoreError::at("sync", &volume.log_path))?;
-        volume.directory.sync().map_err(StoreError::at("sync the directory of", &volume.log_path))
+        log.write_all(header.as_bytes()).map_err(VolumeError::at("write to", &volume.log_path))?;
+        log.sync_data().map_err(VolumeError::at("sync", &volume.log_path))?;
+        volume.directory.sync().map_err(VolumeError::at("sync the directory of", &volume.log_path))
     };
     write(log).inspect_err(|_| {
         // What is there of it stays when the volume does not even do that.
@@ -247,7 +247,7 @@ fn begin_log(log: &mut File, header: &str, started: &Started, volume: &Volume) -
 }
 
 /// The end of an attempt whose header could not be written.
-fn unopened(started: &Started, error: &StoreError) -> index::Ended {
+fn unopened(started: &Started, error: &VolumeError) -> index::Ended {
     index::Ended {
         run: started.run.clone(),
         attempt: started.attempt,
@@ -262,34 +262,34 @@ fn unopened(started: &Started, error: &StoreError) -> index::Ended {
 
 /// After `error`, which is given back when it does not say that the volume is full: removes logs of earlier runs that
 /// are too many.
-fn make_room(error: StoreError, keep: Keep, volume: &Volume) -> Result<(), StoreError> {
+fn make_room(error: VolumeError, keep: Keep, volume: &Volume) -> Result<(), VolumeError> {
     if is_full(&error) { prune(keep, volume) } else { Err(error) }
 }
 
-fn is_full(error: &StoreError) -> bool {
+fn is_full(error: &VolumeError) -> bool {
     matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
-fn prune(keep: Keep, volume: &Volume) -> Result<(), StoreError> {
+fn prune(keep: Keep, volume: &Volume) -> Result<(), VolumeError> {
     Archive::open(volume)?.prune(keep.runs, keep.bytes).map(drop)
 }
 
 /// Puts what `--max-log` kept apart at the end of the log of an attempt that was killed.
-fn restore_tail(volume: &Volume) -> Result<bool, StoreError> {
+fn restore_tail(volume: &Volume) -> Result<bool, VolumeError> {
     let log = || volume.directory.open_regular(&volume.log_name, OFlags::RDWR | OFlags::APPEND, 0).ok();
     recover_tail(&volume.state, &volume.log_name, log)
-        .map_err(StoreError::at("restore the end of", &volume.log_path))
+        .map_err(VolumeError::at("restore the end of", &volume.log_path))
 }
 
 /// Sees to it that the log under the current name is that of this run: another run's is archived first, and
 /// this run's own is brought back when another ran in between. True when one was archived or may have been.
-fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<bool, StoreError> {
+fn place_log(plan: &Plan, volume: &Volume, attempts: &[Attempt]) -> Result<bool, VolumeError> {
     let name = volume.log_name.to_string_lossy();
     let here = attempts.iter().rev().find(|known| known.started.log == name);
     let current = volume
         .directory
         .find(&volume.log_name)
-        .map_err(StoreError::at("look for", &volume.log_path))?
+        .map_err(VolumeError::at("look for", &volume.log_path))?
         // Whatever else stands there is not ours to move; opening it says what is wrong with it.
         .filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
         .filter(|stat| stat.st_size > 0 && stat.st_nlink == 1);
@@ -351,7 +351,7 @@ fn earlier_text(last: &Attempt, run: &str) -> Option<String> {
 
 impl Opened {
     /// Enters the end of the attempt in the index; what is entered later of the same attempt counts.
-    pub fn enter_end(&self, ended: index::Ended) -> Result<(), StoreError> {
+    pub fn enter_end(&self, ended: index::Ended) -> Result<(), VolumeError> {
         self.index.append(&Line::End(ended))
     }
 
@@ -384,7 +384,7 @@ impl Opened {
     }
 
     /// What the housekeeping beside the command has come to.
-    pub fn untidy(&self) -> Option<&StoreError> {
+    pub fn untidy(&self) -> Option<&VolumeError> {
         self.untidy.get()
     }
 

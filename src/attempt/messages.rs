@@ -5,40 +5,40 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::exec::{Limit, Outcome};
-use super::opening::OpenError;
-use super::summary::Failure;
+use crate::attempt::open::OpenError;
+use crate::attempt::outcome::Failure;
 use crate::copy;
 use crate::exit::Kind;
+use crate::kubernetes;
 use crate::output::{Cause, LogFailure};
 use crate::process::Status;
-use crate::sidecar;
-use crate::store::StoreError;
-use crate::store::lock::Holder;
+use crate::steps::exec::{Limit, Outcome};
+use crate::volume::VolumeError;
+use crate::volume::lock::Holder;
 
 /// Kubernetes' own name for a stop (`kubectl delete pod`, a drain, a deadline) is TERM.
 const TERM: u8 = 15;
 
 /// The runner was told to stop.
-pub(super) fn stopped(when: &str) -> Failure {
+pub(crate) fn stopped(when: &str) -> Failure {
     Failure::new(Kind::Stopped(TERM), format!("stopped by a signal {when}"))
         .advise("the pod was deleted, or activeDeadlineSeconds was over; the next attempt goes on from here")
 }
 
 /// The volume does not answer.
-pub(super) fn hung(what: &str) -> Failure {
+pub(crate) fn hung(what: &str) -> Failure {
     Failure::new(Kind::Io, format!("the volume hangs: {what} did not end"))
         .because("hung")
         .advise(volume_advice("hung"))
 }
 
 /// A fault of ours, or of a machine without threads.
-pub(super) fn fault(error: impl ToString) -> Failure {
+pub(crate) fn fault(error: impl ToString) -> Failure {
     Failure::new(Kind::Fault, error.to_string())
 }
 
 /// The attempt did not open.
-pub(super) fn open(error: OpenError) -> Failure {
+pub(crate) fn open(error: OpenError) -> Failure {
     let message = error.to_string();
     match error {
         OpenError::Store(error) => store(&error),
@@ -49,7 +49,7 @@ pub(super) fn open(error: OpenError) -> Failure {
 }
 
 /// Somebody else has the volume.
-pub(super) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure {
+pub(crate) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure {
     let waited = humantime::format_duration(waited);
     let message = format!("another run holds the volume ({}): {holder}; waited {waited}", state.display());
     Failure::new(Kind::Locked, message)
@@ -57,7 +57,7 @@ pub(super) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure
 }
 
 /// A destination that cannot be made or written: the hook's fault where the path is wrong.
-pub(super) fn destination(error: &StoreError) -> Failure {
+pub(crate) fn destination(error: &VolumeError) -> Failure {
     let config = matches!(
         error.source.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
@@ -72,7 +72,7 @@ pub(super) fn destination(error: &StoreError) -> Failure {
 }
 
 /// A file of the runner's own.
-pub(super) fn store(error: &StoreError) -> Failure {
+pub(crate) fn store(error: &VolumeError) -> Failure {
     let cause = Cause::of(&error.source).to_string();
     let advice = match error.source.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -91,7 +91,7 @@ pub(super) fn store(error: &StoreError) -> Failure {
 }
 
 /// The preserved log failed while the hook ran.
-pub(super) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
+pub(crate) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
     let missing = if missed > 0 { format!(", {missed} bytes are missing") } else { String::new() };
     let cause = failure.cause.to_string();
     Failure::new(Kind::Io, format!("the preserved log {log} is incomplete: {failure}{missing}"))
@@ -100,7 +100,7 @@ pub(super) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
 }
 
 /// What the steps wrote beside the log may not be durable.
-pub(super) fn volume(log: &str, failure: &LogFailure) -> Failure {
+pub(crate) fn volume(log: &str, failure: &LogFailure) -> Failure {
     let cause = failure.cause.to_string();
     Failure::new(Kind::Io, format!("cannot sync the volume of {log}: {}", failure.message))
         .because(word(&cause))
@@ -108,7 +108,7 @@ pub(super) fn volume(log: &str, failure: &LogFailure) -> Failure {
 }
 
 /// The copy failed.
-pub(super) fn copy(error: &copy::Error) -> Failure {
+pub(crate) fn copy(error: &copy::Error) -> Failure {
     if error.cause() == copy::Cause::Config {
         return Failure::new(Kind::Config, error.to_string())
             .advise("correct the copy's source, destination or options");
@@ -124,7 +124,7 @@ pub(super) fn copy(error: &copy::Error) -> Failure {
 }
 
 /// How the command ended: a word for the summary when it was well, else the failure.
-pub(super) fn exec(
+pub(crate) fn exec(
     outcome: Outcome,
     name: &str,
     step: Option<Duration>,
@@ -164,24 +164,24 @@ pub(super) fn exec(
 }
 
 /// The other container's log was not preserved.
-pub(super) fn follow(error: &sidecar::Failure) -> Failure {
+pub(crate) fn follow(error: &kubernetes::Failure) -> Failure {
     let message = error.to_string();
     match error {
-        sidecar::Failure::Api(error) => Failure::new(Kind::Config, message).advise(error.advice()),
-        sidecar::Failure::UnknownContainer { .. } => {
+        kubernetes::Failure::Api(error) => Failure::new(Kind::Config, message).advise(error.advice()),
+        kubernetes::Failure::UnknownContainer { .. } => {
             Failure::new(Kind::Config, message).advise("correct --container")
         }
-        sidecar::Failure::LogLost { .. } => Failure::new(Kind::Io, message)
+        kubernetes::Failure::LogLost { .. } => Failure::new(Kind::Io, message)
             .advise("see the kubelet's log; what came before is in the preserved log"),
-        sidecar::Failure::Gone { .. } => {
+        kubernetes::Failure::Gone { .. } => {
             Failure::new(Kind::Io, message).advise("give the pod restartPolicy: Never")
         }
-        sidecar::Failure::Sink { .. } => fault(message),
+        kubernetes::Failure::Sink { .. } => fault(message),
     }
 }
 
 /// How the other container ended: in words when it was well, else the failure.
-pub(super) fn followed(container: &str, ended: &sidecar::Ended) -> Result<String, Failure> {
+pub(crate) fn followed(container: &str, ended: &kubernetes::Ended) -> Result<String, Failure> {
     let how = &ended.how;
     let reason = match how.reason.as_str() {
         "" | "Completed" | "Error" => String::new(),
@@ -206,7 +206,7 @@ pub(super) fn followed(container: &str, ended: &sidecar::Ended) -> Result<String
 }
 
 /// The attempt's time is over.
-pub(super) fn timed_out(limit: Option<Duration>, what: &str) -> Failure {
+pub(crate) fn timed_out(limit: Option<Duration>, what: &str) -> Failure {
     let limit = humantime::format_duration(limit.unwrap_or_default());
     Failure::new(Kind::Timeout, format!("the attempt's time of {limit} was over: {what}"))
         .advise("raise --timeout (and helm --timeout above it), or see what took so long")
@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_container_that_ended_well_is_no_success_where_its_log_has_gaps() {
-        let mut ended = sidecar::Ended { how: sidecar::Terminated::default(), gaps: 0, mid_line: false };
+        let mut ended =
+            kubernetes::Ended { how: kubernetes::Terminated::default(), gaps: 0, mid_line: false };
         assert_eq!(followed("hook", &ended).unwrap(), "container hook exited with 0");
         ended.gaps = 1;
         assert_eq!(followed("hook", &ended).unwrap_err().kind, Kind::Io);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::{StoreError, Volume};
-use crate::beneath::Dir;
+use super::{Volume, VolumeError};
+use crate::support::rooted_dir::Dir;
 
 /// Name of the directory in the state directory.
 pub const DIRECTORY: &str = "runs";
@@ -32,32 +32,32 @@ pub struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     /// Opens the directory, making it where it is missing.
-    pub fn open(volume: &'a Volume) -> Result<Self, StoreError> {
+    pub fn open(volume: &'a Volume) -> Result<Self, VolumeError> {
         let path = volume.state_path.join(DIRECTORY);
-        let runs = volume.state.create_dir_all(DIRECTORY, 0o750).map_err(StoreError::at("create", &path))?;
+        let runs = volume.state.create_dir_all(DIRECTORY, 0o750).map_err(VolumeError::at("create", &path))?;
         Ok(Self { volume, runs, path })
     }
 
     /// Moves the current log, which belongs to `run`, among the earlier ones. The log's directory is still to be synced.
-    pub fn put_away(&self, run: &str) -> Result<(), StoreError> {
+    pub fn put_away(&self, run: &str) -> Result<(), VolumeError> {
         let volume = self.volume;
         shift(&volume.directory, &volume.log_name, &self.runs, OsStr::new(&name(run)), &self.runs)
-            .map_err(StoreError::at("archive", &volume.log_path))
+            .map_err(VolumeError::at("archive", &volume.log_path))
     }
 
     /// Brings the log of `run` back as the current one; false when there is none. The log's directory is still to be synced.
-    pub fn bring_back(&self, run: &str) -> Result<bool, StoreError> {
+    pub fn bring_back(&self, run: &str) -> Result<bool, VolumeError> {
         let name = name(run);
         let volume = self.volume;
         match shift(&self.runs, OsStr::new(&name), &volume.directory, &volume.log_name, &self.runs) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(StoreError::at("bring back", self.path.join(name))(error)),
+            Err(error) => Err(VolumeError::at("bring back", self.path.join(name))(error)),
         }
     }
 
     /// Removes the oldest logs until at most `runs` of them with at most `bytes` in all are left. Returns how many went.
-    pub fn prune(&self, runs: usize, bytes: u64) -> Result<usize, StoreError> {
+    pub fn prune(&self, runs: usize, bytes: u64) -> Result<usize, VolumeError> {
         let list = || -> io::Result<Vec<(Timestamp, OsString, u64)>> {
             let mut logs = Vec::new();
             for (name, _) in self.runs.entries()? {
@@ -72,13 +72,13 @@ impl<'a> Archive<'a> {
             Ok(logs)
         };
         let (mut kept, mut size, mut removed) = (0, 0_u64, 0);
-        for (_, name, length) in list().map_err(StoreError::at("list", &self.path))? {
+        for (_, name, length) in list().map_err(VolumeError::at("list", &self.path))? {
             if kept < runs && size.saturating_add(length) <= bytes {
                 kept += 1;
                 size += length;
                 continue;
             }
-            self.runs.unlink(&name).map_err(StoreError::at("remove", self.path.join(&name)))?;
+            self.runs.unlink(&name).map_err(VolumeError::at("remove", self.path.join(&name)))?;
             removed += 1;
         }
         Ok(removed)

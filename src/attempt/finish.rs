@@ -5,16 +5,17 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::Attempt;
-use crate::aside;
+use crate::attempt::messages;
+use crate::attempt::outcome::Failure;
+use crate::commands::copy as copying;
 use crate::copy;
 use crate::diagnostics::Diagnostics;
 use crate::hook::steps::Step;
-use crate::hook::summary::Failure;
 use crate::hook::values::OnLogFailure;
-use crate::hook::{copying, failures};
 use crate::output::{Cause, Closing, Enter, LogFailure, Report, Sealing, Tee};
 use crate::process::leave_files;
-use crate::store::{StoreError, frame, index, now};
+use crate::support::blocking;
+use crate::volume::{VolumeError, frame, index, now};
 
 /// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -33,7 +34,7 @@ pub(super) struct Closed {
     /// Of the log, so far.
     failure: Option<LogFailure>,
     /// What comes of entering the end in the index.
-    entered: Option<mpsc::Receiver<Result<(), StoreError>>>,
+    entered: Option<mpsc::Receiver<Result<(), VolumeError>>>,
 }
 
 impl Closed {
@@ -59,17 +60,17 @@ impl Attempt {
             return Ok(());
         }
         let (patience, stop) = (self.hook.lock_timeout, self.supervisor.stop_token());
-        let work = aside::once(move || -> Result<(), Failure> {
+        let work = blocking::once(move || -> Result<(), Failure> {
             copies.iter().try_for_each(|request| {
                 let _turn = copying::take_turn(request, patience, &stop)?;
-                copy::seal(request).map_err(|error| failures::copy(&error))
+                copy::seal(request).map_err(|error| messages::copy(&error))
             })
         });
         match tokio::time::timeout(self.patience(), self.supervisor.attend(work)).await {
             Ok(Ok(Ok(done))) => done,
-            Ok(Ok(Err(error))) => Err(failures::fault(error)),
-            Ok(Err(_)) => Err(failures::stopped("while the volume was synced")),
-            Err(_) => Err(failures::hung("syncing the volume")),
+            Ok(Ok(Err(error))) => Err(messages::fault(error)),
+            Ok(Err(_)) => Err(messages::stopped("while the volume was synced")),
+            Err(_) => Err(messages::hung("syncing the volume")),
         }
     }
 
@@ -108,7 +109,7 @@ impl Attempt {
                 self.judge_log(sealed.log_failure.as_ref(), sealed.log_missed);
             }
             if let Some(failure) = &sealed.volume_failure {
-                self.outcome.fail(failures::volume(self.outcome.log.as_deref().unwrap_or_default(), failure));
+                self.outcome.fail(messages::volume(self.outcome.log.as_deref().unwrap_or_default(), failure));
             }
             hangs = sealed.log_cause() == Some(Cause::Hung);
             if let Some(failure) = sealed.stdout_failure {
@@ -122,19 +123,19 @@ impl Attempt {
             }
         }
         match (entered, self.opened.take()) {
-            (Some(Err(error)), _) => self.log_failed(failures::store(&error)),
+            (Some(Err(error)), _) => self.log_failed(messages::store(&error)),
             (None, Some(opened)) => {
                 let ended = self.ended();
-                let work = aside::once(move || opened.enter_end(ended));
+                let work = blocking::once(move || opened.enter_end(ended));
                 // After a log that hangs: the index is most likely on the same volume.
                 let patience =
                     if hangs { Duration::from_millis(500).min(closed.left()) } else { closed.left() };
                 let failure = match tokio::time::timeout(patience, self.supervisor.attend(work)).await {
                     Ok(Ok(Ok(Ok(())))) => None,
-                    Ok(Ok(Ok(Err(error)))) => Some(failures::store(&error)),
-                    Ok(Ok(Err(error))) => Some(failures::fault(error)),
-                    Ok(Err(_)) => Some(failures::stopped("while the log was sealed")),
-                    Err(_) => Some(failures::hung("entering the attempt's end in the index")),
+                    Ok(Ok(Ok(Err(error)))) => Some(messages::store(&error)),
+                    Ok(Ok(Err(error))) => Some(messages::fault(error)),
+                    Ok(Err(_)) => Some(messages::stopped("while the log was sealed")),
+                    Err(_) => Some(messages::hung("entering the attempt's end in the index")),
                 };
                 if let Some(failure) = failure {
                     self.log_failed(failure);
@@ -158,7 +159,7 @@ impl Attempt {
     }
 
     /// Enters the attempt's end, as it is known now, in the index; and what came of that.
-    fn entry(&self) -> (Enter, mpsc::Receiver<Result<(), StoreError>>) {
+    fn entry(&self) -> (Enter, mpsc::Receiver<Result<(), VolumeError>>) {
         let (answer, entered) = mpsc::channel();
         let enter: Enter = match self.opened.clone() {
             Some(opened) => {
@@ -212,7 +213,7 @@ impl Attempt {
         let Some(failure) = failure else { return };
         let log = self.outcome.log.clone().unwrap_or_default();
         let hung = failure.cause == Cause::Hung;
-        let failure = failures::log(&log, failure, missed);
+        let failure = messages::log(&log, failure, missed);
         if hung && self.hook.log_failure == OnLogFailure::Fail {
             // A command that could not go on because its log did not is not what went wrong.
             self.outcome.overrule(failure);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{OFlags, Stat};
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
-use crate::beneath::Dir;
+use super::VolumeError;
+use crate::support::rooted_dir::Dir;
 
 const NAME: &str = "index.jsonl";
 /// Beyond this size the older half of the lines goes at the next start; about 3,000 attempts.
@@ -90,13 +90,13 @@ pub struct Attempt {
 }
 
 /// All attempts in the order of their starts; an index that is not there is empty.
-pub fn read(state: &Dir, state_path: &Path) -> Result<Vec<Attempt>, StoreError> {
+pub fn read(state: &Dir, state_path: &Path) -> Result<Vec<Attempt>, VolumeError> {
     let path = state_path.join(NAME);
     let mut text = Vec::new();
     match state.open_regular(NAME, OFlags::RDONLY, 0) {
-        Ok(mut file) => file.read_to_end(&mut text).map_err(StoreError::at("read", &path))?,
+        Ok(mut file) => file.read_to_end(&mut text).map_err(VolumeError::at("read", &path))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(StoreError::at("open", &path)(error)),
+        Err(error) => return Err(VolumeError::at("open", &path)(error)),
     };
     Ok(join(text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).filter_map(parse)))
 }
@@ -117,10 +117,10 @@ pub struct Index {
 impl Index {
     /// Opens the index, making it where it is missing. With `alone`, which says that nobody else has it open, the older
     /// half of its lines goes once it has grown beyond its limit.
-    pub fn open(state: &Dir, state_path: &Path, alone: bool) -> Result<Self, StoreError> {
+    pub fn open(state: &Dir, state_path: &Path, alone: bool) -> Result<Self, VolumeError> {
         let path = state_path.join(NAME);
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
-        let open = || state.open_regular_stat(NAME, flags, 0o640).map_err(StoreError::at("open", &path));
+        let open = || state.open_regular_stat(NAME, flags, 0o640).map_err(VolumeError::at("open", &path));
         let size = |stat: &Stat| u64::try_from(stat.st_size).unwrap_or(0);
         let (mut file, mut stat) = open()?;
         if alone && size(&stat) > LIMIT {
@@ -134,7 +134,7 @@ impl Index {
     /// What a new attempt of `run` must know, in the order of their starts: the run's own attempts, and the last ones
     /// back to that which wrote the log `log`. Of an index of thousands, the other lines are not even parsed; a run that
     /// is `new` has none of its own, and then they are not even read.
-    pub fn read_for(&self, run: &str, new: bool, log: &str) -> Result<Vec<Attempt>, StoreError> {
+    pub fn read_for(&self, run: &str, new: bool, log: &str) -> Result<Vec<Attempt>, VolumeError> {
         let mut length = BLOCK;
         let (newest, before) = loop {
             let from = self.size.saturating_sub(length);
@@ -166,39 +166,39 @@ impl Index {
         Ok(join(older.into_iter().chain(newest.into_iter().rev())))
     }
 
-    fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+    fn read(&self, from: u64, to: u64) -> Result<Vec<u8>, VolumeError> {
         let mut text = vec![0; usize::try_from(to - from).unwrap_or(0)];
-        self.file.read_exact_at(&mut text, from).map_err(StoreError::at("read", &self.path))?;
+        self.file.read_exact_at(&mut text, from).map_err(VolumeError::at("read", &self.path))?;
         Ok(text)
     }
 
     /// Takes back what was appended since it was opened. Only for who has it alone.
-    pub fn withdraw(&self) -> Result<(), StoreError> {
+    pub fn withdraw(&self) -> Result<(), VolumeError> {
         let cut = self.file.set_len(self.size).and_then(|()| self.file.sync_data());
-        cut.map_err(StoreError::at("shorten", &self.path))
+        cut.map_err(VolumeError::at("shorten", &self.path))
     }
 
     /// Appends a line and makes it durable.
-    pub fn append(&self, line: &Line) -> Result<(), StoreError> {
+    pub fn append(&self, line: &Line) -> Result<(), VolumeError> {
         let mut text = Vec::with_capacity(512);
         // Not so until this line is: a volume that is full may take a part of it.
         if !self.whole.swap(false, Ordering::Relaxed) && self.is_torn()? {
             text.push(b'\n');
         }
         serde_json::to_writer(&mut text, line)
-            .map_err(|error| StoreError::at("write to", &self.path)(error.into()))?;
+            .map_err(|error| VolumeError::at("write to", &self.path)(error.into()))?;
         text.push(b'\n');
-        (&self.file).write_all(&text).map_err(StoreError::at("write to", &self.path))?;
+        (&self.file).write_all(&text).map_err(VolumeError::at("write to", &self.path))?;
         self.whole.store(self.alone, Ordering::Relaxed);
-        self.file.sync_data().map_err(StoreError::at("write to", &self.path))
+        self.file.sync_data().map_err(VolumeError::at("write to", &self.path))
     }
 
     /// Whether its last line has no end. Others, copying their shares, may have appended a moment ago.
-    fn is_torn(&self) -> Result<bool, StoreError> {
-        let length = self.file.metadata().map_err(StoreError::at("read", &self.path))?.len();
+    fn is_torn(&self) -> Result<bool, VolumeError> {
+        let length = self.file.metadata().map_err(VolumeError::at("read", &self.path))?.len();
         let mut last = [b'\n'];
         if length > 0 {
-            self.file.read_exact_at(&mut last, length - 1).map_err(StoreError::at("read", &self.path))?;
+            self.file.read_exact_at(&mut last, length - 1).map_err(VolumeError::at("read", &self.path))?;
         }
         Ok(last != [b'\n'])
     }
@@ -252,10 +252,10 @@ fn join(lines: impl Iterator<Item = Line>) -> Vec<Attempt> {
 }
 
 /// Drops the older half.
-fn trim(state: &Dir, path: &Path) -> Result<(), StoreError> {
-    let mut file = state.open_regular(NAME, OFlags::RDONLY, 0).map_err(StoreError::at("open", path))?;
+fn trim(state: &Dir, path: &Path) -> Result<(), VolumeError> {
+    let mut file = state.open_regular(NAME, OFlags::RDONLY, 0).map_err(VolumeError::at("open", path))?;
     let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(StoreError::at("read", path))?;
+    file.read_to_end(&mut text).map_err(VolumeError::at("read", path))?;
     let half = text.len() / 2;
     let cut = text[half..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| half + at + 1);
     let temporary = "index.jsonl.new";
@@ -267,14 +267,14 @@ fn trim(state: &Dir, path: &Path) -> Result<(), StoreError> {
         state.rename(temporary, state, NAME)?;
         state.sync()
     };
-    write().map_err(StoreError::at("shorten", path))
+    write().map_err(VolumeError::at("shorten", path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn append(state: &Dir, path: &Path, line: &Line) -> Result<(), StoreError> {
+    fn append(state: &Dir, path: &Path, line: &Line) -> Result<(), VolumeError> {
         Index::open(state, path, false)?.append(line)
     }
 

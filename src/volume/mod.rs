@@ -1,14 +1,14 @@
 //! The files on the volume: the preserved log with its frames, the index of attempts, the logs of earlier
-//! runs, the lock. Written by `hook`, read by `history`. Every name is reached through [`crate::beneath`]; nothing
+//! runs, the lock. Written by `hook`, read by `history`. Every name is reached through [`crate::support::rooted_dir`]; nothing
 //! here knows what a step is.
 
 pub mod archive;
 pub mod frame;
 pub mod index;
 pub mod lock;
-mod volume;
+mod paths;
 
-pub use volume::Volume;
+pub use paths::Volume;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub const LOG_NAME: &str = "post-hook-output.txt";
 /// A file of the runner's own that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}: {source}", path.display())]
-pub struct StoreError {
+pub struct VolumeError {
     /// What was tried, as a verb with its object's preposition: "open", "write to".
     pub operation: &'static str,
     /// On what.
@@ -30,7 +30,7 @@ pub struct StoreError {
     pub source: io::Error,
 }
 
-impl StoreError {
+impl VolumeError {
     /// For `map_err`: names operation and path.
     pub fn at(operation: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();

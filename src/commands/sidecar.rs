@@ -1,0 +1,24 @@
+//! `sidecar`: an attempt whose one step follows another container's log.
+
+use super::run::attempt;
+use crate::attempt::outcome::Failure;
+use crate::cli;
+use crate::exit::Kind;
+use crate::hook::{layer::Layer, spec::Hook, values::LogTarget};
+use crate::kubernetes::{Access, Follow, Pace};
+
+pub(super) fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
+    attempt(None, || {
+        let access = Access::from_environment(sidecar.service_account.as_deref(), sidecar.ca_file.as_deref())
+            .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
+        let follow = Follow { container: sidecar.container, access, pace: Pace::default() };
+        let layer = Layer {
+            log: Some(LogTarget::File(sidecar.log)),
+            state: sidecar.state,
+            run_id: sidecar.run_id,
+            grace: sidecar.grace,
+            ..Layer::default()
+        };
+        Hook::of_sidecar(layer, follow).map_err(|error| Failure::new(Kind::Config, error.to_string()))
+    })
+}

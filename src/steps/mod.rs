@@ -1,0 +1,4 @@
+//! What a step does when it is its turn.
+
+pub mod exec;
+pub mod follow;

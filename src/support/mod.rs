@@ -1,0 +1,4 @@
+//! What many rooms need and no crate has.
+
+pub(crate) mod blocking;
+pub mod rooted_dir;
