@@ -1,0 +1,4 @@
+//! What the command line says.
+
+pub(crate) mod help;
+pub(crate) mod readme;

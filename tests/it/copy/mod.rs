@@ -1,0 +1,11 @@
+//! The copy, through the real program.
+
+pub(crate) mod cold;
+pub(crate) mod killed;
+pub(crate) mod limits;
+pub(crate) mod odd;
+pub(crate) mod options;
+pub(crate) mod peers;
+pub(crate) mod restart;
+pub(crate) mod shards;
+pub(crate) mod swapped;

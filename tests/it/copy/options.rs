@@ -1,0 +1,244 @@
+//! The options of `copy` as they are given on the command line, and a source that changes under its hands.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use faultfs::{Fault, Mount};
+
+use crate::require_root;
+use crate::support::harness::{PROGRAM, Test, eventually};
+use crate::support::running::Running;
+use crate::support::tree::{copy_command, file};
+
+#[test]
+fn links_that_the_administrator_made_on_the_volume_are_followed_when_asked_for() {
+    let test =
+        Test::new().file("image/app/one", "1").file("image/app/sub/two", "2").file("image/app/note", "image");
+    let test = test.file("elsewhere/own", "mine").file("secret", "secret").file("volume/beside", "mine");
+    let directory = test.into_directory();
+    symlink("../elsewhere", directory.path().join("volume/app")).unwrap();
+    // A link to a file is never written through.
+    symlink("../secret", directory.path().join("elsewhere/note")).unwrap();
+    let copy = ["copy", "image", "volume", "--prune", "owned"];
+    let done = Test::within(directory)
+        .args(copy)
+        .status(78)
+        .stderr_contains("/app is a symbolic link on the volume")
+        .stderr_contains("--follow-destination-links")
+        .run();
+    assert!(!done.path("elsewhere/one").exists(), "nothing was written through it");
+    let copy = [&copy[..], &["--follow-destination-links"]].concat();
+    let done = done.then().args(&copy).any_stdout().run();
+    assert_eq!((done.read("elsewhere/one"), done.read("elsewhere/sub/two")), ("1".into(), "2".into()));
+    assert_eq!((done.read("elsewhere/note"), done.read("secret")), ("image".into(), "secret".into()));
+    assert!(done.path("volume/app").is_symlink());
+    let done = done.then().args(&copy).stdout_contains("hook-runner: 0 files").run();
+    std::fs::remove_dir_all(done.path("image/app/sub")).unwrap();
+    let done = done.then().args(&copy).stdout_contains("2 removed").run();
+    assert!(!done.path("elsewhere/sub").exists());
+    assert_eq!((done.read("elsewhere/own"), done.read("volume/beside")), ("mine".into(), "mine".into()));
+}
+
+#[test]
+fn excludes_and_includes_are_those_of_a_gitignore_and_what_is_left_out_is_left_alone() {
+    let mut test = Test::new().file("volume/app/__pycache__/user.pyc", "mine");
+    for path in
+        ["app/main.py", "app/__pycache__/main.pyc", "app/logs/a.log", "app/logs/keep.log", "logs/b.log"]
+    {
+        test = test.file(&format!("image/{path}"), path);
+    }
+    let options = [
+        "--exclude",
+        "**/__pycache__",
+        "--exclude",
+        "*.log",
+        "--exclude",
+        "!keep.log",
+        "--exclude",
+        "/logs/",
+    ];
+    let copy = [&["copy", "image", "volume", "--prune", "owned"], &options[..]].concat();
+    let plan = test.args(&copy).args(["--dry-run"]).any_stdout().run();
+    assert!(
+        plan.stdout.contains("create app/main.py\n") && !plan.stdout.contains("pycache"),
+        "{}",
+        plan.stdout
+    );
+    assert!(!plan.path("volume/app/main.py").exists() && !plan.path("volume/.hook-runner").exists());
+    let done = plan.then().args(&copy).stdout_contains("2 files").run();
+    let there = |path: &str| done.path("volume").join(path).exists();
+    assert!(there("app/main.py") && there("app/logs/keep.log"));
+    assert!(!there("app/__pycache__/main.pyc") && !there("app/logs/a.log") && !there("logs"));
+    assert_eq!(done.read("volume/app/__pycache__/user.pyc"), "mine");
+    done.then().args(["verify", "volume"]).stdout_contains("0 missing").run();
+    let included = Test::new().file("image/a.py", "1").file("image/deep/b.py", "2").file("image/deep/c", "3");
+    let done =
+        included.args(["copy", "image", "volume", "--include", "*.py"]).stdout_contains("2 files").run();
+    assert!(done.path("volume/deep/b.py").exists() && !done.path("volume/deep/c").exists());
+}
+
+/// Copies as another user.
+fn copy_as(user: u32, home: &Path, options: &[&str]) -> Output {
+    let mut command = Command::new(home.join("hook-runner"));
+    command.arg("copy").args([home.join("image"), home.join("volume")]).args(options);
+    command.uid(user).gid(user).current_dir("/").output().unwrap()
+}
+
+#[test]
+fn owner_and_mode_are_those_asked_for_where_the_user_may_set_them() {
+    require_root!("--chown and --chmod, as root and as 65532");
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::set_permissions(home, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::copy(PROGRAM, home.join("hook-runner")).unwrap();
+    std::fs::create_dir_all(home.join("image/sub")).unwrap();
+    file(home.join("image/sub/file"), b"x", 0o644);
+    file(home.join("image/script"), b"#!/bin/sh\n", 0o755);
+    symlink("file", home.join("image/sub/link")).unwrap();
+    let look = |path: &str| {
+        let found = home.join("volume").join(path).symlink_metadata().unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o7777)
+    };
+    let said = |output: &Output| {
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let options = ["--chown", "65532:65532", "--chmod", "u=rwX,go="];
+    for changed in [true, false] {
+        let output = copy_as(0, home, &options);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(look("sub"), (65532, 65532, 0o700));
+        assert_eq!(look("sub/file"), (65532, 65532, 0o600));
+        assert_eq!(look("script"), (65532, 65532, 0o700));
+        assert_eq!((look("sub/link").0, look("sub/link").1), (65532, 65532), "the link itself");
+        assert_eq!(!said(&output).contains("0 files (0 B) copied"), changed, "{output:?}");
+    }
+    // Another owner later, and the one that new files have by themselves, whatever else there is to do.
+    for (owner, expected) in [("1000:1001", (1000, 1001)), ("0:0", (0, 0))] {
+        file(home.join("image/early"), owner.as_bytes(), 0o644);
+        let output = copy_as(0, home, &["--chown", owner, "--workers", "1"]);
+        assert!(output.status.success(), "{output:?}");
+        for path in ["early", "sub", "sub/file", "script", "sub/link"] {
+            let found = look(path);
+            assert_eq!((found.0, found.1), expected, "{path}, given to {owner}: {}", said(&output));
+        }
+        let again = copy_as(0, home, &["--chown", owner]);
+        let again = said(&again);
+        assert!(again.contains("0 files (0 B) copied") && !again.contains("set right"), "{again}");
+    }
+    // Who may set the mode of what it owns, but give nothing away.
+    std::fs::remove_dir_all(home.join("volume")).unwrap();
+    std::fs::create_dir(home.join("volume")).unwrap();
+    std::os::unix::fs::chown(home.join("volume"), Some(65532), Some(65532)).unwrap();
+    let output = copy_as(65532, home, &["--chown", "0:0", "--chmod", "go-rwx", "--strict-metadata"]);
+    assert!(!output.status.success() && said(&output).contains("owner cannot be set"), "{output:?}");
+    assert!(!home.join("volume/sub").exists(), "what cannot be kept is told before it is there");
+    let output = copy_as(65532, home, &["--chown", "0:0", "--chmod", "go-rwx"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(said(&output).matches("not permitted here, so not kept: owner").count(), 1, "{output:?}");
+    assert_eq!((look("sub"), look("sub/file")), ((65532, 65532, 0o700), (65532, 65532, 0o600)));
+    let output = copy_as(65532, home, &["--chown", "65532:65532", "--chmod", "go-rwx", "--strict-metadata"]);
+    assert!(output.status.success() && !said(&output).contains("not permitted"), "{output:?}");
+}
+
+/// An image that can be changed while an operation on it waits.
+struct Changing {
+    mount: Mount,
+    home: tempfile::TempDir,
+}
+
+impl Changing {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["backing", "image"] {
+            std::fs::create_dir(home.path().join(name)).unwrap();
+        }
+        let options = Mount::options().ttl(Duration::ZERO);
+        let mount = options.start(&home.path().join("backing"), &home.path().join("image")).unwrap();
+        Self { mount, home }
+    }
+
+    /// Copies; `change` happens while `operation` on what has "changing" in its name waits, from so many bytes on.
+    fn copy(&self, operation: &str, after_bytes: u64, change: impl FnOnce(&Path)) -> Output {
+        self.mount.set(operation, Fault::Hang.after_bytes(after_bytes).on_path("changing"));
+        let mut copy = copy_command(&self.home.path().join("image"), &self.home.path().join("volume"));
+        let copy = copy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("the copy has come so far", || (self.mount.statistics()["hanging"] > 0).then_some(()));
+        change(&self.home.path().join("backing/changing"));
+        self.mount.clear();
+        copy.wait_with_output().unwrap()
+    }
+}
+
+#[test]
+fn a_source_file_that_changes_while_it_is_read_is_read_anew_and_never_half() {
+    require_root!("a source that changes at a known moment, by FUSE");
+    // Small ones are read in one go, large ones copied piece by piece.
+    for (size, after) in [(10_000, 0), (6_000_000, 3_000_000)] {
+        // The last is shorter than what was written of the old one.
+        for new_size in [size, size / 2, size + 1000, size / 4] {
+            let changing = Changing::new();
+            file(changing.home.path().join("backing/changing"), &vec![b'a'; size], 0o644);
+            let new = vec![b'b'; new_size];
+            let output = changing.copy("read", after, |path| std::fs::write(path, &new).unwrap());
+            assert!(output.status.success(), "{size} {new_size}: {output:?}");
+            let found = std::fs::read(changing.home.path().join("volume/changing")).unwrap();
+            assert!(found == new, "{size} {new_size}: {} bytes, {output:?}", found.len());
+        }
+    }
+}
+
+#[test]
+fn a_source_file_that_goes_away_is_reported_and_the_rest_is_copied() {
+    require_root!("a source that changes at a known moment, by FUSE");
+    let changing = Changing::new();
+    for name in ["changing", "steady"] {
+        file(changing.home.path().join("backing").join(name), b"x", 0o644);
+    }
+    let output = changing.copy("lookup", 0, |path| std::fs::remove_file(path).unwrap());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("changing changed in the source while it was copied"), "{output:?}");
+    let volume = changing.home.path().join("volume");
+    assert!(volume.join("steady").exists() && !volume.join("changing").exists());
+}
+
+#[test]
+fn a_copy_that_is_stopped_or_runs_out_of_time_says_so_and_leaves_nothing_behind() {
+    require_root!("a slow image, by FUSE");
+    for (options, status, said) in [
+        (&[][..], 143, "stopped by a signal during the copy"),
+        (&["--timeout", "2s"], 124, "the copy was not finished"),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        for name in ["backing", "image"] {
+            std::fs::create_dir(home.path().join(name)).unwrap();
+        }
+        for number in 0..300 {
+            file(home.path().join(format!("backing/f{number}")), b"x", 0o644);
+        }
+        let slow = Mount::options().delay(Duration::from_millis(10));
+        let _mount = slow.start(&home.path().join("backing"), &home.path().join("image")).unwrap();
+        let test = Test::within(home).args(["run", "--copy", "image:data", "--workers", "1"]).args(options);
+        let command = test.command();
+        let mut running = Running::start(command, test.into_directory());
+        if status == 143 {
+            let stage = running.path("data/.hook-runner/stage");
+            eventually("something is copied", || {
+                let runs = std::fs::read_dir(&stage).ok()?;
+                let mut staged = runs.flatten().map(|run| run.path().join("0"));
+                staged
+                    .any(|staged| std::fs::read_dir(staged).is_ok_and(|mut names| names.next().is_some()))
+                    .then_some(())
+            });
+            running.signal(nix::libc::SIGTERM);
+        }
+        assert_eq!(running.end(), status, "{}", running.read("err"));
+        assert!(running.read("err").contains(said), "{}", running.read("err"));
+        assert!(running.read("data/post-hook-output.txt").contains(&format!("failed with status {status}")));
+        assert!(!running.path("data/f0").exists());
+        assert_eq!(std::fs::read_dir(running.path("data/.hook-runner/stage")).unwrap().count(), 0);
+    }
+}

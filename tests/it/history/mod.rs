@@ -1,0 +1,3 @@
+//! Reading back.
+
+pub(crate) mod reading;

@@ -1,0 +1,3 @@
+//! The client of the waits.
+
+pub(crate) mod empty_image;

@@ -1,0 +1,3 @@
+//! The sidecar.
+
+pub(crate) mod sidecar;

@@ -1,0 +1,3 @@
+//! Steps.
+
+pub(crate) mod wait;

@@ -1,0 +1,184 @@
+//! The files on the volume: who may work on it when, what is kept, what is never written there.
+
+use std::process::Stdio;
+
+use crate::support::harness::{Test, eventually};
+
+/// A pod that starts while a hook is at work must get its content: the hook may be waiting for that very pod.
+#[test]
+fn copy_gets_through_while_a_run_holds_the_volume_and_leaves_what_the_run_edited() {
+    let script =
+        "#!/bin/sh\nsed -i 's/vs/or/' data/page\ntouch edited\nuntil [ -e go ]; do sleep 0.05; done\n";
+    let test = Test::new().file("app/page", "Cats vs Dogs\n").script("hook.sh", script).args([
+        "run",
+        "--copy",
+        "app:data",
+        "--",
+        "./hook.sh",
+    ]);
+    let directory = test.command().get_current_dir().expect("set").to_path_buf();
+    let mut hook = test.command().stderr(Stdio::null()).spawn().unwrap();
+    eventually("the hook has edited", || directory.join("edited").exists().then_some(()));
+    let copy = Test::new().args(["copy"]).args([directory.join("app"), directory.join("data")]);
+    copy.stdout_contains("0 files").run();
+    let page = std::fs::read_to_string(directory.join("data/page")).unwrap();
+    assert_eq!(page, "Cats or Dogs\n", "the run's edit was taken for a change to undo");
+    std::fs::write(directory.join("go"), "").unwrap();
+    assert!(hook.wait().unwrap().success());
+    drop(test);
+}
+
+#[test]
+fn logs_of_earlier_runs_are_kept_up_to_the_limit() {
+    let mut done = Test::new().run_named("a", &[]);
+    for run in ["b", "c", "d"] {
+        done = done.then().run_named(run, &["--keep", "2"]);
+    }
+    let runs = |name: &str| done.path("data/.hook-runner/runs").join(name).exists();
+    assert!(!runs("a.log") && runs("b.log") && runs("c.log"));
+}
+
+#[test]
+fn the_state_directory_can_be_elsewhere() {
+    let done = Test::new().run_named("a", &["--state", "{}/elsewhere"]);
+    assert!(!done.path("data/.hook-runner").exists());
+    let done = done.then().run_named("b", &["--state", "{}/elsewhere"]);
+    assert!(done.path("elsewhere/runs/a.log").exists());
+    done.then().args(["history", "data", "--state", "{}/elsewhere"]).stdout_contains("succeeded").run();
+}
+
+#[test]
+fn logs_are_archived_and_brought_back_across_mounts() {
+    crate::require_root!("a state directory on a filesystem of its own");
+    let directory = Test::new().into_directory();
+    let _mount = crate::support::volumes::Mount::tmpfs(&directory.path().join("elsewhere"), "size=4m");
+    let done = Test::within(directory).run_named("a", &["--state", "{}/elsewhere"]);
+    let first = done.log();
+    let done = done.then().run_named("b", &["--state", "{}/elsewhere"]);
+    assert_eq!(done.read("elsewhere/runs/a.log"), first);
+    let done = done.then().run_named("a", &["--state", "{}/elsewhere"]);
+    assert!(done.log().starts_with(&first) && done.log().contains("attempt 2 of run a"), "{}", done.log());
+    assert!(done.path("elsewhere/runs/b.log").exists() && !done.path("elsewhere/runs/a.log").exists());
+}
+
+#[test]
+fn a_run_without_a_log_writes_nothing() {
+    let done =
+        Test::new().args(["run", "--log", "none", "--", "echo", "hi"]).stdout("hi\n").any_stderr().run();
+    assert_eq!(std::fs::read_dir(done.path("")).unwrap().count(), 0);
+}
+
+#[test]
+fn log_and_state_have_the_modes_that_are_promised() {
+    use std::os::unix::fs::PermissionsExt;
+    let done = Test::new().run_named("a", &["--log-mode", "0600"]);
+    let mode = |path: &str| std::fs::metadata(done.path(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("data/post-hook-output.txt"), mode("data/.hook-runner")), (0o600, 0o750));
+}
+
+#[test]
+fn a_secret_is_in_no_file_and_on_no_stream() {
+    let secret = "hunter2-hunter2";
+    let test = Test::new()
+        .env("DB_PASSWORD", secret)
+        .args(["run", "--redact-env", "DB_PASSWORD", "--termination-log", "{}/message"])
+        .args([
+            "--log",
+            "{}/data/log",
+            "--",
+            "sh",
+            "-c",
+            "echo $DB_PASSWORD; echo hunter2-hunter2 >&2; exit 3",
+            secret,
+        ]);
+    let done = test.status(3).stdout("***\n***\n").any_stderr().run();
+    assert!(!done.stderr.contains(secret), "{}", done.stderr);
+    for file in ["data/log", "data/.hook-runner/index.jsonl", "data/.hook-runner/runner.log", "message"] {
+        assert!(!done.read(file).contains(secret), "{file}: {}", done.read(file));
+    }
+}
+
+/// The runner's own words hold what it was given: conditions, names of files, what the system says about them.
+#[test]
+fn a_secret_in_a_condition_or_a_name_is_in_no_file_and_on_no_stream() {
+    let secret = "hunter2-hunter2";
+    // A conflict is told by name.
+    let test = Test::new().file(&format!("app/{secret}"), "image").file(&format!("data/{secret}"), "mine");
+    let test = test.env("DB_PASSWORD", secret).args(["run", "--redact-env", "DB_PASSWORD"]);
+    let test = test.args(["--termination-log", "message", "--log", "data/log", "--copy", "app:data"]);
+    let test = test.args(["--policy", "keep-modified", "--wait-timeout", "1s"]);
+    let test = test.args(["--wait-for", &format!("http://127.0.0.1:1/?token={secret}")]);
+    let done = test.status(69).stderr_contains("http://127.0.0.1:1/?token=*** was not met").run();
+    assert!(!done.stderr.contains(secret), "{}", done.stderr);
+    for (file, expected) in [
+        ("data/log", "note       *** changed by the user"),
+        ("data/.hook-runner/index.jsonl", "token=***"),
+        ("data/.hook-runner/runner.log", "condition=http://127.0.0.1:1/?token=***"),
+        ("message", "token=***"),
+    ] {
+        let content = done.read(file);
+        assert!(content.contains(expected) && !content.contains(secret), "{file}: {content}");
+    }
+}
+
+#[test]
+fn logs_follow_prints_until_the_attempt_ends() {
+    let test = Test::new().args(["run", "--log", "data/post-hook-output.txt", "--"]);
+    let test = test.args(["sh", "-c", "echo first; until [ -e go ]; do sleep 0.05; done; echo last"]);
+    let directory = test.command().get_current_dir().expect("set").to_path_buf();
+    let mut hook = test.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let log = directory.join("data/post-hook-output.txt");
+    let begun = || std::fs::read_to_string(&log).ok().filter(|text| text.contains("\nfirst\n"));
+    eventually("the command has begun", begun);
+    let follow = Test::new().args(["logs", "--follow"]).args([&log]);
+    let follow = follow.command().stdout(Stdio::piped()).spawn().unwrap();
+    std::fs::write(directory.join("go"), "").unwrap();
+    assert!(hook.wait().unwrap().success());
+    let printed = String::from_utf8(follow.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(printed, std::fs::read_to_string(&log).unwrap());
+}
+
+#[test]
+fn each_share_of_a_copy_has_a_log_of_its_own() {
+    let mut test = Test::new();
+    for number in 0..50 {
+        test = test.file(&format!("app/d{}/f{number}", number % 7), format!("{number}\n"));
+    }
+    let shares: Vec<_> = (0..3)
+        .map(|index: u32| {
+            let mut command = Test::new()
+                .env("JOB_COMPLETION_INDEX", &index.to_string())
+                .env("HOOK_RUNNER_COMPLETIONS", "3")
+                .args(["run", "--run-id", "job", "--copy", "app:data", "--shard", "auto"])
+                .command();
+            command.current_dir(test.command().get_current_dir().expect("set"));
+            command.stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for share in shares {
+        let output = share.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let done = test.args(["verify", "data"]).any_stdout().run();
+    for number in 0..50 {
+        assert_eq!(done.read(&format!("data/d{}/f{number}", number % 7)), format!("{number}\n"));
+    }
+    let logs: Vec<_> = std::fs::read_dir(done.path("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("post-hook-output.txt.shard-"))
+        .collect();
+    assert_eq!(logs.len(), 3, "{logs:?}");
+}
+
+impl Test {
+    /// `run --run-id RUN` of a command that succeeds.
+    #[track_caller]
+    fn run_named(self, run: &str, options: &[&str]) -> crate::support::harness::Done {
+        self.args(["run", "--run-id", run, "--log", "{}/data/post-hook-output.txt"])
+            .args(options)
+            .args(["--", "true"])
+            .any_stderr()
+            .run()
+    }
+}

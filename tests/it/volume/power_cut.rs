@@ -1,0 +1,232 @@
+//! The power is cut: what a disk held at any moment is mounted again, as after a restart. The disk is a loop device
+//! that writes past the page cache into a file, and that file is cloned, which takes no time and sees one moment;
+//! the filesystem on it goes on meanwhile and is neither synced nor unmounted.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::require_root;
+use crate::support::harness::PROGRAM;
+use crate::support::tree::{assert_same, copied, copy_command, old_or_new, releases, releases_of, tree};
+use crate::support::volumes::{Mount, done};
+
+/// Disks whose state at a moment can be kept.
+struct Store {
+    store: Mount,
+    temp: tempfile::TempDir,
+}
+
+/// A filesystem on a disk of the store.
+struct Disk {
+    image: PathBuf,
+    mount: Mount,
+    filesystem: &'static str,
+}
+
+impl Store {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let image = temp.path().join("store.image");
+        std::fs::File::create(&image).unwrap().set_len(3 << 30).unwrap();
+        done(Command::new("mkfs.xfs").args(["-q", "-m", "reflink=1"]).arg(&image));
+        let store = Mount::new(&temp.path().join("store"), "loop", &image);
+        Self { store, temp }
+    }
+
+    fn disk(&self, filesystem: &'static str) -> Disk {
+        let image = self.store.0.join(filesystem);
+        std::fs::File::create(&image).unwrap().set_len(512 << 20).unwrap();
+        done(Command::new(format!("mkfs.{filesystem}")).arg("-q").arg(&image));
+        let attached = Command::new("losetup").args(["-f", "--show", "--direct-io=on"]).arg(&image).output();
+        let attached = attached.unwrap();
+        assert!(attached.status.success(), "{attached:?}");
+        let device = String::from_utf8(attached.stdout).unwrap().trim().to_owned();
+        // Nothing is written but when asked for, so that what is not synced is lost for sure.
+        let options = if filesystem == "ext4" { "commit=300" } else { "defaults" };
+        let mount = Mount::new(&self.temp.path().join("disk"), options, Path::new(&device));
+        // Goes with the mount from now on.
+        done(Command::new("losetup").arg("-d").arg(&device));
+        Disk { image, mount, filesystem }
+    }
+}
+
+impl Disk {
+    /// Keeps what the disk holds at this moment.
+    fn snapshot(&self, name: &str) -> PathBuf {
+        let to = self.image.with_extension(name);
+        let clone = std::fs::File::create(&to).unwrap();
+        rustix::fs::ioctl_ficlone(clone, std::fs::File::open(&self.image).unwrap()).unwrap();
+        to
+    }
+
+    /// The disk as it is found after a restart.
+    fn restarted(&self, snapshot: &Path) -> Mount {
+        let options = if self.filesystem == "xfs" { "loop,nouuid" } else { "loop" };
+        Mount::new(&self.mount.0.with_file_name("restarted"), options, snapshot)
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices; part of the root suite"]
+fn a_power_cut_after_success_loses_nothing() {
+    require_root!("power cuts");
+    for filesystem in ["ext4", "xfs"] {
+        let store = Store::new();
+        let [source, _] = releases(store.temp.path());
+        let disk = store.disk(filesystem);
+
+        // That this method sees a loss: what is copied and not synced is lost.
+        done(Command::new("cp").arg("-a").arg(&source).arg(disk.mount.0.join("by-cp")));
+        let without = disk.restarted(&disk.snapshot("cp"));
+        let there = without.0.join("by-cp");
+        let complete = there.exists() && tree(&there, true).0 == tree(&source, true).0;
+        assert!(!complete, "{filesystem}: even an unsynced copy is complete: nothing is shown here");
+        drop(without);
+
+        copied(&source, &disk.mount.0.join("data"));
+        let snapshot = disk.snapshot("copied");
+        let after = disk.restarted(&snapshot);
+        assert_same(&source, &after.0.join("data"), true);
+        done(Command::new(PROGRAM).arg("verify").arg(after.0.join("data")).stdout(Stdio::null()));
+        drop(after);
+
+        // A whole run: what its command wrote and the log, too.
+        let data = disk.mount.0.join("hook");
+        let mut run = Command::new(PROGRAM);
+        run.arg("run").arg("--copy").arg(format!("{}:{}", source.display(), data.display()));
+        let script = "echo said; cd \"$0\"; sed -i s/first/edited/g d1/sub/f1; echo new > made";
+        done(run.args(["--", "sh", "-c", script]).arg(&data).stdout(Stdio::null()).stderr(Stdio::null()));
+        let after = disk.restarted(&disk.snapshot("run"));
+        let data = after.0.join("hook");
+        let log = std::fs::read_to_string(data.join("post-hook-output.txt")).unwrap();
+        assert!(log.contains("\nsaid\n") && log.contains("succeeded"), "{filesystem}: {log}");
+        assert!(std::fs::read_to_string(data.join("d1/sub/f1")).unwrap().starts_with("edited 1 1"));
+        assert_eq!(std::fs::read_to_string(data.join("made")).unwrap(), "new\n");
+        done(Command::new(PROGRAM).arg("verify").arg(&data).stdout(Stdio::null()));
+        drop(after);
+
+        // Without a log, whose sync comes last: how the command left what was installed is recorded all the same.
+        let data = disk.mount.0.join("unlogged");
+        let mut run = Command::new(PROGRAM);
+        run.args(["run", "--log", "none", "--copy"]).arg(format!("{}:{}", source.display(), data.display()));
+        done(run.args(["--", "sh", "-c", script]).arg(&data).stdout(Stdio::null()).stderr(Stdio::null()));
+        let after = disk.restarted(&disk.snapshot("unlogged"));
+        let data = after.0.join("unlogged");
+        assert!(std::fs::read_to_string(data.join("d1/sub/f1")).unwrap().starts_with("edited 1 1"));
+        done(Command::new(PROGRAM).arg("verify").arg(&data).stdout(Stdio::null()));
+    }
+}
+
+/// The sync of the manifest is none of the content there.
+#[test]
+#[ignore = "needs root and loop devices; part of the root suite"]
+fn a_power_cut_after_success_loses_nothing_where_the_state_is_on_another_volume() {
+    require_root!("power cuts, with the state on another volume");
+    // Few directories are synced one by one, many by one sync of the filesystem.
+    for (filesystem, directories) in [("ext4", 2), ("xfs", 2), ("ext4", 20), ("xfs", 20)] {
+        let store = Store::new();
+        let releases = releases_of(store.temp.path(), directories);
+        let disk = store.disk(filesystem);
+        let data = disk.mount.0.join("data");
+        let state = store.temp.path().join("state");
+        for (number, release) in releases.iter().enumerate() {
+            let output = copy_command(release, &data).arg("--state").arg(&state).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let after = disk.restarted(&disk.snapshot(&number.to_string()));
+            let found = tree(&after.0.join("data"), true).0;
+            for (path, entry) in &tree(release, true).0 {
+                let when = format!("{filesystem}, {directories} directories, release {number}");
+                assert_eq!(found.get(path), Some(entry), "{when}: {}", path.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and loop devices; part of the root suite"]
+fn a_power_cut_at_any_moment_leaves_old_or_new_and_the_next_copy_completes() {
+    require_root!("power cuts during a copy");
+    let mut in_between = 0;
+    // Few directories are synced one by one, here one after the other; many by one sync of the filesystem.
+    for (filesystem, directories, workers) in
+        [("ext4", 6, "1"), ("xfs", 6, "1"), ("ext4", 60, "16"), ("xfs", 60, "16")]
+    {
+        let store = Store::new();
+        let releases = releases_of(store.temp.path(), directories);
+        let disk = store.disk(filesystem);
+        let data = disk.mount.0.join("data");
+        copied(&releases[0], &data);
+        let kept = kept_during(&disk, &data, &releases, workers);
+        let trees = releases.each_ref().map(|release| tree(release, true).0);
+        for (to, snapshot) in &kept {
+            let after = disk.restarted(snapshot);
+            let data = after.0.join("data");
+            in_between +=
+                u32::from(old_or_new(&tree(&data, true).0, &trees, true, &snapshot.display().to_string()));
+            let verified = Command::new(PROGRAM).arg("verify").arg(&data).output().unwrap();
+            assert_ne!(verified.status.code(), Some(78), "the manifest cannot be read: {verified:?}");
+            copied(to, &data);
+            let found = tree(&data, true).0;
+            for (path, entry) in &tree(to, true).0 {
+                let found = found.get(path).map(|found| (found.kind, found.mode, &found.content));
+                assert_eq!(found, Some((entry.kind, entry.mode, &entry.content)), "{}", path.escape_ascii());
+            }
+            assert_eq!(std::fs::read_dir(data.join(".hook-runner/stage")).unwrap().count(), 0, "leftovers");
+            done(Command::new(PROGRAM).arg("verify").arg(&data).stdout(Stdio::null()));
+            drop(after);
+            std::fs::remove_file(snapshot).unwrap();
+        }
+    }
+    assert!(in_between > 0, "no moment was in between the releases: nothing is shown here");
+}
+
+/// How many moments are looked at: while the copy is at work, and while what it made gets its final names.
+const MOMENTS: [usize; 2] = [8, 16];
+
+/// The disk at moments spread over copies from one release to the other and back. Another writer syncs a file of its
+/// own all the time, so that the filesystem cannot put everything that a copy does into one transaction.
+fn kept_during<'a>(
+    disk: &Disk,
+    data: &Path,
+    releases: &'a [PathBuf; 2],
+    workers: &str,
+) -> Vec<(&'a PathBuf, PathBuf)> {
+    let over = AtomicBool::new(false);
+    let mut kept = [Vec::new(), Vec::new()];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut log = std::fs::File::create(disk.mount.0.join("other")).unwrap();
+            while !over.load(Ordering::Relaxed) {
+                log.write_all(b"line\n").unwrap();
+                log.sync_all().unwrap();
+            }
+        });
+        // The manifest of what is about to be installed.
+        let next = data.join(".hook-runner/manifest/root.next");
+        let mut number = 0;
+        for to in [1, 0] {
+            let to = &releases[to];
+            let mut copy = copy_command(to, data);
+            copy.args(["--workers", workers]).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut copy = copy.spawn().unwrap();
+            while copy.try_wait().unwrap().is_none() {
+                number += 1;
+                kept[usize::from(next.exists())].push((to, disk.snapshot(&number.to_string())));
+            }
+            assert!(copy.wait().unwrap().success());
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    for (kept, moments) in kept.iter_mut().zip(MOMENTS) {
+        let all = kept.len();
+        assert!(all >= moments, "only {all} snapshots where {moments} are to be looked at");
+        let mut at = 0;
+        kept.retain(|_| {
+            at += 1;
+            at * moments / all != (at - 1) * moments / all
+        });
+    }
+    kept.concat()
+}
