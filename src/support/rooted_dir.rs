@@ -1,5 +1,5 @@
-//! Opening below a directory handle without following symbolic links: the one way `copy` and `store` reach the
-//! volume. Another writer on the volume may swap any name for a link at any moment; a call here then fails
+//! Opening below a directory handle without following symbolic links: the one way in which `copy` and `volume`
+//! reach the volume. Another writer on the volume may swap any name for a link at any moment; a call here then fails
 //! (`ELOOP`, `ENOTDIR`, `EXDEV`), it never leaves the directory that the handle stands for.
 //!
 //! `openat2(2)` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` resolves a path of several names in one call. Where
@@ -7,6 +7,7 @@
 //! `O_NOFOLLOW`. This file knows nothing of manifests, logs or hooks.
 
 mod removal;
+mod resolve;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,14 +15,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
-/// False once the kernel has answered `ENOSYS` to openat2.
-static OPENAT2: AtomicBool = AtomicBool::new(true);
+use self::resolve::plain_names;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
@@ -42,13 +41,7 @@ impl Dir {
     /// Opens a directory by an absolute path of plain names if none of them is a symbolic link. `None` for any other,
     /// for one that is not there, and where the kernel has no openat2(2).
     pub fn open_without_links(path: &Path) -> Option<Self> {
-        let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
-        if !path.is_absolute() || !path.components().all(plain) || !OPENAT2.load(Ordering::Relaxed) {
-            return None;
-        }
-        let flags = DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS).ok()?;
-        Some(Self { fd })
+        resolve::without_links(path).map(Self::from_fd)
     }
 
     /// Takes over a descriptor that is known to be a directory.
@@ -289,32 +282,7 @@ impl Dir {
     }
 
     fn resolve(&self, rel: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-        let names = plain_names(rel)?;
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        if let [name] = names[..] {
-            // A single name cannot leave the directory: O_NOFOLLOW is enough.
-            return refuse_link(rustix::fs::openat(&self.fd, name, flags, mode)?, flags);
-        }
-        if OPENAT2.load(Ordering::Relaxed) {
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(&self.fd, rel, flags, mode, resolve) {
-                Err(Errno::NOSYS) => OPENAT2.store(false, Ordering::Relaxed),
-                // EPERM may be a seccomp profile's answer, E2BIG and EAGAIN an older or busy kernel's.
-                // The path as a whole is bounded by PATH_MAX, which a walk is not.
-                Err(Errno::PERM | Errno::TOOBIG | Errno::AGAIN | Errno::NAMETOOLONG) => {}
-                Err(errno) => return Err(errno),
-                Ok(fd) => return refuse_link(fd, flags),
-            }
-        }
-        let mut at: Option<OwnedFd> = None;
-        let (last, parents) = names.split_last().ok_or(Errno::INVAL)?;
-        for name in parents {
-            let dir = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-            let through = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            at = Some(rustix::fs::openat(dir, *name, through, Mode::empty())?);
-        }
-        let dir = at.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-        refuse_link(rustix::fs::openat(dir, *last, flags, mode)?, flags)
+        resolve::resolve(self.fd.as_fd(), rel, flags, mode)
     }
 }
 
@@ -330,33 +298,11 @@ impl From<Dir> for OwnedFd {
     }
 }
 
-/// `O_PATH | O_NOFOLLOW` opens the link itself in place of failing (open(2)): turned into the `ELOOP` that every
-/// other open answers, unless the caller asked for a directory, where the kernel has refused already.
-fn refuse_link(fd: OwnedFd, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    if flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY) {
-        let stat = rustix::fs::fstat(&fd)?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            return Err(Errno::LOOP);
-        }
-    }
-    Ok(fd)
-}
-
 /// chmod of what an `O_PATH` handle stands for, through procfs: fchmod(2) refuses such handles.
 pub(crate) fn chmod_handle(handle: &OwnedFd, mode: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
     Ok(rustix::fs::chmodat(CWD, &*path, Mode::from_raw_mode(mode), AtFlags::empty())?)
-}
-
-/// The names of a relative path; `EINVAL` for anything that is not a plain name.
-fn plain_names(rel: &Path) -> rustix::io::Result<Vec<&OsStr>> {
-    rel.components()
-        .map(|part| match part {
-            Component::Normal(name) => Ok(name),
-            _ => Err(Errno::INVAL),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -373,7 +319,7 @@ mod tests {
     #[test]
     fn a_link_anywhere_on_the_way_is_refused() {
         for with_openat2 in [true, false] {
-            OPENAT2.store(with_openat2, Ordering::Relaxed);
+            resolve::use_openat2(with_openat2);
             let (temp, dir) = volume();
             std::fs::create_dir_all(temp.path().join("real/deep")).unwrap();
             std::fs::write(temp.path().join("real/deep/file"), "x").unwrap();
@@ -388,7 +334,7 @@ mod tests {
             dir.rename("real/deep/file", &dir, "link/deep/moved").unwrap_err();
             assert!(temp.path().join("real/deep/file").exists());
         }
-        OPENAT2.store(true, Ordering::Relaxed);
+        resolve::use_openat2(true);
     }
 
     #[test]
