@@ -9,12 +9,13 @@ use crate::commands::copy as copying;
 use crate::copy;
 use crate::exit::Kind;
 use crate::hook::steps::Step;
-use crate::hook::wait::{self, NotMet, Wait};
+use crate::hook::wait::Wait;
 use crate::kubernetes::Follow;
 use crate::output;
 use crate::process::Command;
 use crate::steps::exec::{self, Exec};
 use crate::steps::follow;
+use crate::steps::wait::{self, NotMet};
 use crate::support::blocking;
 use crate::volume::STATE_DIRECTORY;
 

@@ -11,9 +11,8 @@ use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::copy::{self, Request};
 use crate::exit::Kind;
+use crate::hook::copy_step::{CopyStep, copy_options};
 use crate::hook::identity::Identity;
-use crate::hook::layer::CopyStep;
-use crate::hook::steps::copy_options;
 use crate::output;
 use crate::support::rooted_dir::Dir;
 use crate::volume::lock::{self, Holder, Lock, Name, Taken};
@@ -101,32 +100,4 @@ fn state_directory(request: &Request) -> Result<Dir, Failure> {
     let given = (request.state != default).then_some(request.state.as_path());
     let log = request.destination.join(LOG_NAME);
     Volume::create(&log, given).map(|volume| volume.state).map_err(|error| messages::destination(&error))
-}
-
-/// Compares a volume with its manifest; status 1 when it differs.
-pub fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
-    let state = arguments.state.clone().unwrap_or_else(|| arguments.destination.join(STATE_DIRECTORY));
-    let report = copy::verify(&arguments.destination, &state).map_err(|error| messages::copy(&error))?;
-    let mut out = std::io::stdout().lock();
-    if arguments.json {
-        let text = serde_json::to_string(&report).map_err(messages::fault)?;
-        let _ = writeln!(out, "{text}");
-    } else {
-        for (what, list) in
-            [("missing", &report.missing), ("modified", &report.modified), ("mode", &report.mode)]
-        {
-            for path in &list.items {
-                let _ = writeln!(out, "{what:<9} {path}");
-            }
-        }
-        let _ = writeln!(out, "{}", report.summary());
-    }
-    if report.is_clean() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Kind::Command(1),
-        format!("{} is not as the last copy left it", arguments.destination.display()),
-    )
-    .advise("the list says what differs; a new run brings back what is missing"))
 }

@@ -4,7 +4,7 @@ use super::run::attempt;
 use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::exit::Kind;
-use crate::hook::{layer::Layer, spec::Hook, values::LogTarget};
+use crate::hook::{layer::Layer, log_target::LogTarget, spec::Hook};
 use crate::kubernetes::{Access, Follow, Pace};
 
 pub(super) fn run_sidecar(sidecar: cli::Sidecar) -> u8 {

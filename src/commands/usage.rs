@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::say::complain;
 use crate::attempt::outcome::Failure;
-use crate::cli;
+use crate::cli::Cli;
 use crate::exit::Kind;
 
 /// clap's own status for wrong usage is 2, which the contract gives to the command; ours is 78.
@@ -54,7 +55,7 @@ fn advice(error: &clap::Error, argument: &str) -> String {
     if error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-') {
         return "a command stands behind `--`, as in `hook-runner run -- COMMAND`".to_owned();
     }
-    let command = std::env::args().nth(1).filter(|name| cli::is_command(name));
+    let command = std::env::args().nth(1).filter(|name| Cli::command().find_subcommand(name).is_some());
     let of = command.map(|name| format!("{name} ")).unwrap_or_default();
     format!("`hook-runner {of}--help` lists what there is")
 }

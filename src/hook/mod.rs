@@ -1,11 +1,20 @@
 //! What a hook is: the hook file, the environment and the flags in, a checked [`spec::Hook`] out.
 
+pub mod accepted;
+pub mod condition;
+mod copy_pair;
+pub mod copy_step;
+pub mod duration;
+mod exec_step;
 pub mod file;
 pub mod identity;
 pub mod layer;
-pub mod rare;
+pub mod log_target;
+mod number;
+mod redact;
+mod scalar;
 pub mod spec;
 pub mod spec_error;
 pub mod steps;
-pub mod values;
 pub mod wait;
+mod wait_step;

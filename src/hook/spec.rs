@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::copy;
-use crate::hook::layer::{Layer, Redact};
+use crate::hook::layer::Layer;
+use crate::hook::log_target::{LogTarget, OnLogFailure};
+use crate::hook::redact::Redact;
 use crate::hook::spec_error::SpecError;
 use crate::hook::steps::{self, Step};
-use crate::hook::values::{LogTarget, OnLogFailure};
 use crate::kubernetes::Follow;
 use crate::volume::LOG_NAME;
 

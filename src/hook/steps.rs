@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::copy;
-use crate::hook::layer::{CopyStep, ExecStep, Layer, Sharding, Step as StepLayer, WaitStep};
+use crate::hook::copy_step::{CopyStep, copy_options};
+use crate::hook::duration::Timespan;
+use crate::hook::exec_step::ExecStep;
+use crate::hook::layer::{Layer, Step as StepLayer};
 use crate::hook::spec_error::SpecError;
-use crate::hook::values::Timespan;
 use crate::hook::wait::Wait;
+use crate::hook::wait_step::WaitStep;
 use crate::http::Roots;
 use crate::kubernetes::Follow;
 
@@ -130,48 +133,5 @@ fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Ste
             retries: flags.exec.retries.or(step.retries).unwrap_or(0),
             backoff: flags.exec.backoff.or(step.backoff).map_or(Duration::from_secs(1), |time| time.0),
         },
-    })
-}
-
-/// The copy engine's options from the command line's over the step's own.
-pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, SpecError> {
-    let list =
-        |flags: &Vec<String>, step: &Vec<String>| if flags.is_empty() { step.clone() } else { flags.clone() };
-    Ok(copy::Options {
-        policy: flags.policy.or(step.policy).unwrap_or_default(),
-        prune: flags.prune.or(step.prune).unwrap_or_default(),
-        exclude: list(&flags.exclude, &step.exclude),
-        include: list(&flags.include, &step.include),
-        chown: flags.chown.or(step.chown),
-        chmod: flags.chmod.clone().or_else(|| step.chmod.clone()),
-        strict_metadata: flags.strict_metadata.or(step.strict_metadata).unwrap_or(false),
-        trust_mtime: flags.trust_mtime.or(step.trust_mtime).unwrap_or(false),
-        follow_destination_links: flags
-            .follow_destination_links
-            .or(step.follow_destination_links)
-            .unwrap_or(false),
-        ignore_space: flags.ignore_space.or(step.ignore_space).unwrap_or(false),
-        workers: flags.workers.or(step.workers),
-        shard: match flags.shard.or(step.shard) {
-            None => None,
-            Some(Sharding::Of(shard)) => Some(shard),
-            Some(Sharding::Auto) => Some(shard_from_environment()?),
-        },
-        dry_run: false,
-    })
-}
-
-/// The share of an Indexed Job's pod: its index is 0-based (`JOB_COMPLETION_INDEX`, set by Kubernetes), the
-/// number of shares is the Job's completions, which Kubernetes does not tell; the charts set it.
-fn shard_from_environment() -> Result<copy::Shard, SpecError> {
-    let number = |variable: &'static str| -> Result<u32, SpecError> {
-        let text = std::env::var(variable)
-            .map_err(|_| SpecError::Shard { variable, problem: "is not set".into() })?;
-        text.parse().map_err(|_| SpecError::Shard { variable, problem: format!("is '{text}', not a number") })
-    };
-    let (index, count) = (number("JOB_COMPLETION_INDEX")?, number("HOOK_RUNNER_COMPLETIONS")?);
-    format!("{index}/{count}").parse().map_err(|cause| SpecError::Shard {
-        variable: "JOB_COMPLETION_INDEX",
-        problem: format!("is {index} of {count}: {cause}"),
     })
 }

@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hook_runner::hook::wait::{Met, NotMet, Wait, until};
+use hook_runner::hook::wait::Wait;
+use hook_runner::steps::wait::{Met, NotMet, until};
 use hook_runner::http::Roots;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -103,97 +103,9 @@ impl<'de> Deserialize<'de> for Condition {
     }
 }
 
-/// The statuses that count as an answer: one, or a range with both ends in it.
-///
-/// The default, 200 to 399, is what the kubelet's `httpGet` probes take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    low: u16,
-    high: u16,
-}
-
-/// Text that is no status.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no HTTP status: expected one as 200, a range as 200-399, or a class as 2xx")]
-pub struct StatusError(String);
-
-impl Accepted {
-    /// Whether `status` counts.
-    pub fn holds(self, status: u16) -> bool {
-        (self.low..=self.high).contains(&status)
-    }
-}
-
-impl Default for Accepted {
-    fn default() -> Self {
-        Self { low: 200, high: 399 }
-    }
-}
-
-impl FromStr for Accepted {
-    type Err = StatusError;
-
-    fn from_str(text: &str) -> Result<Self, StatusError> {
-        let wrong = || StatusError(text.into());
-        let status = |text: &str| -> Result<u16, StatusError> {
-            let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse().ok().filter(|status| digits && (100..=599).contains(status)).ok_or_else(wrong)
-        };
-        if let Some(class) = text.strip_suffix("xx") {
-            let low = status(&format!("{class}00"))?;
-            return Ok(Self { low, high: low + 99 });
-        }
-        let (low, high) = text.split_once('-').unwrap_or((text, text));
-        let (low, high) = (status(low)?, status(high)?);
-        if low > high { Err(wrong()) } else { Ok(Self { low, high }) }
-    }
-}
-
-impl fmt::Display for Accepted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.low == self.high {
-            write!(f, "{}", self.low)
-        } else {
-            write!(f, "{}-{}", self.low, self.high)
-        }
-    }
-}
-
-impl Serialize for Accepted {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.low == self.high { serializer.serialize_u16(self.low) } else { serializer.collect_str(self) }
-    }
-}
-
-impl<'de> Deserialize<'de> for Accepted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrText;
-        impl Visitor<'_> for NumberOrText {
-            type Value = Accepted;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an HTTP status: 200, 200-399 or 2xx")
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Accepted, E> {
-                self.visit_str(&number.to_string())
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Accepted, E> {
-                self.visit_str(&number.to_string())
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Accepted, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(NumberOrText)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Accepted, Condition};
+    use super::Condition;
 
     #[test]
     fn each_form_is_read_and_shown_as_it_was_written() {
@@ -224,20 +136,5 @@ mod tests {
         assert!(bad("tcp:db").contains("HOST:PORT"));
         assert!(bad("tcp:::1:80").contains("brackets"));
         assert!(bad("http://").contains("URL"));
-    }
-
-    #[test]
-    fn a_status_is_a_number_a_range_or_a_class() {
-        let read = |json: &str| serde_json::from_str::<Accepted>(json).expect(json);
-        assert!(read("200").holds(200) && !read("200").holds(204));
-        assert!(read("\"200-299\"").holds(204) && !read("\"200-299\"").holds(302));
-        assert!(read("\"4xx\"").holds(404) && !read("\"4xx\"").holds(500));
-        assert!(Accepted::default().holds(302) && !Accepted::default().holds(404));
-        for bad in ["99", "600", "\"300-200\"", "\"ok\"", "\"20x\"", "-200", "\"+20\"", "\"0200\""] {
-            assert!(serde_json::from_str::<Accepted>(bad).is_err(), "{bad}");
-        }
-        for text in ["200", "200-399"] {
-            assert_eq!(text.parse::<Accepted>().expect(text).to_string(), text);
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Accepted;
+use crate::hook::accepted::Accepted;
 use crate::http::{self, DialError, seconds};
 
 /// Why a probe did not find its condition met.

@@ -1,0 +1,27 @@
+//! `hook-runner copy`.
+
+use std::path::PathBuf;
+
+use crate::hook::copy_step::CopyStep;
+use crate::hook::duration::Timespan;
+
+/// Copy the contents of SRC into DST (an initContainer's job)
+#[derive(Debug, clap::Args)]
+pub struct Copy {
+    /// The content directory in the image
+    pub source: PathBuf,
+    /// The directory on the volume
+    pub destination: PathBuf,
+    /// The state directory [default: .hook-runner in DST]
+    #[arg(long, value_name = "DIR", env = "HOOK_RUNNER_STATE")]
+    pub state: Option<PathBuf>,
+    /// How long to wait for another run that holds the volume [default: 1m]
+    #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_LOCK_TIMEOUT")]
+    pub lock_timeout: Option<Timespan>,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The engine's options.
+    #[command(flatten)]
+    pub options: CopyStep,
+}

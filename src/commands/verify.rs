@@ -1,0 +1,38 @@
+//! `verify`: a volume compared with what the last copy installed.
+
+use std::io::Write;
+
+use crate::attempt::messages;
+use crate::attempt::outcome::Failure;
+use crate::cli;
+use crate::copy;
+use crate::exit::Kind;
+use crate::volume::STATE_DIRECTORY;
+
+/// Compares a volume with its manifest; status 1 when it differs.
+pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
+    let state = arguments.state.clone().unwrap_or_else(|| arguments.destination.join(STATE_DIRECTORY));
+    let report = copy::verify(&arguments.destination, &state).map_err(|error| messages::copy(&error))?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        let text = serde_json::to_string(&report).map_err(messages::fault)?;
+        let _ = writeln!(out, "{text}");
+    } else {
+        for (what, list) in
+            [("missing", &report.missing), ("modified", &report.modified), ("mode", &report.mode)]
+        {
+            for path in &list.items {
+                let _ = writeln!(out, "{what:<9} {path}");
+            }
+        }
+        let _ = writeln!(out, "{}", report.summary());
+    }
+    if report.is_clean() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Command(1),
+        format!("{} is not as the last copy left it", arguments.destination.display()),
+    )
+    .advise("the list says what differs; a new run brings back what is missing"))
+}

@@ -1,0 +1,159 @@
+//! A copy step as the command line or a hook file describes it, and what the engine is asked for by it.
+
+#![allow(clippy::doc_markdown)]
+
+use std::path::PathBuf;
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use crate::copy::{self, ModeChange, Owner, Policy, Prune, Shard};
+use crate::hook::number::whole_number;
+use crate::hook::spec_error::SpecError;
+
+/// Copy the contents of one directory into another.
+#[derive(Debug, Clone, Default, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[command(next_help_heading = "Copies")]
+pub struct CopyStep {
+    /// The content directory in the image.
+    #[arg(skip)]
+    pub from: PathBuf,
+
+    /// The directory on the volume.
+    #[arg(skip)]
+    pub to: PathBuf,
+
+    /// What wins where both image and volume changed a file: replace, keep-modified, missing [default: replace]
+    #[arg(long, value_name = "POLICY", env = "HOOK_RUNNER_POLICY")]
+    #[schemars(with = "Option<String>", extend("enum" = Policy::WORDS))]
+    pub policy: Option<Policy>,
+
+    /// What is removed from the volume: none, owned, all [default: none]
+    #[arg(long, value_name = "WHAT", env = "HOOK_RUNNER_PRUNE")]
+    #[schemars(with = "Option<String>", extend("enum" = Prune::WORDS))]
+    pub prune: Option<Prune>,
+
+    /// Leave out what matches, gitignore syntax (repeatable)
+    #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_EXCLUDE", value_delimiter = '\n')]
+    #[serde(default)]
+    pub exclude: Vec<String>,
+
+    /// Copy only what matches, gitignore syntax (repeatable)
+    #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_INCLUDE", value_delimiter = '\n')]
+    #[serde(default)]
+    pub include: Vec<String>,
+
+    /// Owner of what is copied [default: as in the source, where permitted]
+    #[arg(long, value_name = "UID:GID", env = "HOOK_RUNNER_CHOWN")]
+    #[schemars(with = "Option<String>")]
+    pub chown: Option<Owner>,
+
+    /// Mode changes of what is copied, as chmod(1) takes them [default: as in the source]
+    #[arg(long, value_name = "MODE", env = "HOOK_RUNNER_CHMOD")]
+    #[schemars(with = "Option<String>")]
+    pub chmod: Option<ModeChange>,
+
+    /// Fail when owner, xattrs or capabilities cannot be kept
+    #[arg(long, env = "HOOK_RUNNER_STRICT_METADATA", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub strict_metadata: Option<bool>,
+
+    /// Take a file with the same size and mtime as unchanged, without reading it
+    #[arg(long, env = "HOOK_RUNNER_TRUST_MTIME", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub trust_mtime: Option<bool>,
+
+    /// Follow directory symbolic links that stand on the volume
+    #[arg(long, env = "HOOK_RUNNER_FOLLOW_DESTINATION_LINKS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub follow_destination_links: Option<bool>,
+
+    /// Copy even when the volume seems too small
+    #[arg(long, env = "HOOK_RUNNER_IGNORE_SPACE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    pub ignore_space: Option<bool>,
+
+    /// Threads that copy [default: 16]
+    #[arg(long, value_name = "N", env = "HOOK_RUNNER_WORKERS", value_parser = whole_number::<std::num::NonZeroUsize>)]
+    pub workers: Option<std::num::NonZeroUsize>,
+
+    /// Copy only share I of N (0/4 to 3/4), or auto: from an Indexed Job's environment. All shares of a copy need the
+    /// same image and the same run id
+    #[arg(long, value_name = "I/N", env = "HOOK_RUNNER_SHARD")]
+    pub shard: Option<Sharding>,
+}
+
+/// The copy engine's options from the command line's over the step's own.
+pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, SpecError> {
+    let list =
+        |flags: &Vec<String>, step: &Vec<String>| if flags.is_empty() { step.clone() } else { flags.clone() };
+    Ok(copy::Options {
+        policy: flags.policy.or(step.policy).unwrap_or_default(),
+        prune: flags.prune.or(step.prune).unwrap_or_default(),
+        exclude: list(&flags.exclude, &step.exclude),
+        include: list(&flags.include, &step.include),
+        chown: flags.chown.or(step.chown),
+        chmod: flags.chmod.clone().or_else(|| step.chmod.clone()),
+        strict_metadata: flags.strict_metadata.or(step.strict_metadata).unwrap_or(false),
+        trust_mtime: flags.trust_mtime.or(step.trust_mtime).unwrap_or(false),
+        follow_destination_links: flags
+            .follow_destination_links
+            .or(step.follow_destination_links)
+            .unwrap_or(false),
+        ignore_space: flags.ignore_space.or(step.ignore_space).unwrap_or(false),
+        workers: flags.workers.or(step.workers),
+        shard: match flags.shard.or(step.shard) {
+            None => None,
+            Some(Sharding::Of(shard)) => Some(shard),
+            Some(Sharding::Auto) => Some(shard_from_environment()?),
+        },
+        dry_run: false,
+    })
+}
+
+/// The share of an Indexed Job's pod: its index is 0-based (`JOB_COMPLETION_INDEX`, set by Kubernetes), the
+/// number of shares is the Job's completions, which Kubernetes does not tell; the charts set it.
+fn shard_from_environment() -> Result<copy::Shard, SpecError> {
+    let number = |variable: &'static str| -> Result<u32, SpecError> {
+        let text = std::env::var(variable)
+            .map_err(|_| SpecError::Shard { variable, problem: "is not set".into() })?;
+        text.parse().map_err(|_| SpecError::Shard { variable, problem: format!("is '{text}', not a number") })
+    };
+    let (index, count) = (number("JOB_COMPLETION_INDEX")?, number("HOOK_RUNNER_COMPLETIONS")?);
+    format!("{index}/{count}").parse().map_err(|cause| SpecError::Shard {
+        variable: "JOB_COMPLETION_INDEX",
+        problem: format!("is {index} of {count}: {cause}"),
+    })
+}
+
+/// Which share of a copy is this process's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharding {
+    /// From `JOB_COMPLETION_INDEX` and `HOOK_RUNNER_COMPLETIONS`.
+    Auto,
+    /// This one.
+    Of(Shard),
+}
+
+impl std::str::FromStr for Sharding {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Of)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sharding {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Sharding {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sharding".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "description": "I/N, or auto", "pattern": "^(auto|[0-9]+/[0-9]+)$"})
+    }
+}

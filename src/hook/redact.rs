@@ -1,0 +1,36 @@
+//! What neither log may show, as the command line or a hook file names it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Values that must not appear in a log, nor in the pod's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[command(next_help_heading = "Redaction")]
+pub struct Redact {
+    /// Redact the value of this environment variable (repeatable)
+    #[arg(long = "redact-env", value_name = "NAME", env = "HOOK_RUNNER_REDACT_ENV", value_delimiter = '\n')]
+    pub env: Vec<String>,
+
+    /// Redact the content of this file, or of each file of this directory (repeatable)
+    #[arg(
+        long = "redact-file",
+        value_name = "PATH",
+        env = "HOOK_RUNNER_REDACT_FILE",
+        value_delimiter = '\n'
+    )]
+    pub files: Vec<PathBuf>,
+
+    /// Redact this text (repeatable)
+    #[arg(
+        long = "redact",
+        value_name = "TEXT",
+        env = "HOOK_RUNNER_REDACT",
+        value_delimiter = '\n',
+        hide_env_values = true
+    )]
+    pub literals: Vec<String>,
+}

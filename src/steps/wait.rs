@@ -1,0 +1,245 @@
+//! Waits for a file, a TCP port or an HTTP answer.
+//!
+//! May look at the filesystem and open connections. Knows nothing of logs, steps or exit statuses; that a
+//! condition not met is status 69 is said in `exit.rs`.
+//!
+//! The first probe is made at once, the next after 100 ms, then ever more slowly up to the interval: a hook
+//! mostly waits for something that is there or nearly there. Each probe is a new one: name looked up anew,
+//! new connection. A probe that gets no answer is given up after the probe timeout.
+
+mod observation;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+pub use self::observation::Observation;
+use crate::hook::accepted::Accepted;
+use crate::hook::condition::Condition;
+use crate::hook::wait::Wait;
+use crate::http::{Client, Dialer, RootsError, seconds};
+use crate::support::blocking::Aside;
+
+/// The first pause; each next one is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// What is kept of the time for a last probe.
+const LAST_PROBE: Duration = Duration::from_millis(100);
+
+/// A condition was met.
+#[derive(Debug)]
+pub struct Met {
+    /// How long it took.
+    pub after: Duration,
+    /// How many probes it took, the last one included.
+    pub probes: u32,
+    /// What the last probe saw: `it exists`, `answered 200`.
+    pub observation: String,
+}
+
+/// A condition was not met.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMet {
+    /// Time ran out.
+    #[error("{condition} was not met within {}: {}", seconds(*timeout), last(last_observation.as_ref()))]
+    TimedOut {
+        /// What was waited for.
+        condition: Condition,
+        /// For how long.
+        timeout: Duration,
+        /// What the last telling probe saw.
+        last_observation: Option<Observation>,
+        /// How many probes were made.
+        probes: u32,
+    },
+    /// The attempt ended: its own timeout, or a signal.
+    #[error("{condition} was not met in the {} until the wait was ended: {}", seconds(*after), last(last_observation.as_ref()))]
+    Cancelled {
+        /// What was waited for.
+        condition: Condition,
+        /// For how long.
+        after: Duration,
+        /// What the last telling probe saw.
+        last_observation: Option<Observation>,
+        /// How many probes were made.
+        probes: u32,
+    },
+    /// The CA file cannot be used: the hook itself is wrong, and waiting does not help.
+    #[error("{condition} cannot be checked: {source}")]
+    Roots {
+        /// What was to be waited for.
+        condition: Condition,
+        /// What is wrong.
+        source: RootsError,
+    },
+}
+
+impl NotMet {
+    /// The next step for whoever reads it.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::TimedOut { last_observation: Some(seen), .. }
+            | Self::Cancelled { last_observation: Some(seen), .. } => seen.advice(),
+            Self::TimedOut { .. } | Self::Cancelled { .. } => "give it more time".into(),
+            Self::Roots { .. } => "give the PEM file of the server's authority with --ca-file".into(),
+        }
+    }
+
+    /// What the last telling probe saw.
+    pub fn last_observation(&self) -> Option<&Observation> {
+        match self {
+            Self::TimedOut { last_observation, .. } | Self::Cancelled { last_observation, .. } => {
+                last_observation.as_ref()
+            }
+            Self::Roots { .. } => None,
+        }
+    }
+}
+
+fn last(observation: Option<&Observation>) -> String {
+    observation.map_or_else(|| "no probe was finished".into(), ToString::to_string)
+}
+
+/// Probes until the condition is met, its time is over, or `cancel` is.
+///
+/// # Errors
+/// Not met, with what was seen last.
+pub async fn until(wait: &Wait, cancel: &CancellationToken) -> Result<Met, NotMet> {
+    let started = Instant::now();
+    let deadline = wait.timeout.and_then(|timeout| started.checked_add(timeout));
+    let condition = &wait.condition;
+    let mut probe =
+        Probe::new(wait).map_err(|source| NotMet::Roots { condition: condition.clone(), source })?;
+    let mut pause = FIRST_PAUSE.min(wait.interval);
+    let mut probes = 0;
+    let mut last: Option<Observation> = None;
+
+    loop {
+        let full = Instant::now() + wait.probe_timeout;
+        let limit = deadline.map_or(full, |deadline| deadline.min(full));
+        probes += 1;
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                probes -= 1;
+                None
+            }
+            outcome = probe.make(limit) => Some(outcome),
+        };
+        match outcome {
+            Some(Ok(observation)) => return Ok(Met { after: started.elapsed(), probes, observation }),
+            // A probe that the wait's end cut short says less than the whole one before it.
+            Some(Err(seen)) if seen.is_timeout() && limit < full && last.is_some() => {}
+            Some(Err(seen)) => {
+                let seen_before = last.as_ref().map(ToString::to_string);
+                if seen_before != Some(seen.to_string()) {
+                    tracing::info!(%condition, probes, "not yet: {seen}");
+                }
+                last = Some(seen);
+            }
+            None => {}
+        }
+
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if !cancel.is_cancelled() && left != Some(Duration::ZERO) {
+            let rest = sleep(shortened(pause, left));
+            pause = (pause.saturating_mul(3) / 2).min(wait.interval);
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = rest => {}
+            }
+        }
+        if cancel.is_cancelled() {
+            return Err(NotMet::Cancelled {
+                condition: condition.clone(),
+                after: started.elapsed(),
+                last_observation: last,
+                probes,
+            });
+        }
+        if let (Some(deadline), Some(timeout)) = (deadline, wait.timeout)
+            && Instant::now() >= deadline
+        {
+            let condition = condition.clone();
+            return Err(NotMet::TimedOut { condition, timeout, last_observation: last, probes });
+        }
+    }
+}
+
+/// The pause, cut so that a last probe is made shortly before time is over.
+fn shortened(pause: Duration, left: Option<Duration>) -> Duration {
+    match left {
+        Some(left) if pause < left => pause,
+        Some(left) if left > 2 * LAST_PROBE => left.saturating_sub(LAST_PROBE),
+        Some(left) => left,
+        None => pause,
+    }
+}
+
+/// What one condition is probed with.
+enum Probe<'a> {
+    File { path: &'a Path, look: Aside<Looked> },
+    Tcp(Dialer),
+    Http { client: Client, target: &'a str, wanted: Accepted },
+}
+
+/// What looking at a path found: nothing wrong, or why not, and where a dangling link points to.
+type Looked = Result<(), (io::Error, Option<PathBuf>)>;
+
+impl<'a> Probe<'a> {
+    fn new(wait: &'a Wait) -> Result<Self, RootsError> {
+        Ok(match &wait.condition {
+            Condition::File(path) => Self::File { path, look: Aside::default() },
+            Condition::Tcp(endpoint) => Self::Tcp(Dialer::new(endpoint.clone())),
+            Condition::Http(url) => {
+                let roots = url.is_https().then(|| wait.roots.clone());
+                let client = Client::new(url.endpoint().clone(), roots)?;
+                Self::Http { client, target: url.target(), wanted: wait.status }
+            }
+        })
+    }
+
+    /// What was seen, met or not.
+    async fn make(&mut self, deadline: Instant) -> Result<String, Observation> {
+        match self {
+            Self::File { path, look } => file(path, look, deadline).await,
+            Self::Tcp(dialer) => {
+                let stream = dialer.dial(deadline).await.map_err(Observation::Dial)?;
+                let peer = stream.peer_addr().map_or_else(|_| "it".into(), |address| address.to_string());
+                Ok(format!("{peer} takes connections"))
+            }
+            Self::Http { client, target, wanted } => {
+                let answer =
+                    client.get(target, HeaderMap::new(), deadline).await.map_err(Observation::Http)?;
+                let got = answer.status;
+                if wanted.holds(got) {
+                    return Ok(format!("answered {got}"));
+                }
+                let location = answer.header("location").map(String::from);
+                Err(Observation::Status { got, wanted: *wanted, location })
+            }
+        }
+    }
+}
+
+async fn file(path: &Path, look: &mut Aside<Looked>, deadline: Instant) -> Result<String, Observation> {
+    let started = Instant::now();
+    let looked_at = path.to_path_buf();
+    let looking = look.run(move || {
+        std::fs::metadata(&looked_at).map(drop).map_err(|error| (error, std::fs::read_link(&looked_at).ok()))
+    });
+    let path = path.to_path_buf();
+    match timeout_at(deadline, looking).await {
+        Err(_) => Err(Observation::Hung { path, after: started.elapsed() }),
+        Ok(Ok(Ok(()))) => Ok("it exists".into()),
+        Ok(Ok(Err((error, link)))) => Err(match link {
+            Some(target) if error.kind() == io::ErrorKind::NotFound => Observation::Dangling { path, target },
+            None if error.kind() == io::ErrorKind::NotFound => Observation::Absent(path),
+            _ => Observation::File { path, source: error },
+        }),
+        Ok(Err(source)) => Err(Observation::File { path, source }),
+    }
+}
