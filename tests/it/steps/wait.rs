@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hook_runner::hook::wait::Wait;
-use hook_runner::steps::wait::{Met, NotMet, until};
 use hook_runner::http::Roots;
+use hook_runner::steps::wait::{Met, NotMet, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::net::TcpSocket;
