@@ -2,17 +2,13 @@
 //! seven kept. `tracing` events go through tracing-appender's lossless writer, so that a slow volume does not
 //! hold who logs; what is queued is written when the guard is dropped, before exit.
 //!
-//! An attempt that is over in a moment needs no thread for its few lines: they are held until [`SOON`], and written
-//! with the attempt's end where it comes before that.
-//!
 //! tracing-appender's own rolling opens files by path and would follow a link planted on the volume, so the
 //! rolling is done here, below the directory handle.
 
 use std::fmt::{Debug, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use tracing::field::{Field, Visit};
@@ -21,9 +17,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use crate::process::block_signals;
-use crate::support::blocking;
 use crate::support::rooted_dir::Dir;
+use crate::support::signal_mask::block_signals;
+use crate::support::times;
 
 const NAME: &str = "runner.log";
 /// Days kept beside the current one.
@@ -31,100 +27,28 @@ const KEPT: usize = 7;
 /// Lines that may wait to be written; memory for all of them is taken, and touched, at the start. A volume that is slow
 /// holds the program from the next one on.
 const WAITING: usize = 1024;
-/// How long lines are held in memory.
-const SOON: Duration = Duration::from_millis(100);
 
 /// Makes of a line what may be seen of it.
 pub type Clean = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
-/// The events of one attempt on their way to the state directory.
+/// Events go to the file as long as this lives; what is queued is written when it is dropped, where a volume that hangs
+/// costs a second at most.
 #[derive(Debug)]
 pub struct Diagnostics {
-    way: Arc<Way>,
-    late: tokio::task::JoinHandle<()>,
-}
-
-#[derive(Debug)]
-struct Way(Mutex<Stage>);
-
-#[derive(Debug)]
-enum Stage {
-    /// Lines of an attempt that has just begun.
-    Held(Vec<u8>),
-    /// The file is open and has its thread.
-    Open { writer: NonBlocking, _until_written: WorkerGuard },
-    /// The attempt is over, or the file cannot be opened.
-    Closed,
+    _until_written: WorkerGuard,
 }
 
 impl Diagnostics {
-    /// Starts taking events for the file that `file` gives. Within a runtime. `clean` takes out of each line what must
-    /// not be seen.
-    pub fn start(file: impl FnOnce() -> io::Result<File> + Send + 'static, clean: Option<Clean>) -> Self {
-        let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
+    /// Starts taking events for `file`. `clean` takes out of each line what must not be seen.
+    pub fn start(file: File, clean: Option<Clean>) -> Self {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(false)
+            .buffered_lines_limit(WAITING)
+            .thread_name("diagnostics")
+            .finish(Deaf::from(file));
         // A second attempt in one process (tests) keeps the first's writer.
-        let _ = tracing::subscriber::set_global_default(Events { way: Arc::clone(&way), clean });
-        let opened = Arc::clone(&way);
-        let late = tokio::spawn(async move {
-            tokio::time::sleep(SOON).await;
-            // The volume may hang. Diagnostics never decide a hook's result, so nobody asks what came of it.
-            let _ = blocking::detached(move || opened.open(file()));
-        });
-        Self { way, late }
-    }
-
-    /// Ends an attempt that was over before there was a file: its lines, which the caller is to write. Later ones are
-    /// dropped.
-    pub fn take_held(&self) -> Option<Vec<u8>> {
-        let mut stage = self.way.stage();
-        if matches!(*stage, Stage::Held(_))
-            && let Stage::Held(lines) = std::mem::replace(&mut *stage, Stage::Closed)
-        {
-            return Some(lines);
-        }
-        None
-    }
-}
-
-impl Drop for Diagnostics {
-    /// What is queued is written now; a volume that hangs costs a second at most.
-    fn drop(&mut self) {
-        self.late.abort();
-        let stage = std::mem::replace(&mut *self.way.stage(), Stage::Closed);
-        drop(stage);
-    }
-}
-
-impl Way {
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self, file: io::Result<File>) {
-        let mut current = self.stage();
-        let Stage::Held(lines) = &*current else { return };
-        *current = match file {
-            Ok(file) => {
-                let (mut writer, guard) = NonBlockingBuilder::default()
-                    .lossy(false)
-                    .buffered_lines_limit(WAITING)
-                    .thread_name("diagnostics")
-                    .finish(Deaf::from(file));
-                // A queue in memory: it takes everything.
-                let _ = writer.write_all(lines);
-                Stage::Open { writer, _until_written: guard }
-            }
-            Err(_) => Stage::Closed,
-        };
-    }
-
-    fn write(&self, line: &[u8]) -> io::Result<()> {
-        match &mut *self.stage() {
-            Stage::Held(lines) => lines.extend_from_slice(line),
-            Stage::Open { writer, .. } => writer.write_all(line)?,
-            Stage::Closed => {}
-        }
-        Ok(())
+        let _ = tracing::subscriber::set_global_default(Events { writer, clean });
+        Self { _until_written: guard }
     }
 }
 
@@ -155,10 +79,9 @@ impl io::Write for Deaf {
     }
 }
 
-/// Makes a line of each event: time, level, message, fields. There are no spans here; the table that tracing-subscriber
-/// keeps of them is 24 KiB that each start would touch.
+/// Makes a line of each event: time, level, message, fields. There are no spans here.
 struct Events {
-    way: Arc<Way>,
+    writer: NonBlocking,
     clean: Option<Clean>,
 }
 
@@ -175,12 +98,11 @@ impl Subscriber for Events {
         let mut text = Text { message: String::new(), fields: String::new() };
         event.record(&mut text);
         let level = event.metadata().level();
-        let line = format!("{} {level:>5} {}{}\n", crate::volume::now(), text.message, text.fields);
+        let line = format!("{} {level:>5} {}{}\n", times::now(), text.message, text.fields);
+        let line =
+            self.clean.as_ref().map_or_else(|| line.clone().into_bytes(), |clean| clean(line.as_bytes()));
         // Who logs does not want to know.
-        let _ = match &self.clean {
-            Some(clean) => self.way.write(&clean(line.as_bytes())),
-            None => self.way.write(line.as_bytes()),
-        };
+        let _ = self.writer.clone().write_all(&line);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -260,21 +182,18 @@ fn day(seconds: i64) -> String {
 mod tests {
     use super::*;
 
-    fn start(directory: &std::path::Path) -> Diagnostics {
-        let directory = directory.to_owned();
-        Diagnostics::start(move || open(&Dir::open(directory)?), None)
-    }
-
     #[test]
     fn an_event_is_one_line_with_its_fields() {
-        let way = Arc::new(Way(Mutex::new(Stage::Held(Vec::new()))));
-        tracing::subscriber::with_default(Events { way: Arc::clone(&way), clean: None }, || {
+        let directory = tempfile::tempdir().unwrap();
+        let file = open(&Dir::open(directory.path()).unwrap()).unwrap();
+        let (writer, guard) = tracing_appender::non_blocking(file);
+        tracing::subscriber::with_default(Events { writer, clean: None }, || {
             tracing::info!(run = "a b", attempt = 2, log = %"/log", "opened");
             tracing::warn!("two\nlines \u{1b}[31m");
             tracing::debug!("not shown");
         });
-        let Stage::Held(lines) = &*way.stage() else { panic!("nothing is held") };
-        let text = String::from_utf8(lines.clone()).unwrap();
+        drop(guard);
+        let text = std::fs::read_to_string(directory.path().join(NAME)).unwrap();
         let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
         assert!(lines.iter().all(|(time, _)| humantime::parse_rfc3339(time).is_ok()), "{text}");
         let lines: Vec<_> = lines.iter().map(|(_, rest)| *rest).collect();
@@ -297,36 +216,6 @@ mod tests {
         assert_eq!(std::fs::read_to_string(rolled).unwrap(), "old\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), KEPT + 1);
-    }
-
-    #[tokio::test]
-    async fn lines_are_held_for_a_moment_and_then_have_a_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let diagnostics = start(directory.path());
-        let way = Arc::clone(&diagnostics.way);
-        way.write(b"one\n").unwrap();
-        let path = directory.path().join(NAME);
-        assert!(!path.exists());
-        let end = std::time::Instant::now() + Duration::from_secs(60);
-        while matches!(*diagnostics.way.stage(), Stage::Held(_)) {
-            assert!(std::time::Instant::now() < end, "no file within a minute");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        way.write(b"two\n").unwrap();
-        assert_eq!(diagnostics.take_held(), None);
-        drop(diagnostics);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
-    }
-
-    #[tokio::test]
-    async fn an_attempt_that_is_over_at_once_writes_its_lines_itself() {
-        let directory = tempfile::tempdir().unwrap();
-        let diagnostics = start(directory.path());
-        diagnostics.way.write(b"one\n").unwrap();
-        let lines = diagnostics.take_held().unwrap();
-        open(&Dir::open(directory.path()).unwrap()).unwrap().write_all(&lines).unwrap();
-        assert_eq!(diagnostics.take_held(), None);
-        assert_eq!(std::fs::read_to_string(directory.path().join(NAME)).unwrap(), "one\n");
     }
 
     #[test]

@@ -1,36 +1,93 @@
 //! The ends that an attempt may come to while it waits for something: its time is over, a signal asks it to stop, a second
 //! one to stop at once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Attempt;
-use crate::attempt::messages;
-use crate::attempt::outcome::Failure;
+use super::messages;
+use super::outcome::Failure;
+use crate::hook::spec::Hook;
+use crate::process::{Supervisor, within_pod_grace};
+use crate::support::durations::milliseconds;
 
-impl Attempt {
-    /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does
-    /// not end then within the grace is given up.
+/// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
+/// From the attempt's time and the grace after it, at the latest, to its end.
+const END: Duration = Duration::from_millis(4500);
+/// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// The time that an attempt has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    began: Instant,
+    timeout: Option<Duration>,
+    pub(super) deadline: Option<Instant>,
+    /// From TERM to KILL.
+    pub(super) grace: Duration,
+}
+
+impl Limits {
+    /// Of an attempt that begins now.
+    pub(super) fn new(hook: &Hook) -> Self {
+        let began = Instant::now();
+        Self {
+            began,
+            timeout: hook.timeout,
+            deadline: hook.timeout.and_then(|timeout| began.checked_add(timeout)),
+            grace: within_pod_grace(hook.grace, hook.drain, hook.pod_grace),
+        }
+    }
+
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        milliseconds(self.began.elapsed())
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    pub(super) fn timed_out(&self, what: &str) -> Failure {
+        messages::timed_out(self.timeout, what)
+    }
+
+    /// How long the end of the attempt may take from now on.
+    pub(super) fn patience(&self, supervisor: &Supervisor) -> Duration {
+        if supervisor.stop_requested() {
+            return LAST_WORDS;
+        }
+        match self.deadline {
+            Some(deadline) => {
+                let left = |end: Instant| end.saturating_duration_since(Instant::now());
+                let end = deadline.checked_add(self.grace.saturating_add(END));
+                left(deadline).max(end.map_or(LAST_WORDS, |end| LAST_WORDS.min(left(end))))
+            }
+            None => PATIENCE,
+        }
+    }
+
+    /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does not end
+    /// within the grace after that is given up.
     pub(super) async fn cancellable<F: Future>(
-        &mut self,
+        &self,
+        supervisor: &mut Supervisor,
         work: F,
         cancel: &CancellationToken,
     ) -> Result<F::Output, Failure> {
         let (deadline, grace) = (self.deadline, self.grace);
-        let stop = cancel.clone();
         let limited = async move {
             tokio::pin!(work);
             tokio::select! {
                 output = &mut work => return Some(output),
-                () = until(deadline) => stop.cancel(),
-                () = stop.cancelled() => {}
+                () = until(deadline) => cancel.cancel(),
+                () = cancel.cancelled() => {}
             }
             tokio::time::timeout(grace, work).await.ok()
         };
-        match self.supervisor.attend(limited).await {
+        match supervisor.attend(limited).await {
             Ok(Some(output)) => Ok(output),
-            Ok(None) if self.supervisor.stop_requested() => {
+            Ok(None) if supervisor.stop_requested() => {
                 Err(messages::stopped("during a step that did not end in its grace"))
             }
             Ok(None) => Err(self.timed_out("the volume does not answer")),
@@ -38,10 +95,13 @@ impl Attempt {
         }
     }
 
-    /// As [`Attempt::cancellable`], for work that has no token and may simply be dropped.
-    pub(super) async fn limited<F: Future>(&mut self, work: F) -> Result<F::Output, Failure> {
-        let stop = self.supervisor.stop_token();
-        let deadline = self.deadline;
+    /// As [`Limits::cancellable`], for work that has no token and may simply be dropped.
+    pub(super) async fn droppable<F: Future>(
+        &self,
+        supervisor: &mut Supervisor,
+        work: F,
+    ) -> Result<F::Output, Failure> {
+        let (stop, deadline) = (supervisor.stop_token(), self.deadline);
         let limited = async move {
             tokio::select! {
                 output = work => Some(output),
@@ -49,19 +109,11 @@ impl Attempt {
                 () = until(deadline) => None,
             }
         };
-        match self.supervisor.attend(limited).await {
+        match supervisor.attend(limited).await {
             Ok(Some(output)) => Ok(output),
-            Ok(None) if self.late() => Err(self.timed_out("the volume was not opened")),
+            Ok(None) if self.is_over() => Err(self.timed_out("the volume was not opened")),
             _ => Err(messages::stopped("before the first step")),
         }
-    }
-
-    pub(super) fn late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
-    pub(super) fn timed_out(&self, what: &str) -> Failure {
-        messages::timed_out(self.hook.timeout, what)
     }
 }
 

@@ -12,7 +12,10 @@ use crate::exit::Kind;
 use crate::kubernetes;
 use crate::output::{Cause, LogFailure};
 use crate::process::Status;
+use crate::steps::copy::TurnError;
 use crate::steps::exec::{Limit, Outcome};
+use crate::steps::follow::FollowError;
+use crate::support::durations::shown;
 use crate::volume::VolumeError;
 use crate::volume::lock::Holder;
 
@@ -41,7 +44,7 @@ pub(crate) fn fault(error: impl ToString) -> Failure {
 pub(crate) fn open(error: OpenError) -> Failure {
     let message = error.to_string();
     match error {
-        OpenError::Store(error) => store(&error),
+        OpenError::Volume(error) => store(&error),
         OpenError::Locked { state, holder, waited } => locked(&state, &holder, waited),
         OpenError::Thread(_) => fault(message),
         OpenError::Cancelled => stopped("before the first step"),
@@ -50,7 +53,7 @@ pub(crate) fn open(error: OpenError) -> Failure {
 
 /// Somebody else has the volume.
 pub(crate) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure {
-    let waited = humantime::format_duration(waited);
+    let waited = shown(waited);
     let message = format!("another run holds the volume ({}): {holder}; waited {waited}", state.display());
     Failure::new(Kind::Locked, message)
         .advise("wait for it or stop it, or raise --lock-timeout; the lock goes with its process")
@@ -130,7 +133,7 @@ pub(crate) fn exec(
     step: Option<Duration>,
     attempt: Option<Duration>,
 ) -> Result<String, Failure> {
-    let time = |limit: Option<Duration>| humantime::format_duration(limit.unwrap_or_default()).to_string();
+    let time = |limit: Option<Duration>| shown(limit.unwrap_or_default());
     let failure = match outcome {
         Outcome::Ended(Status::Exited(0)) => return Ok("exited with 0".into()),
         Outcome::Ended(status @ Status::Exited(code)) => {
@@ -163,8 +166,27 @@ pub(crate) fn exec(
     Err(failure)
 }
 
+/// The turn to copy was not had.
+pub(crate) fn turn(error: &TurnError) -> Failure {
+    match error {
+        TurnError::Destination(error) => destination(error),
+        TurnError::Lock(error) => store(error),
+        TurnError::Busy { state, holder, waited } => locked(state, holder, *waited),
+        TurnError::Cancelled => stopped("before the copy"),
+    }
+}
+
+/// The follow step failed.
+pub(crate) fn follow_step(error: &FollowError) -> Failure {
+    match error {
+        FollowError::Follow(error) => follow(error),
+        FollowError::Volume(error) => store(error),
+        FollowError::System(error) => fault(error),
+    }
+}
+
 /// The other container's log was not preserved.
-pub(crate) fn follow(error: &kubernetes::Failure) -> Failure {
+fn follow(error: &kubernetes::Failure) -> Failure {
     let message = error.to_string();
     match error {
         kubernetes::Failure::Api(error) => Failure::new(Kind::Config, message).advise(error.advice()),
@@ -207,7 +229,7 @@ pub(crate) fn followed(container: &str, ended: &kubernetes::Ended) -> Result<Str
 
 /// The attempt's time is over.
 pub(crate) fn timed_out(limit: Option<Duration>, what: &str) -> Failure {
-    let limit = humantime::format_duration(limit.unwrap_or_default());
+    let limit = shown(limit.unwrap_or_default());
     Failure::new(Kind::Timeout, format!("the attempt's time of {limit} was over: {what}"))
         .advise("raise --timeout (and helm --timeout above it), or see what took so long")
 }

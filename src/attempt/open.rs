@@ -2,12 +2,10 @@
 //! in the index, the header written. All of it blocks on the volume: when that does not answer at once, the signals and
 //! the attempt's time limit go on meanwhile on another thread ([`crate::support::blocking`]).
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FileType, OFlags};
 use tokio::time::sleep;
@@ -18,11 +16,16 @@ use crate::exit::Kind;
 use crate::hook::identity::Identity;
 use crate::hook::spec::Keep;
 use crate::output::{LogFile, recover_tail};
-use crate::support::blocking::{self, Begun};
+use crate::support::blocking;
+use crate::support::times::now;
 use crate::volume::archive::Archive;
 use crate::volume::index::{self, Attempt, Index, Line, Started};
 use crate::volume::lock::{self, Holder, Lock, Name, Taken};
-use crate::volume::{Volume, VolumeError, frame, now};
+use crate::volume::{Volume, VolumeError, frame};
+
+/// Between two tries for the lock; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an attempt needs to know before it can open.
 #[derive(Debug, Clone)]
@@ -43,8 +46,6 @@ pub struct Plan {
     pub identity: Identity,
     /// Rows of the header beside those that are the opening's own.
     pub rows: Vec<(&'static str, String)>,
-    /// The lock is not waited for any longer.
-    pub cancel: CancellationToken,
 }
 
 /// An open attempt: the lock is held as long as this lives.
@@ -58,25 +59,18 @@ pub struct Opened {
     index: Index,
     /// What is worth a line in the summary: a volume without locks, a log that was tidied up.
     pub warnings: Vec<String>,
-    /// How many earlier logs stay, where there may be one too many now.
-    keep: Option<Keep>,
-    /// Why those could not be removed.
-    untidy: OnceLock<VolumeError>,
-    /// Where the runner's own diagnostics go.
-    diary: OnceLock<File>,
+    /// Where the runner's own diagnostics go, if they can.
+    pub diary: Option<File>,
     /// Released when the attempt is over.
-    lock: Option<Lock>,
+    _lock: Option<Lock>,
 }
-
-/// The attempt and its log, at its end.
-pub type Open = (Arc<Opened>, LogFile);
 
 /// Why an attempt did not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A file or directory cannot be used.
     #[error(transparent)]
-    Store(#[from] VolumeError),
+    Volume(#[from] VolumeError),
     /// Another run holds the volume.
     #[error("another run holds the volume: {holder}")]
     Locked {
@@ -95,57 +89,32 @@ pub enum OpenError {
     Cancelled,
 }
 
-/// An opening under way.
-#[derive(Debug)]
-pub struct Opening {
-    plan: Plan,
-    began: tokio::time::Instant,
-    first: Begun<Result<Try, OpenError>>,
-}
-
-impl Opening {
-    /// Makes the first try and goes on with `next`, on another thread while the volume does not answer.
-    pub fn begin(plan: Plan, next: impl FnOnce(Result<Self, OpenError>) -> Infallible + Send + 'static) -> ! {
-        let (first, began) = (plan.clone(), tokio::time::Instant::now());
-        let next = move |first: std::io::Result<_>| {
-            next(first.map(|first| Self { plan, began, first }).map_err(OpenError::Thread))
-        };
-        blocking::here(move || try_open(&first), next)
-    }
-
-    /// Ends a wait for the lock.
-    pub fn cancel(&self) -> CancellationToken {
-        self.plan.cancel.clone()
-    }
-
-    /// Waits for the lock at most the plan's time, and for what the opened attempt is. Cancelled, it still gives an
-    /// attempt that is open in that moment: it is in the log and must be ended there.
-    pub async fn finish(self) -> Result<Open, OpenError> {
-        let Self { plan, began, first } = self;
-        let mut pause = Duration::from_millis(50);
-        let mut tried = first.answer().await.map_err(OpenError::Thread)??;
-        loop {
-            let left = plan.lock_timeout.saturating_sub(began.elapsed());
-            match tried {
-                Try::Opened(opened, log) => return Ok((opened, log)),
-                Try::Busy(holder, state) if left.is_zero() => {
-                    return Err(OpenError::Locked { state, holder, waited: plan.lock_timeout });
-                }
-                Try::Busy(..) => {
-                    let waited = plan.cancel.run_until_cancelled(sleep(pause.min(left))).await;
-                    waited.ok_or(OpenError::Cancelled)?;
-                }
+/// Opens the attempt, waiting for the lock at most the plan's time. Cancelled, it still gives an attempt that is open in
+/// that moment: it is in the log and must be ended there.
+pub async fn open(plan: Plan, cancel: &CancellationToken) -> Result<(Opened, LogFile), OpenError> {
+    let began = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let (lock_timeout, again) = (plan.lock_timeout, plan.clone());
+        let tried = blocking::run(move || try_open(&again)).await.map_err(OpenError::Thread)??;
+        let left = lock_timeout.saturating_sub(began.elapsed());
+        match tried {
+            Try::Opened(opened, log) => return Ok((*opened, log)),
+            Try::Busy(holder, state) if left.is_zero() => {
+                return Err(OpenError::Locked { state, holder, waited: lock_timeout });
             }
-            pause = (pause * 2).min(Duration::from_secs(1));
-            let again = plan.clone();
-            tried = blocking::once(move || try_open(&again)).await.map_err(OpenError::Thread)??;
+            Try::Busy(..) => {
+                let waited = cancel.run_until_cancelled(sleep(pause.min(left))).await;
+                waited.ok_or(OpenError::Cancelled)?;
+            }
         }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 #[derive(Debug)]
 enum Try {
-    Opened(Arc<Opened>, LogFile),
+    Opened(Box<Opened>, LogFile),
     Busy(Holder, PathBuf),
 }
 
@@ -219,17 +188,12 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
         directory: Some(File::from(directory.into_fd())),
         name: volume.log_path.clone(),
     };
-    let opened = Opened {
-        volume,
-        attempt,
-        index,
-        warnings,
-        keep: moved.then_some(plan.keep),
-        untidy: OnceLock::new(),
-        diary: OnceLock::new(),
-        lock,
-    };
-    Ok(Try::Opened(Arc::new(opened), log))
+    if moved && let Err(error) = prune(plan.keep, &volume) {
+        warnings.push(format!("too many logs of earlier runs are kept: {error}"));
+    }
+    let diary = diagnostics::open(&volume.state).ok();
+    let opened = Opened { volume, attempt, index, warnings, diary, _lock: lock };
+    Ok(Try::Opened(Box::new(opened), log))
 }
 
 /// The header into the log, and both durable: or nothing of it. From here on a power cut leaves at least that this
@@ -353,43 +317,5 @@ impl Opened {
     /// Enters the end of the attempt in the index; what is entered later of the same attempt counts.
     pub fn enter_end(&self, ended: index::Ended) -> Result<(), VolumeError> {
         self.index.append(&Line::End(ended))
-    }
-
-    /// What can be done beside the command, once.
-    pub fn keep_house(&self) {
-        if let Some(keep) = self.keep
-            && let Err(error) = prune(keep, &self.volume)
-        {
-            let _ = self.untidy.set(error);
-        }
-        if let Ok(file) = diagnostics::open(&self.volume.state) {
-            let _ = self.diary.set(file);
-        }
-    }
-
-    /// The file of the runner's own diagnostics.
-    pub fn diary(&self) -> std::io::Result<File> {
-        match self.diary.get() {
-            Some(file) => file.try_clone(),
-            None => diagnostics::open(&self.volume.state),
-        }
-    }
-
-    /// Writes `lines` there. The caller goes on when it cannot: diagnostics never decide a hook's result.
-    pub fn note_down(&self, lines: &[u8]) -> std::io::Result<()> {
-        match self.diary.get() {
-            Some(mut file) => file.write_all(lines),
-            None => self.diary()?.write_all(lines),
-        }
-    }
-
-    /// What the housekeeping beside the command has come to.
-    pub fn untidy(&self) -> Option<&VolumeError> {
-        self.untidy.get()
-    }
-
-    /// Whether other runs are kept out of the volume.
-    pub fn is_locked(&self) -> bool {
-        self.lock.is_some()
     }
 }

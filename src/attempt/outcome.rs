@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::exit::Kind;
 use crate::hook::identity::Identity;
-use crate::volume::frame::time;
+use crate::support::durations::shown;
 
 /// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
 /// Failure", 4096).
@@ -92,14 +92,14 @@ pub struct Outcome {
     pub duration_ms: u64,
     /// Files that the copies brought.
     pub files_copied: u64,
-    /// The preserved log.
+    /// The preserved log, when it holds something of this attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }
 
 impl Outcome {
     /// An outcome with nothing done yet.
-    pub fn new(identity: Identity, log: Option<String>) -> Self {
+    pub fn new(identity: Identity) -> Self {
         Self {
             identity,
             attempt: 1,
@@ -108,7 +108,7 @@ impl Outcome {
             warnings: Vec::new(),
             duration_ms: 0,
             files_copied: 0,
-            log,
+            log: None,
         }
     }
 
@@ -138,6 +138,13 @@ impl Outcome {
         }
     }
 
+    /// As [`Outcome::fail`], for an attempt that ends with it.
+    #[must_use]
+    pub fn failed(mut self, failure: Failure) -> Self {
+        self.fail(failure);
+        self
+    }
+
     /// "attempt 2 of run x failed with status 3 after 1.2s".
     pub fn title(&self) -> String {
         let verdict = match self.status() {
@@ -148,7 +155,7 @@ impl Outcome {
             "attempt {} of run {} {verdict} after {}",
             self.attempt,
             self.identity.run,
-            time(self.duration_ms)
+            shown(Duration::from_millis(self.duration_ms))
         )
     }
 
@@ -177,7 +184,7 @@ impl Outcome {
                 number + 1,
                 step.step,
                 step.result,
-                time(step.duration_ms)
+                shown(Duration::from_millis(step.duration_ms))
             );
         }
         let failure = self.failure.as_ref();
@@ -241,11 +248,6 @@ fn cut(text: &mut String, limit: usize) {
     }
 }
 
-/// Whole milliseconds of `duration`.
-pub fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Writes the summary's JSON where the kubelet looks for it. Its failure is nobody's: the status stands.
 pub fn termination_message(outcome: &Outcome, path: Option<&Path>) {
     // The default file is the kubelet's to make; outside a pod none appears in /dev.
@@ -262,7 +264,8 @@ mod tests {
 
     fn outcome(message: &str, steps: usize) -> Outcome {
         let identity = Identity { run: "r".into(), ..Identity::default() };
-        let mut outcome = Outcome::new(identity, Some("/data/log".into()));
+        let mut outcome = Outcome::new(identity);
+        outcome.log = Some("/data/log".into());
         outcome.fail(Failure::new(Kind::Command(3), message).advise("read the log"));
         for _ in 0..steps {
             outcome

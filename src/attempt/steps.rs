@@ -1,119 +1,169 @@
-//! What an attempt does in each kind of step: the only place that joins the copy engine, the command and the log.
+//! One step of the attempt: what is handed to it, how its end is told.
 
 use std::path::Path;
+use std::time::Instant;
 
-use super::Attempt;
-use crate::attempt::messages;
-use crate::attempt::outcome::Failure;
-use crate::commands::copy as copying;
+use super::context::Context;
+use super::messages;
+use super::outcome::{Failure, Outcome, StepReport};
+use super::session::Session;
 use crate::copy;
 use crate::exit::Kind;
 use crate::hook::steps::Step;
 use crate::hook::wait::Wait;
 use crate::kubernetes::Follow;
 use crate::output;
-use crate::process::Command;
+use crate::process::{Command, Supervisor};
+use crate::steps::copy::{CopyFailure, copy_in_turn};
 use crate::steps::exec::{self, Exec};
 use crate::steps::follow;
 use crate::steps::wait::{self, NotMet};
 use crate::support::blocking;
+use crate::support::durations::milliseconds;
 use crate::volume::STATE_DIRECTORY;
+use crate::volume::followed::Followed;
 
-impl Attempt {
-    pub(super) async fn step(&mut self, step: &Step) -> Result<String, Failure> {
-        if self.supervisor.stop_requested() {
-            return Err(messages::stopped("before this step"));
-        }
-        match step {
-            Step::Copy { from, to, options } => self.copy(from, to, options).await,
-            Step::Wait(wait) => self.wait(wait).await,
-            Step::Follow(follow) => Box::pin(self.follow(follow)).await,
-            Step::Exec { command, timeout, retries, backoff } => {
-                let exec = Exec {
-                    command: Command { argv: command.clone(), env: Vec::new(), setsid: self.hook.setsid },
-                    timeout: *timeout,
-                    deadline: self.deadline,
-                    grace: self.grace,
-                    drain: self.hook.drain,
-                    retries: *retries,
-                    backoff: *backoff,
-                };
-                let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
-                let outcome = exec::run(&exec, &mut self.supervisor, self.tee.as_ref()).await;
-                messages::exec(outcome, &name, *timeout, self.hook.timeout)
-            }
-        }
-    }
+/// Runs `step` and records in the outcome how it went.
+pub(super) async fn run(
+    step: &Step,
+    context: &Context<'_>,
+    session: &Session,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let words = context.secrets.clean(&step.to_string());
+    tracing::info!(step = words, "step begins");
+    let result = if supervisor.stop_requested() {
+        Err(messages::stopped("before this step"))
+    } else {
+        Box::pin(dispatch(step, context, session, supervisor, outcome)).await
+    };
+    let text = result.as_ref().unwrap_or_else(|failure| &failure.message);
+    let report = StepReport {
+        step: words,
+        result: context.secrets.clean(text),
+        duration_ms: milliseconds(began.elapsed()),
+    };
+    tracing::info!(result = report.result, duration_ms = report.duration_ms, "step ended");
+    outcome.steps.push(report);
+    result.map(drop)
+}
 
-    async fn copy(&mut self, from: &Path, to: &Path, options: &copy::Options) -> Result<String, Failure> {
-        let request = self.request(from, to, options);
-        let label = format!("{} -> {}", from.display(), to.display());
-        let cancel = self.supervisor.stop_token().child_token();
-        let engine = cancel.clone();
-        let patience = self.hook.lock_timeout;
-        let work = blocking::once(move || {
-            let _turn = copying::take_turn(&request, patience, &engine)?;
-            let progress = copy::Stderr::new(label, output::say);
-            copy::copy(&request, &progress, &engine).map_err(|error| messages::copy(&error))
-        });
-        match self.cancellable(work, &cancel).await?.map_err(messages::fault)? {
-            Ok(report) => {
-                self.outcome.files_copied += report.files;
-                self.outcome.warnings.extend(report.warnings());
-                Ok(report.summary())
-            }
-            Err(_) if self.supervisor.stop_requested() => Err(messages::stopped("during the copy")),
-            Err(_) if self.late() => Err(self.timed_out("the copy was not finished")),
-            Err(failure) => Err(failure),
+async fn dispatch(
+    step: &Step,
+    context: &Context<'_>,
+    session: &Session,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) -> Result<String, Failure> {
+    match step {
+        Step::Copy { from, to, options } => {
+            let request = copy_request(context, session, (from, to), options);
+            let report = run_copy(request, context, supervisor).await?;
+            outcome.files_copied += report.files;
+            outcome.warnings.extend(report.warnings());
+            Ok(report.summary())
         }
-    }
-
-    pub(super) fn request(&self, from: &Path, to: &Path, options: &copy::Options) -> copy::Request {
-        let state = match &self.opened {
-            Some(opened) => opened.volume.state_path.clone(),
-            None => self.hook.state.clone().unwrap_or_else(|| to.join(STATE_DIRECTORY)),
-        };
-        let log = self.opened.as_ref().map(|opened| opened.volume.log_path.clone());
-        copy::Request {
-            source: from.to_path_buf(),
-            destination: to.to_path_buf(),
-            run: format!("{}.{}.{}", self.outcome.identity.run, self.outcome.attempt, std::process::id()),
-            group: self.group.clone(),
-            beside_run: false,
-            steps_follow: true,
-            protect: log.into_iter().chain([state.clone()]).collect(),
-            state,
-            options: options.clone(),
+        Step::Wait(wait) => run_wait(wait, context, supervisor).await,
+        Step::Follow(follow) => run_follow(follow, context, session, supervisor).await,
+        Step::Exec { command, timeout, retries, backoff } => {
+            let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
+            let exec = Exec {
+                command: Command { argv: command.clone(), env: Vec::new(), setsid: context.hook.setsid },
+                timeout: *timeout,
+                deadline: context.limits.deadline,
+                grace: context.limits.grace,
+                drain: context.hook.drain,
+                retries: *retries,
+                backoff: *backoff,
+            };
+            let ended = exec::run(&exec, supervisor, session.tee.as_ref()).await;
+            messages::exec(ended, &name, *timeout, context.hook.timeout)
         }
     }
+}
 
-    async fn wait(&mut self, wait: &Wait) -> Result<String, Failure> {
-        let cancel = self.supervisor.stop_token().child_token();
-        let token = cancel.clone();
-        match self.cancellable(wait::until(wait, &token), &cancel).await? {
-            Ok(met) => Ok(format!("met: {}", met.observation)),
-            Err(error @ NotMet::Roots { .. }) => {
-                Err(Failure::new(Kind::Config, error.to_string()).advise(error.advice()))
-            }
-            Err(NotMet::Cancelled { .. }) if self.supervisor.stop_requested() => {
-                Err(messages::stopped("during the wait"))
-            }
-            Err(error @ NotMet::Cancelled { .. }) => Err(self.timed_out(&error.to_string())),
-            Err(error) => Err(Failure::new(Kind::WaitUnmet, error.to_string()).advise(error.advice())),
-        }
+/// What the engine is asked for in a copy step.
+pub(super) fn copy_request(
+    context: &Context<'_>,
+    session: &Session,
+    (from, to): (&Path, &Path),
+    options: &copy::Options,
+) -> copy::Request {
+    let state = match &session.opened {
+        Some(opened) => opened.volume.state_path.clone(),
+        None => context.hook.state.clone().unwrap_or_else(|| to.join(STATE_DIRECTORY)),
+    };
+    let log = session.opened.as_ref().map(|opened| opened.volume.log_path.clone());
+    let attempt = session.opened.as_ref().map_or(1, |opened| opened.attempt);
+    copy::Request {
+        source: from.to_path_buf(),
+        destination: to.to_path_buf(),
+        run: format!("{}.{attempt}.{}", context.group, std::process::id()),
+        group: context.group.clone(),
+        beside_run: false,
+        steps_follow: true,
+        protect: log.into_iter().chain([state.clone()]).collect(),
+        state,
+        options: options.clone(),
     }
+}
 
-    async fn follow(&mut self, follow: &Follow) -> Result<String, Failure> {
-        let (Some(tee), Some(opened)) = (&self.tee, self.opened.clone()) else {
-            return Err(Failure::new(Kind::Config, "a sidecar without a log has nothing to do"));
-        };
-        let pipe = tee
-            .attach()
-            .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
-        // Nothing is cancelled: the other container is told to stop at the same time, and its last lines are
-        // worth the grace.
-        let cancel = self.supervisor.stop_token().child_token();
-        let work = Box::pin(follow::run(follow, pipe, opened));
-        self.cancellable(work, &cancel).await?
-    }
+async fn run_copy(
+    request: copy::Request,
+    context: &Context<'_>,
+    supervisor: &mut Supervisor,
+) -> Result<copy::Report, Failure> {
+    let label = format!("{} -> {}", request.source.display(), request.destination.display());
+    let cancel = supervisor.stop_token().child_token();
+    let (patience, stop) = (context.hook.lock_timeout, cancel.clone());
+    let work = blocking::run(move || {
+        let progress = copy::Stderr::new(label, output::say);
+        copy_in_turn(&request, patience, &progress, &stop)
+    });
+    let copied = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
+    copied.map_err(|failure| match failure {
+        _ if supervisor.stop_requested() => messages::stopped("during the copy"),
+        _ if context.limits.is_over() => context.limits.timed_out("the copy was not finished"),
+        CopyFailure::Turn(error) => messages::turn(&error),
+        CopyFailure::Copy(error) => messages::copy(&error),
+    })
+}
+
+async fn run_wait(
+    wait: &Wait,
+    context: &Context<'_>,
+    supervisor: &mut Supervisor,
+) -> Result<String, Failure> {
+    let cancel = supervisor.stop_token().child_token();
+    let met = context.limits.cancellable(supervisor, wait::until(wait, &cancel), &cancel).await?;
+    met.map(|met| format!("met: {}", met.observation)).map_err(|error| match error {
+        NotMet::Roots { .. } => Failure::new(Kind::Config, error.to_string()).advise(error.advice()),
+        NotMet::Cancelled { .. } if supervisor.stop_requested() => messages::stopped("during the wait"),
+        NotMet::Cancelled { .. } => context.limits.timed_out(&error.to_string()),
+        NotMet::TimedOut { .. } => Failure::new(Kind::WaitUnmet, error.to_string()).advise(error.advice()),
+    })
+}
+
+/// A stop does not cancel it: the other container is told to stop at the same time, and its last lines are worth the
+/// grace.
+async fn run_follow(
+    follow: &Follow,
+    context: &Context<'_>,
+    session: &Session,
+    supervisor: &mut Supervisor,
+) -> Result<String, Failure> {
+    let (Some(tee), Some(opened)) = (&session.tee, &session.opened) else {
+        return Err(Failure::new(Kind::Config, "a sidecar without a log has nothing to do"));
+    };
+    let pipe = tee
+        .attach()
+        .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
+    let cancel = supervisor.stop_token().child_token();
+    let followed = Followed::of(&opened.volume).map_err(|error| messages::store(&error))?;
+    let work = follow::run(follow, pipe, followed);
+    let ended = context.limits.cancellable(supervisor, work, &cancel).await?;
+    let ended = ended.map_err(|error| messages::follow_step(&error))?;
+    messages::followed(&follow.container, &ended)
 }

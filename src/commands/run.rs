@@ -1,19 +1,23 @@
 //! `run`: a hook from flags, environment and file; one attempt of it.
 
-use std::convert::Infallible;
+use std::io;
 use std::path::Path;
 
 use super::say::complain;
+use crate::attempt;
 use crate::attempt::outcome::{self, Failure, Outcome};
 use crate::cli;
 use crate::exit::Kind;
-use crate::hook::{file, layer::Layer, spec::Hook};
+use crate::hook::spec_error::SpecError;
+use crate::hook::{file, identity::Identity, layer::Layer, spec::Hook};
+use crate::process::Supervisor;
 
+/// Runs the hook that the command line describes.
 pub(super) fn run_hook(run: cli::Run) -> u8 {
     let termination_log = run.layer.termination_log.clone();
     attempt(termination_log.as_deref(), || {
         let file = match &run.hook {
-            Some(path) => file::read(path).map_err(crate::hook::spec_error::SpecError::from),
+            Some(path) => file::read(path).map_err(SpecError::from),
             None => Ok(Layer::default()),
         };
         file.and_then(|file| Hook::from_layers(run.layer, file))
@@ -21,47 +25,56 @@ pub(super) fn run_hook(run: cli::Run) -> u8 {
     })
 }
 
-/// One attempt of the hook that `describe` gives.
+/// One attempt of the hook that `describe` gives. Returns only when there was none.
 pub(super) fn attempt(
     termination_log: Option<&Path>,
     describe: impl FnOnce() -> Result<Hook, Failure>,
 ) -> u8 {
     // Before anything else: signals that come while the hook is read must not be lost, and no thread may
     // have been started with another mask.
-    let supervisor = match crate::process::Supervisor::new() {
+    let mut supervisor = match Supervisor::new() {
         Ok(supervisor) => supervisor,
-        Err(error) => {
-            return refuse(
-                &Failure::new(Kind::Fault, format!("cannot take over the signals: {error}")),
-                None,
-            );
-        }
+        Err(error) => return refuse(&fault("cannot take over the signals", &error), termination_log),
     };
     let hook = match describe() {
         Ok(hook) => hook,
         Err(failure) => return refuse(&failure, termination_log),
     };
-    // For the thread that ends the program, which need not be this one.
-    let hook: &'static Hook = Box::leak(Box::new(hook));
-    crate::attempt::run(hook, supervisor, end)
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&fault("cannot start the runtime", &error), termination_log),
+    };
+    let outcome = runtime.block_on(attempt::run(&hook, &mut supervisor));
+    report(&outcome, hook.termination_log.as_deref());
+    exit(outcome.status())
 }
 
-/// Says what came of the attempt, and exits.
-fn end(hook: &Hook, outcome: &Outcome) -> Infallible {
-    outcome::termination_message(outcome, hook.termination_log.as_deref());
+/// Signals and a few sockets: one thread does.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
+}
+
+/// Says what came of the attempt, to the kubelet and on stderr.
+fn report(outcome: &Outcome, termination_log: Option<&Path>) {
+    outcome::termination_message(outcome, termination_log);
     crate::output::say(&format!("hook-runner: {}\n", outcome.line()));
-    let status = outcome.status();
-    // SAFETY: a number. Runtime, memory, descriptors and threads that a hung volume holds are left to the kernel, which
-    // is faster; nothing is buffered that would have to be written.
+}
+
+/// Ends the process without dropping anything: a thread that sits in a call on a hung volume would be waited for, and
+/// nothing is buffered that would have to be written.
+fn exit(status: u8) -> ! {
+    // SAFETY: a number; nothing of the program runs after it.
     unsafe { nix::libc::_exit(status.into()) }
 }
 
 /// A hook that is wrong, before there is an attempt: the sentence, and the same for `kubectl describe`.
 fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
     complain(failure);
-    let identity = crate::hook::identity::Identity::from_environment(None);
-    let mut outcome = Outcome::new(identity, None);
-    outcome.fail(failure.clone());
+    let outcome = Outcome::new(Identity::from_environment(None)).failed(failure.clone());
     outcome::termination_message(&outcome, termination_log);
     outcome.status()
+}
+
+fn fault(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Kind::Fault, format!("{what}: {error}"))
 }

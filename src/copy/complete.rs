@@ -82,7 +82,7 @@ impl Engine<'_> {
                 self.record_xattrs(worker, node)?;
             }
             if node.stage.get().is_some() {
-                self.publish.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(node.clone());
+                crate::support::mutex::lock(&self.publish).push(node.clone());
             } else if mended {
                 self.mend_directory(worker, node, node.redated)?;
             }
@@ -107,7 +107,7 @@ impl Engine<'_> {
             now.mode |= 0o300;
             created_final = false;
             let late = (parent.clone(), node.made_name().to_owned(), meta.mode);
-            self.late.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(late);
+            crate::support::mutex::lock(&self.late).push(late);
         }
         if !created_final {
             let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;

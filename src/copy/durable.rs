@@ -2,11 +2,11 @@
 //! and reports what went wrong, otherwise an fsync(2) of each file by the worker that wrote it.
 
 use std::io;
-use std::sync::PoisonError;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use super::engine::Engine;
+use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
 /// So many bytes of small files are written before the disk is set to work on them. With fewer, xfs spends more time on
@@ -46,7 +46,7 @@ pub(super) fn ahead<T>(engine: &Engine<'_>, act: impl FnOnce() -> T) -> T {
         return act();
     }
     let staged = || {
-        let stage = engine.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = mutex::lock(&engine.stage);
         stage.as_ref().and_then(|stage| stage.dir.reopen().ok())
     };
     let (over, waiting) = channel::<()>();

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ use super::share::Shares;
 use super::stage::Stage;
 use super::transfer::Reflink;
 use super::{Request, durable, places, shard, space};
+use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
 /// Threads at the most where not told otherwise: more than processors, as a cold source and a network volume make them wait.
@@ -141,7 +142,7 @@ pub(super) fn copy(
     let outcome = outcome.and_then(|()| engine.close(&mut report));
     if let Err(mut error) = outcome {
         // Best effort: the error that ended the copy is the one to tell.
-        if let Some(stage) = engine.stage.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(stage) = mutex::lock(&engine.stage).take() {
             let _ = stage.remove();
         }
         let done = engine.counters.copied();
@@ -258,7 +259,7 @@ impl<'a> Engine<'a> {
         let workers = durable::ahead(self, || {
             let act = |worker: &mut Worker, task| self.task(worker, task);
             let workers = self.pool.run(self.workers(), act)?;
-            let mut pieces = std::mem::take(&mut *self.pieces.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut pieces = std::mem::take(&mut *mutex::lock(&self.pieces));
             if pieces.is_empty() {
                 return Ok(workers);
             }
@@ -311,7 +312,7 @@ impl<'a> Engine<'a> {
         let noted = self.prepare(&sorted)?;
         self.publish_phase(report)?;
         self.prune_and_record(&sorted, noted, report)?;
-        if let Some(stage) = self.stage.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(stage) = mutex::lock(&self.stage).take() {
             stage.remove().map_err(|e| Error::system("clear staging in", &self.request.state, e))?;
         }
         Ok(())
@@ -340,7 +341,7 @@ impl<'a> Engine<'a> {
 
     /// The staging directory, made at the first call, after space was found to suffice.
     pub(super) fn stage(&self) -> io::Result<Arc<Stage>> {
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stage = mutex::lock(&self.stage);
         if let Some(stage) = &*stage {
             return Ok(stage.clone());
         }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -18,6 +18,7 @@ use super::manifest::Block;
 use super::node::Node;
 use super::report::Report;
 use super::transfer;
+use crate::support::mutex;
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +68,7 @@ impl Links {
     /// Claims the file for this name, or puts the name off; its directory stays unfinished until then.
     pub(super) fn claim(&self, stat: &Stat, node: &Arc<Node>, entry: Entry<'_>) -> Claim {
         let inode = (stat.st_dev, stat.st_ino);
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = mutex::lock(&self.inner);
         if let std::collections::hash_map::Entry::Vacant(vacant) = inner.firsts.entry(inode) {
             vacant.insert(None);
             return Claim::First;
@@ -85,7 +86,7 @@ impl Links {
         outcome: Outcome,
     ) {
         let first = First { node: node.clone(), name: name.to_owned(), version, outcome };
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = mutex::lock(&self.inner);
         inner.firsts.insert((stat.st_dev, stat.st_ino), Some(first));
     }
 }
@@ -93,7 +94,7 @@ impl Links {
 impl Engine<'_> {
     /// Deals with the names that were put off.
     pub(super) fn link_phase(&self, report: &mut Report) -> Result<(), Error> {
-        let inner = std::mem::take(&mut *self.links.inner.lock().unwrap_or_else(PoisonError::into_inner));
+        let inner = std::mem::take(&mut *mutex::lock(&self.links.inner));
         if inner.deferred.is_empty() {
             return Ok(());
         }

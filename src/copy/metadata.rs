@@ -6,13 +6,14 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::manifest::Time;
 use super::options::{ModeChange, Options, Owner};
+use crate::support::mutex;
 
 /// What an entry is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +157,7 @@ impl Permissions {
 
     /// What was not permitted, once each.
     pub(super) fn refused(&self) -> Vec<String> {
-        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *mutex::lock(&self.refused))
     }
 
     /// What an entry of the image is to have on the volume. Set-user-ID and set-group-ID of a file are dropped where
@@ -304,7 +305,7 @@ impl Permissions {
                 format!("{what} cannot be set, and strict metadata was asked for"),
             ));
         }
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = mutex::lock(&self.refused);
         if !refused.iter().any(|known| known == what) {
             refused.push(what.to_owned());
         }

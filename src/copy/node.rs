@@ -8,12 +8,13 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::metadata::Meta;
+use crate::support::mutex;
 
 /// Where the entries of a directory go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Slot {
             return Err(Errno::STALE.into());
         }
         let fd = Arc::new(fd);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = mutex::lock(&self.open);
         if open.replace(fd.clone()).is_none() {
             OPEN.fetch_add(1, Ordering::Relaxed);
         }
@@ -95,7 +96,7 @@ impl Slot {
     }
 
     pub(super) fn get(&self) -> Option<Arc<OwnedFd>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        mutex::lock(&self.open).clone()
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -103,7 +104,7 @@ impl Slot {
     }
 
     fn close(&self) {
-        if self.open.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+        if mutex::lock(&self.open).take().is_some() {
             OPEN.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -304,7 +305,7 @@ impl Node {
             if let Some((_, stage)) = self.stage.get() {
                 return Ok(stage.clone());
             }
-            let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+            let _making = mutex::lock(&self.making);
             if self.stage.get().is_none() {
                 let _ = self.stage.set(stage(self)?);
             }
@@ -325,7 +326,7 @@ impl Node {
         }
         let mut made = None;
         while let Some(node) = chain.pop() {
-            let _making = node.making.lock().unwrap_or_else(PoisonError::into_inner);
+            let _making = mutex::lock(&node.making);
             if node.made.is_known() {
                 made = Some(node.made()?);
                 continue;

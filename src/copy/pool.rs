@@ -16,6 +16,7 @@ use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 
 use super::error::{Cause, Error};
+use crate::support::mutex;
 
 /// How often it is looked whether more should be at work.
 const LOOK: Duration = Duration::from_millis(2);
@@ -113,7 +114,7 @@ impl<T: Send> Pool<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        mutex::lock(&self.state)
     }
 
     /// Has a task that waits taken by one that has none, or else has one made or looked for.
@@ -208,7 +209,7 @@ impl<T: Send> Pool<T> {
             (state.threads, state.most) = (0, workers.len());
         }
         let workers = Mutex::new(workers);
-        let states = || workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = || mutex::lock(&workers);
         let work = || {
             let Some(mut worker) = states().pop() else { return };
             while let Some(task) = self.take() {
@@ -234,7 +235,7 @@ impl<T: Send> Pool<T> {
         });
         match self.lock().failure.take() {
             Some(error) => Err(error),
-            None => Ok(workers.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            None => Ok(mutex::into_inner(workers)),
         }
     }
 

@@ -2,8 +2,8 @@
 //! the renames, then the directories' own metadata, then another sync of the names.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use rustix::fs::Mode;
 
@@ -17,6 +17,7 @@ use super::path::child;
 use super::pool::Pool;
 use super::record::Note;
 use super::report::Report;
+use crate::support::mutex;
 
 /// Up to so many directories are synced one by one; beyond, the whole filesystem is cheaper.
 const SYNC_EACH: usize = 8;
@@ -25,8 +26,8 @@ impl Engine<'_> {
     /// Before the first name: what is staged is on stable storage, and so is the note of what is about to get its name.
     /// Side by side, as the one waits for the disk and the other is written meanwhile. Answers what was noted.
     pub(super) fn prepare(&self, sorted: &Sorted) -> Result<Note, Error> {
-        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_empty = self.publish.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let stage = mutex::lock(&self.stage).clone();
+        let is_empty = mutex::lock(&self.publish).is_empty();
         let Some(stage) = stage.filter(|_| !self.fsync_each && !is_empty) else { return self.note(sorted) };
         let sync = || durable::sync(&stage.dir).map_err(|e| self.volume_error("sync", b"", e));
         std::thread::scope(|scope| {
@@ -41,8 +42,8 @@ impl Engine<'_> {
     }
 
     pub(super) fn publish_phase(&self, report: &mut Report) -> Result<(), Error> {
-        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let nodes = std::mem::take(&mut *self.publish.lock().unwrap_or_else(PoisonError::into_inner));
+        let stage = mutex::lock(&self.stage).clone();
+        let nodes = std::mem::take(&mut *mutex::lock(&self.publish));
         if let Some(stage) = stage.filter(|_| !nodes.is_empty()) {
             let count = nodes.len();
             let each = self.fsync_each || count <= SYNC_EACH;
@@ -109,7 +110,7 @@ impl Engine<'_> {
     }
 
     fn late_modes(&self) -> Result<(), Error> {
-        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = std::mem::take(&mut *mutex::lock(&self.late));
         for (parent, name, mode) in late {
             let failed = |e: io::Error| self.volume_error("chmod", &child(&parent, &name), e);
             let made = parent.made().map_err(failed)?;

@@ -177,10 +177,10 @@ pub(super) fn verify(destination: &Path, state: &Path) -> Result<VerifyReport, E
         let found = verify_block(&root, &manifest, at, buffers).map_err(|e| {
             Error::system("verify", destination.join(OsStr::from_bytes(manifest.path(at))), e)
         })?;
-        report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).merge(found);
+        crate::support::mutex::lock(&report).merge(found);
         Ok(())
     })?;
-    let mut report = report.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut report = crate::support::mutex::into_inner(report);
     report.sort();
     Ok(report)
 }

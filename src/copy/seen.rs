@@ -2,13 +2,14 @@
 //! is asked for twice. Up to a limit of memory; what is beyond, or has changed since, is looked at anew.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rustix::fs::Stat;
 
 use super::listing::Listing;
 use super::manifest::Time;
 use super::transfer;
+use crate::support::mutex;
 
 /// Entries that are kept at most: 6 MiB with names of twenty bytes.
 const ENTRIES: usize = 1 << 16;
@@ -61,7 +62,7 @@ pub(super) struct Directory {
 impl Seen {
     /// Keeps what was seen, unless there is too much of it.
     pub(super) fn keep(&self, path: &[u8], itself: Sight, listing: &Listing, files: &[Option<Sight>]) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = mutex::lock(&self.kept);
         if kept.entries + files.len() > ENTRIES {
             return;
         }
@@ -72,7 +73,7 @@ impl Seen {
 
     /// What was seen of a directory that looks like `now`; `None` where it did not look like that then.
     pub(super) fn take(&self, path: &[u8], now: Sight) -> Option<Directory> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = mutex::lock(&self.kept);
         let directory = kept.directories.remove(path)?;
         kept.entries -= directory.files.len();
         (directory.itself == now).then_some(directory)

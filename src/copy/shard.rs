@@ -7,7 +7,7 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, FlockOperation, OFlags};
 
@@ -24,6 +24,7 @@ use super::path::join;
 use super::pool::Pool;
 use super::report::Report;
 use super::share::Shares;
+use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
 /// The name of staging: the attempt's, and the shard's.
@@ -154,7 +155,7 @@ impl Engine<'_> {
             Some(shares) if here.node.shared && !child.shared => shares.weight(&here.child(&child.name)),
             _ => return worker.tasks.push(Task::Dir(Arc::new(child))),
         };
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).push((weight, Arc::new(child)));
+        mutex::lock(&self.pieces).push((weight, Arc::new(child)));
     }
 }
 

@@ -16,7 +16,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::FileType;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use super::listing::{self, Listing};
 use super::options::Shard;
 use super::path::{join, parent};
 use super::pool::Pool;
+use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
 /// A piece is at most this fraction of a fair share, so that the last ones dealt even the shares out.
@@ -113,11 +114,11 @@ impl Shares {
                 }
                 listing.shrink();
                 pool.push_all(&mut below);
-                listed.lock().unwrap_or_else(PoisonError::into_inner).push((path.into(), others));
+                mutex::lock(&listed).push((path.into(), others));
                 Ok(())
             },
         )?;
-        Ok(Self::deal(shard, listed.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        Ok(Self::deal(shard, mutex::into_inner(listed)))
     }
 
     /// The rule.

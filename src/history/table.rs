@@ -5,7 +5,9 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{HistoryError, Records, State};
-use crate::volume::frame::time;
+use std::time::Duration;
+
+use crate::support::durations::shown;
 use crate::volume::index::Attempt;
 
 /// A row, as `--json` prints it.
@@ -48,7 +50,7 @@ pub fn print(records: &Records, json: bool, out: &mut impl Write) -> Result<(), 
             row.status
                 .filter(|&status| status != 0)
                 .map_or_else(|| row.result.clone(), |status| format!("{} ({status})", row.result)),
-            row.duration_ms.map_or_else(dash, time),
+            row.duration_ms.map_or_else(dash, |ms| shown(Duration::from_millis(ms))),
             row.files_copied.map_or_else(dash, |files| files.to_string()),
         ]);
     }

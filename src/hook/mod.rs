@@ -11,7 +11,7 @@ pub mod identity;
 pub mod layer;
 pub mod log_target;
 mod number;
-mod redact;
+pub mod redact;
 mod scalar;
 pub mod spec;
 pub mod spec_error;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Endpoint;
-use crate::support::blocking::Aside;
+use crate::support::blocking::Repeated;
 
 /// How long one address may take to answer while there are others left to try. Two SYNs fit in (the first
 /// is repeated after 1 s, RFC 6298, section 2).
@@ -22,7 +22,7 @@ const ONE_OF_MANY: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Dialer {
     endpoint: Endpoint,
-    lookup: Aside<io::Result<Vec<SocketAddr>>>,
+    lookup: Repeated<io::Result<Vec<SocketAddr>>>,
 }
 
 /// Why there is no connection.
@@ -65,7 +65,7 @@ pub enum DialError {
 impl Dialer {
     /// A dialer for `endpoint`; nothing is looked up yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, lookup: Aside::default() }
+        Self { endpoint, lookup: Repeated::default() }
     }
 
     /// The endpoint.

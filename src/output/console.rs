@@ -3,7 +3,7 @@
 //!
 //! The description is shared with others, so it is never made non-blocking, and what poll(2) has said of it may not hold
 //! any more when it is written to: another may have filled it. So either a non-blocking description of our own can be
-//! had, or each write is told not to wait, or a thread writes that may wait for ever ([`super::beside`]).
+//! had, or each write is told not to wait, or a thread writes that may wait for ever ([`super::blocking_writer`]).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
@@ -17,7 +17,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::{Errno as Refusal, ReadWriteFlags, pwritev2};
 
-use super::beside::Beside;
+use super::blocking_writer::BlockingWriter;
 
 /// How long stdout may block the log before the log goes on without it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ enum Way {
     /// The shared description, each write told not to wait (`RWF_NOWAIT`: pipes since Linux 6.4, sockets).
     Unwaiting { fd: OwnedFd, pipe: bool },
     /// The shared description, written by a thread.
-    Beside { beside: Beside, pipe: bool },
+    BlockingWriter { beside: BlockingWriter, pipe: bool },
 }
 
 impl Console {
@@ -152,7 +152,7 @@ impl Console {
 
     /// After a block: the reader learns what it did not get.
     fn resume(&mut self) -> bool {
-        if let Some(Way::Beside { beside, .. }) = &mut self.way
+        if let Some(Way::BlockingWriter { beside, .. }) = &mut self.way
             && let Some(late) = beside.late()
         {
             // Counted as missed when it was no longer waited for.
@@ -190,7 +190,7 @@ impl Console {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = patience.map(|patience| patience.saturating_sub(since.elapsed()));
                     if left.is_some_and(|left| left.is_zero()) {
-                        if let Some(Way::Beside { beside, .. }) = &mut self.way {
+                        if let Some(Way::BlockingWriter { beside, .. }) = &mut self.way {
                             beside.give_up();
                         }
                         return done;
@@ -219,14 +219,14 @@ impl Console {
         match &mut self.way {
             Some(Way::Plain(fd)) => Ok(nix::unistd::write(fd.as_fd(), bytes)?),
             Some(Way::NonBlocking { file, .. }) => file.write(bytes),
-            Some(Way::Beside { beside, .. }) => beside.write(bytes),
+            Some(Way::BlockingWriter { beside, .. }) => beside.write(bytes),
             Some(Way::Unwaiting { .. }) | None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
     /// Whether it can be written to within `left`.
     fn wait(&mut self, left: Option<Duration>) -> bool {
-        if let Some(Way::Beside { beside, .. }) = &mut self.way
+        if let Some(Way::BlockingWriter { beside, .. }) = &mut self.way
             && let Some(answered) = beside.wait(left)
         {
             return answered;
@@ -234,7 +234,7 @@ impl Console {
         let fd = match &self.way {
             Some(Way::Plain(fd) | Way::Unwaiting { fd, .. }) => fd.as_fd(),
             Some(Way::NonBlocking { file, .. }) => file.as_fd(),
-            Some(Way::Beside { beside, .. }) => beside.as_fd(),
+            Some(Way::BlockingWriter { beside, .. }) => beside.as_fd(),
             None => return false,
         };
         let timeout = left.map_or(PollTimeout::NONE, |left| {
@@ -269,8 +269,8 @@ impl Way {
     /// In place of one that could not be written to without waiting. A regular file is on a volume, and that may hang.
     fn or_beside(self) -> Self {
         match self {
-            Self::Plain(fd) => Self::Beside { beside: Beside::new(fd), pipe: false },
-            Self::Unwaiting { fd, pipe } => Self::Beside { beside: Beside::new(fd), pipe },
+            Self::Plain(fd) => Self::BlockingWriter { beside: BlockingWriter::new(fd), pipe: false },
+            Self::Unwaiting { fd, pipe } => Self::BlockingWriter { beside: BlockingWriter::new(fd), pipe },
             way => way,
         }
     }
@@ -280,7 +280,7 @@ impl Way {
         match self {
             Self::NonBlocking { file, pipe: true } => Some(file.as_fd()),
             Self::Unwaiting { fd, pipe: true } => Some(fd.as_fd()),
-            Self::Beside { beside, pipe: true } => Some(beside.as_fd()),
+            Self::BlockingWriter { beside, pipe: true } => Some(beside.as_fd()),
             _ => None,
         }
     }

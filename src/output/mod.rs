@@ -6,21 +6,26 @@
 //! even when the runner is killed - but for what redaction holds back: written it would show the beginning of a secret,
 //! and left in the pipe it would die with the runner, who is its only reader. Stdout has not shown it either.
 
-mod beside;
+mod blocking_writer;
 mod console;
 mod failure;
-mod intake;
+mod line_prefix;
 mod log;
+mod options;
+mod pipe_reader;
 mod progress;
 mod redact;
+mod report;
 mod sinks;
-mod stamp;
+mod stream;
 mod tail;
 mod tee;
-mod watch;
 mod worker;
 
 pub use failure::{Cause, LogFailure};
+pub use options::{Closing, LogFile, Options};
 pub use redact::{Redactor, SourceError, Sources, Stream as RedactedStream};
+pub use report::Report;
+pub use stream::Audience;
 pub use tail::{MaxLog, recover as recover_tail};
-pub use tee::{Attached, Audience, Closing, Enter, LogFile, Options, Report, Sealing, Tee, say};
+pub use tee::{Attached, Tee, say};

@@ -1,10 +1,9 @@
-//! What the tee's thread is doing, readable by others while it hangs, and what it has said when it had nothing to do.
+//! What the tee's thread is doing, readable by others while it hangs.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::failure::{Cause, LogFailure};
-use super::tee::Report;
+use super::report::Report;
 
 /// Shared by the thread and its handle.
 #[derive(Debug, Default)]
@@ -12,16 +11,13 @@ pub(super) struct Progress {
     doing: AtomicU8,
     log_bytes: AtomicU64,
     log_missed: AtomicU64,
-    /// The number of jobs done, and the report after them.
-    rest: Mutex<(u64, Report)>,
 }
 
 pub(super) const IDLE: u8 = 0;
 pub(super) const WRITING_LOG: u8 = 1;
 pub(super) const SYNCING_LOG: u8 = 2;
 pub(super) const WRITING_STDOUT: u8 = 3;
-pub(super) const ENTERING_END: u8 = 4;
-pub(super) const SYNCING_VOLUME: u8 = 5;
+pub(super) const SYNCING_VOLUME: u8 = 4;
 
 impl Progress {
     /// The report that the thread could not give.
@@ -40,7 +36,6 @@ impl Progress {
             }
             SYNCING_LOG => "fsync",
             SYNCING_VOLUME => "syncfs",
-            ENTERING_END => "entering its end in the index",
             _ => "write",
         };
         let message = "no answer in time".into();
@@ -64,16 +59,5 @@ impl Progress {
     pub(super) fn log_is(&self, written: u64, missed: u64) {
         self.log_bytes.store(written, Ordering::Relaxed);
         self.log_missed.store(missed, Ordering::Relaxed);
-    }
-
-    /// The thread has nothing to do after `jobs` jobs.
-    pub(super) fn rests(&self, jobs: u64, report: Report) {
-        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = (jobs, report);
-    }
-
-    /// The report of a thread that has nothing to do after `jobs` jobs: it need not be woken to be asked.
-    pub(super) fn at_rest(&self, jobs: u64) -> Option<Report> {
-        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        (rest.0 == jobs).then(|| rest.1.clone())
     }
 }

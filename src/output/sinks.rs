@@ -2,16 +2,16 @@
 //! and tells the handle what is being done; must not know pipes, jobs and secrets.
 
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::console::{Console, PATIENCE};
+use super::line_prefix::LinePrefix;
 use super::log::Log;
-use super::progress::{
-    ENTERING_END, IDLE, Progress, SYNCING_LOG, SYNCING_VOLUME, WRITING_LOG, WRITING_STDOUT,
-};
-use super::stamp::Stamper;
-use super::tee::{Audience, Closing, Report, Stream};
+use super::options::Closing;
+use super::progress::{IDLE, Progress, SYNCING_LOG, SYNCING_VOLUME, WRITING_LOG, WRITING_STDOUT};
+use super::report::Report;
+use super::stream::{Audience, Stream};
 
 /// How long stderr may hold up the tee with one line of the runner's own.
 const NOTE_PATIENCE: Duration = PATIENCE;
@@ -21,20 +21,15 @@ const NOTE_PATIENCE: Duration = PATIENCE;
 pub(super) struct Sinks {
     progress: Arc<Progress>,
     log: Option<Log>,
-    stamper: Stamper,
+    prefix: LinePrefix,
     stdout: Console,
     /// stderr of the runner, where the command's goes when the streams are kept apart.
     stderr: Console,
 }
 
-/// For who uses them now: the tee's thread, or who ends them in its place.
-pub(super) fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
-    sinks.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Sinks {
-    pub(super) fn new(progress: Arc<Progress>, log: Option<Log>, stamper: Stamper) -> Self {
-        Self { progress, log, stamper, stdout: Console::new(1), stderr: Console::new(2) }
+    pub(super) fn new(progress: Arc<Progress>, log: Option<Log>, prefix: LinePrefix) -> Self {
+        Self { progress, log, prefix, stdout: Console::new(1), stderr: Console::new(2) }
     }
 
     /// Bytes of the command, to the log and then to the runner's stream. `holder` is a pipe that begins with the same
@@ -45,10 +40,10 @@ impl Sinks {
         }
         if let Some(log) = &mut self.log {
             self.progress.doing(WRITING_LOG);
-            let failed = if self.stamper.is_off() {
+            let failed = if self.prefix.is_off() {
                 log.append(bytes)
             } else {
-                log.append(self.stamper.stamp(bytes, stream, log.mid_line))
+                log.append(self.prefix.stamp(bytes, stream, log.mid_line))
             };
             self.progress.log_is(log.written, log.missed);
             self.complain(failed);
@@ -107,8 +102,6 @@ impl Sinks {
         if !closing.footer.is_empty() {
             self.append_line(&closing.footer);
         }
-        self.progress.doing(ENTERING_END);
-        (closing.enter)();
         let mut volume_failure = None;
         if let Some(mut log) = self.log.take() {
             self.progress.doing(SYNCING_LOG);

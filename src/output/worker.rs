@@ -3,26 +3,26 @@
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::eventfd::EventFd;
 use tokio::sync::oneshot;
 
-use super::intake::{Intake, Look, Source};
+use super::line_prefix::LinePrefix;
 use super::log::Log;
+use super::options::{Closing, Options};
+use super::pipe_reader::{Look, PipeReader, Source};
 use super::progress::Progress;
 use super::redact::{self, Redactor};
-use super::sinks::{self, Sinks};
-use super::stamp::Stamper;
-use super::tee::{Audience, Closing, Options, Report, Stream};
-use super::watch::Watch;
+use super::report::Report;
+use super::sinks::Sinks;
+use super::stream::{Audience, Stream};
 
 /// What is still taken from pipes that are given up: their capacity.
 const LAST_BYTES: usize = 1 << 20;
 
-/// A command that has printed nothing for this many milliseconds pauses: what the redaction holds back is shown. And
-/// when the thread looks whether the log's end takes long ([`Watch`]).
+/// A command that has printed nothing for this many milliseconds pauses: what the redaction holds back is shown.
 const PAUSE: u8 = 100;
 
 /// What the thread is asked to do, in order.
@@ -31,7 +31,6 @@ pub(super) enum Job {
     Attach { sources: Vec<Source>, done: oneshot::Sender<()> },
     Detach,
     Note { line: String, to: Audience },
-    Frame(Vec<u8>),
     Report(oneshot::Sender<Report>),
     Seal { closing: Closing, reply: oneshot::Sender<Report> },
 }
@@ -41,17 +40,12 @@ pub(super) enum Job {
 pub(super) struct Worker {
     queue: mpsc::Receiver<Job>,
     wake: Arc<EventFd>,
-    progress: Arc<Progress>,
-    /// Jobs done.
-    jobs: u64,
-    intake: Intake,
+    pipes: PipeReader,
     done: VecDeque<oneshot::Sender<()>>,
     redactor: Option<Redactor>,
     /// One state per stream of the command.
     redacted: Vec<(Stream, redact::Stream)>,
-    /// This thread's own, but for their end.
-    sinks: Arc<Mutex<Sinks>>,
-    watch: Arc<Watch>,
+    sinks: Sinks,
 }
 
 impl Worker {
@@ -60,21 +54,17 @@ impl Worker {
         queue: mpsc::Receiver<Job>,
         wake: Arc<EventFd>,
         progress: Arc<Progress>,
-        watch: Arc<Watch>,
     ) -> Self {
         let log = options.log.map(|log| Log::new(log.file, log.directory, log.name, options.max_log));
-        let stamper = Stamper::new(options.timestamps, options.annotate);
+        let prefix = LinePrefix::new(options.timestamps, options.annotate);
         Self {
             queue,
             wake,
-            progress: Arc::clone(&progress),
-            jobs: 0,
-            intake: Intake::new(),
+            pipes: PipeReader::new(),
             done: VecDeque::new(),
             redactor: options.redact,
             redacted: Vec::new(),
-            sinks: Arc::new(Mutex::new(Sinks::new(progress, log, stamper))),
-            watch,
+            sinks: Sinks::new(progress, log, prefix),
         }
     }
 
@@ -89,15 +79,12 @@ impl Worker {
                 loop {
                     match self.queue.try_recv() {
                         Ok(Job::Seal { closing, reply }) => {
-                            let report = sinks::lock(&self.sinks).seal(closing);
+                            let report = self.sinks.seal(closing);
                             // The caller may have stopped waiting.
                             let _ = reply.send(report);
                             return;
                         }
-                        Ok(job) => {
-                            self.run(job);
-                            self.jobs += 1;
-                        }
+                        Ok(job) => self.run(job),
                         Err(mpsc::TryRecvError::Empty) => break,
                         Err(mpsc::TryRecvError::Disconnected) => return,
                     }
@@ -106,16 +93,8 @@ impl Worker {
             for index in (0..2).rev().filter(|&index| ready.sources[index]) {
                 self.pump(index);
             }
-            if ready.pause || self.intake.sources.is_empty() {
+            if ready.pause || self.pipes.sources.is_empty() {
                 self.flush();
-            }
-            if ready.pause {
-                match self.watch.come_back() {
-                    Some(overdue) => overdue(),
-                    // The sinks may be in use.
-                    None if self.watch.is_on() => continue,
-                    None => {}
-                }
             }
             self.tell_when_drained();
         }
@@ -123,22 +102,21 @@ impl Worker {
 
     /// Lets the pipe fill in a burst; a job still wakes the thread.
     fn nap(&mut self) {
-        if let Some(nap) = self.intake.nap() {
+        if let Some(nap) = self.pipes.nap() {
             let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
             let _ = ppoll(&mut fds, Some(nap.into()), None);
-            self.intake.napped();
+            self.pipes.napped();
         }
     }
 
     fn wait(&self) -> Ready {
         let mut fds = Vec::with_capacity(3);
         fds.push(PollFd::new(self.wake.as_fd(), PollFlags::POLLIN));
-        let sources = self.intake.sources.iter();
+        let sources = self.pipes.sources.iter();
         fds.extend(sources.map(|source| PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)));
         // All signals are blocked in this thread, so the only error left is a lack of kernel memory: try again.
         let held = self.redacted.iter().any(|(_, stream)| stream.holds());
-        let comes_back = held || self.watch.is_on();
-        let timeout = if comes_back { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
+        let timeout = if held { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
         let pause = poll(&mut fds, timeout) == Ok(0);
         let at = |index: usize| fds.get(index).and_then(PollFd::any).unwrap_or(false);
         Ready { jobs: at(0), sources: [at(1), at(2)], pause }
@@ -153,70 +131,63 @@ impl Worker {
                     }
                     None => Vec::new(),
                 };
-                self.intake.sources = sources;
+                self.pipes.sources = sources;
                 self.done.push_back(done);
             }
             Job::Detach => self.detach(),
             Job::Note { line, to } => match &self.redactor {
-                Some(redactor) => sinks::lock(&self.sinks).note(&redactor.redact(line.as_bytes()), to),
-                None => sinks::lock(&self.sinks).note(line.as_bytes(), to),
+                Some(redactor) => self.sinks.note(&redactor.redact(line.as_bytes()), to),
+                None => self.sinks.note(line.as_bytes(), to),
             },
-            Job::Frame(bytes) => sinks::lock(&self.sinks).append_line(&bytes),
             // The caller may have stopped waiting.
-            Job::Report(reply) => drop(reply.send(sinks::lock(&self.sinks).report())),
+            Job::Report(reply) => drop(reply.send(self.sinks.report())),
             Job::Seal { .. } => {}
         }
     }
 
     /// One look, its writes, and then the bytes are taken. The source is removed at its end; returns their number.
     fn pump(&mut self, index: usize) -> usize {
-        let bytes = match self.intake.look(index) {
+        let bytes = match self.pipes.look(index) {
             Look::Bytes(bytes) => bytes,
             Look::Nothing => return 0,
             Look::End => {
-                if index < self.intake.sources.len() {
-                    self.intake.sources.remove(index);
+                if index < self.pipes.sources.len() {
+                    self.pipes.sources.remove(index);
                 }
                 return 0;
             }
         };
-        let Some(stream) = self.intake.sources.get(index).map(|source| source.stream) else { return 0 };
-        let mut sinks = sinks::lock(&self.sinks);
-        let mut seen = &self.intake.seen()[..bytes];
+        let Some(stream) = self.pipes.sources.get(index).map(|source| source.stream) else { return 0 };
+        let mut seen = &self.pipes.seen()[..bytes];
         if let Some((_, state)) = self.redacted.iter_mut().find(|(other, _)| *other == stream) {
             let pushed = state.push(seen);
-            sinks.pass(pushed.bytes, stream, None);
+            self.sinks.pass(pushed.bytes, stream, None);
             seen = &seen[..pushed.verbatim];
         }
-        let moved = sinks.pass(seen, stream, self.intake.holder(index));
-        drop(sinks);
-        self.intake.taken(index, moved);
+        let moved = self.sinks.pass(seen, stream, self.pipes.holder(index));
+        self.pipes.taken(index, moved);
         bytes
     }
 
     /// The command pauses or has closed its output: nothing is held back any longer.
     fn flush(&mut self) {
         for (stream, state) in self.redacted.iter_mut().filter(|(_, state)| state.holds()) {
-            sinks::lock(&self.sinks).pass(state.flush(), *stream, None);
+            self.sinks.pass(state.flush(), *stream, None);
         }
     }
 
     fn detach(&mut self) {
         let mut left = LAST_BYTES;
-        while left > 0 && !self.intake.sources.is_empty() {
-            let Some(index) = self.intake.readable() else { break };
+        while left > 0 && !self.pipes.sources.is_empty() {
+            let Some(index) = self.pipes.readable() else { break };
             left = left.saturating_sub(self.pump(index));
         }
-        self.intake.sources.clear();
+        self.pipes.sources.clear();
         self.flush();
     }
 
     fn tell_when_drained(&mut self) {
-        if self.intake.sources.is_empty() {
-            self.progress.rests(self.jobs, sinks::lock(&self.sinks).report());
-            if !self.done.is_empty() {
-                self.watch.begin(Arc::clone(&self.sinks));
-            }
+        if self.pipes.sources.is_empty() {
             for done in self.done.drain(..) {
                 // Nobody may be waiting any more.
                 let _ = done.send(());

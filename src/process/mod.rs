@@ -4,17 +4,16 @@
 //! Who may block here: nobody. Every wait is a future on the runtime of the main thread, so that a signal is
 //! answered at once whatever else hangs.
 
-mod cause;
-mod keeper;
+mod fd_holder;
 mod leftovers;
 mod signals;
 mod spawn;
+mod spawn_error;
 mod supervise;
 mod terminal;
 
-pub use cause::{Reason, SpawnError};
-pub use keeper::leave_files;
+pub use fd_holder::leave_files;
 pub use leftovers::{Leftover, end_leftovers, leftovers};
-pub use signals::block_signals;
 pub use spawn::{ChildStdio, Command};
+pub use spawn_error::{Reason, SpawnError};
 pub use supervise::{Abandoned, Ending, Limits, Status, Supervisor, within_pod_grace};

@@ -6,19 +6,15 @@
 //! glibc's SIGRTMIN). Nothing here uses what they are kept for (thread cancellation, setuid in all threads).
 //! musl's `posix_spawn(3)` unblocks them when it restores the mask; they are ignored for that moment and blocked again
 //! after it, and the command gets the disposition that was there before. A new thread has some of them unblocked in
-//! either library, and would take them away from the descriptor: it blocks them first ([`block_signals`]).
+//! either library, and would take them away from the descriptor: it blocks them first (`support::signal_mask`).
 
 use nix::libc;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::signal_mask::{ALL, KERNEL_SIGSET, block_all};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-
-/// Bytes of a signal set as the kernel takes it (sigprocmask(2): `_NSIG / 8`).
-const KERNEL_SIGSET: usize = size_of::<u64>();
-
-const ALL: u64 = u64::MAX;
 
 /// What musl and glibc use inside.
 const KEPT_BY_LIBC: [i32; 3] = [32, 33, 34];
@@ -136,30 +132,6 @@ impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
-}
-
-/// Blocks all signals in this thread; returns what was blocked before.
-pub(super) fn block_all() -> io::Result<u64> {
-    let all = ALL;
-    let mut before = 0_u64;
-    // SAFETY: both pointers are to 8 bytes that live across the call, as the size given says.
-    let rc = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const all,
-            &raw mut before,
-            KERNEL_SIGSET,
-        )
-    };
-    if rc == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
-}
-
-/// To be called first by each thread that lives while a command does: a signal that is unblocked in any thread is not
-/// read from the descriptor, and the C libraries' `pthread_create(3)` unblocks what they keep for themselves.
-pub fn block_signals() {
-    // It cannot fail: both arguments are right, and the kernel takes KILL and STOP out of the set by itself.
-    let _ = block_all();
 }
 
 /// Ignores a signal that the C library does not let anyone touch, or sets its default action; returns whether it was

@@ -15,9 +15,10 @@ use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::unistd::{AccessFlags, Pid, access};
 
-use super::cause::{Reason, SpawnError};
-use super::signals::{Before, as_sigset, block_all, restore_kept};
+use super::signals::{Before, as_sigset, restore_kept};
+use super::spawn_error::{Reason, SpawnError};
 use super::terminal::{SessionTerminal, make_controlling};
+use crate::support::signal_mask::block_all;
 
 /// What to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -23,9 +23,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
-use super::cause::{Reason, SpawnError};
 use super::signals::{Before, Received, Signals, send};
 use super::spawn::{ChildStdio, Command, inherited, spawn};
+use super::spawn_error::{Reason, SpawnError};
 use super::terminal::{SessionTerminal, Terminal, can_be_continued};
 
 /// How long a killed command may take to go. One that sits in an uninterruptible call (a hung volume) may never, and

@@ -1,62 +1,45 @@
 //! The follow step: another container's log into the tee, that container's end as the step's.
 //!
-//! Joins `sidecar`, which knows the API, with the tee's pipe and the state directory.
+//! Joins `kubernetes`, which knows the API, with the tee's pipe and what the volume remembers.
 
-use std::io::{Read as _, Write as _};
+use std::io;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use tokio::net::unix::pipe;
 
-use crate::attempt::messages;
-use crate::attempt::open::Opened;
-use crate::attempt::outcome::Failure;
-use crate::kubernetes::{self, Follow};
+use crate::kubernetes::{self, Ended, Follow};
 use crate::output::Attached;
 use crate::support::blocking;
-use crate::volume::{Volume, VolumeError};
+use crate::volume::VolumeError;
+use crate::volume::followed::Followed;
 
-/// Holds the id of the start of the container that was preserved last.
-const FOLLOWED: &str = "followed";
-/// An id is `containerd://` and 64 hexadecimal digits; no runtime's is much longer.
-const LONGEST_ID: u64 = 1024;
+/// Why the other container's log was not preserved.
+#[derive(Debug)]
+pub enum FollowError {
+    /// The container cannot be followed.
+    Follow(kubernetes::Failure),
+    /// What was preserved cannot be remembered.
+    Volume(VolumeError),
+    /// A pipe or a thread.
+    System(io::Error),
+}
 
 /// Follows until the container has ended and everything of its log is written.
-pub(crate) async fn run(follow: &Follow, pipe: Attached, opened: Arc<Opened>) -> Result<String, Failure> {
+pub async fn run(follow: &Follow, pipe: Attached, followed: Followed) -> Result<Ended, FollowError> {
     let Attached { stdout, stderr, drained, .. } = pipe;
     drop(stderr);
-    let mut sink = pipe::Sender::from_owned_fd(stdout).map_err(messages::fault)?;
-    let volume = Arc::clone(&opened);
-    let preserved = blocking::once(move || preserved(&volume.volume)).await.map_err(messages::fault)?;
+    let mut sink = pipe::Sender::from_owned_fd(stdout).map_err(FollowError::System)?;
+    let followed = Arc::new(followed);
+    let earlier = Arc::clone(&followed);
+    let last = blocking::run(move || earlier.last()).await.map_err(FollowError::System)?;
     let ended =
-        kubernetes::follow(&follow.access, &follow.container, preserved.as_deref(), &follow.pace, &mut sink)
-            .await;
+        kubernetes::follow(&follow.access, &follow.container, last.as_deref(), &follow.pace, &mut sink).await;
     drop(sink);
     // Closed without an answer is a tee that has ended, which its report says.
     let _ = drained.await;
-    let ended = ended.map_err(|error| messages::follow(&error))?;
+    let ended = ended.map_err(FollowError::Follow)?;
     let id = ended.how.container_id.clone();
-    blocking::once(move || remember(&opened.volume, &id))
-        .await
-        .map_err(messages::fault)?
-        .map_err(|error| messages::store(&error))?;
-    messages::followed(&follow.container, &ended)
-}
-
-fn preserved(volume: &Volume) -> Option<String> {
-    let file = volume.state.open_regular(FOLLOWED, OFlags::RDONLY, 0).ok()?;
-    let mut text = String::new();
-    file.take(LONGEST_ID).read_to_string(&mut text).ok()?;
-    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
-}
-
-/// A torn id is one that no container has: then the start is preserved twice, which is better than never.
-fn remember(volume: &Volume, id: &str) -> Result<(), VolumeError> {
-    let path = volume.state_path.join(FOLLOWED);
-    let mut file = volume
-        .state
-        .open_regular(FOLLOWED, OFlags::WRONLY | OFlags::CREATE, 0o640)
-        .map_err(VolumeError::at("open", &path))?;
-    let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));
-    written.and_then(|()| file.sync_data()).map_err(VolumeError::at("write to", &path))
+    let remembered = blocking::run(move || followed.remember(&id)).await.map_err(FollowError::System)?;
+    remembered.map_err(FollowError::Volume)?;
+    Ok(ended)
 }

@@ -1,5 +1,6 @@
 //! What a step does when it is its turn.
 
+pub mod copy;
 pub mod exec;
 pub mod follow;
 pub mod wait;

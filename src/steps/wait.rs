@@ -22,7 +22,7 @@ use crate::hook::accepted::Accepted;
 use crate::hook::condition::Condition;
 use crate::hook::wait::Wait;
 use crate::http::{Client, Dialer, RootsError, seconds};
-use crate::support::blocking::Aside;
+use crate::support::blocking::Repeated;
 
 /// The first pause; each next one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -181,7 +181,7 @@ fn shortened(pause: Duration, left: Option<Duration>) -> Duration {
 
 /// What one condition is probed with.
 enum Probe<'a> {
-    File { path: &'a Path, look: Aside<Looked> },
+    File { path: &'a Path, look: Repeated<Looked> },
     Tcp(Dialer),
     Http { client: Client, target: &'a str, wanted: Accepted },
 }
@@ -192,7 +192,7 @@ type Looked = Result<(), (io::Error, Option<PathBuf>)>;
 impl<'a> Probe<'a> {
     fn new(wait: &'a Wait) -> Result<Self, RootsError> {
         Ok(match &wait.condition {
-            Condition::File(path) => Self::File { path, look: Aside::default() },
+            Condition::File(path) => Self::File { path, look: Repeated::default() },
             Condition::Tcp(endpoint) => Self::Tcp(Dialer::new(endpoint.clone())),
             Condition::Http(url) => {
                 let roots = url.is_https().then(|| wait.roots.clone());
@@ -225,7 +225,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-async fn file(path: &Path, look: &mut Aside<Looked>, deadline: Instant) -> Result<String, Observation> {
+async fn file(path: &Path, look: &mut Repeated<Looked>, deadline: Instant) -> Result<String, Observation> {
     let started = Instant::now();
     let looked_at = path.to_path_buf();
     let looking = look.run(move || {

@@ -36,18 +36,6 @@ fn table(text: &mut String, rows: &[(&str, String)]) {
     }
 }
 
-/// Milliseconds as people read them: `34ms`, `12.3s`, `4m05s`.
-pub fn time(milliseconds: u64) -> String {
-    let seconds = milliseconds / 1000;
-    if seconds == 0 {
-        format!("{milliseconds}ms")
-    } else if seconds < 60 {
-        format!("{seconds}.{}s", milliseconds % 1000 / 100)
-    } else {
-        format!("{}m{:02}s", seconds / 60, seconds % 60)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 //! here knows what a step is.
 
 pub mod archive;
+pub mod followed;
 pub mod frame;
 pub mod index;
 pub mod lock;
@@ -36,9 +37,4 @@ impl VolumeError {
         let path = path.as_ref().to_path_buf();
         move |source| Self { operation, path, source }
     }
-}
-
-/// Now, as all files of the store write it: RFC 3339 in UTC, with microseconds.
-pub fn now() -> String {
-    humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string()
 }

@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::{Manifest, join};
+use crate::support::mutex;
 
 /// Kept in memory before the file is used at all: the records of some 50,000 files.
 const IN_MEMORY: usize = 8 << 20;
@@ -60,7 +61,7 @@ impl Spill {
         block: Block<'_>,
         overflow: impl FnOnce() -> io::Result<File>,
     ) -> io::Result<()> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = mutex::lock(&self.inner);
         let inner = &mut *inner;
         let (place, orphans) = match block {
             Block::Old(at) => (Place::Old(at), true),
@@ -91,7 +92,7 @@ impl Spill {
 
     /// Sorts the pieces: no more may be added.
     pub(in crate::copy) fn sort(&self) -> Sorted {
-        let mut inner = std::mem::take(&mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut inner = std::mem::take(&mut *mutex::lock(&self.inner));
         inner.pieces.sort_by(|a, b| a.0.cmp(&b.0));
         inner.pieces.shrink_to_fit();
         Sorted { inner }

@@ -1,15 +1,16 @@
 //! Copies that are cut short at a step, one after another: nothing that they installed is taken for a user's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::*;
+use crate::support::mutex;
 
 /// How many steps the copy into a destination may still take.
 static STEPS: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
 fn steps() -> std::sync::MutexGuard<'static, BTreeMap<PathBuf, usize>> {
-    STEPS.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex::lock(&STEPS)
 }
 
 /// Whether a copy has taken all the steps that it may.

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{pipe2, read};
 use rustix::buffer::spare_capacity;
 
-use super::tee::Stream;
+use super::stream::Stream;
 
 /// Bytes of one look. Larger ones leave the processor's second-level cache.
 const CHUNK: usize = 256 * 1024;
@@ -48,7 +48,7 @@ pub(super) enum Look {
     End,
     /// Not now.
     Nothing,
-    /// So many bytes: [`Intake::seen`].
+    /// So many bytes: [`PipeReader::seen`].
     Bytes(usize),
 }
 
@@ -68,7 +68,7 @@ enum Spare {
 
 /// Where the command's bytes come from.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(super) struct PipeReader {
     pub(super) sources: Vec<Source>,
     spare: Spare,
     /// The bytes of the last look. Made for the first: a command may print nothing.
@@ -82,7 +82,7 @@ pub(super) struct Intake {
     last_look: Instant,
 }
 
-impl Intake {
+impl PipeReader {
     pub(super) fn new() -> Self {
         Self {
             sources: Vec::new(),

@@ -3,21 +3,21 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::tee::Stream;
+use super::stream::Stream;
 
 /// Put before a line that came from stderr.
 const STDERR_MARK: &[u8] = b"stderr: ";
 
 /// What is put before each line.
 #[derive(Debug, Default)]
-pub(super) struct Stamper {
+pub(super) struct LinePrefix {
     timestamps: bool,
     annotate: bool,
     last: Option<Stream>,
     out: Vec<u8>,
 }
 
-impl Stamper {
+impl LinePrefix {
     pub(super) fn new(timestamps: bool, annotate: bool) -> Self {
         Self { timestamps, annotate, ..Self::default() }
     }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_line_start_is_stamped_once_whatever_the_chunks() {
-        let mut stamper = Stamper::new(false, true);
+        let mut prefix = LinePrefix::new(false, true);
         let mut file = Vec::new();
         for (chunk, stream) in [
             (&b"a"[..], Stream::Stdout),
@@ -103,7 +103,7 @@ mod tests {
             (b"d\n", Stream::Stdout),
         ] {
             let mid_line = file.last().is_some_and(|&byte| byte != b'\n');
-            file.extend_from_slice(stamper.stamp(chunk, stream, mid_line));
+            file.extend_from_slice(prefix.stamp(chunk, stream, mid_line));
         }
         assert_eq!(file, b"ab\nc\nstderr: xy\nstderr: z\nd\n");
     }

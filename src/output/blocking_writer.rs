@@ -14,7 +14,7 @@ const CHUNK: usize = 4096;
 
 /// A description and the write that is under way.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct BlockingWriter {
     fd: Arc<OwnedFd>,
     pending: Option<Pending>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Late {
     pub(super) mid_line: bool,
 }
 
-impl Beside {
+impl BlockingWriter {
     pub(super) fn new(fd: OwnedFd) -> Self {
         Self { fd: Arc::new(fd), pending: None }
     }
@@ -106,7 +106,7 @@ impl Beside {
     }
 }
 
-impl AsFd for Beside {
+impl AsFd for BlockingWriter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -1,0 +1,37 @@
+//! What holds for the whole of an attempt and does not change: the hook, its limits, the secrets, whose run it is.
+
+use super::limits::Limits;
+use super::outcome::Failure;
+use super::secrets::Secrets;
+use crate::hook::identity::Identity;
+use crate::hook::spec::Hook;
+
+/// What does not change during an attempt.
+pub(super) struct Context<'h> {
+    pub(super) hook: &'h Hook,
+    pub(super) limits: Limits,
+    pub(super) secrets: Secrets,
+    /// The run's id without the number of a shard.
+    pub(super) group: String,
+}
+
+impl<'h> Context<'h> {
+    /// Loads the secrets: what must not be seen is known before anything is written.
+    pub(super) fn new(hook: &'h Hook) -> Result<Self, Failure> {
+        Ok(Self {
+            hook,
+            limits: Limits::new(hook),
+            secrets: Secrets::load(&hook.redact)?,
+            group: Identity::from_environment(hook.run_id.as_deref()).run,
+        })
+    }
+}
+
+/// Who runs. A shard has a log of its own, and is read back on its own.
+pub(super) fn identity(hook: &Hook) -> Identity {
+    let mut identity = Identity::from_environment(hook.run_id.as_deref());
+    if let Some(shard) = hook.shard() {
+        identity.run = format!("{}.shard-{}", identity.run, shard.index);
+    }
+    identity
+}

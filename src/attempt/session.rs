@@ -1,0 +1,136 @@
+//! What is open during an attempt: the volume with its lock and log, the tee, the runner's own log.
+
+use std::fs::File;
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::limits::LAST_WORDS;
+use super::messages;
+use super::open::{self, Opened, Plan};
+use super::outcome::{Failure, Outcome};
+use crate::diagnostics::{Clean, Diagnostics};
+use crate::exit::Kind;
+use crate::output::{LogFile, MaxLog, Options, Tee};
+use crate::process::Supervisor;
+use crate::support::durations::shown;
+use crate::volume::VolumeError;
+
+/// What is open.
+pub(super) struct Session {
+    /// None where neither a log nor a redaction asks for it: the command has the runner's own stdout then.
+    pub(super) tee: Option<Tee>,
+    /// None with `--log none`.
+    pub(super) opened: Option<Arc<Opened>>,
+    /// Events go to `runner.log` as long as this lives.
+    pub(super) diagnostics: Option<Diagnostics>,
+}
+
+/// Lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
+/// moment, the failure is in the outcome and the attempt is ended like any other.
+pub(super) async fn open(
+    context: &Context<'_>,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) -> Result<Session, Failure> {
+    let (opened, log) = match &context.hook.log {
+        Some(_) => {
+            let (opened, log) = open_volume(context, supervisor, outcome).await?;
+            (Some(opened), Some(log))
+        }
+        None => (None, None),
+    };
+    let diagnostics = opened.as_ref().and_then(|opened| start_diagnostics(context, opened));
+    if let Some(opened) = &opened {
+        outcome.attempt = opened.attempt;
+        outcome.log = context.hook.log.as_ref().map(|path| path.display().to_string());
+        outcome.warnings.extend(opened.warnings.iter().cloned());
+        let (run, log) = (&outcome.identity.run, opened.volume.log_path.display());
+        tracing::info!(run, attempt = opened.attempt, %log, "attempt opened");
+    }
+    let tee = start_tee(context, opened.as_deref(), log)?;
+    Ok(Session { tee, opened, diagnostics })
+}
+
+async fn open_volume(
+    context: &Context<'_>,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) -> Result<(Arc<Opened>, LogFile), Failure> {
+    let cancel = supervisor.stop_token().child_token();
+    let mut opening = pin!(open::open(plan(context, outcome)?, &cancel));
+    let opened = match context.limits.droppable(supervisor, opening.as_mut()).await {
+        Ok(opened) => opened,
+        Err(failure) => {
+            cancel.cancel();
+            let last = tokio::time::timeout(LAST_WORDS, opening);
+            let Ok(Ok(Ok(opened))) = supervisor.attend(last).await else { return Err(failure) };
+            outcome.fail(failure);
+            Ok(opened)
+        }
+    };
+    let (opened, log) = opened.map_err(messages::open)?;
+    Ok((Arc::new(opened), log))
+}
+
+fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
+    let hook = context.hook;
+    let Some(log) = hook.log.clone() else { return Err(messages::fault("there is no log to open")) };
+    let steps = hook.steps.iter().enumerate();
+    let steps: Vec<String> =
+        steps.map(|(at, step)| context.secrets.clean(&format!("{}. {step}", at + 1))).collect();
+    let timeout = hook.timeout.map_or("none".into(), shown);
+    Ok(Plan {
+        log,
+        shared: hook.shard().is_some(),
+        state: hook.state.clone(),
+        log_mode: hook.log_mode,
+        lock_timeout: hook.lock_timeout,
+        keep: hook.keep,
+        identity: outcome.identity.clone(),
+        rows: vec![
+            ("steps", steps.join("\n")),
+            ("limits", format!("timeout {timeout}, grace {}", shown(context.limits.grace))),
+        ],
+    })
+}
+
+/// None where `runner.log` cannot be opened: diagnostics never decide a result.
+fn start_diagnostics(context: &Context<'_>, opened: &Opened) -> Option<Diagnostics> {
+    let file = opened.diary.as_ref()?.try_clone().ok()?;
+    let redactor = context.secrets.redactor.clone();
+    let clean = redactor.map(|redactor| -> Clean { Box::new(move |line| redactor.redact(line)) });
+    Some(Diagnostics::start(file, clean))
+}
+
+fn start_tee(
+    context: &Context<'_>,
+    opened: Option<&Opened>,
+    log: Option<LogFile>,
+) -> Result<Option<Tee>, Failure> {
+    if log.is_none() && context.secrets.redactor.is_none() {
+        return Ok(None);
+    }
+    let output = context.hook.output;
+    let options = Options {
+        log,
+        split_streams: output.split_streams,
+        timestamps: output.timestamps,
+        annotate: output.annotate,
+        max_log: match (output.max_log, opened) {
+            (Some(bytes), Some(opened)) => Some(max_log(bytes, opened)?),
+            _ => None,
+        },
+        redact: context.secrets.redactor.clone(),
+    };
+    Tee::start(options)
+        .map(Some)
+        .map_err(|error| Failure::new(Kind::Io, format!("cannot start the tee: {error}")))
+}
+
+fn max_log(bytes: u64, opened: &Opened) -> Result<MaxLog, Failure> {
+    let volume = &opened.volume;
+    let directory = volume.state.reopen().map_err(VolumeError::at("open", &volume.state_path));
+    let directory = File::from(directory.map_err(|error| messages::store(&error))?.into_fd());
+    Ok(MaxLog { bytes, directory, log_name: volume.log_name.clone() })
+}

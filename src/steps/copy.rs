@@ -1,0 +1,89 @@
+//! One copy step: the turn to copy on the volume, then the engine. A run's steps and the `copy` command wait for the same
+//! turn, so that a hook and a starting pod do not copy at the same time.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::copy::{self, Progress, Report, Request};
+use crate::hook::identity::Identity;
+use crate::support::rooted_dir::Dir;
+use crate::support::times;
+use crate::volume::lock::{self, Holder, Lock, Name, Taken};
+use crate::volume::{LOG_NAME, STATE_DIRECTORY, Volume, VolumeError};
+
+/// From one try for the lock to the next.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why there was no copy, or not the whole of it.
+#[derive(Debug)]
+pub enum CopyFailure {
+    /// The turn to copy was not had.
+    Turn(TurnError),
+    /// The copy failed.
+    Copy(copy::Error),
+}
+
+/// Why the turn to copy was not had.
+#[derive(Debug)]
+pub enum TurnError {
+    /// The destination or the state directory cannot be used.
+    Destination(VolumeError),
+    /// The lock cannot be used.
+    Lock(VolumeError),
+    /// Somebody else copied all the time.
+    Busy {
+        /// The state directory.
+        state: PathBuf,
+        /// Who copies.
+        holder: Holder,
+        /// For how long it was waited.
+        waited: Duration,
+    },
+    /// Cancelled while it was waited for.
+    Cancelled,
+}
+
+/// Waits for the turn at most `patience`, then copies.
+pub fn copy_in_turn(
+    request: &Request,
+    patience: Duration,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Report, CopyFailure> {
+    let _turn = take_turn(request, patience, cancel).map_err(CopyFailure::Turn)?;
+    copy::copy(request, progress, cancel).map_err(CopyFailure::Copy)
+}
+
+/// Waits for the turn to copy on the volume, at most `patience`. Shards of one copy share the turn.
+pub fn take_turn(
+    request: &Request,
+    patience: Duration,
+    cancel: &CancellationToken,
+) -> Result<Option<Lock>, TurnError> {
+    let state = state_directory(request).map_err(TurnError::Destination)?;
+    let shared = request.options.shard.is_some();
+    let pod = Identity::from_environment(None).pod.unwrap_or_default();
+    let holder = Holder { run: request.group.clone(), pod, pid: std::process::id(), since: times::now() };
+    let end = Instant::now().checked_add(patience);
+    loop {
+        match lock::try_take(&state, &request.state, Name::Copy, shared, &holder).map_err(TurnError::Lock)? {
+            Taken::Held(lock) => return Ok(Some(lock)),
+            Taken::Unsupported(_) => return Ok(None),
+            Taken::Busy(_) if cancel.is_cancelled() => return Err(TurnError::Cancelled),
+            Taken::Busy(holder) if end.is_some_and(|end| Instant::now() >= end) => {
+                return Err(TurnError::Busy { state: request.state.clone(), holder, waited: patience });
+            }
+            Taken::Busy(_) => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// The state directory of the copy, made where it is missing.
+pub fn state_directory(request: &Request) -> Result<Dir, VolumeError> {
+    let default = request.destination.join(STATE_DIRECTORY);
+    let given = (request.state != default).then_some(request.state.as_path());
+    let log = request.destination.join(LOG_NAME);
+    Volume::create(&log, given).map(|volume| volume.state)
+}

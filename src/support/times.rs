@@ -1,0 +1,8 @@
+//! Points in time as all files and messages write them.
+
+use std::time::SystemTime;
+
+/// Now: RFC 3339 in UTC, with microseconds.
+pub(crate) fn now() -> String {
+    humantime::format_rfc3339_micros(SystemTime::now()).to_string()
+}
