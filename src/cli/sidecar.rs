@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::hook::duration::Timespan;
+use crate::hook::run_id::RunId;
 
 /// Preserve the log of another container of this pod, and exit as it does
 #[derive(Debug, clap::Args)]
@@ -18,7 +19,7 @@ pub struct Sidecar {
     pub state: Option<PathBuf>,
     /// The run's id, such as the Job's UID [default: from release and revision, else unique]
     #[arg(long, value_name = "ID", env = "HOOK_RUNNER_RUN_ID")]
-    pub run_id: Option<String>,
+    pub run_id: Option<RunId>,
     /// Time from TERM to the end, for the other container's last lines [default: 20s]
     #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_GRACE")]
     pub grace: Option<Timespan>,

@@ -20,7 +20,7 @@ use self::say::{complain, print};
 use crate::attempt::outcome::Failure;
 use crate::cli::{Cli, Command};
 use crate::exit::Kind;
-use crate::hook::file;
+use crate::hook::schema;
 
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
             };
             Failure::new(kind, error.to_string())
         }),
-        Command::Schema => print(format!("{}\n", file::schema()).as_bytes()),
+        Command::Schema => print(format!("{}\n", schema::schema()).as_bytes()),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man => man::man(),
     };

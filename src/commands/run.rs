@@ -8,7 +8,6 @@ use crate::attempt;
 use crate::attempt::outcome::{self, Failure, Outcome};
 use crate::cli;
 use crate::exit::Kind;
-use crate::hook::spec_error::SpecError;
 use crate::hook::{file, identity::Identity, layer::Layer, spec::Hook};
 use crate::process::Supervisor;
 
@@ -17,11 +16,10 @@ pub(super) fn run_hook(run: cli::Run) -> u8 {
     let termination_log = run.layer.termination_log.clone();
     attempt(termination_log.as_deref(), || {
         let file = match &run.hook {
-            Some(path) => file::read(path).map_err(SpecError::from),
-            None => Ok(Layer::default()),
+            Some(path) => file::read(path).map_err(|error| Failure::new(Kind::Config, error.to_string()))?,
+            None => Layer::default(),
         };
-        file.and_then(|file| Hook::from_layers(run.layer, file))
-            .map_err(|error| Failure::new(Kind::Config, error.to_string()))
+        Hook::from_layers(run.layer, file).map_err(|error| Failure::new(Kind::Config, error.to_string()))
     })
 }
 

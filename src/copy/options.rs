@@ -103,7 +103,8 @@ impl FromStr for Owner {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // (uid_t) -1 means "leave as it is" to chown(2), so it is no id.
-        let id = |part: &str| part.parse().ok().filter(|id| *id != u32::MAX);
+        let digits = |part: &str| (1..=10).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        let id = |part: &str| part.parse().ok().filter(|id| digits(part) && *id != u32::MAX);
         text.split_once(':')
             .and_then(|(uid, gid)| Some(Self { uid: id(uid)?, gid: id(gid)? }))
             .ok_or_else(|| format!("{text:?} is not UID:GID in numbers, as in 65532:65532"))
@@ -241,7 +242,8 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         text.split_once('/')
             .and_then(|(index, count)| Some(Self { index: index.parse().ok()?, count: count.parse().ok()? }))
-            .filter(|shard| shard.index < shard.count && shard.count <= 4096)
+            // As it is written: without a sign or leading zeros.
+            .filter(|shard| shard.to_string() == text && shard.index < shard.count && shard.count <= 4096)
             .ok_or_else(|| format!("{text:?} is not I/N with I from 0 to N-1, as in 0/8"))
     }
 }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserialize, Deserializer, Visitor};
-use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::hook::file_value::{FileValue, number_or_form, scalar, whole_number};
+use crate::hook::pattern::ascending;
+use crate::hook::yaml::{Mistake, Node, ScalarKind};
 
 /// The statuses that count as an answer: one, or a range with both ends in it.
 ///
@@ -62,35 +65,21 @@ impl fmt::Display for Accepted {
     }
 }
 
-impl Serialize for Accepted {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.low == self.high { serializer.serialize_u16(self.low) } else { serializer.collect_str(self) }
+impl FileValue for Accepted {
+    fn read(node: &Node) -> Result<Self, Mistake> {
+        let expected = "an HTTP status: 200, 200-399 or 2xx";
+        let written = scalar(node, expected)?;
+        let text = match written.kind {
+            ScalarKind::Number => whole_number(node, expected)?.to_string(),
+            _ => written.text.clone(),
+        };
+        text.parse().map_err(|error: StatusError| node.mistake(error.to_string()))
     }
-}
 
-impl<'de> Deserialize<'de> for Accepted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrText;
-        impl Visitor<'_> for NumberOrText {
-            type Value = Accepted;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an HTTP status: 200, 200-399 or 2xx")
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Accepted, E> {
-                self.visit_str(&number.to_string())
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Accepted, E> {
-                self.visit_str(&number.to_string())
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Accepted, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(NumberOrText)
+    fn schema() -> Value {
+        let range = ascending("([1-5][0-9]{2})", 3, "-");
+        let pattern = format!("[1-5](?:xx|[0-9]{{2}})|(?=[1-5][0-9]{{2}}-[1-5])(?:{range})");
+        number_or_form(100, 599, &pattern)
     }
 }
 
@@ -100,16 +89,16 @@ mod tests {
 
     #[test]
     fn a_status_is_a_number_a_range_or_a_class() {
-        let read = |json: &str| serde_json::from_str::<Accepted>(json).expect(json);
+        let read = |text: &str| text.parse::<Accepted>().expect(text);
         assert!(read("200").holds(200) && !read("200").holds(204));
-        assert!(read("\"200-299\"").holds(204) && !read("\"200-299\"").holds(302));
-        assert!(read("\"4xx\"").holds(404) && !read("\"4xx\"").holds(500));
+        assert!(read("200-299").holds(204) && !read("200-299").holds(302));
+        assert!(read("4xx").holds(404) && !read("4xx").holds(500));
         assert!(Accepted::default().holds(302) && !Accepted::default().holds(404));
-        for bad in ["99", "600", "\"300-200\"", "\"ok\"", "\"20x\"", "-200", "\"+20\"", "\"0200\""] {
-            assert!(serde_json::from_str::<Accepted>(bad).is_err(), "{bad}");
+        for bad in ["99", "600", "300-200", "ok", "20x", "-200", "+20", "0200"] {
+            assert!(bad.parse::<Accepted>().is_err(), "{bad}");
         }
         for text in ["200", "200-399"] {
-            assert_eq!(text.parse::<Accepted>().expect(text).to_string(), text);
+            assert_eq!(read(text).to_string(), text);
         }
     }
 }

@@ -5,16 +5,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
 
 use crate::copy::{self, ModeChange, Owner, Policy, Prune, Shard};
+use crate::hook::file_value::{form, words};
+use crate::hook::keys::{Keyed, Keys};
 use crate::hook::number::whole_number;
+use crate::hook::pattern::smaller;
 use crate::hook::spec_error::SpecError;
+use crate::hook::switch::switch;
+use crate::hook::yaml::Mistake;
 
 /// Copy the contents of one directory into another.
-#[derive(Debug, Clone, Default, Args, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Copies")]
 pub struct CopyStep {
     /// The content directory in the image.
@@ -27,48 +29,42 @@ pub struct CopyStep {
 
     /// What wins where both image and volume changed a file: replace, keep-modified, missing [default: replace]
     #[arg(long, value_name = "POLICY", env = "HOOK_RUNNER_POLICY")]
-    #[schemars(with = "Option<String>", extend("enum" = Policy::WORDS))]
     pub policy: Option<Policy>,
 
     /// What is removed from the volume: none, owned, all [default: none]
     #[arg(long, value_name = "WHAT", env = "HOOK_RUNNER_PRUNE")]
-    #[schemars(with = "Option<String>", extend("enum" = Prune::WORDS))]
     pub prune: Option<Prune>,
 
     /// Leave out what matches, gitignore syntax (repeatable)
     #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_EXCLUDE", value_delimiter = '\n')]
-    #[serde(default)]
     pub exclude: Vec<String>,
 
     /// Copy only what matches, gitignore syntax (repeatable)
     #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_INCLUDE", value_delimiter = '\n')]
-    #[serde(default)]
     pub include: Vec<String>,
 
     /// Owner of what is copied [default: as in the source, where permitted]
     #[arg(long, value_name = "UID:GID", env = "HOOK_RUNNER_CHOWN")]
-    #[schemars(with = "Option<String>")]
     pub chown: Option<Owner>,
 
     /// Mode changes of what is copied, as chmod(1) takes them [default: as in the source]
     #[arg(long, value_name = "MODE", env = "HOOK_RUNNER_CHMOD")]
-    #[schemars(with = "Option<String>")]
     pub chmod: Option<ModeChange>,
 
     /// Fail when owner, xattrs or capabilities cannot be kept
-    #[arg(long, env = "HOOK_RUNNER_STRICT_METADATA", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_STRICT_METADATA", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub strict_metadata: Option<bool>,
 
     /// Take a file with the same size and mtime as unchanged, without reading it
-    #[arg(long, env = "HOOK_RUNNER_TRUST_MTIME", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_TRUST_MTIME", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub trust_mtime: Option<bool>,
 
     /// Follow directory symbolic links that stand on the volume
-    #[arg(long, env = "HOOK_RUNNER_FOLLOW_DESTINATION_LINKS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_FOLLOW_DESTINATION_LINKS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub follow_destination_links: Option<bool>,
 
     /// Copy even when the volume seems too small
-    #[arg(long, env = "HOOK_RUNNER_IGNORE_SPACE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_IGNORE_SPACE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub ignore_space: Option<bool>,
 
     /// Threads that copy [default: 16]
@@ -80,6 +76,40 @@ pub struct CopyStep {
     #[arg(long, value_name = "I/N", env = "HOOK_RUNNER_SHARD")]
     pub shard: Option<Sharding>,
 }
+
+impl Keyed for CopyStep {
+    const NAME: &'static str = "a copy";
+
+    fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake> {
+        keys.required("from", "the content directory in the image", &mut self.from)?;
+        keys.required("to", "the directory on the volume", &mut self.to)?;
+        keys.optional("policy", &mut self.policy)?;
+        keys.optional("prune", &mut self.prune)?;
+        keys.many("exclude", &mut self.exclude)?;
+        keys.many("include", &mut self.include)?;
+        keys.optional("chown", &mut self.chown)?;
+        keys.optional("chmod", &mut self.chmod)?;
+        keys.optional("strict-metadata", &mut self.strict_metadata)?;
+        keys.optional("trust-mtime", &mut self.trust_mtime)?;
+        keys.optional("follow-destination-links", &mut self.follow_destination_links)?;
+        keys.optional("ignore-space", &mut self.ignore_space)?;
+        keys.optional("workers", &mut self.workers)?;
+        keys.optional("shard", &mut self.shard)
+    }
+}
+
+words!(Policy);
+words!(Prune);
+form!(Owner, "UID:GID in quotes", format!("(?:{ID}):(?:{ID})"));
+form!(
+    ModeChange,
+    "a mode in quotes such as '0644'",
+    "0*[0-7]{1,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*)*"
+);
+
+/// 0 to 4294967294: the last one means "leave as it is" to chown(2).
+const ID: &str = "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|\
+                  42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-4]";
 
 /// The copy engine's options from the command line's over the step's own.
 pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, SpecError> {
@@ -143,17 +173,11 @@ impl std::str::FromStr for Sharding {
     }
 }
 
-impl<'de> Deserialize<'de> for Sharding {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+form!(Sharding, "I/N in quotes, or auto", format!("auto|(?=[0-9]+/(?:{SHARDS})$){}", shards()));
 
-impl JsonSchema for Sharding {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Sharding".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "description": "I/N, or auto", "pattern": "^(auto|[0-9]+/[0-9]+)$"})
-    }
+/// At most 4096.
+const SHARDS: &str = "[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6]";
+
+fn shards() -> String {
+    format!("(?:{})", smaller(4, 1, "/"))
 }

@@ -1,35 +1,94 @@
-//! A length of time as people write it.
+//! A length of time as people write it: one type for all options, variables and keys.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::hook::scalar::scalar;
+use crate::hook::file_value::form;
 
-/// A length of time, written `30s`, `4m`, `1m30s`, `500ms`.
+/// A length of time, written `30s`, `4m`, `1h30m`, `500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timespan(pub Duration);
+
+/// A time limit: a length of time that is not 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub Duration);
+
+/// The units in the order in which they are written, and their milliseconds.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+/// The most digits of a number, so that every sum fits.
+const DIGITS: usize = 9;
+const PATTERN: &str = "(?=[0-9])([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?";
+
+form!(Timespan, "a duration such as 30s", PATTERN);
+form!(Limit, "a duration such as 30s", format!("(?=[^1-9]*[1-9]){PATTERN}"));
 
 impl FromStr for Timespan {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match humantime::parse_duration(text) {
-            Ok(duration) => Ok(Self(duration)),
-            Err(cause) => {
-                Err(format!("'{text}' is not a duration ({cause}); expected one such as 30s, 4m or 1m30s"))
-            }
+        read(text).map(|time| Self(Duration::from_millis(time))).ok_or_else(|| wrong(text))
+    }
+}
+
+impl FromStr for Limit {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Timespan(Duration::ZERO) => Err(format!(
+                "{text} is over before anything has begun; give more, or leave it out for the default"
+            )),
+            Timespan(time) => Ok(Self(time)),
         }
     }
 }
 
-impl fmt::Display for Timespan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", humantime::format_duration(self.0).to_string().replace(' ', ""))
+/// Milliseconds: numbers with units, the larger unit first, each once.
+fn read(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut units = UNITS.iter();
+    let mut time = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, behind) = rest.split_at(digits);
+        let end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(end);
+        let (_, milliseconds) = units.find(|(name, _)| *name == unit)?;
+        if number.len() > DIGITS {
+            return None;
+        }
+        time += number.parse::<u64>().ok()? * milliseconds;
+        rest = behind;
+    }
+    (!text.is_empty()).then_some(time)
+}
+
+/// What is wrong with a text, with what was probably meant.
+fn wrong(text: &str) -> String {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("{text} has no unit; is {text}s meant?");
+    }
+    match meant(text) {
+        Some(meant) => format!("'{text}' is no duration; is {meant} meant?"),
+        None => {
+            format!("'{text}' is no duration; expected numbers with ms, s, m, h or d, as in 30s or 1h30m")
+        }
     }
 }
 
-scalar! {
-    Timespan: "a duration such as 30s, 4m or 1m30s", "^([0-9]+ *(ms|s|m|h|d|[a-z]+) *)+$";
+/// Capitals, spaces and longer names of the units, as other programs take them.
+fn meant(text: &str) -> Option<String> {
+    let mut plain: String = text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
+    for (names, unit) in [
+        (&["milliseconds", "millisecond", "millis", "msec"][..], "ms"),
+        (&["seconds", "second", "secs", "sec"], "s"),
+        (&["minutes", "minute", "mins", "min"], "m"),
+        (&["hours", "hour", "hrs", "hr"], "h"),
+        (&["days", "day"], "d"),
+    ] {
+        for name in names {
+            plain = plain.replace(name, unit);
+        }
+    }
+    read(&plain).map(|_| plain)
 }
 
 #[cfg(test)]
@@ -38,10 +97,43 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_people_write_them() {
-        for (text, seconds) in [("30s", 30), ("4m", 240), ("1m30s", 90)] {
-            assert_eq!(text.parse::<Timespan>().unwrap().0, Duration::from_secs(seconds));
-            assert_eq!(text.parse::<Timespan>().unwrap().to_string(), text);
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("4m", 240_000),
+            ("1m30s", 90_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("1s500ms", 1_500),
+            ("2d", 172_800_000),
+        ] {
+            let time: Timespan = text.parse().expect(text);
+            assert_eq!(time.0, Duration::from_millis(milliseconds), "{text}");
         }
-        assert!("30".parse::<Timespan>().is_err(), "a number without a unit is refused");
+        // As Go prints them, and with it Helm.
+        assert_eq!("5m0s".parse::<Timespan>(), "5m".parse());
+        assert_eq!("0s".parse(), Ok(Timespan(Duration::ZERO)));
+    }
+
+    #[test]
+    fn the_right_form_of_a_wrong_duration_is_named() {
+        for (text, expected) in [
+            ("4M", "is 4m meant?"),
+            ("300", "300 has no unit; is 300s meant?"),
+            ("30 s", "is 30s meant?"),
+            ("5 minutes", "is 5m meant?"),
+            ("1H30M", "is 1h30m meant?"),
+            ("4x", "expected numbers with ms, s, m, h or d, as in 30s"),
+            ("", "expected numbers"),
+            ("30m1h", "expected numbers"),
+            ("1s1s", "expected numbers"),
+            ("-1s", "expected numbers"),
+            ("1.5h", "expected numbers"),
+            ("9999999999s", "expected numbers"),
+            ("s", "expected numbers"),
+        ] {
+            let message = text.parse::<Timespan>().expect_err(text);
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+        assert!("0s".parse::<Limit>().expect_err("zero").contains("over before"));
     }
 }

@@ -8,43 +8,42 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::hook::condition::Condition;
 use crate::hook::copy_pair::CopyPair;
 use crate::hook::copy_step::CopyStep;
-use crate::hook::duration::Timespan;
+use crate::hook::duration::{Limit, Timespan};
 use crate::hook::exec_step::ExecStep;
+use crate::hook::keys::{Keyed, Keys};
 use crate::hook::log_target::{LogTarget, OnLogFailure};
-use crate::hook::number::{Mode, Size, whole_number};
+use crate::hook::number::{Mode, Size, SizeLimit, whole_number};
 use crate::hook::redact::Redact;
+use crate::hook::run_id::RunId;
+use crate::hook::step::Steps;
+use crate::hook::switch::switch;
 use crate::hook::wait_step::WaitStep;
+use crate::hook::yaml::Mistake;
 
 /// A hook as one source describes it; what is not said is `None` or empty.
-#[derive(Debug, Default, Args, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-#[schemars(title = "hook-runner hook file")]
+#[derive(Debug, Default, Args)]
 pub struct Layer {
     /// Copy the contents of SRC into DST (repeatable)
     #[arg(long = "copy", value_name = "SRC:DST", env = "HOOK_RUNNER_COPY", value_delimiter = '\n',
           value_parser = OsStringValueParser::new().try_map(|text| CopyPair::parse(&text)))]
-    #[serde(skip)]
     pub copies: Vec<CopyPair>,
 
     /// Wait until COND holds: file:PATH, tcp:HOST:PORT, http://… or https://… (repeatable)
     #[arg(long = "wait-for", value_name = "COND", env = "HOOK_RUNNER_WAIT_FOR", value_delimiter = '\n')]
-    #[serde(skip)]
     pub waits: Vec<Condition>,
 
     /// The preserved log, or none [default: post-hook-output.txt in the first copy's destination]
     #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_LOG",
-          value_parser = OsStringValueParser::new().map(LogTarget::from))]
+          value_parser = OsStringValueParser::new().try_map(LogTarget::parse))]
     pub log: Option<LogTarget>,
 
     /// Time limit of the whole attempt; keep it below `helm --timeout` [default: none]
     #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_TIMEOUT")]
-    pub timeout: Option<Timespan>,
+    pub timeout: Option<Limit>,
 
     /// Time between TERM and KILL; keep it below terminationGracePeriodSeconds [default: 20s]
     #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_GRACE")]
@@ -55,7 +54,7 @@ pub struct Layer {
     pub log_mode: Option<Mode>,
 
     /// What a failing log does to the result: fail, warn [default: fail]
-    #[arg(long, value_name = "WHAT", env = "HOOK_RUNNER_LOG_FAILURE", hide_possible_values = true)]
+    #[arg(long, value_name = "WHAT", env = "HOOK_RUNNER_LOG_FAILURE")]
     pub log_failure: Option<OnLogFailure>,
 
     /// The state directory [default: .hook-runner beside the log]
@@ -64,7 +63,7 @@ pub struct Layer {
 
     /// The run's id, such as the Job's UID [default: from release and revision, else unique]
     #[arg(long, value_name = "ID", env = "HOOK_RUNNER_RUN_ID")]
-    pub run_id: Option<String>,
+    pub run_id: Option<RunId>,
 
     /// How long to wait for another run that holds the volume [default: 1m]
     #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_LOCK_TIMEOUT")]
@@ -83,23 +82,23 @@ pub struct Layer {
     pub drain: Option<Timespan>,
 
     /// Keep stdout and stderr apart, at the price of the order between them
-    #[arg(long, env = "HOOK_RUNNER_SPLIT_STREAMS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_SPLIT_STREAMS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub split_streams: Option<bool>,
 
     /// Put the time before each line of the command in the log
-    #[arg(long, env = "HOOK_RUNNER_TIMESTAMPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_TIMESTAMPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub timestamps: Option<bool>,
 
     /// Mark lines of stderr in the log (needs --split-streams)
-    #[arg(long, env = "HOOK_RUNNER_ANNOTATE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_ANNOTATE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub annotate: Option<bool>,
 
     /// Keep the first and the last part of an attempt's output beyond SIZE [default: no limit]
     #[arg(long, value_name = "SIZE", env = "HOOK_RUNNER_MAX_LOG")]
-    pub max_log: Option<Size>,
+    pub max_log: Option<SizeLimit>,
 
     /// Start the command in a session of its own, with the terminal if the runner leads the terminal's session
-    #[arg(long, env = "HOOK_RUNNER_SETSID", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    #[arg(long, env = "HOOK_RUNNER_SETSID", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub setsid: Option<bool>,
 
     /// Certificates (PEM) that https waits trust [default: bundled roots]
@@ -116,32 +115,44 @@ pub struct Layer {
 
     /// The options of each copy that the command line gives; in a hook file each copy has its own.
     #[command(flatten)]
-    #[serde(skip)]
     pub copy: CopyStep,
 
     /// The options of each wait that the command line gives.
     #[command(flatten)]
-    #[serde(skip)]
     pub wait: WaitStep,
 
     /// The options of the command that the command line gives.
     #[command(flatten)]
-    #[serde(skip)]
     pub exec: ExecStep,
 
     /// What to do, in order.
     #[arg(skip)]
-    pub steps: Vec<Step>,
+    pub steps: Steps,
 }
 
-/// One step of a hook file.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// Copy a directory of the image onto the volume.
-    Copy(CopyStep),
-    /// Wait until a condition holds.
-    Wait(WaitStep),
-    /// Run a command.
-    Exec(ExecStep),
+impl Keyed for Layer {
+    const NAME: &'static str = "a hook";
+
+    fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake> {
+        keys.optional("log", &mut self.log)?;
+        keys.optional("timeout", &mut self.timeout)?;
+        keys.optional("grace", &mut self.grace)?;
+        keys.optional("log-mode", &mut self.log_mode)?;
+        keys.optional("log-failure", &mut self.log_failure)?;
+        keys.optional("state", &mut self.state)?;
+        keys.optional("run-id", &mut self.run_id)?;
+        keys.optional("lock-timeout", &mut self.lock_timeout)?;
+        keys.optional("keep", &mut self.keep)?;
+        keys.optional("keep-bytes", &mut self.keep_bytes)?;
+        keys.optional("drain", &mut self.drain)?;
+        keys.optional("split-streams", &mut self.split_streams)?;
+        keys.optional("timestamps", &mut self.timestamps)?;
+        keys.optional("annotate", &mut self.annotate)?;
+        keys.optional("max-log", &mut self.max_log)?;
+        keys.optional("setsid", &mut self.setsid)?;
+        keys.optional("ca-file", &mut self.ca_file)?;
+        keys.optional("termination-log", &mut self.termination_log)?;
+        keys.many("redact", &mut self.redact)?;
+        keys.many("steps", &mut self.steps)
+    }
 }

@@ -1,13 +1,14 @@
 //! Where the preserved log goes, and what its failure does to the result.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use serde_json::Value;
 
-use crate::hook::scalar::scalar;
+use crate::hook::file_value::{FileValue, any_scalar, scalar, words};
+use crate::hook::yaml::{Mistake, Node};
 
 /// Where the preserved log goes: a file, or nowhere (`none`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,25 +19,42 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-impl From<OsString> for LogTarget {
-    fn from(text: OsString) -> Self {
-        if text == "none" { Self::None } else { Self::File(text.into()) }
+impl LogTarget {
+    /// Reads `none` or the path of a file.
+    pub fn parse(text: OsString) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let path = PathBuf::from(text);
+        if names_file(&path) {
+            return Ok(Self::File(path));
+        }
+        let path = path.display();
+        Err(format!(
+            "'{path}' names no file; give the path of one, as in /data/post-hook-output.txt, or none"
+        ))
     }
 }
 
-impl FromStr for LogTarget {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Err("an empty log path; expected a file, or none".into());
-        }
-        Ok(OsString::from(text).into())
+/// Whether a file can have this path: its last name is neither missing nor `.` nor `..`, and no slash follows it.
+fn names_file(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    let last = bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    !bytes.contains(&0) && !matches!(last, b"" | b"." | b"..")
+}
+
+impl FileValue for LogTarget {
+    fn read(node: &Node) -> Result<Self, Mistake> {
+        let text = &scalar(node, "a path, or none")?.text;
+        Self::parse(text.into()).map_err(|message| node.mistake(message))
+    }
+    fn schema() -> Value {
+        any_scalar("^(?![^\\u0000]*(?:^|/)\\.{0,2}$(?!\\n))[^\\u0000]+$")
     }
 }
 
 /// What a log that fails while the hook runs does to the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnLogFailure {
     /// The attempt ends with 74, so that the pod and its log stay.
     #[default]
@@ -45,6 +63,20 @@ pub enum OnLogFailure {
     Warn,
 }
 
-scalar! {
-    LogTarget: "a file, or none", ".+";
+impl OnLogFailure {
+    /// The words of the command line and the hook file.
+    pub const WORDS: &'static [&'static str] = &["fail", "warn"];
+}
+
+words!(OnLogFailure);
+
+impl FromStr for OnLogFailure {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "warn" => Ok(Self::Warn),
+            _ => Err(format!("'{text}' is none of {}", Self::WORDS.join(", "))),
+        }
+    }
 }

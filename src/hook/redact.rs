@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use schemars::JsonSchema;
-use serde::Deserialize;
+
+use crate::hook::keys::{Keyed, Keys};
+use crate::hook::yaml::Mistake;
 
 /// Values that must not appear in a log, nor in the pod's.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Redaction")]
 pub struct Redact {
     /// Redact the value of this environment variable (repeatable)
@@ -33,4 +33,14 @@ pub struct Redact {
         hide_env_values = true
     )]
     pub literals: Vec<String>,
+}
+
+impl Keyed for Redact {
+    const NAME: &'static str = "redact";
+
+    fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake> {
+        keys.many("env", &mut self.env)?;
+        keys.many("files", &mut self.files)?;
+        keys.many("literals", &mut self.literals)
+    }
 }

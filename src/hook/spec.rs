@@ -1,18 +1,18 @@
 //! What a hook is: the layers merged (flags beat the environment, which beats the hook file), defaults put
 //! in, and everything checked that can be checked without touching a volume.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::copy;
+use crate::hook::duration::Timespan;
 use crate::hook::layer::Layer;
 use crate::hook::log_target::{LogTarget, OnLogFailure};
 use crate::hook::redact::Redact;
 use crate::hook::spec_error::SpecError;
 use crate::hook::steps::{self, Step};
 use crate::kubernetes::Follow;
-use crate::volume::LOG_NAME;
+use crate::support::LOG_NAME;
 
 /// A hook, complete and checked.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl Hook {
     /// kind (`--policy`, `--retries`, …) holds for each step of that kind, wherever it came from.
     pub fn from_layers(flags: Layer, mut file: Layer) -> Result<Self, SpecError> {
         let ca_file = flags.ca_file.clone().or(file.ca_file.take());
-        let steps = steps::merge(&flags, std::mem::take(&mut file.steps), ca_file.as_deref())?;
+        let steps = steps::merge(&flags, std::mem::take(&mut file.steps).0, ca_file.as_deref())?;
         if steps.is_empty() {
             return Err(SpecError::NoSteps);
         }
@@ -104,9 +104,6 @@ impl Hook {
         });
         let log = match flags.log.or(file.log) {
             Some(LogTarget::None) => None,
-            Some(LogTarget::File(path)) if !names_file(&path) => {
-                return Err(SpecError::LogNamesNoFile { path });
-            }
             Some(LogTarget::File(path)) => Some(path),
             None => Some(first_copy.ok_or(SpecError::NoLog)?),
         };
@@ -119,26 +116,18 @@ impl Hook {
             }
             (log, _) => log,
         };
-        let run_id = flags.run_id.or(file.run_id).filter(|id| !id.is_empty());
-        if let Some(id) = run_id.as_deref().filter(|id| !usable_run_id(id)) {
-            return Err(SpecError::RunId { id: id.into() });
-        }
         let split_streams = flags.split_streams.or(file.split_streams).unwrap_or(false);
         let annotate = flags.annotate.or(file.annotate).unwrap_or(false);
         if annotate && !split_streams {
             return Err(SpecError::AnnotateWithoutSplit);
         }
-        let max_log = flags.max_log.or(file.max_log).map(|size| size.0);
-        if max_log == Some(0) {
-            return Err(SpecError::NoRoom);
-        }
         Ok(Self {
             log,
             state: flags.state.or(file.state),
-            run_id,
+            run_id: flags.run_id.or(file.run_id).map(|id| id.0),
             log_mode: flags.log_mode.or(file.log_mode).map_or(0o640, |mode| mode.0),
             log_failure: flags.log_failure.or(file.log_failure).unwrap_or_default(),
-            timeout: steps::limit(flags.timeout.or(file.timeout), "timeout of the attempt")?,
+            timeout: flags.timeout.or(file.timeout).map(|limit| limit.0),
             pod_grace: pod_grace()?,
             grace: flags.grace.or(file.grace).map_or(Duration::from_secs(20), |time| time.0),
             drain: flags.drain.or(file.drain).map_or(Duration::from_secs(2), |time| time.0),
@@ -154,7 +143,7 @@ impl Hook {
                 split_streams,
                 timestamps: flags.timestamps.or(file.timestamps).unwrap_or(false),
                 annotate,
-                max_log,
+                max_log: flags.max_log.or(file.max_log).map(|limit| limit.0),
             },
             setsid: flags.setsid.or(file.setsid).unwrap_or(false),
             termination_log: flags.termination_log.or(file.termination_log),
@@ -174,19 +163,6 @@ fn joined<T>(mut one: Vec<T>, other: Vec<T>) -> Vec<T> {
     one
 }
 
-/// Whether a file can have this path: its last name is neither missing nor `.` nor `..`, and no slash follows it.
-fn names_file(path: &Path) -> bool {
-    let last = path.as_os_str().as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    !matches!(last, b"" | b"." | b"..")
-}
-
-/// A run id becomes the name of the archived log, so it must be a plain file name.
-fn usable_run_id(id: &str) -> bool {
-    id.len() <= 128
-        && !id.starts_with('.')
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
-
 /// `terminationGracePeriodSeconds`, which the charts pass on; whole seconds, or a duration.
 fn pod_grace() -> Result<Option<Duration>, SpecError> {
     let Some(text) = std::env::var_os("HOOK_RUNNER_TERMINATION_GRACE_PERIOD") else { return Ok(None) };
@@ -195,7 +171,7 @@ fn pod_grace() -> Result<Option<Duration>, SpecError> {
         return Ok(None);
     }
     let seconds = || text.parse().ok().map(Duration::from_secs);
-    match humantime::parse_duration(&text).ok().or_else(seconds) {
+    match text.parse::<Timespan>().ok().map(|time| time.0).or_else(seconds) {
         None => Err(SpecError::PodGrace { text: text.into_owned() }),
         time => Ok(time),
     }

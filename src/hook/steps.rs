@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::copy;
 use crate::hook::copy_step::{CopyStep, copy_options};
-use crate::hook::duration::Timespan;
 use crate::hook::exec_step::ExecStep;
-use crate::hook::layer::{Layer, Step as StepLayer};
+use crate::hook::layer::Layer;
 use crate::hook::spec_error::SpecError;
+use crate::hook::step::Step as StepLayer;
 use crate::hook::wait::Wait;
 use crate::hook::wait_step::WaitStep;
 use crate::http::Roots;
@@ -97,14 +97,6 @@ pub fn merge(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> Res
     steps.into_iter().map(|step| checked(step, flags, ca_file)).collect()
 }
 
-/// A time limit, if there is one.
-pub fn limit(time: Option<Timespan>, what: &'static str) -> Result<Option<Duration>, SpecError> {
-    match time {
-        Some(Timespan(Duration::ZERO)) => Err(SpecError::NoTime { what }),
-        time => Ok(time.map(|time| time.0)),
-    }
-}
-
 fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Step, SpecError> {
     Ok(match step {
         StepLayer::Copy(step) => {
@@ -129,7 +121,7 @@ fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Ste
         }
         StepLayer::Exec(step) => Step::Exec {
             command: step.command,
-            timeout: limit(flags.exec.timeout.or(step.timeout), "timeout of a command")?,
+            timeout: flags.exec.timeout.or(step.timeout).map(|limit| limit.0),
             retries: flags.exec.retries.or(step.retries).unwrap_or(0),
             backoff: flags.exec.backoff.or(step.backoff).map_or(Duration::from_secs(1), |time| time.0),
         },

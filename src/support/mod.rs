@@ -3,6 +3,10 @@
 pub(crate) mod blocking;
 pub(crate) mod durations;
 pub(crate) mod mutex;
+pub(crate) mod nearest;
 pub mod rooted_dir;
 pub(crate) mod signal_mask;
 pub(crate) mod times;
+
+/// The name of a preserved log whose path nobody gave.
+pub const LOG_NAME: &str = "post-hook-output.txt";

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Name of the state directory, beside the log.
 pub const STATE_DIRECTORY: &str = ".hook-runner";
 /// Name of the preserved log, where none is given.
-pub const LOG_NAME: &str = "post-hook-output.txt";
+pub use crate::support::LOG_NAME;
 
 /// A file of the runner's own that cannot be used.
 #[derive(Debug, thiserror::Error)]
