@@ -32,10 +32,14 @@ impl FromStr for Timespan {
 impl FromStr for Limit {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
+        let over = || {
+            format!("{text} is over before anything has begun; give more, or leave it out for the default")
+        };
+        if text == "0" {
+            return Err(over());
+        }
         match text.parse()? {
-            Timespan(Duration::ZERO) => Err(format!(
-                "{text} is over before anything has begun; give more, or leave it out for the default"
-            )),
+            Timespan(Duration::ZERO) => Err(over()),
             Timespan(time) => Ok(Self(time)),
         }
     }

@@ -159,19 +159,13 @@ fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
         (&["run", "--log", "/", "--", "true"], "'/' names no file"),
         (&["run", "--log", "{}/data/", "--", "true"], "'{}/data/' names no file"),
         (&["run", "--log", "{}/..", "--", "true"], "'{}/..' names no file"),
-        (
-            &["run", "--log", "none", "--timeout", "0", "--", "true"],
-            "the timeout of the attempt is 0, which is over",
-        ),
+        (&["run", "--log", "none", "--timeout", "0", "--", "true"], "0 is over before anything has begun"),
         (
             &["run", "--log", "none", "--exec-timeout", "0s", "--", "true"],
-            "the timeout of a command is 0, which is over",
+            "0s is over before anything has begun",
         ),
         (&["run", "--log", "none", "--", "", "x"], "the command's name is empty"),
-        (
-            &["run", "--log", "data/log", "--max-log", "0", "--", "true"],
-            "--max-log is 0, which leaves the log nothing",
-        ),
+        (&["run", "--log", "data/log", "--max-log", "0", "--", "true"], "0 leaves nothing; give more"),
         (&["run", "--log", "data/log", "--keep", "x", "--", "true"], "expected a whole one such as 3"),
         (&["run", "--log", "data/log", "--retries", "1.5", "--", "true"], "expected a whole one such as 3"),
         (&["run", "--copy", "a:data", "--workers", "0", "--", "true"], "expected a whole one such as 3"),
