@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::termination::Termination;
 use crate::hook::copy_step::CopyStep;
 use crate::hook::duration::Timespan;
 
@@ -21,6 +22,9 @@ pub struct Copy {
     /// Print what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Where the summary goes.
+    #[command(flatten)]
+    pub termination: Termination,
     /// The engine's options.
     #[command(flatten)]
     pub options: CopyStep,

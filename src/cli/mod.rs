@@ -9,6 +9,7 @@ mod logs;
 mod place;
 mod run;
 mod sidecar;
+mod termination;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -22,11 +23,12 @@ pub use self::logs::Logs;
 pub use self::place::Place;
 pub use self::run::Run;
 pub use self::sidecar::Sidecar;
+pub use self::termination::Termination;
 pub use self::verify::Verify;
 
 /// Runs a Helm hook in its pod: copies content onto a volume, runs the hook's command, preserves its log.
 #[derive(Debug, Parser)]
-#[command(name = "hook-runner", version, after_long_help = crate::exit::help(), max_term_width = 100)]
+#[command(name = "hook-runner", version, args_override_self = true, after_long_help = crate::exit::help(), max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -49,8 +51,8 @@ pub enum Command {
     History(History),
     /// Compare a volume with what the last copy installed
     Verify(Verify),
-    /// Validate a hook file: line, column, what was expected
-    Check(Check),
+    /// Validate hook files: line, column, what was expected
+    Check(Box<Check>),
     /// Copy this binary into a directory that another container shares
     Install(Install),
     /// Print the JSON Schema of the hook file
@@ -59,6 +61,13 @@ pub enum Command {
     Completions(Completions),
     /// Print the manual page (roff)
     Man,
+}
+
+impl Command {
+    /// Whether `HOOK_RUNNER_…` variables mean something to it.
+    pub fn reads_environment(&self) -> bool {
+        !matches!(self, Self::Schema | Self::Completions(_) | Self::Man)
+    }
 }
 
 #[cfg(test)]

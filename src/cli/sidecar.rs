@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::termination::Termination;
 use crate::hook::duration::Timespan;
 use crate::hook::run_id::RunId;
 
@@ -29,4 +30,7 @@ pub struct Sidecar {
     /// Directory with the service account's token [default: /var/run/secrets/kubernetes.io/serviceaccount]
     #[arg(long, value_name = "DIR", env = "HOOK_RUNNER_SERVICE_ACCOUNT")]
     pub service_account: Option<PathBuf>,
+    /// Where the summary goes.
+    #[command(flatten)]
+    pub termination: Termination,
 }

@@ -1,18 +1,58 @@
-//! `check`: a hook file, validated.
+//! `check`: hook files, validated with the flags and the environment that they are to be run with.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use super::say::print;
+use super::say::{complain, print};
 use crate::attempt::outcome::Failure;
+use crate::cli;
 use crate::exit::Kind;
 use crate::hook::{file, layer::Layer, spec::Hook};
 
-pub(super) fn check(path: &Path) -> Result<(), Failure> {
-    let layer = file::read(path).map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
-    let hook = Hook::from_layers(Layer::default(), layer)
-        .map_err(|error| Failure::new(Kind::Config, format!("{}: {error}", path.display())))?;
+/// Checks each file; status 78 when one is wrong.
+pub(super) fn check(arguments: cli::Check) -> Result<(), Failure> {
+    let cli::Check { files, mut run } = arguments;
+    let files = if files.is_empty() { Vec::from_iter(run.hook.take()) } else { files };
+    run.layer.assume_shard();
+    if files.is_empty() {
+        return print(report("the command line", &run.layer, Layer::default())?.as_bytes());
+    }
+    let mut failures = Vec::new();
+    for path in &files {
+        match one(path, &run.layer) {
+            Ok(text) => print(text.as_bytes())?,
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let last = failures.pop();
+    failures.iter().for_each(complain);
+    last.map_or(Ok(()), Err)
+}
+
+/// What a file says, or what is wrong with it.
+fn one(path: &Path, flags: &Layer) -> Result<String, Failure> {
+    let (name, mut layer) = read(path)?;
+    layer.assume_shard();
+    report(&name, flags, layer)
+}
+
+fn read(path: &Path) -> Result<(String, Layer), Failure> {
+    let wrong = |error: file::FileError| Failure::new(Kind::Config, error.to_string());
+    if path != PathBuf::from("-") {
+        return Ok((path.display().to_string(), file::read(path).map_err(wrong)?));
+    }
+    let mut text = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut text)
+        .map_err(|error| Failure::new(Kind::Io, format!("cannot read the hook from stdin: {error}")))?;
+    Ok(("stdin".into(), file::parse("stdin", &text).map_err(wrong)?))
+}
+
+fn report(name: &str, flags: &Layer, file: Layer) -> Result<String, Failure> {
+    let hook = Hook::from_layers(flags.clone(), file)
+        .map_err(|error| Failure::new(Kind::Config, format!("{name}: {error}")))?;
     let steps: Vec<String> =
         hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect();
     let count = if steps.len() == 1 { "1 step".to_owned() } else { format!("{} steps", steps.len()) };
-    print(format!("{}: a hook with {count}\n{}", path.display(), steps.concat()).as_bytes())
+    Ok(format!("{name}: a hook with {count}\n{}", steps.concat()))
 }

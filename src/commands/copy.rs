@@ -1,12 +1,13 @@
 //! `copy`: the copy engine alone, as an initContainer's job.
 
-use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::say::{print, warn};
+use super::termination;
 use crate::attempt::messages;
-use crate::attempt::outcome::Failure;
+use crate::attempt::outcome::{Failure, StepReport};
 use crate::cli;
 use crate::copy::{self, Request};
 use crate::exit::Kind;
@@ -14,10 +15,23 @@ use crate::hook::copy_step::{CopyStep, copy_options};
 use crate::hook::identity::Identity;
 use crate::output;
 use crate::steps::copy::{CopyFailure, copy_in_turn, state_directory};
+use crate::support::durations::milliseconds;
 use crate::volume::{LOG_NAME, STATE_DIRECTORY, lock};
 
-/// Copies and, as nothing comes after it, records the copied files as they are.
-pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
+/// Copies, and leaves the termination message.
+pub(super) fn run(arguments: &cli::Copy) -> Result<(), Failure> {
+    let began = Instant::now();
+    let report = copy(arguments).map(|summary| StepReport {
+        step: format!("copy {} to {}", arguments.source.display(), arguments.destination.display()),
+        result: summary,
+        duration_ms: milliseconds(began.elapsed()),
+    });
+    termination::write(&report, arguments.termination.log.as_deref());
+    report.map(drop)
+}
+
+/// Copies and, as nothing comes after it, records the copied files as they are. What it did, in words.
+fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     let mut options = copy_options(&arguments.options, &CopyStep::default())
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     options.dry_run = arguments.dry_run;
@@ -49,12 +63,9 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
     let progress = copy::Stderr::new(label, output::say);
     if arguments.dry_run {
         let report = copy::copy(&request, &progress, &cancel).map_err(|error| messages::copy(&error))?;
-        let mut out = std::io::stdout().lock();
-        for line in &report.plan.items {
-            let _ = writeln!(out, "{line}");
-        }
-        let _ = writeln!(out, "{}", report.summary());
-        return Ok(());
+        let lines: Vec<String> = report.plan.items.iter().map(|line| format!("{line}\n")).collect();
+        print(format!("{}{}\n", lines.concat(), report.summary()).as_bytes())?;
+        return Ok(report.summary());
     }
     let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
     // A hook that is at work on the volume may be waiting for the very pod that this copy lets start.
@@ -65,9 +76,7 @@ pub fn run(arguments: &cli::Copy) -> Result<(), Failure> {
         CopyFailure::Turn(error) => messages::turn(&error),
         CopyFailure::Copy(error) => messages::copy(&error),
     })?;
-    for warning in report.warnings() {
-        eprintln!("hook-runner: {warning}");
-    }
-    println!("hook-runner: {}", report.summary());
-    Ok(())
+    report.warnings().iter().for_each(|warning| warn(warning));
+    print(format!("hook-runner: {}\n", report.summary()).as_bytes())?;
+    Ok(report.summary())
 }

@@ -5,10 +5,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::termination;
+use crate::attempt::outcome::{Failure, StepReport};
+use crate::cli;
+use crate::exit::Kind;
+use crate::support::durations::milliseconds;
 
 /// The directory is the hook author's to correct (78), the copy is the volume's to fail (74).
 #[derive(Debug, thiserror::Error)]
-pub enum InstallError {
+enum InstallError {
     /// Not a directory that exists.
     #[error("{} is not a directory; mount the shared volume (an emptyDir) there", .0.display())]
     NoDirectory(PathBuf),
@@ -26,8 +33,28 @@ pub enum InstallError {
     },
 }
 
+/// Installs, and leaves the termination message.
+pub(super) fn run(arguments: &cli::Install) -> Result<(), Failure> {
+    let began = Instant::now();
+    let installed = install(&arguments.dir);
+    let result = installed.map_err(|error| {
+        let kind = match error {
+            InstallError::NoDirectory(_) => Kind::Config,
+            InstallError::Io { .. } => Kind::Io,
+        };
+        Failure::new(kind, error.to_string())
+    });
+    let report = result.map(|target| StepReport {
+        step: format!("install into {}", arguments.dir.display()),
+        result: format!("installed {}", target.display()),
+        duration_ms: milliseconds(began.elapsed()),
+    });
+    termination::write(&report, arguments.termination.log.as_deref());
+    report.map(drop)
+}
+
 /// Copies this program to `directory/hook-runner`: mode 0755, durable, and under its name only when complete.
-pub fn install(directory: &Path) -> Result<PathBuf, InstallError> {
+fn install(directory: &Path) -> Result<PathBuf, InstallError> {
     let fail = |operation: &'static str, path: &Path| {
         let path = path.to_path_buf();
         move |source: io::Error| InstallError::Io {

@@ -2,56 +2,73 @@
 
 mod check;
 mod completions;
-pub mod copy;
-pub mod install;
+mod copy;
+mod environment;
+mod install;
 mod man;
+mod parse;
 mod read;
 mod run;
 mod say;
 mod sidecar;
+mod termination;
 mod usage;
 mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 
-use self::say::{complain, print};
-use crate::attempt::outcome::Failure;
-use crate::cli::{Cli, Command};
-use crate::exit::Kind;
+use self::say::{complain, print, warn};
+use crate::cli::{self, Command};
 use crate::hook::schema;
 
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage::wrong_usage(&error),
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let definition = parse::definition();
+    let command = match parse::parse(&definition, &words) {
+        Ok(cli) => cli.command,
+        Err(error) => return wrong_usage(&error, &definition, &words),
     };
-    let status = match cli.command {
+    if command.reads_environment() {
+        environment::unknown(&cli::Cli::command()).iter().for_each(|sentence| warn(sentence));
+    }
+    let result = match command {
         Command::Run(run) => return ExitCode::from(run::run_hook(*run)),
-        Command::Copy(arguments) => copy::run(&arguments),
         Command::Sidecar(sidecar) => return ExitCode::from(sidecar::run_sidecar(sidecar)),
+        Command::Copy(arguments) => copy::run(&arguments),
+        Command::Install(arguments) => install::run(&arguments),
         Command::Logs(logs) => read::print_logs(&logs),
         Command::History(history) => read::print_history(&history),
         Command::Verify(verify) => verify::verify(&verify),
-        Command::Check(arguments) => check::check(&arguments.file),
-        Command::Install(arguments) => install::install(&arguments.dir).map(drop).map_err(|error| {
-            let kind = match error {
-                install::InstallError::NoDirectory(_) => Kind::Config,
-                install::InstallError::Io { .. } => Kind::Io,
-            };
-            Failure::new(kind, error.to_string())
-        }),
+        Command::Check(arguments) => check::check(*arguments),
         Command::Schema => print(format!("{}\n", schema::schema()).as_bytes()),
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man => man::man(),
     };
-    match status {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
             ExitCode::from(failure.kind.status())
         }
     }
+}
+
+/// clap's own status for wrong usage is 2, which the contract gives to the command; ours is 78.
+fn wrong_usage(error: &clap::Error, definition: &clap::Command, words: &[OsString]) -> ExitCode {
+    let Some(failure) = usage::failure(error, definition, words) else {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    };
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+    } else {
+        complain(&failure);
+    }
+    termination::wrong_usage(&failure, words);
+    ExitCode::from(failure.kind.status())
 }

@@ -1,10 +1,12 @@
-//! What commands say: results on stdout, failures on stderr.
+//! What commands say: results on stdout, failures and warnings on stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use crate::attempt::outcome::Failure;
 use crate::exit::Kind;
+use crate::support::color;
 
+/// Prints a result. Whoever reads it may have stopped, as `| head` does: that is no failure.
 pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -17,9 +19,15 @@ pub(super) fn unprintable(error: &std::io::Error) -> Failure {
     Failure::new(Kind::Io, format!("cannot print: {error}"))
 }
 
+/// Says what failed.
 pub(super) fn complain(failure: &Failure) {
-    let terminal = std::io::stderr().is_terminal();
-    let mark = if terminal { "\u{1b}[31mhook-runner:\u{1b}[0m" } else { "hook-runner:" };
+    let red = color::wanted(&std::io::stderr());
+    let mark = if red { "\u{1b}[31mhook-runner:\u{1b}[0m" } else { "hook-runner:" };
     // Whoever reads it may have stopped: the status comes all the same.
     crate::output::say(&format!("{mark} {}\n", failure.sentence()));
+}
+
+/// Says what is worth knowing.
+pub(super) fn warn(sentence: &str) {
+    crate::output::say(&format!("hook-runner: {sentence}\n"));
 }

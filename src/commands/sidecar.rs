@@ -8,7 +8,7 @@ use crate::hook::{layer::Layer, log_target::LogTarget, spec::Hook};
 use crate::kubernetes::{Access, Follow, Pace};
 
 pub(super) fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
-    attempt(None, || {
+    attempt(sidecar.termination.log.as_deref(), || {
         let access = Access::from_environment(sidecar.service_account.as_deref(), sidecar.ca_file.as_deref())
             .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
         let follow = Follow { container: sidecar.container, access, pace: Pace::default() };
@@ -17,6 +17,7 @@ pub(super) fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
             state: sidecar.state,
             run_id: sidecar.run_id,
             grace: sidecar.grace,
+            termination_log: sidecar.termination.log.clone(),
             ..Layer::default()
         };
         Hook::of_sidecar(layer, follow).map_err(|error| Failure::new(Kind::Config, error.to_string()))

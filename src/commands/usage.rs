@@ -1,69 +1,134 @@
-//! Wrong usage: clap's findings in our words, with our status.
+//! Wrong usage: what clap finds, in our words.
 
-use std::process::ExitCode;
+use std::error::Error as _;
+use std::ffi::OsString;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::say::complain;
 use crate::attempt::outcome::Failure;
-use crate::cli::Cli;
 use crate::exit::Kind;
 
-/// clap's own status for wrong usage is 2, which the contract gives to the command; ours is 78.
-pub(super) fn wrong_usage(error: &clap::Error) -> ExitCode {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            ExitCode::SUCCESS
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            ExitCode::from(Kind::Config.status())
-        }
-        _ => {
-            let text = error.render().to_string();
-            let mut sentence =
-                text.split("\n\n").next().unwrap_or(&text).replace("error: ", "").replace("\n ", "");
-            let argument = match error.get(ContextKind::InvalidArg) {
-                Some(ContextValue::String(argument)) => argument.as_str(),
-                _ => "",
-            };
-            if let Some(variable) = variable_of(argument) {
-                sentence = format!("{}, from {variable}", sentence.trim());
+/// The failure that wrong usage is; nothing for `--help` and `--version`, which are no mistake.
+pub fn failure(error: &clap::Error, definition: &Command, words: &[OsString]) -> Option<Failure> {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return None;
+    }
+    let command = called(definition, words);
+    let finding = Finding { error, command, words };
+    Some(Failure::new(Kind::Config, finding.sentence()).advise(finding.advice()))
+}
+
+/// The command that the words name, or the program itself.
+fn called<'a>(definition: &'a Command, words: &[OsString]) -> &'a Command {
+    let name = words.get(1).and_then(|word| word.to_str());
+    name.and_then(|name| definition.find_subcommand(name)).unwrap_or(definition)
+}
+
+struct Finding<'a> {
+    error: &'a clap::Error,
+    command: &'a Command,
+    words: &'a [OsString],
+}
+
+impl Finding<'_> {
+    /// What is wrong.
+    fn sentence(&self) -> String {
+        let subject = self.subject();
+        let value = self.text(ContextKind::InvalidValue);
+        match self.error.kind() {
+            ErrorKind::InvalidSubcommand => {
+                format!("there is no command '{}'", self.text(ContextKind::InvalidSubcommand))
             }
-            let advice = advice(error, argument);
-            complain(&Failure::new(Kind::Config, sentence.trim()).advise(advice));
-            ExitCode::from(Kind::Config.status())
+            ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                "a command is missing".into()
+            }
+            ErrorKind::UnknownArgument if subject.starts_with('-') => {
+                format!("there is no option {}", without_value(&subject))
+            }
+            ErrorKind::UnknownArgument => format!("the word '{subject}' is one too many"),
+            ErrorKind::InvalidValue if value.is_empty() => format!("{subject} needs a value"),
+            ErrorKind::InvalidValue => {
+                let words = self.list(ContextKind::ValidValue).join(", ");
+                format!("{subject}: '{value}' is none of {words}")
+            }
+            ErrorKind::ValueValidation => match self.error.source() {
+                Some(why) => format!("{subject}: {why}"),
+                None => format!("{subject}: '{value}' is no value for it"),
+            },
+            ErrorKind::NoEquals => format!("{subject} takes its value behind `=`, as in {subject}=true"),
+            ErrorKind::ArgumentConflict => {
+                let other = self.list(ContextKind::PriorArg).join(" and ");
+                format!("{subject} cannot stand beside {}", without_value(&other))
+            }
+            ErrorKind::MissingRequiredArgument => {
+                let missing = self.list(ContextKind::InvalidArg);
+                let missing: Vec<_> = missing.iter().map(|name| without_value(name)).collect();
+                format!("{} is missing", missing.join(" and "))
+            }
+            ErrorKind::InvalidUtf8 => "a word that must be UTF-8 is not".into(),
+            ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+                format!("{subject} has the wrong number of values")
+            }
+            _ => "the command line cannot be read".into(),
+        }
+    }
+
+    /// What to do: the nearest name that there is, or where the names are listed.
+    fn advice(&self) -> String {
+        let suggestions =
+            [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+        // The nearest comes last.
+        if let Some(name) = suggestions.into_iter().find_map(|kind| self.list(kind).pop()) {
+            return format!("is `{name}` meant?");
+        }
+        if self.error.kind() == ErrorKind::ValueValidation {
+            return String::new(); // The value's own sentence says what was expected.
+        }
+        let argument = self.text(ContextKind::InvalidArg);
+        let takes_command = self.command.get_arguments().any(clap::Arg::is_last_set);
+        if self.error.kind() == ErrorKind::UnknownArgument && takes_command && !argument.starts_with('-') {
+            return "a command stands behind `--`, as in `hook-runner run -- COMMAND`".to_owned();
+        }
+        match self.command.get_name() {
+            "hook-runner" => "`hook-runner --help` lists what there is".to_owned(),
+            command => format!("`hook-runner {command} --help` lists what there is"),
+        }
+    }
+
+    /// The option, or the variable that its value is from, when the command line does not give it.
+    fn subject(&self) -> String {
+        let argument = self.text(ContextKind::InvalidArg);
+        let option = without_value(&argument);
+        let given = |word: &OsString| without_value(&word.to_string_lossy()) == option;
+        let from_environment = self.command.get_arguments().find(|known| {
+            known.get_long().is_some_and(|long| format!("--{long}") == option)
+                || known.get_long().is_none() && option.starts_with(['<', '['])
+        });
+        let variable = from_environment
+            .and_then(|known| known.get_env())
+            .filter(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        match variable {
+            Some(variable) if !self.words.iter().any(given) => variable.to_string_lossy().into_owned(),
+            _ if self.error.kind() == ErrorKind::UnknownArgument => argument,
+            _ => option.to_owned(),
+        }
+    }
+
+    fn text(&self, kind: ContextKind) -> String {
+        self.list(kind).into_iter().next().unwrap_or_default()
+    }
+
+    fn list(&self, kind: ContextKind) -> Vec<String> {
+        match self.error.get(kind) {
+            Some(ContextValue::String(text)) => vec![text.clone()],
+            Some(ContextValue::Strings(texts)) => texts.clone(),
+            _ => Vec::new(),
         }
     }
 }
 
-/// What to do about wrong usage: the nearest name that there is, or where the names are listed.
-fn advice(error: &clap::Error, argument: &str) -> String {
-    let meant = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
-        .into_iter()
-        .find_map(|kind| match error.get(kind)? {
-            ContextValue::String(name) => Some(name.clone()),
-            // The nearest comes last.
-            ContextValue::Strings(names) => names.last().cloned(),
-            _ => None,
-        });
-    if let Some(name) = meant {
-        return format!("is `{name}` meant?");
-    }
-    if error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-') {
-        return "a command stands behind `--`, as in `hook-runner run -- COMMAND`".to_owned();
-    }
-    let command = std::env::args().nth(1).filter(|name| Cli::command().find_subcommand(name).is_some());
-    let of = command.map(|name| format!("{name} ")).unwrap_or_default();
-    format!("`hook-runner {of}--help` lists what there is")
-}
-
-/// The environment variable that an argument (`--keep <N>`) has its value from, when the command line does not give it.
-fn variable_of(argument: &str) -> Option<String> {
-    let flag = argument.split([' ', '=', '[']).next().filter(|flag| flag.starts_with("--"))?;
-    let variable = format!("HOOK_RUNNER_{}", flag[2..].replace('-', "_").to_uppercase());
-    let given = std::env::args_os().any(|given| given.to_string_lossy().split('=').next() == Some(flag));
-    (!given && std::env::var_os(&variable).is_some()).then_some(variable)
+/// `--keep` of `--keep <N>` and of `--keep=3`: a value may be a secret.
+fn without_value(argument: &str) -> &str {
+    argument.split([' ', '=']).next().unwrap_or(argument).trim_end_matches("[").trim_end_matches("...")
 }

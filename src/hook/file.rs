@@ -34,15 +34,15 @@ pub enum FileError {
 /// Reads and parses `path`.
 pub fn read(path: &Path) -> Result<Layer, FileError> {
     let name = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).map_err(|cause| FileError::Unreadable { path: name.clone(), cause })?;
+    let text = std::fs::read(path).map_err(|cause| FileError::Unreadable { path: name.clone(), cause })?;
     parse(&name, &text)
 }
 
 /// Parses `text`; `path` is only for the message.
-pub fn parse(path: &str, text: &str) -> Result<Layer, FileError> {
+pub fn parse(path: &str, text: &[u8]) -> Result<Layer, FileError> {
     let wrong =
         |mistake: Mistake| FileError::Wrong { path: path.into(), at: mistake.at, message: mistake.message };
+    let text = std::str::from_utf8(text).map_err(|error| wrong(not_utf8(text, error.valid_up_to())))?;
     match yaml::parse(text).map_err(wrong)? {
         Some(node) if !node.is_null() => Layer::read(&node).map_err(wrong),
         _ => {
@@ -51,12 +51,21 @@ pub fn parse(path: &str, text: &str) -> Result<Layer, FileError> {
     }
 }
 
+/// The place of the first byte that is no text.
+fn not_utf8(text: &[u8], at: usize) -> Mistake {
+    let before = String::from_utf8_lossy(&text[..at]);
+    let line = before.lines().count().max(1);
+    let column = before.lines().next_back().map_or(0, |line| line.chars().count()) + 1;
+    let message = "this is not UTF-8 text; save the file as UTF-8".into();
+    Mistake { at: Position { line, column }, message }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn mistake(text: &str) -> String {
-        parse("hook.yaml", text).expect_err("accepted").to_string()
+        parse("hook.yaml", text.as_bytes()).expect_err("accepted").to_string()
     }
 
     #[test]

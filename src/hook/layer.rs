@@ -19,13 +19,13 @@ use crate::hook::log_target::{LogTarget, OnLogFailure};
 use crate::hook::number::{Mode, Size, SizeLimit, whole_number};
 use crate::hook::redact::Redact;
 use crate::hook::run_id::RunId;
-use crate::hook::step::Steps;
+use crate::hook::step::{Step, Steps};
 use crate::hook::switch::switch;
 use crate::hook::wait_step::WaitStep;
 use crate::hook::yaml::Mistake;
 
 /// A hook as one source describes it; what is not said is `None` or empty.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Layer {
     /// Copy the contents of SRC into DST (repeatable)
     #[arg(long = "copy", value_name = "SRC:DST", env = "HOOK_RUNNER_COPY", value_delimiter = '\n',
@@ -128,6 +128,18 @@ pub struct Layer {
     /// What to do, in order.
     #[arg(skip)]
     pub steps: Steps,
+}
+
+impl Layer {
+    /// Puts some share in the place of one that only an Indexed Job's environment tells.
+    pub fn assume_shard(&mut self) {
+        self.copy.assume_shard();
+        for step in &mut self.steps.0 {
+            if let Step::Copy(copy) = step {
+                copy.assume_shard();
+            }
+        }
+    }
 }
 
 impl Keyed for Layer {

@@ -1,0 +1,76 @@
+//! The `HOOK_RUNNER_…` variables: an empty one is an unset one, and one that nobody reads is told.
+
+use clap::Command;
+
+use crate::hook::identity;
+use crate::support::nearest::nearest;
+
+const PREFIX: &str = "HOOK_RUNNER_";
+
+/// Unsets the variable of each option where its value is empty, as `env: [{name: …, value: ""}]` leaves it.
+pub fn without_empty(command: Command) -> Command {
+    let empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|argument| match argument.get_env() {
+        Some(name) if empty(name) => argument.env(None::<&str>),
+        _ => argument,
+    });
+    command.mut_subcommands(without_empty)
+}
+
+/// A sentence for each variable that is set and that nothing reads: misspelt, most likely.
+pub fn unknown(command: &Command) -> Vec<String> {
+    let mut known: Vec<String> = identity::VARIABLES.iter().map(|name| (*name).to_owned()).collect();
+    collect(command, &mut known);
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let mut unknown: Vec<String> = set
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter_map(|name| name.strip_prefix(PREFIX).map(str::to_owned))
+        .filter(|name| !known.contains(name) && !is_service_link(name))
+        .collect();
+    unknown.sort();
+    unknown.iter().map(|name| sentence(name, &known)).collect()
+}
+
+/// The variables of a command's options and of its subcommands', without the prefix.
+fn collect(command: &Command, known: &mut Vec<String>) {
+    let names = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
+    known.extend(names.filter_map(|name| name.strip_prefix(PREFIX)).map(str::to_owned));
+    command.get_subcommands().for_each(|command| collect(command, known));
+}
+
+/// Kubernetes sets `NAME_SERVICE_HOST`, `NAME_PORT` and more of the kind for each Service, one named hook-runner too.
+fn is_service_link(name: &str) -> bool {
+    ["SERVICE_HOST", "SERVICE_PORT", "PORT"]
+        .iter()
+        .any(|part| format!("_{name}_").contains(&format!("_{part}_")))
+}
+
+fn sentence(name: &str, known: &[String]) -> String {
+    let advice = match nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("is {PREFIX}{meant} meant?"),
+        None => "`hook-runner run --help` lists them".to_owned(),
+    };
+    format!("{PREFIX}{name} is no variable of hook-runner and sets nothing; {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_variable_is_told_with_the_one_that_was_meant() {
+        let known = ["TIMEOUT", "LOG"].map(str::to_owned);
+        assert!(sentence("TIMOUT", &known).ends_with("is HOOK_RUNNER_TIMEOUT meant?"));
+        assert!(sentence("COLOUR", &known).ends_with("lists them"));
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_is_no_mistake() {
+        for name in
+            ["SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR", "X_SERVICE_HOST", "X_PORT"]
+        {
+            assert!(is_service_link(name), "{name}");
+        }
+        assert!(!is_service_link("REPORT") && !is_service_link("TIMEOUT"));
+    }
+}
