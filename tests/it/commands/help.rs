@@ -1,4 +1,4 @@
-//! `--help` as it is printed, beside golden files. `HOOK_RUNNER_UPDATE_GOLDEN=1` writes them anew; read the
+//! `--help` as it is printed, beside golden files. `UPDATE_GOLDEN=1` writes them anew; read the
 //! difference before committing it.
 
 use std::path::Path;
@@ -14,7 +14,7 @@ fn help_is_what_the_golden_files_say() {
         let help = Test::new().args(words).any_stdout().run().stdout;
         let name = if command.is_empty() { "help.txt".into() } else { format!("help-{command}.txt") };
         let path = directory.join(name);
-        if std::env::var_os("HOOK_RUNNER_UPDATE_GOLDEN").is_some() {
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &help).unwrap();
         }
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
