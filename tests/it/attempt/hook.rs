@@ -143,10 +143,7 @@ fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
         (&["run", "--", "true"], "there is no place for the preserved log"),
         (&["run", "--log", "none"], "the hook has no steps"),
         (&["run", "--copy", "nocolon"], "expected SRC:DST"),
-        (
-            &["run", "--timeot", "5s", "--", "true"],
-            "there is no option --timeot; is `--timeout` meant?",
-        ),
+        (&["run", "--timeot", "5s", "--", "true"], "there is no option --timeot; is `--timeout` meant?"),
         (&["run", "--zzz", "--", "true"], "`hook-runner run --help` lists what there is"),
         (&["copi", "a", "b"], "is `copy` meant?"),
         (&["frobnicate"], "`hook-runner --help` lists what there is"),
@@ -195,7 +192,11 @@ fn a_hook_that_is_wrong_is_78_and_changes_nothing() {
 fn a_wrong_value_of_the_environment_is_78_and_names_the_variable() {
     for (variable, value, expected) in [
         ("HOOK_RUNNER_TIMEOUT", "4x", "HOOK_RUNNER_TIMEOUT: '4x' is no duration"),
-        ("HOOK_RUNNER_SPLIT_STREAMS", "maybe", "HOOK_RUNNER_SPLIT_STREAMS: 'maybe' is neither true nor false"),
+        (
+            "HOOK_RUNNER_SPLIT_STREAMS",
+            "maybe",
+            "HOOK_RUNNER_SPLIT_STREAMS: 'maybe' is neither true nor false",
+        ),
         ("HOOK_RUNNER_RUN_ID", "a/b", "HOOK_RUNNER_RUN_ID: the run id 'a/b' cannot name a file"),
         ("HOOK_RUNNER_TERMINATION_GRACE_PERIOD", "soon", "expected the pod's terminationGracePeriodSeconds"),
     ] {
