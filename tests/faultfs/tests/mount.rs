@@ -1,4 +1,10 @@
-//! The mounted filesystem, seen as the program under test sees it. Needs /dev/fuse, and root or fusermount3.
+//! The mounted filesystem, seen as the program under test sees it.
+
+#[path = "../../it/support/needs.rs"]
+mod needs;
+mod support {
+    pub(crate) use crate::needs;
+}
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -67,6 +73,7 @@ fn errno<T>(result: io::Result<T>) -> Option<i32> {
 
 #[test]
 fn what_is_written_through_the_mount_is_in_the_backing_directory() {
+    needs!(Fuse);
     let room = Room::new("write");
     let content = vec![7; 3 << 20];
     fs::write(room.mnt("file"), &content).expect("written");
@@ -84,6 +91,7 @@ fn what_is_written_through_the_mount_is_in_the_backing_directory() {
 
 #[test]
 fn metadata_is_kept_on_both_sides() {
+    needs!(Fuse);
     let room = Room::new("metadata");
     let name = OsStr::from_bytes(b"new\nline and \xff byte");
     fs::write(room.mnt(name), "x").expect("written");
@@ -110,6 +118,7 @@ fn metadata_is_kept_on_both_sides() {
 
 #[test]
 fn links_renames_and_removals_reach_the_backing_directory() {
+    needs!(Fuse);
     let room = Room::new("names");
     fs::create_dir(room.mnt("dir")).expect("mkdir");
     fs::write(room.mnt("dir/a"), "a").expect("written");
@@ -140,6 +149,8 @@ fn links_renames_and_removals_reach_the_backing_directory() {
 
 #[test]
 fn a_directory_of_ten_thousand_entries_is_listed_whole() {
+    // The daemon holds a handle for each entry that the kernel knows.
+    needs!(Fuse, OpenFiles(12_000));
     let room = Room::new("list");
     let names: Vec<String> = (0..10_000).map(|number| format!("a-name-of-some-length-{number:06}")).collect();
     for name in &names {
@@ -155,6 +166,7 @@ fn a_directory_of_ten_thousand_entries_is_listed_whole() {
 
 #[test]
 fn holes_are_reported_and_ranges_copied() {
+    needs!(Fuse);
     let room = Room::new("sparse");
     let file =
         File::options().read(true).write(true).create_new(true).open(room.mnt("sparse")).expect("created");
@@ -173,6 +185,7 @@ fn holes_are_reported_and_ranges_copied() {
 
 #[test]
 fn each_operation_fails_with_the_errno_it_is_told_and_works_again_after() {
+    needs!(Fuse);
     let room = Room::with("errno", &Mount::options().ttl(Duration::ZERO));
     fs::write(room.mnt("file"), "before").expect("written");
     let mount = room.mount();
@@ -197,6 +210,7 @@ fn each_operation_fails_with_the_errno_it_is_told_and_works_again_after() {
 
 #[test]
 fn close_reports_what_flush_is_told() {
+    needs!(Fuse);
     let room = Room::new("close");
     let file = File::create(room.mnt("file")).expect("created");
     room.mount().set("close", Fault::Errno(EIO));
@@ -213,6 +227,7 @@ fn nix_close(file: File) -> Option<i32> {
 
 #[test]
 fn a_volume_that_fills_up_takes_the_bytes_before_the_mark() {
+    needs!(Fuse);
     let room = Room::new("full");
     room.mount().set("write", Fault::Errno(ENOSPC).after_bytes(100_000));
     let mut file = File::create(room.mnt("file")).expect("created");
@@ -222,6 +237,7 @@ fn a_volume_that_fills_up_takes_the_bytes_before_the_mark() {
 
 #[test]
 fn sixteen_operations_wait_at_the_same_time() {
+    needs!(Fuse);
     let room = Room::new("overlap");
     for number in 0..16 {
         fs::write(room.backing(format!("f{number}")), "x").expect("written");
@@ -247,6 +263,7 @@ fn sixteen_operations_wait_at_the_same_time() {
 
 #[test]
 fn a_frozen_daemon_answers_nothing_until_it_thaws() {
+    needs!(Fuse);
     let room = Room::with("freeze", &Mount::options().ttl(Duration::ZERO));
     fs::write(room.backing("file"), "x").expect("written");
     room.mount().freeze();
@@ -261,6 +278,7 @@ fn a_frozen_daemon_answers_nothing_until_it_thaws() {
 
 #[test]
 fn whoever_asks_once_a_daemon_is_frozen_can_be_killed() {
+    needs!(Fuse);
     let room = Room::with("killable", &Mount::options().ttl(Duration::ZERO));
     fs::write(room.backing("file"), "x").expect("written");
     for _ in 0..10 {
@@ -296,6 +314,7 @@ fn whoever_asks_once_a_daemon_is_frozen_can_be_killed() {
 
 #[test]
 fn a_mount_with_open_files_and_a_hanging_operation_still_goes_away() {
+    needs!(Fuse);
     let room = Room::new("busy");
     let mut open = File::create(room.mnt("open")).expect("created");
     room.mount().set("write", Fault::Hang);
@@ -319,6 +338,7 @@ fn a_mount_with_open_files_and_a_hanging_operation_still_goes_away() {
 
 #[test]
 fn a_daemon_that_died_leaves_no_mount_behind() {
+    needs!(Fuse);
     let mut room = Room::new("died");
     room.mount.as_mut().expect("mounted").abandon();
     assert_eq!(errno(fs::read_dir(room.mnt(""))), Some(libc::ENOTCONN));
@@ -328,6 +348,7 @@ fn a_daemon_that_died_leaves_no_mount_behind() {
 
 #[test]
 fn a_file_made_with_a_mode_has_it_less_the_umask() {
+    needs!(Fuse);
     let room = Room::new("mode");
     let file = File::options().write(true).create_new(true).mode(0o640).open(room.mnt("file"));
     drop(file.expect("created"));

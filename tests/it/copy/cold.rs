@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::PROGRAM;
 use crate::support::tree::{assert_same, file};
 use crate::support::volumes::{Mount, done};
@@ -26,7 +26,7 @@ fn asked_for(source: &Path, volume: &Path, handles: u32) -> usize {
 
 #[test]
 fn a_cold_source_is_asked_for_ahead_and_copied_whole() {
-    require_root!("a source that is not in memory");
+    needs!(LoopDevice, Mount, Program("mkfs.ext4"));
     let temp = tempfile::tempdir().unwrap();
     let image = temp.path().join("image");
     // What is mounted anew is not in memory.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::PROGRAM;
 use crate::support::tree::{copied, copy_command, old_or_new, releases, tree};
 use crate::support::volumes::Mount;
@@ -62,9 +62,9 @@ fn a_copy_killed_at_any_moment_leaves_old_or_new_and_the_next_completes() {
 }
 
 #[test]
-#[ignore = "some minutes: 500 points; part of the root suite"]
+#[ignore = "long: 500 points take some minutes"]
 fn a_copy_killed_at_500_points_leaves_old_or_new_and_the_next_completes() {
-    require_root!("killing a copy at 500 points");
+    needs!(Mount);
     // A kill loses nothing that the kernel has: no need to wait for a disk.
     let temp = tempfile::tempdir().unwrap();
     let mount = Mount::tmpfs(&temp.path().join("tmpfs"), "size=256m");

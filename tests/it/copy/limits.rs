@@ -6,14 +6,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::require_root;
+use faultfs::{EIO, ENOSPC, ESTALE, Fault};
+use nix::libc;
+
+use crate::needs;
 use crate::support::harness::{PROGRAM, eventually};
 use crate::support::tree::{assert_same, copied, copy_command, file, releases, tree};
-use crate::support::volumes::{Faults, Mount, done};
+use crate::support::volumes::{Mount, done, faulty_volume};
 
 #[test]
 fn a_full_volume_is_told_before_and_during_and_a_retry_completes() {
-    require_root!("a volume without space, without inodes, read-only");
+    needs!(Mount);
     let temp = tempfile::tempdir().unwrap();
     let source = temp.path().join("image");
     std::fs::create_dir(&source).unwrap();
@@ -52,7 +55,7 @@ fn a_full_volume_is_told_before_and_during_and_a_retry_completes() {
 /// Many directories at once want to know whether the copy fits: the one that finds out stops all of them.
 #[test]
 fn a_copy_that_cannot_fit_ends_before_its_first_byte_in_every_worker() {
-    require_root!("a volume without space");
+    needs!(Mount);
     let temp = tempfile::tempdir().unwrap();
     let source = temp.path().join("image");
     for n in 0..64 {
@@ -73,9 +76,9 @@ fn a_copy_that_cannot_fit_ends_before_its_first_byte_in_every_worker() {
 }
 
 #[test]
-#[ignore = "needs root and loop devices; part of the root suite"]
+#[ignore = "long: make long-test"]
 fn each_filesystem_that_is_full_keeps_what_it_had_and_a_retry_completes() {
-    require_root!("full filesystems");
+    needs!(LoopDevice, Mount, Program("mkfs.xfs"), Program("mkfs.btrfs"));
     let temp = tempfile::tempdir().unwrap();
     let (first, second) = (temp.path().join("first"), temp.path().join("second"));
     for (release, files) in [(&first, 3), (&second, 60)] {
@@ -114,9 +117,9 @@ fn each_filesystem_that_is_full_keeps_what_it_had_and_a_retry_completes() {
 
 /// By btrfs, whose quota needs nothing of the kernel's configuration.
 #[test]
-#[ignore = "needs root and loop devices; part of the root suite"]
+#[ignore = "long: make long-test"]
 fn a_quota_that_is_reached_is_told_and_a_retry_with_a_larger_one_completes() {
-    require_root!("a quota, copying as 65532");
+    needs!(LoopDevice, Mount, OtherUsers, Program("mkfs.btrfs"));
     let temp = tempfile::tempdir().unwrap();
     std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let mount = Mount::made("btrfs", 1 << 30, "defaults", &temp.path().join("disk"));
@@ -164,7 +167,7 @@ fn a_quota_that_is_reached_is_told_and_a_retry_with_a_larger_one_completes() {
 
 #[test]
 fn a_mount_inside_the_destination_is_told_or_left_alone() {
-    require_root!("a mount inside the destination");
+    needs!(Mount);
     for bound in [false, true] {
         let temp = tempfile::tempdir().unwrap();
         let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
@@ -216,7 +219,7 @@ fn a_mount_inside_the_destination_is_told_or_left_alone() {
 
 #[test]
 fn a_state_directory_on_another_mount_of_the_same_volume_serves() {
-    require_root!("staging across two mounts of one filesystem, as with two subPaths of one claim");
+    needs!(Mount);
     let temp = tempfile::tempdir().unwrap();
     let source = temp.path().join("image");
     std::fs::create_dir(&source).unwrap();
@@ -245,42 +248,50 @@ fn a_state_directory_on_another_mount_of_the_same_volume_serves() {
 
 #[test]
 fn a_volume_that_fails_at_any_operation_is_told_and_keeps_what_it_had() {
-    require_root!("faults of the volume, by FUSE");
+    needs!(Fuse);
     let temp = tempfile::tempdir().unwrap();
     let releases = releases(temp.path());
-    let faults = Faults::mount(temp.path());
-    copied(&releases[0], &faults.mount);
+    let faults = faulty_volume(temp.path());
     let old = std::fs::read(releases[0].join("d1/sub/f1")).unwrap();
-    for (fault, words) in [
-        ("write errno EIO path d", "(os error 5)"),
-        ("create errno ESTALE path d", "(os error 116)"),
-        ("rename errno EIO", "(os error 5)"),
-        ("fsync errno EIO path d", "(os error 5)"),
-        ("write errno EDQUOT path d", "(os error 122)"),
-        ("setattr errno EIO path d", "(os error 5)"),
-        ("mkdir errno ENOSPC", "(os error 28)"),
-        ("lookup errno ESTALE", "(os error 116)"),
-    ] {
-        faults.tell(&format!("set {fault}"));
-        let output = copy_command(&releases[1], &faults.mount).output().unwrap();
-        faults.tell("clear");
+    // Its name is found in no path but that of content: a rule is compared with the whole path, that of the test included.
+    let content = |errno| Fault::Errno(errno).on_path("/f1");
+    for (number, (operation, fault, words)) in [
+        ("write", content(EIO), "(os error 5)"),
+        ("create", content(ESTALE), "(os error 116)"),
+        ("rename", Fault::Errno(EIO).into(), "(os error 5)"),
+        ("fsync", content(EIO), "(os error 5)"),
+        ("write", content(libc::EDQUOT), "(os error 122)"),
+        ("setattr", content(EIO), "(os error 5)"),
+        ("mkdir", Fault::Errno(ENOSPC).into(), "(os error 28)"),
+        ("lookup", Fault::Errno(ESTALE).into(), "(os error 116)"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // Each fault has a volume of its own: what an earlier one left complete in staging need not be made again.
+        let volume = faults.path().join(number.to_string());
+        let said_of = format!("{operation} {fault}");
+        copied(&releases[0], &volume);
+        faults.set(operation, fault);
+        let output = copy_command(&releases[1], &volume).output().unwrap();
+        faults.clear();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(74), "{fault}: {said}");
-        assert!(said.contains(words) && said.contains("volume"), "{fault}: {said}");
-        assert_eq!(std::fs::read(faults.mount.join("d1/sub/f1")).unwrap(), old, "{fault}");
-    }
-    copied(&releases[1], &faults.mount);
-    assert_eq!(std::fs::read_dir(faults.mount.join(".hook-runner/stage")).unwrap().count(), 0);
-    let found = tree(&faults.mount, true).0;
-    for (path, entry) in tree(&releases[1], true).0 {
-        assert_eq!(found.get(&path).map(|e| &e.content), Some(&entry.content));
+        assert_eq!(output.status.code(), Some(74), "{said_of}: {said}");
+        assert!(said.contains(words) && said.contains("volume"), "{said_of}: {said}");
+        assert_eq!(std::fs::read(volume.join("d1/sub/f1")).unwrap(), old, "{said_of}");
+        copied(&releases[1], &volume);
+        assert_eq!(std::fs::read_dir(volume.join(".hook-runner/stage")).unwrap().count(), 0, "{said_of}");
+        let found = tree(&volume, true).0;
+        for (path, entry) in tree(&releases[1], true).0 {
+            assert_eq!(found.get(&path).map(|e| &e.content), Some(&entry.content), "{said_of}");
+        }
     }
 }
 
 /// A FUSE server is not told of a syncfs(2).
 #[test]
 fn where_a_sync_of_the_filesystem_says_nothing_each_file_and_directory_is_synced() {
-    require_root!("a volume without syncfs, by FUSE");
+    needs!(Fuse);
     let temp = tempfile::tempdir().unwrap();
     let (source, backing, volume) =
         (temp.path().join("image"), temp.path().join("backing"), temp.path().join("volume"));
@@ -318,7 +329,7 @@ fn where_a_sync_of_the_filesystem_says_nothing_each_file_and_directory_is_synced
 /// A kill between the names and the manifest must not make what was just installed look like the user's.
 #[test]
 fn no_name_is_given_before_it_is_noted_what_is_about_to_be_installed() {
-    require_root!("a volume that holds a rename back, by FUSE");
+    needs!(Fuse);
     let temp = tempfile::tempdir().unwrap();
     let (source, backing, volume) =
         (temp.path().join("image"), temp.path().join("backing"), temp.path().join("volume"));

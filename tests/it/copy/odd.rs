@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use hook_runner::support::rooted_dir::Dir;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::PROGRAM;
+use crate::support::needs::{Need, has};
 use crate::support::tree::{assert_same, copied, copy_command, file, time};
 use crate::support::volumes::{Mount, done};
 
@@ -147,7 +148,7 @@ fn the_odd_tree_is_kept_entry_by_entry() {
     let temp = tempfile::tempdir().unwrap();
     let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
     std::fs::create_dir(&source).unwrap();
-    if rustix::process::geteuid().is_root() {
+    if has(Need::OtherUsers) && has(Need::TrustedAttributes) {
         odd_tree_of_root(&source, 1 << 30);
     } else {
         odd_tree(&source, 1 << 30);
@@ -173,9 +174,9 @@ fn the_odd_tree_is_kept_entry_by_entry() {
 }
 
 #[test]
-#[ignore = "needs root and loop devices; part of the root suite"]
+#[ignore = "long: make long-test"]
 fn the_odd_tree_is_kept_from_the_layers_of_an_image_to_each_filesystem() {
-    require_root!("the odd tree on ext4, xfs, btrfs and tmpfs, from an overlay");
+    needs!(LoopDevice, Mount, TrustedAttributes, OtherUsers, Program("mkfs.xfs"), Program("mkfs.btrfs"));
     let temp = tempfile::tempdir().unwrap();
     for layer in ["lower", "upper", "image"] {
         std::fs::create_dir(temp.path().join(layer)).unwrap();
@@ -205,7 +206,7 @@ fn the_odd_tree_is_kept_from_the_layers_of_an_image_to_each_filesystem() {
 
 #[test]
 fn every_mode_there_is_is_kept() {
-    require_root!("files and directories of any mode");
+    needs!(Mount);
     let temp = tempfile::tempdir().unwrap();
     let mount = Mount::tmpfs(&temp.path().join("tmpfs"), "size=64m");
     let (source, volume) = (mount.0.join("image"), mount.0.join("volume"));
@@ -229,7 +230,7 @@ fn every_mode_there_is_is_kept() {
 
 #[test]
 fn what_a_filesystem_keeps_for_itself_in_attributes_stays_there() {
-    require_root!("attributes of overlayfs and xfs");
+    needs!(Mount, TrustedAttributes);
     let temp = tempfile::tempdir().unwrap();
     // To others than xfs its attributes are ones like any.
     let mount = Mount::tmpfs(&temp.path().join("tmpfs"), "size=4m");
@@ -258,7 +259,7 @@ fn open_up(temp: &tempfile::TempDir) {
 
 #[test]
 fn an_ordinary_user_copies_what_it_may_and_says_what_it_may_not() {
-    require_root!("copying as 65532 and as an arbitrary user with group 0");
+    needs!(OtherUsers);
     for (uid, gid) in [(65532, 65532), (1_000_650_000, 0)] {
         let temp = tempfile::tempdir().unwrap();
         std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -312,7 +313,7 @@ fn an_ordinary_user_copies_what_it_may_and_says_what_it_may_not() {
 /// As the kubelet prepares a volume with an fsGroup: the group's, with the set-group-ID bit.
 #[test]
 fn on_a_volume_of_a_group_everything_stays_the_groups() {
-    require_root!("a volume with the set-group-ID bit, copying as 65532");
+    needs!(OtherUsers);
     let temp = tempfile::tempdir().unwrap();
     std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
@@ -394,9 +395,9 @@ fn many_entries_in_one_directory_and_a_wide_tree_are_copied() {
 }
 
 #[test]
-#[ignore = "some seconds, and needs root; part of the root suite"]
+#[ignore = "long: 100,000 entries"]
 fn a_hundred_thousand_entries_in_one_directory_are_copied() {
-    require_root!("100,000 entries in one directory");
+    needs!(LoopDevice, Mount);
     let temp = tempfile::tempdir().unwrap();
     for filesystem in ["tmpfs", "ext4"] {
         let at = temp.path().join(filesystem);

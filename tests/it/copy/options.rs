@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use faultfs::{Fault, Mount};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::{PROGRAM, Test, eventually};
 use crate::support::running::Running;
 use crate::support::tree::{copy_command, file};
@@ -89,7 +89,7 @@ fn copy_as(user: u32, home: &Path, options: &[&str]) -> Output {
 
 #[test]
 fn owner_and_mode_are_those_asked_for_where_the_user_may_set_them() {
-    require_root!("--chown and --chmod, as root and as 65532");
+    needs!(OtherUsers);
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     std::fs::set_permissions(home, PermissionsExt::from_mode(0o755)).unwrap();
@@ -174,7 +174,7 @@ impl Changing {
 
 #[test]
 fn a_source_file_that_changes_while_it_is_read_is_read_anew_and_never_half() {
-    require_root!("a source that changes at a known moment, by FUSE");
+    needs!(Fuse);
     // Small ones are read in one go, large ones copied piece by piece.
     for (size, after) in [(10_000, 0), (6_000_000, 3_000_000)] {
         // The last is shorter than what was written of the old one.
@@ -192,7 +192,7 @@ fn a_source_file_that_changes_while_it_is_read_is_read_anew_and_never_half() {
 
 #[test]
 fn a_source_file_that_goes_away_is_reported_and_the_rest_is_copied() {
-    require_root!("a source that changes at a known moment, by FUSE");
+    needs!(Fuse);
     let changing = Changing::new();
     for name in ["changing", "steady"] {
         file(changing.home.path().join("backing").join(name), b"x", 0o644);
@@ -207,7 +207,7 @@ fn a_source_file_that_goes_away_is_reported_and_the_rest_is_copied() {
 
 #[test]
 fn a_copy_that_is_stopped_or_runs_out_of_time_says_so_and_leaves_nothing_behind() {
-    require_root!("a slow image, by FUSE");
+    needs!(Fuse);
     for (options, status, said) in [
         (&[][..], 143, "stopped by a signal during the copy"),
         (&["--timeout", "2s"], 124, "the copy was not finished"),

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::support::harness::{Test, say_not_run};
+use crate::needs;
+use crate::support::harness::Test;
 
 /// Reproducible images give every file one mtime.
 fn image_mtime() -> SystemTime {
@@ -23,47 +24,31 @@ fn release(image: &Path, content: &str) {
 
 #[test]
 fn a_change_of_same_size_and_mtime_is_copied_though_rsync_misses_it() {
+    needs!(Program("rsync"));
     let directory = tempfile::tempdir().expect("a temporary directory");
     let image = directory.path().join("image");
     let rsync = directory.path().join("by-rsync");
     let copied = |by: &Path| fs::read_to_string(by.join("index.html")).expect("copied");
 
     release(&image, "Cats");
-    let with_rsync = rsync_a(&image, &rsync);
+    rsync_a(&image, &rsync);
     let first =
         Test::within(directory).args(["copy", "{}/image", "{}/by-us"]).any_stdout().any_stderr().run();
-    if with_rsync {
-        assert_eq!(copied(&rsync), "Cats");
-    }
+    assert_eq!(copied(&rsync), "Cats");
     assert_eq!(first.read("by-us/index.html"), "Cats");
 
     release(&image, "Dogs");
     rsync_a(&image, &rsync);
     let second = first.then().args(["copy", "{}/image", "{}/by-us"]).any_stdout().any_stderr().run();
-    if with_rsync {
-        assert_eq!(
-            copied(&rsync),
-            "Cats",
-            "rsync -a sees the change now: the claim about it no longer holds"
-        );
-    }
+    assert_eq!(copied(&rsync), "Cats", "rsync -a sees the change now: the claim about it no longer holds");
     assert_eq!(second.read("by-us/index.html"), "Dogs");
 }
 
-/// Runs `rsync -a`; false, said loudly, where there is no rsync.
-fn rsync_a(from: &Path, to: &Path) -> bool {
+/// Runs `rsync -a`.
+fn rsync_a(from: &Path, to: &Path) {
     let mut from = from.as_os_str().to_owned();
     from.push("/");
-    match Command::new("rsync").arg("-a").args([&from, to.as_os_str()]).status() {
-        Ok(status) => {
-            assert!(status.success(), "rsync: {status}");
-            true
-        }
-        Err(error) => {
-            let message = format!("NOT RUN (needs rsync: {error}): what rsync -a misses");
-            assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
-            say_not_run(&message);
-            false
-        }
-    }
+    let status =
+        Command::new("rsync").arg("-a").args([&from, to.as_os_str()]).status().expect("rsync starts");
+    assert!(status.success(), "rsync: {status}");
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::{PROGRAM, eventually};
 use crate::support::tree::{assert_same, assert_same_entries, copied, copy_command, file, releases};
-use crate::support::volumes::{Faults, done};
+use crate::support::volumes::{done, faulty_volume};
 
 const SHARDS: u32 = 4;
 const DIRECTORIES: u32 = 24;
@@ -167,7 +167,7 @@ fn no_share_fails_where_what_they_share_takes_the_place_of_something_else() {
 /// complete.
 #[test]
 fn what_has_its_name_before_a_kill_is_not_taken_for_the_users_by_the_next_start() {
-    require_root!("a volume that hangs, by FUSE");
+    needs!(Fuse);
     let temp = tempfile::tempdir().unwrap();
     let source = temp.path().join("image");
     for n in 0..400 {
@@ -175,8 +175,8 @@ fn what_has_its_name_before_a_kill_is_not_taken_for_the_users_by_the_next_start(
         file(source.join(format!("modules/m{n}/lib/file")), format!("{n}").as_bytes(), 0o644);
     }
     file(source.join("stays"), b"stays", 0o644);
-    let faults = Faults::mount(temp.path());
-    let volume = &faults.mount;
+    let faults = faulty_volume(temp.path());
+    let volume = faults.path();
     let start = || {
         let mut command = copy_command(&source, volume);
         command.args(["--shard", "0/1", "--prune", "owned", "--workers", "2"]);
@@ -195,7 +195,7 @@ fn what_has_its_name_before_a_kill_is_not_taken_for_the_users_by_the_next_start(
     let mut before = 0;
     for after in [100, 200] {
         // The note of what gets its name early must not hang with them, and comes before so many of them.
-        faults.tell(&format!("set fsync hang after-ops {after} path /lib/file"));
+        faults.set("fsync", faultfs::Fault::Hang.after_ops(after).on_path("/lib/file"));
         let mut copier = start();
         let deadline = Instant::now() + Duration::from_secs(60);
         while named() <= before {
@@ -208,7 +208,7 @@ fn what_has_its_name_before_a_kill_is_not_taken_for_the_users_by_the_next_start(
             std::thread::sleep(Duration::from_millis(10));
         }
         copier.kill().unwrap();
-        faults.tell("clear");
+        faults.clear();
         copier.wait().unwrap();
         before = named();
         assert!(before < 400, "it had ended");
@@ -226,7 +226,7 @@ fn what_has_its_name_before_a_kill_is_not_taken_for_the_users_by_the_next_start(
 /// of everything.
 #[test]
 fn no_directory_has_its_name_before_it_is_noted_that_it_gets_one() {
-    require_root!("a volume that holds a rename back, by FUSE");
+    needs!(Fuse);
     let temp = tempfile::tempdir().unwrap();
     let [source, backing, volume] = ["image", "backing", "volume"].map(|name| temp.path().join(name));
     for n in 0..40 {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use faultfs::{Fault, Mount};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::eventually;
 use crate::support::tree::{copied, copy_command, file};
 
@@ -138,7 +138,7 @@ fn swapped(case: Case, before: u64) -> bool {
 
 #[test]
 fn a_name_that_becomes_a_link_at_any_look_up_leads_nowhere() {
-    require_root!("a volume that holds a look-up back, by FUSE");
+    needs!(Fuse);
     let room = Room::new();
     let outside = seen(&room.at("backing/outside"));
     std::fs::read(room.at("backing/outside/twin")).unwrap();
@@ -191,7 +191,7 @@ fn linked(before: u64) -> bool {
 /// linkat(2) gives another name to whatever has the name by then.
 #[test]
 fn a_file_that_another_writer_puts_in_the_place_of_one_to_be_linked_gets_no_second_name() {
-    require_root!("a volume that holds a look-up back, by FUSE");
+    needs!(Fuse);
     let moments = (0..1000).find(|before| !linked(*before)).unwrap();
     assert!(moments > 1, "looked up {moments} times: not when it was linked");
 }

@@ -5,13 +5,12 @@
 //! `HOOK_RUNNER_STATIC_BINARY`.
 
 use std::net::UdpSocket;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::server::{Authority, Server, answer};
 
 /// Runs `work` in a network of its own, on a thread of its own: the namespace is the thread's.
@@ -64,21 +63,10 @@ fn reply(query: &[u8], known: &str) -> (String, Vec<u8>) {
     (name, reply)
 }
 
-fn static_binary() -> Option<PathBuf> {
-    let path = std::env::var_os("HOOK_RUNNER_STATIC_BINARY").map(PathBuf::from);
-    if path.is_none() {
-        let message =
-            "NOT RUN (needs HOOK_RUNNER_STATIC_BINARY): names and https in an image that holds nothing else";
-        assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
-        crate::support::harness::say_not_run(message);
-    }
-    path
-}
-
 #[test]
 fn an_image_with_nothing_but_the_binary_resolves_names_and_speaks_https() {
-    require_root!("names and https in an image that holds nothing but the binary");
-    let Some(binary) = static_binary() else { return };
+    needs!(NetworkNamespace, StaticBinary);
+    let binary = std::env::var_os("HOOK_RUNNER_STATIC_BINARY").expect("set");
     in_own_network(move || {
         let asked = name_server("vote.apps.svc.cluster.local");
         let image = tempfile::tempdir().expect("a directory");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::{Test, with_default_actions};
 use crate::support::running::Running;
 
@@ -50,7 +50,7 @@ fn a_terminal_with_less_room_than_a_line_does_not_hold_the_end_of_the_runner() {
 /// What may not be opened anew cannot be asked not to wait either: a thread writes.
 #[test]
 fn another_users_terminal_shows_the_last_line_and_does_not_hold_the_end_of_the_runner() {
-    require_root!("a terminal of another user");
+    needs!(OtherUsers);
     let as_another = || {
         let mut command = with_default_actions("setpriv");
         command.args([

@@ -9,9 +9,10 @@ use std::time::Duration;
 use faultfs::{EIO, ENOSPC, EROFS, ESTALE, Fault};
 use nix::libc;
 
-use crate::require_root;
+use crate::needs;
 use crate::support::faulty::Room;
 use crate::support::harness::{LOG, Test, eventually, with_default_actions};
+use crate::support::needs::unshare;
 use crate::support::running::{Running, send};
 
 /// What a volume answers, in the system's words and in the exit-status table's.
@@ -43,7 +44,7 @@ fn with_a_log_that_fails(operation: &str, fault: faultfs::Rule) -> (i32, String,
 
 #[test]
 fn a_log_that_fails_midway_ends_in_74_while_stdout_goes_on() {
-    require_root!("a log volume that answers EIO, ENOSPC, EROFS or ESTALE");
+    needs!(Fuse);
     for (errno, words, cause) in CAUSES {
         let (status, err, told, _) = with_a_log_that_fails("write", Fault::Errno(errno).into());
         assert_eq!((status, &*told), (74, cause), "{err}");
@@ -54,7 +55,7 @@ fn a_log_that_fails_midway_ends_in_74_while_stdout_goes_on() {
 
 #[test]
 fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
-    require_root!("a log volume that fails at fsync or close");
+    needs!(Fuse);
     for (operation, shown) in
         [("fsync", "fsync failed"), ("fsyncdir", "fsync of its directory failed"), ("flush", "close failed")]
     {
@@ -70,7 +71,7 @@ fn a_log_that_fails_first_at_fsync_or_close_ends_in_74() {
 /// Without its end in the index the attempt would be taken for one that was interrupted.
 #[test]
 fn an_end_that_cannot_be_entered_in_the_index_is_no_success() {
-    require_root!("an index that cannot be written");
+    needs!(Fuse);
     let mut room = Room::new();
     let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
     running.wait_for("out", "before\n");
@@ -134,7 +135,7 @@ fn refuse(command: &mut Command, call: libc::c_long, errno: i32) {
 
 #[test]
 fn a_volume_that_takes_a_part_of_a_write_has_that_part_and_a_marker_for_the_rest() {
-    require_root!("a log volume that fails in the middle of a write and recovers");
+    needs!(Fuse);
     // A write across the mark is cut short there, and the next fails; then all is well.
     let (status, err, _, running) =
         with_a_log_that_fails("write", Fault::Errno(EIO).after_bytes(100).times(1));
@@ -154,7 +155,7 @@ fn a_volume_that_takes_a_part_of_a_write_has_that_part_and_a_marker_for_the_rest
 
 #[test]
 fn what_the_runner_has_read_when_it_is_killed_in_a_write_is_not_lost() {
-    require_root!("a kill while the log volume hangs");
+    needs!(Fuse);
     let mut room = Room::new();
     let script = "echo $$ > pid; echo before; while ! [ -e go ]; do sleep 0.02; done; echo after; touch said; \
                   exec sleep 1000";
@@ -183,7 +184,7 @@ fn what_the_runner_has_read_when_it_is_killed_in_a_write_is_not_lost() {
 
 #[test]
 fn log_failure_warn_keeps_the_commands_status() {
-    require_root!("--log-failure=warn with a log volume that fails");
+    needs!(Fuse);
     let mut room = Room::new();
     let mut running = room
         .start(&["--log-failure", "warn"], "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after");
@@ -195,7 +196,7 @@ fn log_failure_warn_keeps_the_commands_status() {
 
 #[test]
 fn a_slow_log_volume_slows_the_command_and_loses_nothing() {
-    require_root!("a slow log volume");
+    needs!(Fuse);
     let mut room = Room::new();
     room.mount.set("write", Fault::Delay(Duration::from_millis(5)));
     let mut running = room.start(&["--drain", "100ms"], "seq 200000");
@@ -241,35 +242,28 @@ fn begins_on_a_full_volume(mut shell: Command, on: &str) {
 }
 
 /// In a mount namespace, and as an ordinary user in a user namespace.
-fn with_mounts() -> Option<Command> {
-    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+fn with_mounts() -> Command {
     let mut shell = with_default_actions("unshare");
-    shell.args(user).arg("--mount");
-    let possible = Command::new("unshare").args(user).args(["--mount", "true"]).output();
-    if possible.is_ok_and(|output| output.status.success()) {
-        return Some(shell);
-    }
-    assert!(!crate::support::harness::is_root("a mount namespace"), "root can make mount namespaces");
-    None
+    shell.args(unshare().get_args()).arg("--mount");
+    shell
 }
 
 #[test]
 fn a_run_begins_on_a_volume_that_logs_of_earlier_runs_have_filled() {
-    let Some(shell) = with_mounts() else { return };
-    begins_on_a_full_volume(shell, "mount -t tmpfs -o size=512k tmpfs data");
+    needs!(MountNamespace);
+    begins_on_a_full_volume(with_mounts(), "mount -t tmpfs -o size=512k tmpfs data");
 }
 
 #[test]
 fn a_run_begins_on_a_disk_that_logs_of_earlier_runs_have_filled() {
-    require_root!("a log on a small ext4");
-    let shell = with_mounts().expect("root can make mount namespaces");
+    needs!(LoopDevice, MountNamespace, Program("mkfs.ext4"));
     let on = "truncate -s 2M image; mkfs.ext4 -q -m 0 image 2>/dev/null && mount -o loop image data";
-    begins_on_a_full_volume(shell, on);
+    begins_on_a_full_volume(with_mounts(), on);
 }
 
 #[test]
 fn an_attempt_whose_header_cannot_be_made_durable_is_no_header_in_the_log_and_has_an_end() {
-    require_root!("a log volume that fails from the start");
+    needs!(Fuse);
     for operation in ["write", "fsync"] {
         let mut room = Room::new();
         room.mount.set(operation, faultfs::Rule::from(Fault::Errno(EIO)).on_path("post-hook-output.txt"));

@@ -7,13 +7,13 @@ use std::process::Stdio;
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::{LOG, Test};
 use crate::support::running::Running;
 
 #[test]
 fn a_full_volume_ends_in_74_and_after_it_has_room_again_a_marker_counts_what_is_missing() {
-    require_root!("a log on a small tmpfs");
+    needs!(Mount);
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     std::fs::create_dir(&data).expect("a directory");

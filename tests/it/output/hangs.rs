@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 use faultfs::Fault;
 use nix::libc;
 
-use crate::require_root;
+use crate::needs;
 use crate::support::faulty::{Frozen, IN_TIME, Room, TIMEOUT};
 use crate::support::harness::eventually;
 use crate::support::running::as_pid_1;
 
 #[test]
 fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
-    require_root!("a log volume that stops answering");
+    needs!(Fuse);
     // A command that ends without a word, one that ends on TERM, one that has to be killed, and one that leaves what has
     // to be killed.
     let ends = [
         ":",
         "while :; do echo more; done",
         "trap '' TERM; while :; do echo more; done",
-        "(trap '' TERM; setsid sh -c 'while :; do echo more; done') & while :; do echo more; done",
+        "trap '' TERM; setsid sh -c 'while :; do echo more; done' & trap - TERM; while :; do echo more; done",
     ];
     std::thread::scope(|scope| {
         for end in ends {
@@ -65,7 +65,7 @@ fn ends_in_time_though_the_log_hangs(end: &str) -> Result<(), String> {
 /// be had is that everybody knows in time how the attempt ended.
 #[test]
 fn as_pid_1_what_became_of_a_hanging_log_is_told_in_time_whatever_holds_the_exit() {
-    require_root!("a log volume that stops answering PID 1");
+    needs!(Fuse, PidNamespace);
     let mut room = Room::new();
     let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; while :; do echo more; done";
     let options = ["--timeout", TIMEOUT, "--grace", "1s", "--termination-log", "{}/message"];
@@ -85,7 +85,7 @@ fn as_pid_1_what_became_of_a_hanging_log_is_told_in_time_whatever_holds_the_exit
 
 #[test]
 fn signals_are_answered_while_the_log_volume_hangs() {
-    require_root!("signals while a log volume hangs");
+    needs!(Fuse);
     let mut room = Room::new();
     let script = "trap 'exit 9' TERM; echo before; while ! [ -e go ]; do sleep 0.02; done; \
                   touch going; while :; do echo more; done";
@@ -103,7 +103,7 @@ fn signals_are_answered_while_the_log_volume_hangs() {
 /// A stop leaves the end three seconds; a second one, none. Nobody else would end it for half an hour.
 #[test]
 fn a_stop_while_the_log_is_sealed_on_a_volume_that_hangs_ends_in_74() {
-    require_root!("a stop while the log is sealed");
+    needs!(Fuse);
     for signals in [&[libc::SIGTERM][..], &[libc::SIGTERM, libc::SIGINT]] {
         let mut room = Room::new();
         let script = "echo $$ >pid; echo before; while ! [ -e go ]; do sleep 0.02; done; exit 0";
@@ -126,7 +126,7 @@ fn a_stop_while_the_log_is_sealed_on_a_volume_that_hangs_ends_in_74() {
 
 #[test]
 fn a_stop_while_the_log_is_sealed_on_a_slow_volume_lets_it_be_sealed() {
-    require_root!("a stop while the log is sealed");
+    needs!(Fuse);
     let mut room = Room::new();
     let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after";
     let mut running = room.start(&[], script);
@@ -144,7 +144,7 @@ fn a_stop_while_the_log_is_sealed_on_a_slow_volume_lets_it_be_sealed() {
 
 #[test]
 fn a_volume_that_does_not_answer_when_it_is_opened_holds_neither_the_timeout_nor_a_stop() {
-    require_root!("a volume that does not answer from the start");
+    needs!(Fuse);
     for (options, stop, status) in
         [(["--timeout", "2s"], None, 124), (["--grace", "1s"], Some(libc::SIGTERM), 143)]
     {
@@ -168,7 +168,7 @@ fn a_volume_that_does_not_answer_when_it_is_opened_holds_neither_the_timeout_nor
 
 #[test]
 fn a_stop_while_the_volume_is_opened_leaves_no_header_without_a_footer() {
-    require_root!("a stop while a slow volume is opened");
+    needs!(Fuse);
     let mut room = Room::new();
     room.mount.set("fsync", Fault::Delay(Duration::from_secs(1)));
     let mut running = room.start(&["--grace", "1s"], "echo never");

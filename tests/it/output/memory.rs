@@ -31,7 +31,7 @@ fn memory_stays_constant_however_much_is_printed() {
 }
 
 #[test]
-#[ignore = "heavy: writes 4 GiB to the disk"]
+#[ignore = "long: writes 4 GiB to the disk"]
 fn four_gibibytes_pass_unharmed_in_constant_memory() {
     const LINES: u32 = 4096;
     let script = r#"my $x = "x" x (1048576 - 12); for my $i (1..4096) { printf "%010d %s\n", $i, $x } close(STDOUT); <STDIN>"#;
@@ -71,12 +71,8 @@ fn four_gibibytes_pass_unharmed_in_constant_memory() {
 /// The program as it is released: what a debugger needs is resident, too.
 #[test]
 fn beside_a_command_the_runner_takes_3_mib_at_the_most() {
-    let Some(program) = std::env::var_os("HOOK_RUNNER_STATIC_BINARY") else {
-        let message = "NOT RUN (needs HOOK_RUNNER_STATIC_BINARY): resident memory beside a command";
-        assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
-        crate::support::harness::say_not_run(message);
-        return;
-    };
+    crate::needs!(StaticBinary);
+    let program = std::env::var_os("HOOK_RUNNER_STATIC_BINARY").expect("set");
     for log in ["none", LOG] {
         let test = Test::new().args(["run", "--log", log, "--", "sh", "-c", "echo ready; exec sleep 1000"]);
         let mut command = crate::support::harness::with_default_actions(&program);

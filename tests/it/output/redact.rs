@@ -1,8 +1,6 @@
 //! Redaction, through the real program: both sinks, all sources, any chunks, and what others make of a secret.
 
-use std::process::Command;
-
-use crate::support::harness::{LOG, Test, say_not_run};
+use crate::support::harness::{LOG, Test};
 
 #[test]
 fn values_from_environment_files_and_literals_appear_in_neither_sink() {
@@ -128,21 +126,9 @@ fn masked(secret: &str, program: &[&str]) -> Vec<String> {
     done.stdout.lines().map(Into::into).collect()
 }
 
-/// Whether it can be asked; said loudly when it cannot.
-fn is_there(program: &str) -> bool {
-    let there = Command::new(program).args(["-c", ":"]).output().is_ok();
-    if !there {
-        say_not_run(&format!("NOT RUN (needs {program}): what it makes of a secret"));
-        assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{program} is not installed");
-    }
-    there
-}
-
 #[test]
 fn what_python_makes_of_a_secret_is_masked() {
-    if !is_there("python3") {
-        return;
-    }
+    crate::needs!(Program("python3"));
     let script = "import os, json, base64, urllib.parse as u; s = os.environ['SECRET']; b = s.encode()\n\
                   for t in [u.quote(s), u.quote(s, safe=''), u.quote_plus(s), json.dumps(s), json.dumps(s, ensure_ascii=False),\n\
                       json.dumps(json.dumps(s, ensure_ascii=False)), u.urlencode({'k': s})]: print(t)\n\
@@ -162,7 +148,8 @@ fn what_python_makes_of_a_secret_is_masked() {
 
 #[test]
 fn what_a_shell_traces_of_a_secret_is_masked() {
-    for shell in ["bash", "dash"].into_iter().filter(|shell| is_there(shell)) {
+    crate::needs!(Program("bash"), Program("dash"));
+    for shell in ["bash", "dash"] {
         for secret in ["two words", "it's 'mine'", "a$b`c\"d"] {
             let lines = masked(secret, &[shell, "-c", "set -x; : \"$SECRET\""]);
             assert_eq!(lines.len(), 1, "{lines:?}");

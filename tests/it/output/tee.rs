@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::{Done, LOG, Test, eventually};
 
 pub(crate) fn run(options: &[&str], command: &[&str]) -> Test {
@@ -184,7 +184,7 @@ fn a_log_below_its_limit_is_whole_and_has_no_marker() {
 
 #[test]
 fn a_command_that_runs_as_another_user_can_open_its_stdout_anew() {
-    require_root!("that /dev/stdout can be opened by another user");
+    needs!(OtherUsers);
     let script = "echo to stdout > /dev/stdout; echo to stderr > /dev/stderr";
     let done =
         run(&[], &["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", script])

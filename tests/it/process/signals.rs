@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::{Test, eventually, with_default_actions};
 use crate::support::running::{Running, children, processes, send};
 
@@ -202,7 +202,8 @@ fn the_log_is_sealed_before_the_kubelet_kills_the_pod() {
         "--",
         "bash",
         "-c",
-        "(trap '' TERM; setsid sleep 1001) & trap '' TERM; echo ready; while :; do sleep 0.1; done",
+        // Both ignore TERM before one of them says so: what is ignored is inherited.
+        "trap '' TERM; setsid sleep 1001 & echo ready; while :; do sleep 0.1; done",
     ]);
     let command = test.command();
     let mut running = Running::start(command, test.into_directory());
@@ -358,7 +359,7 @@ fn a_holder_of_the_output_that_cannot_be_seen_does_not_hold_the_end() {
 
 #[test]
 fn a_leftover_that_has_become_another_user_is_ended_too() {
-    require_root!("a leftover that is another user's");
+    needs!(OtherUsers);
     let test = Test::new();
     let directory = test.into_directory();
     let path = |name: &str| directory.path().join(name);

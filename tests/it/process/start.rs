@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::{PROGRAM, Test, eventually, with_default_actions};
 use crate::support::running::{Running, as_pid_1, children, send};
 
@@ -55,7 +55,7 @@ fn a_command_that_is_not_there_is_127() {
 
 #[test]
 fn a_script_on_a_noexec_mount_is_126_and_says_so() {
-    require_root!("a script on a noexec mount");
+    needs!(Mount);
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     std::fs::create_dir(&data).expect("a directory");
@@ -291,11 +291,7 @@ fn as_pid_1_a_command_that_ignores_term_is_killed_and_the_log_sealed() {
 
 #[test]
 fn as_the_child_of_another_init_it_is_as_transparent() {
-    if Command::new("tini").arg("--version").output().is_err() {
-        crate::support::harness::say_not_run("NOT RUN (needs tini): the runner as a child of another init");
-        assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "tini is not installed");
-        return;
-    }
+    needs!(Program("tini"));
     let start = |script: &str| {
         let test = Test::new();
         let mut command = with_default_actions("tini");

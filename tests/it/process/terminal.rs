@@ -1,8 +1,9 @@
 //! Being PID 1 and less in a terminal: whose it is, and what its keys do.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::support::harness::{PROGRAM, Test, eventually, with_default_actions};
+use crate::support::needs::{Need, met, unshare};
 use crate::support::running::Running;
 use crate::support::terminal::Terminal;
 
@@ -59,23 +60,17 @@ fn in_a_terminal_a_stopped_command_gives_the_shell_back_and_is_continued_by_fg()
 
 /// The runner as PID 1 of a container with a terminal: it leads the terminal's session.
 fn as_pid_1_in_a_terminal(options: &[&str], command: &[&str]) -> Option<(Running, Terminal)> {
-    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
-    let leading = ["--pid", "--fork", "--mount-proc", "--kill-child", "setsid", "--ctty"];
-    let possible = Command::new("unshare").args(user).args(["--pid", "--fork", "true"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        assert!(
-            !crate::support::harness::is_root("being PID 1 in a terminal"),
-            "root can make PID namespaces"
-        );
+    if !met(&[Need::PidNamespace]) {
         return None;
     }
+    let leading = ["--pid", "--fork", "--mount-proc", "--kill-child", "setsid", "--ctty"];
     let test = Test::new().args(["run", "--setsid"]).args(options).args(["--"]).args(command);
     let runner = test.command();
-    let mut unshare = with_default_actions("unshare");
-    unshare.args(user).args(leading).arg(runner.get_program()).args(runner.get_args());
-    unshare.current_dir(runner.get_current_dir().expect("set"));
+    let mut command = with_default_actions("unshare");
+    command.args(unshare().get_args()).args(leading).arg(runner.get_program()).args(runner.get_args());
+    command.current_dir(runner.get_current_dir().expect("set"));
     let terminal = Terminal::open();
-    let running = Running::start_in(unshare, test.into_directory(), &terminal);
+    let running = Running::start_in(command, test.into_directory(), &terminal);
     Some((running, terminal))
 }
 

@@ -256,30 +256,3 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }
-
-/// True for root; otherwise says loudly what is not tested. `HOOK_RUNNER_REQUIRE_ROOT=1` makes that a failure.
-#[track_caller]
-pub(crate) fn is_root(what: &str) -> bool {
-    if rustix::process::geteuid().is_root() {
-        return true;
-    }
-    let message = format!("NOT RUN (needs root): {what}");
-    assert!(std::env::var_os("HOOK_RUNNER_REQUIRE_ROOT").is_none(), "{message}");
-    say_not_run(&message);
-    false
-}
-
-/// Says past the test runner's capture what is not tested: nobody must overlook it.
-pub(crate) fn say_not_run(message: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{message}");
-}
-
-/// Leaves the test when it is not run by root, saying so loudly.
-#[macro_export]
-macro_rules! require_root {
-    ($what:expr) => {
-        if !$crate::support::harness::is_root($what) {
-            return;
-        }
-    };
-}

@@ -3,6 +3,7 @@
 pub(crate) mod api_server;
 pub(crate) mod faulty;
 pub(crate) mod harness;
+pub(crate) mod needs;
 pub(crate) mod running;
 pub(crate) mod server;
 pub(crate) mod terminal;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use crate::support::harness::{Test, eventually, with_default_actions};
+use crate::support::needs::{Need, met, unshare};
 use crate::support::terminal::Terminal;
 
 /// Ended by KILL when it is dropped, so that a failing test leaves nothing behind.
@@ -90,20 +91,14 @@ impl Drop for Running {
     }
 }
 
-/// Starts the runner as PID 1 of a namespace of its own; needs root or unprivileged user namespaces.
+/// Starts the runner as PID 1 of a namespace of its own.
 pub(crate) fn as_pid_1(test: Test) -> Option<Running> {
-    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
-    let possible = Command::new("unshare").args(user).args(["--pid", "--fork", "true"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        assert!(
-            !crate::support::harness::is_root("being PID 1 of a PID namespace"),
-            "root can make PID namespaces"
-        );
+    if !met(&[Need::PidNamespace]) {
         return None;
     }
     let runner = test.command();
     let mut command = with_default_actions("unshare");
-    command.args(user).args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command.args(unshare().get_args()).args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
     command
         .arg(runner.get_program())
         .args(runner.get_args())

@@ -49,7 +49,7 @@ fn the_state_directory_can_be_elsewhere() {
 
 #[test]
 fn logs_are_archived_and_brought_back_across_mounts() {
-    crate::require_root!("a state directory on a filesystem of its own");
+    crate::needs!(Mount);
     let directory = Test::new().into_directory();
     let _mount = crate::support::volumes::Mount::tmpfs(&directory.path().join("elsewhere"), "size=4m");
     let done = Test::within(directory).run_named("a", &["--state", "{}/elsewhere"]);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::require_root;
+use crate::needs;
 use crate::support::harness::PROGRAM;
 use crate::support::tree::{assert_same, copied, copy_command, old_or_new, releases, releases_of, tree};
 use crate::support::volumes::{Mount, done};
@@ -69,9 +69,9 @@ impl Disk {
 }
 
 #[test]
-#[ignore = "needs root and loop devices; part of the root suite"]
+#[ignore = "long: make long-test"]
 fn a_power_cut_after_success_loses_nothing() {
-    require_root!("power cuts");
+    needs!(LoopDevice, Mount, Program("mkfs.xfs"), Program("mkfs.btrfs"));
     for filesystem in ["ext4", "xfs"] {
         let store = Store::new();
         let [source, _] = releases(store.temp.path());
@@ -121,9 +121,9 @@ fn a_power_cut_after_success_loses_nothing() {
 
 /// The sync of the manifest is none of the content there.
 #[test]
-#[ignore = "needs root and loop devices; part of the root suite"]
+#[ignore = "long: make long-test"]
 fn a_power_cut_after_success_loses_nothing_where_the_state_is_on_another_volume() {
-    require_root!("power cuts, with the state on another volume");
+    needs!(LoopDevice, Mount, Program("mkfs.xfs"), Program("mkfs.btrfs"));
     // Few directories are synced one by one, many by one sync of the filesystem.
     for (filesystem, directories) in [("ext4", 2), ("xfs", 2), ("ext4", 20), ("xfs", 20)] {
         let store = Store::new();
@@ -145,9 +145,9 @@ fn a_power_cut_after_success_loses_nothing_where_the_state_is_on_another_volume(
 }
 
 #[test]
-#[ignore = "needs root and loop devices; part of the root suite"]
+#[ignore = "long: make long-test"]
 fn a_power_cut_at_any_moment_leaves_old_or_new_and_the_next_copy_completes() {
-    require_root!("power cuts during a copy");
+    needs!(LoopDevice, Mount, Program("mkfs.xfs"), Program("mkfs.btrfs"));
     let mut in_between = 0;
     // Few directories are synced one by one, here one after the other; many by one sync of the filesystem.
     for (filesystem, directories, workers) in
