@@ -15,8 +15,11 @@ mod steps;
 use self::context::Context;
 use self::outcome::{Failure, Outcome};
 use self::session::Session;
+use crate::exit::Kind;
+use crate::hook::preflight;
 use crate::hook::spec::Hook;
 use crate::process::Supervisor;
+use crate::support::blocking;
 
 /// Runs an attempt of `hook` to its end.
 pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
@@ -26,6 +29,9 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         Err(failure) => return outcome.failed(failure),
     };
     outcome.warnings.extend(context.secrets.warnings.iter().cloned());
+    if let Err(failure) = preflight(&context, supervisor).await {
+        return context.secrets.clean_outcome(outcome.failed(failure));
+    }
     let session = match session::open(&context, supervisor, &mut outcome).await {
         Ok(session) => session,
         Err(failure) => return context.secrets.clean_outcome(outcome.failed(failure)),
@@ -40,6 +46,14 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
     finish::finish(&context, session, supervisor, &mut outcome).await;
     outcome.duration_ms = context.limits.elapsed_ms();
     context.secrets.clean_outcome(outcome)
+}
+
+/// A hook that cannot work is refused before anything on a volume is made or changed.
+async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<(), Failure> {
+    let steps = context.hook.steps.clone();
+    let check = blocking::run(move || preflight::check(&steps));
+    let checked = context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?;
+    checked.map_err(|error| Failure::new(Kind::Config, error.to_string()))
 }
 
 /// The steps in their order, then the volume as they left it.

@@ -13,6 +13,7 @@ use crate::copy::{self, Request};
 use crate::exit::Kind;
 use crate::hook::copy_step::{CopyStep, copy_options};
 use crate::hook::identity::Identity;
+use crate::hook::preflight;
 use crate::output;
 use crate::steps::copy::{CopyFailure, copy_in_turn, state_directory};
 use crate::support::durations::milliseconds;
@@ -37,12 +38,8 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     options.dry_run = arguments.dry_run;
     let destination = arguments.destination.clone();
     let state = arguments.state.clone().unwrap_or_else(|| destination.join(STATE_DIRECTORY));
-    if !arguments.source.is_dir() {
-        let message = format!("the source {} is not a directory", arguments.source.display());
-        return Err(
-            Failure::new(Kind::Config, message).advise("give the directory whose contents are to be copied")
-        );
-    }
+    preflight::copy(&arguments.source, &destination, false)
+        .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     // Shards of one copy know each other by the run's id.
     let run_id = std::env::var("HOOK_RUNNER_RUN_ID").ok().filter(|id| !id.is_empty());
     let identity = Identity::from_environment(run_id.as_deref());

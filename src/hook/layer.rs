@@ -109,6 +109,10 @@ pub struct Layer {
     #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_TERMINATION_LOG")]
     pub termination_log: Option<PathBuf>,
 
+    /// Sync the volume that PATH is on when the steps are done, besides the log's and the copies' (repeatable)
+    #[arg(long, value_name = "PATH", env = "HOOK_RUNNER_SYNC", value_delimiter = '\n')]
+    pub sync: Vec<PathBuf>,
+
     /// Secrets that the log must not show.
     #[command(flatten)]
     pub redact: Redact,
@@ -164,6 +168,7 @@ impl Keyed for Layer {
         keys.optional("setsid", &mut self.setsid)?;
         keys.optional("ca-file", &mut self.ca_file)?;
         keys.optional("termination-log", &mut self.termination_log)?;
+        keys.many("sync", &mut self.sync)?;
         keys.many("redact", &mut self.redact)?;
         keys.many("steps", &mut self.steps)
     }

@@ -14,6 +14,7 @@ pub mod layer;
 pub mod log_target;
 mod number;
 mod pattern;
+pub mod preflight;
 pub mod redact;
 pub mod run_id;
 pub mod schema;

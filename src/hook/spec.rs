@@ -45,6 +45,8 @@ pub struct Hook {
     pub setsid: bool,
     /// The summary's JSON.
     pub termination_log: Option<PathBuf>,
+    /// Whose volumes are synced after the last step, besides the log's and the copies'.
+    pub sync: Vec<PathBuf>,
     /// What the logs must not show.
     pub redact: Redact,
     /// What to do, in order.
@@ -147,6 +149,7 @@ impl Hook {
             },
             setsid: flags.setsid.or(file.setsid).unwrap_or(false),
             termination_log: flags.termination_log.or(file.termination_log),
+            sync: if flags.sync.is_empty() { file.sync } else { flags.sync },
             redact: Redact {
                 env: joined(flags.redact.env, file.redact.env),
                 files: joined(flags.redact.files, file.redact.files),

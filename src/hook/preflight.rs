@@ -1,0 +1,176 @@
+//! What is wrong with the places of a copy, seen before anything is made or changed: a missing source, a destination that is
+//! no directory or not this user's to write to, one inside the other. Looks at paths only; may block on a hung volume.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+
+use crate::hook::steps::Step;
+
+/// Why a copy cannot work. The sentences end with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum PreflightError {
+    /// Nothing there.
+    #[error("the source {} does not exist; check the path, and that the image has it", .0.display())]
+    NoSource(PathBuf),
+    /// A file or something else.
+    #[error("the source {} is not a directory; give the directory whose contents are to be copied", .0.display())]
+    SourceIsNoDirectory(PathBuf),
+    /// A file, or below one.
+    #[error("the destination {} is not a directory, as {} is a file; give a directory on the volume", destination.display(), file.display())]
+    DestinationIsNoDirectory {
+        /// The destination.
+        destination: PathBuf,
+        /// It, or what it is below.
+        file: PathBuf,
+    },
+    /// Not this user's.
+    #[error("user {uid} may not write to {} (destination {}); let the pod's user write there (fsGroup, or the directory's mode)", directory.display(), destination.display())]
+    NotWritable {
+        /// The destination.
+        destination: PathBuf,
+        /// It, or the nearest directory above it that exists.
+        directory: PathBuf,
+        /// Who may not.
+        uid: u32,
+    },
+    /// The copy would meet its own work.
+    #[error("source {} and destination {} are the same; copy into another directory", source_path.display(), destination.display())]
+    Same {
+        /// The source.
+        source_path: PathBuf,
+        /// The destination.
+        destination: PathBuf,
+    },
+    /// The copy would meet its own work.
+    #[error("{} is inside {}; a copy needs its source and destination apart from each other", inner.display(), outer.display())]
+    Inside {
+        /// The one within.
+        inner: PathBuf,
+        /// The one around it.
+        outer: PathBuf,
+    },
+}
+
+/// Checks the copies of a hook. A source may still have to be made by a step before its copy.
+pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
+    let mut made = false;
+    let mut filled: Vec<PathBuf> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Copy { from, to, .. } => {
+                let later = made || filled.iter().any(|destination| real(from).starts_with(destination));
+                copy(from, to, later)?;
+                filled.push(real(to));
+            }
+            _ => made = true,
+        }
+    }
+    Ok(())
+}
+
+/// Checks one copy; `later` when something may make the source before its turn.
+pub fn copy(from: &Path, to: &Path, later: bool) -> Result<(), PreflightError> {
+    match fs::metadata(from) {
+        Ok(metadata) if !metadata.is_dir() => return Err(PreflightError::SourceIsNoDirectory(from.into())),
+        Err(error) if is_absent(error.kind()) && !later => return Err(PreflightError::NoSource(from.into())),
+        // What else is wrong with it the copy finds, and says.
+        _ => {}
+    }
+    let (real_from, real_to) = (real(from), real(to));
+    if real_from == real_to {
+        return Err(PreflightError::Same { source_path: from.into(), destination: to.into() });
+    }
+    for (inner, outer, paths) in [(&real_to, &real_from, (to, from)), (&real_from, &real_to, (from, to))] {
+        if inner.starts_with(outer) {
+            return Err(PreflightError::Inside { inner: paths.0.into(), outer: paths.1.into() });
+        }
+    }
+    destination(to)
+}
+
+fn destination(to: &Path) -> Result<(), PreflightError> {
+    let Some((nearest, metadata)) = nearest(to) else { return Ok(()) };
+    if !metadata.is_dir() {
+        return Err(PreflightError::DestinationIsNoDirectory { destination: to.into(), file: nearest });
+    }
+    match accessat(CWD, &nearest, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Err(Errno::ACCESS) => Err(PreflightError::NotWritable {
+            destination: to.into(),
+            directory: nearest,
+            uid: rustix::process::geteuid().as_raw(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The path itself, or the nearest above it that exists.
+fn nearest(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
+    path.ancestors().find_map(|at| {
+        let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
+        match fs::metadata(at) {
+            Ok(metadata) => Some(Some((at.to_path_buf(), metadata))),
+            Err(error) if is_absent(error.kind()) => None,
+            Err(_) => Some(None),
+        }
+    })?
+}
+
+/// Below a file nothing is, either.
+fn is_absent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// The path without links, with what of it does not exist yet as it is written.
+fn real(path: &Path) -> PathBuf {
+    let Ok(absolute) = std::path::absolute(path) else { return path.to_path_buf() };
+    for above in absolute.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), absolute.strip_prefix(above)) {
+            return rest.components().fold(real, |path, part| match part {
+                Component::ParentDir => path.parent().map(Path::to_path_buf).unwrap_or(path),
+                part => path.join(part),
+            });
+        }
+    }
+    absolute
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(root: &Path, from: &str, to: &str) -> String {
+        copy(&root.join(from), &root.join(to), false).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_a_copy_cannot_work_with_is_told_and_nothing_is_made() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        fs::create_dir_all(root.join("app/inner")).expect("a source");
+        fs::write(root.join("file"), "x").expect("a file");
+        std::os::unix::fs::symlink("app", root.join("link")).expect("a link");
+        for (from, to, expected) in [
+            ("app", "new/deep", ""),
+            ("link", "new", ""),
+            ("none", "new", "does not exist"),
+            ("file/below", "new", "does not exist"),
+            ("file", "new", "is not a directory"),
+            ("app", "file", "is a file"),
+            ("app", "file/below/it", "is a file"),
+            ("app", "app", "are the same"),
+            ("app", "link", "are the same"),
+            ("app", "app/new", "is inside"),
+            ("app", "link/new/../deep", "is inside"),
+            ("app/inner", "app", "is inside"),
+        ] {
+            let found = finding(root, from, to);
+            let right = if expected.is_empty() { found.is_empty() } else { found.contains(expected) };
+            assert!(right, "{from} to {to}: {found}");
+        }
+        assert_eq!(fs::read_dir(root).expect("the directory").count(), 3, "nothing was made");
+    }
+}
