@@ -63,8 +63,8 @@ async fn work(
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    for step in &context.hook.steps {
-        steps::run(step, context, session, supervisor, outcome).await?;
+    for number in 0..context.hook.steps.len() {
+        steps::run(number, context, session, supervisor, outcome).await?;
     }
     settle::settle(context, session, supervisor).await
 }

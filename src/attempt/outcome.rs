@@ -92,6 +92,8 @@ pub struct Outcome {
     pub duration_ms: u64,
     /// Files that the copies brought.
     pub files_copied: u64,
+    /// Starts of commands after the first, all steps together.
+    pub retries: u32,
     /// The preserved log, when it holds something of this attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
@@ -108,6 +110,7 @@ impl Outcome {
             warnings: Vec::new(),
             duration_ms: 0,
             files_copied: 0,
+            retries: 0,
             log: None,
         }
     }

@@ -1,6 +1,7 @@
 //! What is open during an attempt: the volume with its lock and log, the tee, the runner's own log.
 
 use std::fs::File;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use super::open::{self, Opened, Plan};
 use super::outcome::{Failure, Outcome};
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
-use crate::output::{LogFile, MaxLog, Options, Tee};
+use crate::output::{self, Audience, LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
+use crate::steps::heartbeat::with_heartbeat;
 use crate::support::durations::shown;
 use crate::volume::VolumeError;
 
@@ -24,6 +26,16 @@ pub(super) struct Session {
     pub(super) opened: Option<Arc<Opened>>,
     /// Events go to `runner.log` as long as this lives.
     pub(super) diagnostics: Option<Diagnostics>,
+}
+
+impl Session {
+    /// A line of the runner's own, in the log and on stderr.
+    pub(super) fn tell(&self, text: &str) {
+        match &self.tee {
+            Some(tee) => tee.note(text, Audience::Everyone),
+            None => output::say(&format!("hook-runner: {text}\n")),
+        }
+    }
 }
 
 /// Lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
@@ -58,7 +70,9 @@ async fn open_volume(
     outcome: &mut Outcome,
 ) -> Result<(Arc<Opened>, LogFile), Failure> {
     let cancel = supervisor.stop_token().child_token();
-    let mut opening = pin!(open::open(plan(context, outcome)?, &cancel));
+    let opening = open::open(plan(context, outcome)?, &cancel);
+    let what = format!("opening the log {}", context.hook.log.as_deref().unwrap_or(Path::new("")).display());
+    let mut opening = pin!(with_heartbeat(opening, &what, String::new));
     let opened = match context.limits.droppable(supervisor, opening.as_mut()).await {
         Ok(opened) => opened,
         Err(failure) => {
@@ -69,7 +83,7 @@ async fn open_volume(
             Ok(opened)
         }
     };
-    let (opened, log) = opened.map_err(messages::open)?;
+    let (opened, log) = opened.map_err(|error| messages::open(error, supervisor.stop()))?;
     Ok((Arc::new(opened), log))
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn settle(
     match tokio::time::timeout(patience, supervisor.attend(work)).await {
         Ok(Ok(Ok(done))) => done,
         Ok(Ok(Err(error))) => Err(messages::fault(error)),
-        Ok(Err(_)) => Err(messages::stopped("while the volume was synced")),
+        Ok(Err(_)) => Err(messages::stopped_by(supervisor.stop(), "while the volume was synced")),
         Err(_) => Err(messages::hung("syncing the volume")),
     }
 }

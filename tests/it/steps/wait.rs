@@ -8,6 +8,7 @@ use std::time::Duration;
 use hook_runner::hook::wait::Wait;
 use hook_runner::http::Roots;
 use hook_runner::steps::wait::{Met, NotMet, until};
+use hook_runner::support::observed::Observed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::net::TcpSocket;
@@ -31,7 +32,7 @@ fn wait(condition: &str, timeout: Duration) -> Wait {
 }
 
 async fn run(wait: &Wait) -> Result<Met, NotMet> {
-    until(wait, &CancellationToken::new()).await
+    until(wait, &CancellationToken::new(), &Observed::default()).await
 }
 
 /// The message and the advice of a wait that must fail.
@@ -363,7 +364,7 @@ async fn a_wait_that_is_cancelled_ends_at_once_and_tells_what_it_saw() {
             tokio::time::sleep(Duration::from_millis(200)).await;
             cancel.cancel();
         };
-        let both = async { tokio::join!(until(&wait, &cancel), cancelling) };
+        let both = async { tokio::join!(until(&wait, &cancel, &Observed::default()), cancelling) };
         let (outcome, ()) = tokio::time::timeout(GENEROUS, both).await.expect("it ends when it is cancelled");
         let error = outcome.expect_err("not met");
         assert!(matches!(error, NotMet::Cancelled { .. }), "{error:?}");
