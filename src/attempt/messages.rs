@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::attempt::open::OpenError;
 use crate::attempt::outcome::Failure;
+use crate::attempt::volumes::SyncError;
 use crate::copy;
 use crate::exit::Kind;
 use crate::kubernetes;
@@ -116,6 +117,12 @@ pub(crate) fn volume(log: &str, failure: &LogFailure) -> Failure {
     Failure::new(Kind::Io, format!("cannot sync the volume of {log}: {}", failure.message))
         .because(word(&cause))
         .advise(volume_advice(&cause))
+}
+
+/// A volume that steps wrote to could not be synced, or not be opened for that.
+pub(crate) fn sync(error: &SyncError) -> Failure {
+    let cause = Cause::of(&error.source).to_string();
+    Failure::new(Kind::Io, error.to_string()).because(word(&cause)).advise(volume_advice(&cause))
 }
 
 /// The copy failed.

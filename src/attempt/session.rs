@@ -10,11 +10,13 @@ use super::limits::LAST_WORDS;
 use super::messages;
 use super::open::{self, Opened, Plan};
 use super::outcome::{Failure, Outcome};
+use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
 use crate::output::{self, Audience, LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
 use crate::steps::heartbeat::with_heartbeat;
+use crate::support::blocking;
 use crate::support::durations::shown;
 use crate::volume::VolumeError;
 
@@ -24,6 +26,8 @@ pub(super) struct Session {
     pub(super) tee: Option<Tee>,
     /// None with `--log none`.
     pub(super) opened: Option<Arc<Opened>>,
+    /// To be synced after the last step.
+    pub(super) volumes: Volumes,
     /// Events go to `runner.log` as long as this lives.
     pub(super) diagnostics: Option<Diagnostics>,
 }
@@ -38,13 +42,14 @@ impl Session {
     }
 }
 
-/// Lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
+/// Volumes, lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
 /// moment, the failure is in the outcome and the attempt is ended like any other.
 pub(super) async fn open(
     context: &Context<'_>,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<Session, Failure> {
+    let volumes = open_volumes(context, supervisor).await?;
     let (opened, log) = match &context.hook.log {
         Some(_) => {
             let (opened, log) = open_volume(context, supervisor, outcome).await?;
@@ -60,8 +65,12 @@ pub(super) async fn open(
         let (run, log) = (&outcome.identity.run, opened.volume.log_path.display());
         tracing::info!(run, attempt = opened.attempt, %log, "attempt opened");
     }
-    let tee = start_tee(context, opened.as_deref(), log)?;
-    Ok(Session { tee, opened, diagnostics })
+    // From here on there is an attempt in the log, which has to be ended there whatever fails.
+    let tee = start_tee(context, opened.as_deref(), log).unwrap_or_else(|failure| {
+        outcome.fail(failure);
+        None
+    });
+    Ok(Session { tee, opened, volumes, diagnostics })
 }
 
 async fn open_volume(
@@ -85,6 +94,13 @@ async fn open_volume(
     };
     let (opened, log) = opened.map_err(|error| messages::open(error, supervisor.stop()))?;
     Ok((Arc::new(opened), log))
+}
+
+async fn open_volumes(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<Volumes, Failure> {
+    let paths = volumes::written_by(context.hook);
+    let open = blocking::run(move || Volumes::open(paths));
+    let opened = context.limits.droppable(supervisor, open).await?.map_err(messages::fault)?;
+    opened.map_err(|error| messages::sync(&error))
 }
 
 fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {

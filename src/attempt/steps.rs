@@ -45,7 +45,9 @@ pub(super) async fn run(
         Box::pin(dispatch(step, context, session, supervisor, outcome)).await
     };
     let text = context.secrets.clean(result.as_ref().unwrap_or_else(|failure| &failure.message));
-    announce(context, session, &format!("{title} ended after {}: {text}", shown(began.elapsed())));
+    // Why it failed is told once, at the end of the attempt.
+    let end = if result.is_ok() { format!(": {text}") } else { ", failed".to_owned() };
+    announce(context, session, &format!("{title} ended after {}{end}", shown(began.elapsed())));
     let report = StepReport { step: words, result: text, duration_ms: milliseconds(began.elapsed()) };
     tracing::info!(result = report.result, duration_ms = report.duration_ms, "step ended");
     outcome.steps.push(report);

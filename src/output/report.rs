@@ -15,6 +15,8 @@ pub struct Report {
     pub log_missed: u64,
     /// Why the rest of the log's volume may not be durable.
     pub volume_failure: Option<LogFailure>,
+    /// What the runner says next on stderr has to begin with a newline.
+    pub stderr_mid_line: bool,
     /// Why stdout was given up, if it was.
     pub stdout_failure: Option<String>,
     /// Bytes that stdout did not take.

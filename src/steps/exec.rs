@@ -109,7 +109,7 @@ pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) ->
         let what = format!("waiting before retry {next} of {of}");
         let pause = with_heartbeat(pause, &what, || format!("{} {what_happened}", name(exec)));
         if supervisor.attend(pause).await.is_err() || supervisor.stop_requested() {
-            return Ran { outcome: Outcome::Stopped(None), retries };
+            return Ran { outcome, retries };
         }
         retries = next;
         backoff = backoff.saturating_mul(2).min(Duration::from_secs(60));
@@ -188,9 +188,12 @@ async fn drain(
     mut drained: tokio::sync::oneshot::Receiver<()>,
 ) {
     let stop = supervisor.stop_token();
+    let requested = supervisor.stopped();
     // A stop leaves the leftovers what it leaves a command. A second TERM while waiting: the next, harder step at once.
     let stopped = async {
-        stop.cancelled().await;
+        let stop = requested.await;
+        let left = name(exec);
+        tell(Some(tee), &format!("{stop}: what {left} left has {} to end", shown(exec.grace)));
         tokio::time::sleep(exec.grace).await;
     };
     let wait = async {
