@@ -55,6 +55,7 @@ async fn seal(
     outcome: &mut Outcome,
 ) -> bool {
     let so_far = hear(supervisor, tee, tee.report(left(end))).await;
+    outcome.after_partial_line = so_far.stderr_mid_line;
     judge_log(context, outcome, so_far.log_failure.as_ref(), so_far.log_missed);
     let copied = context.hook.steps.iter().any(|step| matches!(step, Step::Copy { .. }));
     let closing = Closing {

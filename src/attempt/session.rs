@@ -1,6 +1,5 @@
 //! What is open during an attempt: the volume with its lock and log, the tee, the runner's own log.
 
-use std::fs::File;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -161,6 +160,6 @@ fn start_tee(
 fn max_log(bytes: u64, opened: &Opened) -> Result<MaxLog, Failure> {
     let volume = &opened.volume;
     let directory = volume.state.reopen().map_err(VolumeError::at("open", &volume.state_path));
-    let directory = File::from(directory.map_err(|error| messages::store(&error))?.into_fd());
+    let directory = directory.map_err(|error| messages::store(&error))?;
     Ok(MaxLog { bytes, directory, log_name: volume.log_name.clone() })
 }

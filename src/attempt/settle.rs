@@ -36,11 +36,6 @@ pub(super) async fn settle(
         })?;
         volumes.sync().map_err(|error| messages::sync(&error))
     });
-    let patience = context.limits.patience(supervisor);
-    match tokio::time::timeout(patience, supervisor.attend(work)).await {
-        Ok(Ok(Ok(done))) => done,
-        Ok(Ok(Err(error))) => Err(messages::fault(error)),
-        Ok(Err(_)) => Err(messages::stopped_by(supervisor.stop(), "while the volume was synced")),
-        Err(_) => Err(messages::hung("syncing the volume")),
-    }
+    let settled = context.limits.at_the_end(supervisor, "syncing the volume", work).await?;
+    settled.map_err(messages::fault)?
 }

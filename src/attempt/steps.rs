@@ -138,7 +138,8 @@ async fn run_wait(
     let cancel = supervisor.stop_token().child_token();
     let observed = Observed::default();
     let what = context.secrets.clean(&format!("waiting for {}", wait.condition));
-    let work = wait::until(wait, &cancel, &observed);
+    // On the heap: a client with its connection is large.
+    let work = Box::pin(wait::until(wait, &cancel, &observed));
     let work = with_heartbeat(work, &what, || context.secrets.clean(&observed.get()));
     let met = context.limits.cancellable(supervisor, work, &cancel).await?;
     met.map(|met| format!("met: {}", met.observation)).map_err(|error| match error {
@@ -207,7 +208,7 @@ async fn run_follow(
         .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
     let cancel = supervisor.stop_token().child_token();
     let followed = Followed::of(&opened.volume).map_err(|error| messages::store(&error))?;
-    let work = follow::run(follow, pipe, followed);
+    let work = Box::pin(follow::run(follow, pipe, followed));
     let ended = context.limits.cancellable(supervisor, work, &cancel).await?;
     let ended = ended.map_err(|error| messages::follow_step(&error))?;
     messages::followed(&follow.container, &ended)

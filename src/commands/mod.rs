@@ -6,6 +6,7 @@ mod copy;
 mod environment;
 mod install;
 mod man;
+mod panic;
 mod parse;
 mod read;
 mod run;
@@ -28,6 +29,7 @@ use crate::hook::schema;
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
+    panic::install(words.clone());
     let definition = parse::definition();
     let command = match parse::parse(&definition, &words) {
         Ok(cli) => cli.command,

@@ -3,6 +3,7 @@
 pub(crate) mod blocking;
 pub(crate) mod color;
 pub(crate) mod durations;
+pub(crate) mod leave;
 pub(crate) mod mutex;
 pub(crate) mod nearest;
 pub mod observed;
