@@ -1,11 +1,23 @@
 # The one interface to the project; .ci/run calls the same targets.
-.PHONY: build demo test lint root-test e2e image chart-test bench-copy bench-output bench fuzz help
+.PHONY: build install demo test lint root-test e2e image chart-test bench-copy bench-output bench fuzz help
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 build:           ## the static binary, in target/
 	@image/binary
+
+# Where install puts things; DESTDIR stands before it all. BINARY installs one that is there.
+PREFIX ?= /usr/local
+install:         ## the binary, manual pages and completions, below PREFIX=/usr/local
+	@set -e; program=$${BINARY:-$$(image/binary)}; share=$(DESTDIR)$(PREFIX)/share; \
+	install -D -m 0755 "$$program" $(DESTDIR)$(PREFIX)/bin/hook-runner; \
+	install -d $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d; \
+	"$$program" man $$share/man/man1; \
+	"$$program" completions bash >$$share/bash-completion/completions/hook-runner; \
+	"$$program" completions zsh >$$share/zsh/site-functions/_hook-runner; \
+	"$$program" completions fish >$$share/fish/vendor_completions.d/hook-runner.fish; \
+	echo "installed below $(DESTDIR)$(PREFIX)"
 
 demo:            ## the reference hook on this machine: a success, a failure, a retry
 	@tests/demo/run

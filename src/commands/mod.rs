@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod copy;
 mod environment;
+mod examples;
 mod install;
 mod man;
 mod panic;
@@ -49,7 +50,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::check(*arguments),
         Command::Schema => print(format!("{}\n", schema::schema()).as_bytes()),
         Command::Completions(arguments) => completions::completions(&arguments),
-        Command::Man => man::man(),
+        Command::Complete(arguments) => completions::complete(&arguments),
+        Command::Man(arguments) => man::man(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

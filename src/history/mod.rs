@@ -88,3 +88,16 @@ impl Records {
         }
     }
 }
+
+/// The ids of the runs that are known at `place`, the newest first, each with when its last attempt began.
+pub fn run_ids(place: &Path, state: Option<&Path>) -> Vec<(String, String)> {
+    let Ok(records) = Records::open(place, state) else { return Vec::new() };
+    let mut ids: Vec<(String, String)> = Vec::new();
+    for attempt in records.attempts.iter().rev() {
+        let started = &attempt.started;
+        if !ids.iter().any(|(id, _)| *id == started.run) {
+            ids.push((started.run.clone(), started.at.clone()));
+        }
+    }
+    ids
+}
