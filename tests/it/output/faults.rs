@@ -255,7 +255,7 @@ fn a_run_begins_on_a_volume_that_logs_of_earlier_runs_have_filled() {
 
 #[test]
 fn a_run_begins_on_a_disk_that_logs_of_earlier_runs_have_filled() {
-    needs!(LoopDevice, MountNamespace, Program("mkfs.ext4"));
+    needs!(Mount, LoopDevice, MountNamespace, Program("mkfs.ext4"));
     let on = "truncate -s 2M image; mkfs.ext4 -q -m 0 image 2>/dev/null && mount -o loop image data";
     begins_on_a_full_volume(with_mounts(), on);
 }
