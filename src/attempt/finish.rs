@@ -1,6 +1,8 @@
-//! The end of an attempt: the footer, the log durable under its name, the end in the index. All of it together has one
-//! time limit, so that a volume that hangs cannot hold the attempt at each of its parts.
+//! The end of an attempt: the output, the log put back under its name where the command removed it, the footer, the log
+//! durable under its name, the end in the index. All of it together has one time limit, so that a volume that hangs
+//! cannot hold the attempt at each of its parts.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +13,11 @@ use super::open::Opened;
 use super::outcome::{Failure, Outcome};
 use super::session::Session;
 use crate::hook::log_target::OnLogFailure;
-use crate::hook::steps::Step;
-use crate::output::{Cause, Closing, LogFailure, Report, Tee};
+use crate::output::{Cause, LogFailure, Report, Tee, say};
 use crate::process::{Supervisor, leave_files};
-use crate::support::{blocking, times};
-use crate::volume::{frame, index};
+use crate::support::{blocking, mutex, times};
+use crate::volume::record::{Ended, Line};
+use crate::volume::{History, SealError, Volume, VolumeError, frames};
 
 /// What is left for the index after a log that hangs: it is most likely on the same volume.
 const AFTER_A_HANG: Duration = Duration::from_millis(500);
@@ -29,102 +31,224 @@ pub(super) async fn finish(
 ) {
     let end = Instant::now() + context.limits.patience(supervisor);
     let mut hangs = false;
+    let mut written = Written::default();
     if let Some(tee) = &session.tee {
-        hangs = seal(context, tee, end, supervisor, outcome).await;
+        let (report, file) = hear(supervisor, tee, tee.finish(left(end))).await;
+        hangs = report.log_cause() == Some(Cause::Hung);
+        judge(context, outcome, &report);
+        if let Some(opened) = &session.opened {
+            *mutex::lock(&opened.written) = file;
+        }
+        written = Written { output: report.log_bytes, newline_added: report.newline_added, corrects: 0 };
     }
-    log_outcome(context, outcome);
-    if let Some(opened) = session.opened {
+    if let Some(opened) = &session.opened {
+        if !hangs {
+            hangs = close(context, opened, written, end, supervisor, outcome).await;
+        }
         let patience = if hangs { AFTER_A_HANG.min(left(end)) } else { left(end) };
-        if let Err(failure) = enter(opened, patience, supervisor, outcome).await {
-            log_failed(context, outcome, failure);
+        let ended = written.ended(outcome);
+        let entered = on_volume(opened, patience, supervisor, |opened| enter(opened, ended)).await;
+        match entered {
+            Ok(Ok(warning)) => warning.into_iter().for_each(|warning| tell(outcome, warning)),
+            // The log is the truth, and has it.
+            Ok(Err(error)) => tell(outcome, format!("the index has no end for this attempt: {error}")),
+            Err(failure) => log_failed(context, outcome, failure),
         }
     }
+    log_outcome(context, outcome);
     if hangs {
         // Written to the same volume, most likely: ending them would wait for it once more.
         std::mem::forget(session.diagnostics);
         leave_files();
     }
+    // Closed by the kernel: a descriptor on a volume that hangs would be waited for here.
+    std::mem::forget(session.opened);
 }
 
-/// Footer, fsync, syncfs. True when the log hangs.
-async fn seal(
+/// A warning that comes too late for the footer.
+fn tell(outcome: &mut Outcome, warning: String) {
+    say(&format!("hook-runner: {warning}\n"));
+    outcome.warnings.push(warning);
+}
+
+/// What stands in the log after the header.
+#[derive(Debug, Clone, Copy, Default)]
+struct Written {
+    output: u64,
+    newline_added: bool,
+    /// Bytes of a footer that does not hold.
+    corrects: u64,
+}
+
+impl Written {
+    fn ended(self, outcome: &Outcome) -> Ended {
+        Ended {
+            run: outcome.identity.run.clone(),
+            attempt: outcome.attempt,
+            at: times::now(),
+            status: outcome.status(),
+            result: outcome.word().into(),
+            message: outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
+            duration_ms: outcome.duration_ms,
+            files_copied: outcome.files_copied,
+            retries: outcome.retries,
+            output: self.output,
+            above: 0,
+            corrects: self.corrects,
+            newline_added: self.newline_added,
+        }
+    }
+
+    fn footer(self, outcome: &Outcome) -> Vec<u8> {
+        let ended = self.ended(outcome);
+        frames::footer(&outcome.title(), &outcome.rows(&ended.at), &ended).into_bytes()
+    }
+}
+
+/// The log back under its name, the footer, everything durable, the name checked. True when the volume hangs.
+async fn close(
     context: &Context<'_>,
-    tee: &Tee,
+    opened: &Arc<Opened>,
+    mut written: Written,
     end: Instant,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> bool {
-    let so_far = hear(supervisor, tee, tee.report(left(end))).await;
-    outcome.after_partial_line = so_far.stderr_mid_line;
-    judge_log(context, outcome, so_far.log_failure.as_ref(), so_far.log_missed);
-    let copied = context.hook.steps.iter().any(|step| matches!(step, Step::Copy { .. }));
-    let closing = Closing {
-        footer: frame::footer(&outcome.title(), &outcome.rows(&times::now()), false).into_bytes(),
-        sync_volume: outcome.failure.is_none() && !copied,
+    let output = written.output;
+    let put_back = on_volume(opened, left(end), supervisor, move |opened| put_back(opened, output)).await;
+    match put_back {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(line))) => {
+            written.output += line.len() as u64;
+            written.newline_added = false;
+            outcome.warnings.push(line.trim_end().trim_start_matches("hook-runner: ").to_owned());
+        }
+        Ok(Err(error)) => log_failed(context, outcome, messages::seal(&error, outcome.log.as_deref())),
+        Err(failure) => {
+            log_failed(context, outcome, failure);
+            return true;
+        }
+    }
+    let footer = written.footer(outcome);
+    written.corrects = footer.len() as u64;
+    let (output, volume) = (written.output, outcome.failure.is_none());
+    let sealed =
+        on_volume(opened, left(end), supervisor, move |opened| seal(opened, output, &footer, volume));
+    let failure = match sealed.await {
+        Ok(Ok(())) => return false,
+        Ok(Err(error)) => messages::seal(&error, outcome.log.as_deref()),
+        Err(failure) => {
+            log_failed(context, outcome, failure);
+            return true;
+        }
     };
-    let sealed = hear(supervisor, tee, tee.seal(closing, left(end))).await;
-    if sealed.log_failure != so_far.log_failure {
-        judge_log(context, outcome, sealed.log_failure.as_ref(), sealed.log_missed);
+    let claimed = outcome.status();
+    log_failed(context, outcome, failure);
+    if outcome.status() != claimed {
+        // The footer says what does not hold; best effort, as the volume has just failed.
+        let correction = written.footer(outcome);
+        let _ = on_volume(opened, left(end), supervisor, move |opened| {
+            mutex::lock(&opened.log).append(&correction)
+        })
+        .await;
     }
-    if let Some(failure) = &sealed.volume_failure {
-        outcome.fail(messages::volume(outcome.log.as_deref().unwrap_or_default(), failure));
-    }
-    if let Some(failure) = &sealed.stdout_failure {
-        outcome.warnings.push(format!("stdout was given up: {failure}"));
-    }
-    sealed.log_cause() == Some(Cause::Hung)
+    false
 }
 
-/// The attempt's end in the index, after the log that it speaks of is durable.
-async fn enter(
-    opened: Arc<Opened>,
+fn put_back(opened: &Opened, output: u64) -> Result<Option<String>, SealError> {
+    let mut log = mutex::lock(&opened.log);
+    let line = log.put_back(output)?;
+    if let Some(line) = &line {
+        log.append(line.as_bytes())?;
+    }
+    Ok(line)
+}
+
+fn seal(opened: &Opened, output: u64, footer: &[u8], volume: bool) -> Result<(), SealError> {
+    let written = mutex::lock(&opened.written).take();
+    let mut log = mutex::lock(&opened.log);
+    log.append(footer)?;
+    let size = log.size_with(output, footer.len());
+    log.seal(written, size, volume)
+}
+
+/// Enters the end in the index, after the log that it speaks of is durable. A state directory that the command removed
+/// is made anew.
+fn enter(opened: &Opened, ended: Ended) -> Result<Option<String>, VolumeError> {
+    let volume = &opened.volume;
+    let state = volume.state_is_elsewhere.then_some(volume.state_path.as_path());
+    let now = Volume::create(&volume.log_path, state)?;
+    let is_new = History::open(&now).is_none();
+    let history = History::create(&now)?;
+    if is_new {
+        history.enter(&Line::Start(opened.started.clone()))?;
+    }
+    history.enter(&Line::End(ended))?;
+    let path = now.state_path.display();
+    Ok(is_new
+        .then(|| format!("{path} was removed while the hook ran: logs and history of earlier runs are gone")))
+}
+
+/// Runs `work` on the volume, within `patience`; signals are read meanwhile.
+async fn on_volume<T: Send + 'static>(
+    opened: &Arc<Opened>,
     patience: Duration,
     supervisor: &mut Supervisor,
-    outcome: &Outcome,
-) -> Result<(), Failure> {
-    let ended = ended(outcome);
-    let work = blocking::run(move || opened.enter_end(ended));
-    match tokio::time::timeout(patience, supervisor.attend(work)).await {
-        Ok(Ok(Ok(Ok(())))) => Ok(()),
-        Ok(Ok(Ok(Err(error)))) => Err(messages::store(&error)),
-        Ok(Ok(Err(error))) => Err(messages::fault(error)),
-        Ok(Err(_)) => Err(messages::stopped("while the log was sealed")),
-        Err(_) => Err(messages::hung("entering the attempt's end in the index")),
+    work: impl FnOnce(&Opened) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let opened = Arc::clone(opened);
+    let work = tokio::time::timeout(patience, blocking::run(move || work(&opened)));
+    let hurried = hurried(supervisor);
+    let work = async {
+        tokio::select! {
+            biased;
+            done = work => done.ok(),
+            () = hurried => None,
+        }
+    };
+    match supervisor.attend(work).await {
+        Ok(Some(Ok(done))) => Ok(done),
+        Ok(Some(Err(error))) => Err(messages::fault(error)),
+        Ok(None) | Err(_) => Err(messages::hung("making the log durable")),
     }
 }
 
-fn ended(outcome: &Outcome) -> index::Ended {
-    index::Ended {
-        run: outcome.identity.run.clone(),
-        attempt: outcome.attempt,
-        at: times::now(),
-        status: outcome.status(),
-        result: outcome.word().into(),
-        message: outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
-        duration_ms: outcome.duration_ms,
-        files_copied: outcome.files_copied,
+/// Ends a short time after a stop.
+fn hurried(supervisor: &Supervisor) -> impl Future<Output = ()> + use<> {
+    let stop = supervisor.stop_token();
+    async move {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 }
 
 /// What the tee answers, while signals are still heard: a stop leaves it a short time, a second one none.
-async fn hear(supervisor: &mut Supervisor, tee: &Tee, work: impl Future<Output = Report>) -> Report {
-    let stop = supervisor.stop_token();
-    let hurried = async {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_WORDS).await;
-    };
+async fn hear(
+    supervisor: &mut Supervisor,
+    tee: &Tee,
+    work: impl Future<Output = (Report, Option<File>)>,
+) -> (Report, Option<File>) {
+    let hurried = hurried(supervisor);
     let work = async {
         tokio::select! {
             biased;
-            report = work => report,
-            () = hurried => tee.give_up(),
+            finished = work => finished,
+            () = hurried => (tee.give_up(), None),
         }
     };
-    supervisor.attend(work).await.unwrap_or_else(|_| tee.give_up())
+    supervisor.attend(work).await.unwrap_or_else(|_| (tee.give_up(), None))
 }
 
-fn judge_log(context: &Context<'_>, outcome: &mut Outcome, failure: Option<&LogFailure>, missed: u64) {
-    let Some(failure) = failure else { return };
+fn judge(context: &Context<'_>, outcome: &mut Outcome, report: &Report) {
+    if let Some(failure) = &report.stdout_failure {
+        outcome.warnings.push(format!("stdout was given up: {failure}"));
+    }
+    if let Some(failure) = &report.log_failure {
+        judge_log(context, outcome, failure, report.log_missed);
+    }
+}
+
+fn judge_log(context: &Context<'_>, outcome: &mut Outcome, failure: &LogFailure, missed: u64) {
     let hung = failure.cause == Cause::Hung;
     let failure = messages::log(outcome.log.as_deref().unwrap_or_default(), failure, missed);
     if hung && context.hook.log_failure == OnLogFailure::Fail {

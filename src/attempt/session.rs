@@ -1,23 +1,21 @@
 //! What is open during an attempt: the volume with its lock and log, the tee, the runner's own log.
 
-use std::path::Path;
+use std::fs::File;
 use std::pin::pin;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::header::Plan;
 use super::limits::LAST_WORDS;
 use super::messages;
-use super::open::{self, Opened, Plan};
+use super::open::{self, Opened};
 use super::outcome::{Failure, Outcome};
-use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
-use crate::output::{self, Audience, LogFile, MaxLog, Options, Tee};
+use crate::output::{LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
-use crate::steps::heartbeat::with_heartbeat;
-use crate::support::blocking;
 use crate::support::durations::shown;
-use crate::volume::VolumeError;
+use crate::volume::{Keep, VolumeError};
 
 /// What is open.
 pub(super) struct Session {
@@ -25,30 +23,17 @@ pub(super) struct Session {
     pub(super) tee: Option<Tee>,
     /// None with `--log none`.
     pub(super) opened: Option<Arc<Opened>>,
-    /// To be synced after the last step.
-    pub(super) volumes: Volumes,
     /// Events go to `runner.log` as long as this lives.
     pub(super) diagnostics: Option<Diagnostics>,
 }
 
-impl Session {
-    /// A line of the runner's own, in the log and on stderr.
-    pub(super) fn tell(&self, text: &str) {
-        match &self.tee {
-            Some(tee) => tee.note(text, Audience::Everyone),
-            None => output::say(&format!("hook-runner: {text}\n")),
-        }
-    }
-}
-
-/// Volumes, lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
+/// Lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
 /// moment, the failure is in the outcome and the attempt is ended like any other.
 pub(super) async fn open(
     context: &Context<'_>,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<Session, Failure> {
-    let volumes = open_volumes(context, supervisor).await?;
     let (opened, log) = match &context.hook.log {
         Some(_) => {
             let (opened, log) = open_volume(context, supervisor, outcome).await?;
@@ -58,18 +43,14 @@ pub(super) async fn open(
     };
     let diagnostics = opened.as_ref().and_then(|opened| start_diagnostics(context, opened));
     if let Some(opened) = &opened {
-        outcome.attempt = opened.attempt;
+        outcome.attempt = opened.started.attempt;
         outcome.log = context.hook.log.as_ref().map(|path| path.display().to_string());
         outcome.warnings.extend(opened.warnings.iter().cloned());
         let (run, log) = (&outcome.identity.run, opened.volume.log_path.display());
-        tracing::info!(run, attempt = opened.attempt, %log, "attempt opened");
+        tracing::info!(run, attempt = opened.started.attempt, %log, "attempt opened");
     }
-    // From here on there is an attempt in the log, which has to be ended there whatever fails.
-    let tee = start_tee(context, opened.as_deref(), log).unwrap_or_else(|failure| {
-        outcome.fail(failure);
-        None
-    });
-    Ok(Session { tee, opened, volumes, diagnostics })
+    let tee = start_tee(context, opened.as_deref(), log)?;
+    Ok(Session { tee, opened, diagnostics })
 }
 
 async fn open_volume(
@@ -78,9 +59,7 @@ async fn open_volume(
     outcome: &mut Outcome,
 ) -> Result<(Arc<Opened>, LogFile), Failure> {
     let cancel = supervisor.stop_token().child_token();
-    let opening = open::open(plan(context, outcome)?, &cancel);
-    let what = format!("opening the log {}", context.hook.log.as_deref().unwrap_or(Path::new("")).display());
-    let mut opening = pin!(with_heartbeat(opening, &what, String::new));
+    let mut opening = pin!(open::open(plan(context, outcome)?, &cancel));
     let opened = match context.limits.droppable(supervisor, opening.as_mut()).await {
         Ok(opened) => opened,
         Err(failure) => {
@@ -91,15 +70,8 @@ async fn open_volume(
             Ok(opened)
         }
     };
-    let (opened, log) = opened.map_err(|error| messages::open(error, supervisor.stop()))?;
+    let (opened, log) = opened.map_err(messages::open)?;
     Ok((Arc::new(opened), log))
-}
-
-async fn open_volumes(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<Volumes, Failure> {
-    let paths = volumes::written_by(context.hook);
-    let open = blocking::run(move || Volumes::open(paths));
-    let opened = context.limits.droppable(supervisor, open).await?.map_err(messages::fault)?;
-    opened.map_err(|error| messages::sync(&error))
 }
 
 fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
@@ -115,7 +87,7 @@ fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
         state: hook.state.clone(),
         log_mode: hook.log_mode,
         lock_timeout: hook.lock_timeout,
-        keep: hook.keep,
+        keep: Keep { runs: hook.keep.runs, bytes: hook.keep.bytes, days: None },
         identity: outcome.identity.clone(),
         rows: vec![
             ("steps", steps.join("\n")),
@@ -160,6 +132,6 @@ fn start_tee(
 fn max_log(bytes: u64, opened: &Opened) -> Result<MaxLog, Failure> {
     let volume = &opened.volume;
     let directory = volume.state.reopen().map_err(VolumeError::at("open", &volume.state_path));
-    let directory = directory.map_err(|error| messages::store(&error))?;
+    let directory = File::from(directory.map_err(|error| messages::store(&error))?.into_fd());
     Ok(MaxLog { bytes, directory, log_name: volume.log_name.clone() })
 }

@@ -1,5 +1,4 @@
-//! What the steps left on the volumes: recorded as the run left it, then made durable, each volume that a step may have
-//! written to.
+//! What the steps left on the volume, made durable and recorded as the run left it.
 
 use super::context::Context;
 use super::messages;
@@ -12,10 +11,10 @@ use crate::process::Supervisor;
 use crate::steps::copy::take_turn;
 use crate::support::blocking;
 
-/// Records each destination and syncs all volumes, within the time that the end of the attempt has.
+/// Syncs and records each destination. Without a copy there is nothing but the log's volume, which is synced with it.
 pub(super) async fn settle(
     context: &Context<'_>,
-    session: &mut Session,
+    session: &Session,
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     let copies: Vec<copy::Request> = context
@@ -27,15 +26,21 @@ pub(super) async fn settle(
             _ => None,
         })
         .collect();
-    let mut volumes = std::mem::take(&mut session.volumes);
+    if copies.is_empty() {
+        return Ok(());
+    }
     let (patience, stop) = (context.hook.lock_timeout, supervisor.stop_token());
     let work = blocking::run(move || -> Result<(), Failure> {
         copies.iter().try_for_each(|request| {
             let _turn = take_turn(request, patience, &stop).map_err(|error| messages::turn(&error))?;
             copy::seal(request).map_err(|error| messages::copy(&error))
-        })?;
-        volumes.sync().map_err(|error| messages::sync(&error))
+        })
     });
-    let settled = context.limits.at_the_end(supervisor, "syncing the volume", work).await?;
-    settled.map_err(messages::fault)?
+    let patience = context.limits.patience(supervisor);
+    match tokio::time::timeout(patience, supervisor.attend(work)).await {
+        Ok(Ok(Ok(done))) => done,
+        Ok(Ok(Err(error))) => Err(messages::fault(error)),
+        Ok(Err(_)) => Err(messages::stopped("while the volume was synced")),
+        Err(_) => Err(messages::hung("syncing the volume")),
+    }
 }

@@ -23,6 +23,9 @@ pub struct Logs {
     /// Print what is added until the attempt ends
     #[arg(long, short, conflicts_with_all = ["all", "failed", "json"])]
     pub follow: bool,
+    /// Only what the command printed, without headers and footers
+    #[arg(long, conflicts_with_all = ["json", "follow"])]
+    pub raw: bool,
     /// One JSON object per attempt, the output in it
     #[arg(long)]
     pub json: bool,

@@ -17,7 +17,8 @@ use crate::hook::preflight;
 use crate::output;
 use crate::steps::copy::{CopyFailure, copy_in_turn, state_directory};
 use crate::support::durations::milliseconds;
-use crate::volume::{LOG_NAME, STATE_DIRECTORY, lock};
+use crate::volume::lock::{self, AtWork};
+use crate::volume::{LOG_NAME, STATE_DIRECTORY};
 
 /// Copies, and leaves the termination message.
 pub(super) fn run(arguments: &cli::Copy) -> Result<(), Failure> {
@@ -67,7 +68,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
     // A hook that is at work on the volume may be waiting for the very pod that this copy lets start.
     let state = state_directory(&request).map_err(|error| messages::destination(&error))?;
-    request.beside_run = lock::holder(&state).is_some();
+    request.beside_run = lock::at_work(&state) != AtWork::No;
     let copied = copy_in_turn(&request, patience, &progress, &cancel);
     let report = copied.map_err(|failure| match failure {
         CopyFailure::Turn(error) => messages::turn(&error),

@@ -25,5 +25,4 @@ pub mod steps;
 mod switch;
 pub mod wait;
 mod wait_step;
-mod word;
 mod yaml;

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -22,9 +22,7 @@ const WRITEBACK: u64 = 8 << 20;
 /// The log file of this attempt.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// Until it is closed.
-    file: Option<File>,
-    directory: Option<File>,
+    pub(super) file: Option<File>,
     name: PathBuf,
     /// Size of the file.
     size: u64,
@@ -42,8 +40,6 @@ pub(super) struct Log {
     last_error: String,
     retry_at: Option<Instant>,
     limit: Limit,
-    /// Appended to the log, still to be removed.
-    finished: Option<Tail>,
 }
 
 /// What `--max-log` still allows.
@@ -60,14 +56,13 @@ enum Limit {
 }
 
 impl Log {
-    pub(super) fn new(file: File, directory: Option<File>, name: PathBuf, max: Option<MaxLog>) -> Self {
+    pub(super) fn new(file: File, name: PathBuf, max: Option<MaxLog>) -> Self {
         let (size, mid_line) = match file.metadata() {
             Ok(meta) => (meta.size(), ends_mid_line(&file, meta.size())),
             Err(_) => (0, false),
         };
         Self {
             file: Some(file),
-            directory,
             name,
             size,
             started: size,
@@ -79,7 +74,6 @@ impl Log {
             last_error: String::new(),
             retry_at: None,
             limit: max.map_or(Limit::None, |max| Limit::Head { max, taken: 0 }),
-            finished: None,
         }
     }
 
@@ -108,56 +102,34 @@ impl Log {
         self.append(&[newline, bytes].concat())
     }
 
-    /// Ends the command's output: what `--max-log` kept of its end is appended. Returns as [`Log::append`] does.
+    /// Ends the command's output: what `--max-log` kept of its end is appended, a gap at the end is marked, and the last
+    /// line ended. The first failure returns the line that tells of it.
     pub(super) fn finish(&mut self) -> Option<String> {
+        let mut line = self.append_tail();
+        if self.gap > 0 {
+            self.retry_at = None;
+            self.mark_gap();
+        }
+        if self.mid_line && self.gap == 0 {
+            line = line.or(self.append(b"\n"));
+        }
+        line
+    }
+
+    fn append_tail(&mut self) -> Option<String> {
         let Limit::Tail(mut tail) = std::mem::replace(&mut self.limit, Limit::None) else { return None };
         let mut line = None;
         let finished = tail.finish(|bytes| line = line.take().or(self.append(bytes)));
         if let Err(error) = finished {
             line = line.or(self.fail("read of its end in the state directory", &error));
         }
-        self.finished = Some(tail);
-        line
-    }
-
-    /// Makes the log durable: file, then the directory that names it (fsync(2)).
-    pub(super) fn sync(&mut self) -> Option<String> {
-        let mut line = None;
-        if self.gap > 0 {
-            self.retry_at = None;
-            self.mark_gap();
-        }
-        if let Err(error) = self.file.as_ref().map_or(Ok(()), File::sync_all) {
-            line = self.fail("fsync", &error);
-            // Best effort: whoever reads the file should know that its end may be younger than the disk.
-            let text = format!("hook-runner: this log could not be made durable: {error}\n");
-            let _ = self.push(text.as_bytes());
-        }
-        if let Err(error) = self.directory.as_ref().map_or(Ok(()), File::sync_all) {
-            line = line.or(self.fail("fsync of its directory", &error));
-        }
-        if let (Some(tail), None) = (self.finished.take(), &self.failure) {
-            tail.remove();
+        // It goes when the log has it on stable storage.
+        match self.file.as_ref().map_or(Ok(()), File::sync_data) {
+            Ok(()) if self.failure.is_none() => tail.remove(),
+            Ok(()) => {}
+            Err(error) => line = line.or(self.fail("fsync", &error)),
         }
         line
-    }
-
-    /// Makes everything on the log's volume durable (syncfs(2)): what the command wrote there is content too.
-    pub(super) fn sync_volume(&mut self) -> Option<LogFailure> {
-        let error = nix::unistd::syncfs(self.directory.as_ref()?).err()?.into();
-        let text = format!("hook-runner: the volume could not be made durable: {error}\n");
-        let _ = self.push(text.as_bytes());
-        Some(LogFailure::new("syncfs", self.size, &error))
-    }
-
-    /// close(2), which is where NFS and FUSE may first tell of a failed write.
-    pub(super) fn close(&mut self) -> Option<String> {
-        self.directory = None;
-        let closed = self.file.take().map(|file| nix::unistd::close(OwnedFd::from(file)));
-        match closed {
-            Some(Err(errno)) => self.fail("close", &errno.into()),
-            _ => None,
-        }
     }
 
     fn fail(&mut self, operation: &'static str, error: &io::Error) -> Option<String> {

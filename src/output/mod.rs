@@ -23,7 +23,7 @@ mod tee;
 mod worker;
 
 pub use failure::{Cause, LogFailure};
-pub use options::{Closing, LogFile, Options};
+pub use options::{LogFile, Options};
 pub use redact::{Redactor, SourceError, Sources, Stream as RedactedStream};
 pub use report::Report;
 pub use stream::Audience;

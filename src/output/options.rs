@@ -1,4 +1,4 @@
-//! What the tee is given: the log, what to do with the output, and how to end.
+//! What the tee is given: the log, and what to do with the output.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,10 +9,8 @@ use super::tail::MaxLog;
 /// The preserved log, opened for this attempt.
 #[derive(Debug)]
 pub struct LogFile {
-    /// Opened for reading and appending. Only the tee writes to it until it is sealed.
+    /// Opened for reading and appending. Only the tee writes to it until the output has ended.
     pub file: File,
-    /// The directory it is in, synced when the log is sealed.
-    pub directory: Option<File>,
     /// For messages.
     pub name: PathBuf,
 }
@@ -32,13 +30,4 @@ pub struct Options {
     pub max_log: Option<MaxLog>,
     /// What must not be seen, in either sink.
     pub redact: Option<Redactor>,
-}
-
-/// How the log is ended, in this order: the footer, fsync of the log and of its directory, syncfs of the volume.
-#[derive(Debug)]
-pub struct Closing {
-    /// Goes into the log only, at the start of a line.
-    pub footer: Vec<u8>,
-    /// Whether the volume holds more than the log.
-    pub sync_volume: bool,
 }

@@ -15,9 +15,7 @@ pub(super) struct Progress {
 
 pub(super) const IDLE: u8 = 0;
 pub(super) const WRITING_LOG: u8 = 1;
-pub(super) const SYNCING_LOG: u8 = 2;
-pub(super) const WRITING_STDOUT: u8 = 3;
-pub(super) const SYNCING_VOLUME: u8 = 4;
+pub(super) const WRITING_STDOUT: u8 = 2;
 
 impl Progress {
     /// The report that the thread could not give.
@@ -28,22 +26,12 @@ impl Progress {
             log_missed: self.log_missed.load(Ordering::Relaxed),
             ..Report::default()
         };
-        let doing = self.doing.load(Ordering::Relaxed);
-        let operation = match doing {
-            WRITING_STDOUT => {
-                report.stdout_failure = Some("blocked".into());
-                return report;
-            }
-            SYNCING_LOG => "fsync",
-            SYNCING_VOLUME => "syncfs",
-            _ => "write",
-        };
-        let message = "no answer in time".into();
-        let failure = LogFailure { cause: Cause::Hung, operation, at, message };
-        if doing == SYNCING_VOLUME {
-            report.volume_failure = Some(failure.clone());
+        if self.doing.load(Ordering::Relaxed) == WRITING_STDOUT {
+            report.stdout_failure = Some("blocked".into());
+            return report;
         }
-        report.log_failure = Some(failure);
+        let message = "no answer in time".into();
+        report.log_failure = Some(LogFailure { cause: Cause::Hung, operation: "write", at, message });
         report
     }
 

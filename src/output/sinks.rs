@@ -1,15 +1,15 @@
 //! Where the output goes: the preserved log first, then the runner's own stdout and stderr. Owns the three of them
 //! and tells the handle what is being done; must not know pipes, jobs and secrets.
 
+use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::console::{Console, PATIENCE, are_one};
+use super::console::{Console, PATIENCE};
 use super::line_prefix::LinePrefix;
 use super::log::Log;
-use super::options::Closing;
-use super::progress::{IDLE, Progress, SYNCING_LOG, SYNCING_VOLUME, WRITING_LOG, WRITING_STDOUT};
+use super::progress::{IDLE, Progress, WRITING_LOG, WRITING_STDOUT};
 use super::report::Report;
 use super::stream::{Audience, Stream};
 
@@ -25,13 +25,11 @@ pub(super) struct Sinks {
     stdout: Console,
     /// stderr of the runner, where the command's goes when the streams are kept apart.
     stderr: Console,
-    /// Both lead to one place.
-    one: bool,
 }
 
 impl Sinks {
     pub(super) fn new(progress: Arc<Progress>, log: Option<Log>, prefix: LinePrefix) -> Self {
-        Self { progress, log, prefix, stdout: Console::new(1), stderr: Console::new(2), one: are_one() }
+        Self { progress, log, prefix, stdout: Console::new(1), stderr: Console::new(2) }
     }
 
     /// Bytes of the command, to the log and then to the runner's stream. `holder` is a pipe that begins with the same
@@ -66,15 +64,9 @@ impl Sinks {
     pub(super) fn note(&mut self, line: &[u8], to: Audience) {
         self.append_line(line);
         if to == Audience::Everyone {
-            let newline: &[u8] = if self.is_mid_line() { b"\n" } else { b"" };
+            let newline: &[u8] = if self.stderr.mid_line { b"\n" } else { b"" };
             self.stderr.write(&[newline, line].concat(), Some(NOTE_PATIENCE));
-            self.stdout.mid_line &= !self.one;
         }
-    }
-
-    /// What is said next on stderr would be glued to a line that the command did not end.
-    fn is_mid_line(&self) -> bool {
-        self.stderr.mid_line || self.one && self.stdout.mid_line
     }
 
     /// Into the log only, at the start of a line.
@@ -88,45 +80,29 @@ impl Sinks {
         }
     }
 
-    /// What became of it all so far.
-    pub(super) fn report(&self) -> Report {
-        let log = self.log.as_ref();
-        Report {
-            log_bytes: log.map_or(0, |log| log.written),
-            mid_line: log.is_some_and(|log| log.mid_line),
-            log_failure: log.and_then(|log| log.failure.clone()),
-            log_missed: log.map_or(0, |log| log.missed),
-            volume_failure: None,
-            stderr_mid_line: self.is_mid_line(),
-            stdout_failure: self.stdout.gone.clone(),
-            stdout_missed: self.stdout.missed,
-        }
-    }
-
-    /// Ends the log in the order that [`Closing`] gives.
-    pub(super) fn seal(&mut self, closing: Closing) -> Report {
-        self.progress.doing(WRITING_LOG);
-        let line = self.log.as_mut().and_then(Log::finish);
-        self.complain(line);
-        if !closing.footer.is_empty() {
-            self.append_line(&closing.footer);
-        }
-        let mut volume_failure = None;
+    /// Ends the output: what became of it all, and the log's file. To close it is left to who waits for nothing else:
+    /// close(2) on a volume that hangs cannot be interrupted.
+    pub(super) fn finish(&mut self) -> (Report, Option<File>) {
+        let mut report = Report::default();
+        let mut file = None;
         if let Some(mut log) = self.log.take() {
-            self.progress.doing(SYNCING_LOG);
-            let line = log.sync();
-            self.complain(line);
-            if closing.sync_volume {
-                self.progress.doing(SYNCING_VOLUME);
-                volume_failure = log.sync_volume();
-            }
-            self.progress.doing(SYNCING_LOG);
-            let line = log.close();
-            self.complain(line);
-            self.log = Some(log);
+            self.progress.doing(WRITING_LOG);
+            let newline_added = log.mid_line;
+            let lines = log.finish();
+            lines.into_iter().for_each(|line| self.complain(Some(line)));
+            report = Report {
+                log_bytes: log.written,
+                newline_added,
+                log_failure: log.failure,
+                log_missed: log.missed,
+                ..report
+            };
+            file = log.file;
+            self.progress.doing(IDLE);
         }
-        self.progress.doing(IDLE);
-        Report { volume_failure, ..self.report() }
+        let report =
+            Report { stdout_failure: self.stdout.gone.clone(), stdout_missed: self.stdout.missed, ..report };
+        (report, file)
     }
 
     /// The line that tells of the log's first failure.

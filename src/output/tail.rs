@@ -9,11 +9,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
-
-use crate::support::rooted_dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// Where the end of the log is kept meanwhile, and how much is kept in all.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct MaxLog {
     /// Bytes of one attempt's output that are kept.
     pub bytes: u64,
     /// The state directory.
-    pub directory: Dir,
+    pub directory: File,
     /// Name of the log file, which tells segments of several logs apart.
     pub log_name: OsString,
 }
@@ -31,7 +32,7 @@ const MAGIC: &str = "hook-runner-tail 1";
 
 #[derive(Debug)]
 pub(super) struct Tail {
-    directory: Dir,
+    directory: File,
     names: [OsString; 2],
     /// Bytes that one segment takes.
     capacity: u64,
@@ -40,8 +41,8 @@ pub(super) struct Tail {
     /// Output bytes so far, those of the first part included.
     total: u64,
     current: Option<Segment>,
-    /// The other segment, if it is in use. Both stay open: the command may remove their names.
-    previous: Option<Segment>,
+    /// Output bytes before the other segment, if it is in use.
+    previous: Option<u64>,
     /// Which name is in use.
     turn: usize,
 }
@@ -114,12 +115,12 @@ impl Tail {
     /// The other segment, older than everything kept, gives its place.
     fn turn_over(&mut self) -> io::Result<()> {
         let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
-        // Whatever stands there, of an earlier attempt or of somebody else: it is in the runner's own directory.
-        self.directory.remove_all(&self.names[next])?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let mut file = self.directory.open_regular(&self.names[next], flags, 0o640)?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file =
+            openat(&self.directory, self.names[next].as_os_str(), flags, Mode::from_bits_truncate(0o640))?;
+        let mut file = File::from(file);
         file.write_all(format!("{MAGIC} {} {}\n", self.total, self.head).as_bytes())?;
-        self.previous = self.current.take();
+        self.previous = self.current.take().map(|segment| segment.start);
         self.current = Some(Segment { file, start: self.total, room: self.capacity });
         self.turn = next;
         Ok(())
@@ -128,15 +129,17 @@ impl Tail {
     /// Appends what is kept to the log, through `append`. The segments stay until [`Tail::remove`].
     pub(super) fn finish(&mut self, mut append: impl FnMut(&[u8])) -> io::Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
-        let left_out = self.previous.as_ref().unwrap_or(current).start - self.head;
+        let left_out = self.previous.unwrap_or(current.start) - self.head;
         if left_out > 0 {
             append(marker(left_out).as_bytes());
         }
-        for segment in self.previous.iter().chain([current]) {
-            let mut file = &segment.file;
-            file.seek(SeekFrom::Start(0))?;
-            let Some(found) = parse_segment(file)? else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-            append_all(found.file, &mut append)?;
+        let order = if self.previous.is_some() { [1 - self.turn, self.turn] } else { [self.turn; 2] };
+        for turn in &order[usize::from(self.previous.is_none())..] {
+            if let Some(file) = open_segment(&self.directory, &self.names[*turn])?
+                && let Some(segment) = parse_segment(file)?
+            {
+                append_all(segment.file, &mut append)?;
+            }
         }
         Ok(())
     }
@@ -152,12 +155,18 @@ impl Tail {
 /// the removal of the segments, the end is there twice, never missing.
 ///
 /// `log` opens the log; where it does not, the segments stay.
-pub fn recover(directory: &Dir, log_name: &OsStr, log: impl FnOnce() -> Option<File>) -> io::Result<bool> {
+pub fn recover(
+    directory: impl AsFd,
+    log_name: &OsStr,
+    log: impl FnOnce() -> Option<File>,
+) -> io::Result<bool> {
+    let directory = directory.as_fd();
     let names = names(log_name);
     let mut there = false;
     let mut segments = Vec::new();
     for name in &names {
-        let Some(file) = open_segment(directory, name)? else { continue };
+        // The second is never there without the first.
+        let Some(file) = open_segment(directory, name)? else { break };
         there = true;
         segments.extend(parse_segment(file)?);
     }
@@ -189,31 +198,24 @@ pub fn recover(directory: &Dir, log_name: &OsStr, log: impl FnOnce() -> Option<F
     Ok(true)
 }
 
-struct Found<F> {
-    file: F,
+struct Found {
+    file: File,
     start: u64,
     head: u64,
 }
 
-/// None when there is none. What is no file of ours is removed: a FIFO there would otherwise hold the start for ever.
-fn open_segment(directory: &Dir, name: &OsStr) -> io::Result<Option<File>> {
-    match directory.open_regular(name, OFlags::RDONLY, 0) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if is_foreign(&error) => directory.remove_all(name).map(|()| None),
-        Err(error) => Err(error),
+/// None when there is none.
+fn open_segment(directory: impl AsFd, name: &OsStr) -> io::Result<Option<File>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 
-/// A FIFO, a directory, a link, a socket.
-fn is_foreign(error: &io::Error) -> bool {
-    let errno = error.raw_os_error();
-    error.kind() == io::ErrorKind::InvalidInput
-        || [Errno::LOOP, Errno::NXIO, Errno::ISDIR].iter().any(|known| errno == Some(known.raw_os_error()))
-}
-
 /// The segment, positioned behind its first line. None when it was torn in its first line.
-fn parse_segment<F: Read>(mut file: F) -> io::Result<Option<Found<F>>> {
+fn parse_segment(mut file: File) -> io::Result<Option<Found>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < 128 && file.read(&mut byte)? == 1 && byte != *b"\n" {
@@ -226,7 +228,7 @@ fn parse_segment<F: Read>(mut file: F) -> io::Result<Option<Found<F>>> {
     Ok((byte == *b"\n").then(parse).flatten().map(|(start, head)| Found { file, start, head }))
 }
 
-fn append_all(mut file: impl Read, mut append: impl FnMut(&[u8])) -> io::Result<()> {
+fn append_all(mut file: File, mut append: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match file.read(&mut buffer)? {
@@ -237,12 +239,11 @@ fn append_all(mut file: impl Read, mut append: impl FnMut(&[u8])) -> io::Result<
 }
 
 /// The first, which is made before the second, goes after it.
-fn remove(directory: &Dir, names: &[OsString; 2]) {
+fn remove(directory: impl AsFd, names: &[OsString; 2]) {
     for name in names.iter().rev() {
-        match directory.unlink(name) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // What cannot be removed is recognised and replaced later.
+        match unlinkat(&directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            // What cannot be removed is recognised and overwritten later.
             Err(_) => return,
         }
     }

@@ -18,7 +18,7 @@ use nix::unistd::pipe2;
 use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
-use super::options::{Closing, Options};
+use super::options::Options;
 use super::pipe_reader::{Source, pipe_capacity};
 use super::progress::Progress;
 use super::report::Report;
@@ -115,26 +115,15 @@ impl Tee {
         self.send(Job::Note { line: format!("hook-runner: {text}\n"), to });
     }
 
-    /// What became of everything given so far, after it has been written. A thread that does not get there within
-    /// `patience` is reported as a log that hangs.
-    pub async fn report(&self, patience: Duration) -> Report {
+    /// Ends the output: everything given so far is written. What became of it, and the log's file, which the caller closes.
+    /// A thread that does not get there within `patience` is reported as a log that hangs.
+    pub async fn finish(&self, patience: Duration) -> (Report, Option<File>) {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Report(reply));
-        self.answer(answer, patience).await
-    }
-
-    /// Ends the log and makes it durable. What this returns decides between 0 and 74.
-    pub async fn seal(&self, closing: Closing, patience: Duration) -> Report {
-        let (reply, answer) = oneshot::channel();
-        self.send(Job::Seal { closing, reply });
-        self.answer(answer, patience).await
-    }
-
-    async fn answer(&self, answer: oneshot::Receiver<Report>, patience: Duration) -> Report {
+        self.send(Job::Finish(reply));
         let patience = if self.gave_up.get() { Duration::ZERO } else { patience.min(self.patience.get()) };
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(report)) => report,
-            _ => self.give_up(),
+            Ok(Ok(finished)) => finished,
+            _ => (self.give_up(), None),
         }
     }
 
@@ -156,7 +145,7 @@ impl Tee {
     }
 
     fn send(&self, job: Job) {
-        // A thread that has ended, after the log was sealed, takes no more.
+        // A thread that has ended with the output takes no more.
         if self.jobs.send(job).is_ok() {
             let _ = self.wake.write(1);
         }

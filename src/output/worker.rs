@@ -2,6 +2,7 @@
 //! when it waits. The only place that reads and writes during the attempt.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc};
 
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::line_prefix::LinePrefix;
 use super::log::Log;
-use super::options::{Closing, Options};
+use super::options::Options;
 use super::pipe_reader::{Look, PipeReader, Source};
 use super::progress::Progress;
 use super::redact::{self, Redactor};
@@ -31,8 +32,7 @@ pub(super) enum Job {
     Attach { sources: Vec<Source>, done: oneshot::Sender<()> },
     Detach,
     Note { line: String, to: Audience },
-    Report(oneshot::Sender<Report>),
-    Seal { closing: Closing, reply: oneshot::Sender<Report> },
+    Finish(oneshot::Sender<(Report, Option<File>)>),
 }
 
 /// The state of the thread.
@@ -55,7 +55,7 @@ impl Worker {
         wake: Arc<EventFd>,
         progress: Arc<Progress>,
     ) -> Self {
-        let log = options.log.map(|log| Log::new(log.file, log.directory, log.name, options.max_log));
+        let log = options.log.map(|log| Log::new(log.file, log.name, options.max_log));
         let prefix = LinePrefix::new(options.timestamps, options.annotate);
         Self {
             queue,
@@ -68,7 +68,7 @@ impl Worker {
         }
     }
 
-    /// Until the log is sealed or the handle is gone.
+    /// Until the output has ended or the handle is gone.
     pub(super) fn work(mut self) {
         loop {
             self.nap();
@@ -78,10 +78,9 @@ impl Worker {
                 let _ = self.wake.read();
                 loop {
                     match self.queue.try_recv() {
-                        Ok(Job::Seal { closing, reply }) => {
-                            let report = self.sinks.seal(closing);
+                        Ok(Job::Finish(reply)) => {
                             // The caller may have stopped waiting.
-                            let _ = reply.send(report);
+                            let _ = reply.send(self.sinks.finish());
                             return;
                         }
                         Ok(job) => self.run(job),
@@ -139,9 +138,7 @@ impl Worker {
                 Some(redactor) => self.sinks.note(&redactor.redact(line.as_bytes()), to),
                 None => self.sinks.note(line.as_bytes(), to),
             },
-            // The caller may have stopped waiting.
-            Job::Report(reply) => drop(reply.send(self.sinks.report())),
-            Job::Seal { .. } => {}
+            Job::Finish(_) => {}
         }
     }
 

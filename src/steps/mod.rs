@@ -3,5 +3,4 @@
 pub mod copy;
 pub mod exec;
 pub mod follow;
-pub(crate) mod heartbeat;
 pub mod wait;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
-use super::{Volume, VolumeError};
+use super::error::VolumeError;
+use super::paths::Volume;
 use crate::support::rooted_dir::Dir;
 
 /// Holds the id of the start of the container that was preserved last.
@@ -41,7 +42,7 @@ impl Followed {
     pub fn remember(&self, id: &str) -> Result<(), VolumeError> {
         let mut file = self
             .state
-            .open_regular(NAME, OFlags::WRONLY | OFlags::CREATE, 0o640)
+            .open_regular(NAME, OFlags::WRONLY | OFlags::CREATE, 0o660)
             .map_err(VolumeError::at("open", &self.path))?;
         let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));
         written.and_then(|()| file.sync_data()).map_err(VolumeError::at("write to", &self.path))

@@ -1,17 +1,28 @@
 //! The volume's locks: flock(2) on files in the state directory. `lock` is held for an attempt; `copy.lock` only
 //! while content is copied, so that a pod that starts while a hook waits for it can still fill its volume. The
 //! kernel releases them with the process, however that ends; the files stay, with the last holder in them.
+//!
+//! Who only asks whether an attempt is at work tries `running`, which an attempt holds as long as `lock`: a question never
+//! keeps a run from its lock. Files are opened for reading and writing, as NFS answers EBADF to an exclusive lock
+//! otherwise.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::VolumeError;
+use super::error::VolumeError;
 use crate::support::rooted_dir::Dir;
+
+/// Held as long as `lock`; tried by who only asks.
+const RUNNING: &str = "running";
+/// How often, and after which pause each time, a lock is tried that somebody asks about in this moment.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +71,7 @@ impl std::fmt::Display for Holder {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    _running: Option<File>,
 }
 
 /// What trying to take the lock gave.
@@ -69,7 +81,7 @@ pub enum Taken {
     Held(Lock),
     /// Somebody else holds it.
     Busy(Holder),
-    /// The volume has no locks (`ENOLCK`, `EOPNOTSUPP`, `ENOSYS`): some network filesystems.
+    /// The volume does not tell (`ENOLCK`, `EOPNOTSUPP`, …): some network filesystems.
     Unsupported(io::Error),
 }
 
@@ -82,36 +94,87 @@ pub fn try_take(
     holder: &Holder,
 ) -> Result<Taken, VolumeError> {
     let path = state_path.join(name.file());
-    let (mut file, stat) = state
-        .open_regular_stat(name.file(), OFlags::RDWR | OFlags::CREATE, 0o640)
-        .map_err(VolumeError::at("open", &path))?;
-    let operation =
-        if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
-    match rustix::fs::flock(&file, operation) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(Taken::Busy(read(&mut file))),
-        Err(errno @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS)) => {
-            return Ok(Taken::Unsupported(errno.into()));
-        }
-        Err(errno) => return Err(VolumeError::at("lock", &path)(errno.into())),
+    let mut file = open(state, name.file()).map_err(VolumeError::at("open", &path))?;
+    match flock(&file, shared) {
+        Answer::Taken => {}
+        Answer::Held => return Ok(Taken::Busy(read(&mut file))),
+        Answer::Unknown(error) => return Ok(Taken::Unsupported(error)),
     }
     let text = serde_json::to_vec(holder).unwrap_or_default();
-    // Over the last holder's name, so that the volume need not give the block back and find another.
-    let length = text.len() as u64;
-    let is_longer = u64::try_from(stat.st_size).is_ok_and(|last| last > length);
-    let cut = |()| if is_longer { file.set_len(length) } else { Ok(()) };
-    let write = (&file).write_all(&text).and_then(cut);
-    write.map_err(VolumeError::at("write to", &path))?;
-    Ok(Taken::Held(Lock { _file: file }))
+    let written = file.write_all(&text).and_then(|()| file.set_len(text.len() as u64));
+    written.map_err(VolumeError::at("write to", &path))?;
+    let running = match name {
+        Name::Attempt => take_running(state, shared),
+        Name::Copy => None,
+    };
+    Ok(Taken::Held(Lock { _file: file, _running: running }))
 }
 
-/// The holder, if the lock is held now. For readers: takes it for no longer than the question.
-pub fn holder(state: &Dir) -> Option<Holder> {
-    let mut file = state.open_regular(Name::Attempt.file(), OFlags::RDONLY, 0).ok()?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => Some(read(&mut file)),
-        _ => None,
+/// Somebody may be asking in this moment; who asks lets go at once.
+fn take_running(state: &Dir, shared: bool) -> Option<File> {
+    let file = open(state, RUNNING).ok()?;
+    for _ in 0..TRIES {
+        match flock(&file, shared) {
+            Answer::Taken => return Some(file),
+            Answer::Held => std::thread::sleep(PAUSE),
+            Answer::Unknown(_) => return None,
+        }
     }
+    None
+}
+
+/// Whether an attempt is at work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AtWork {
+    /// By this holder.
+    Yes(Holder),
+    /// Nobody holds the lock.
+    No,
+    /// The volume does not tell.
+    Unknown,
+}
+
+/// Asks whether an attempt is at work; takes no lock that a run would want.
+pub fn at_work(state: &Dir) -> AtWork {
+    let opened = state.open_regular(RUNNING, OFlags::RDWR, 0);
+    let file = match opened.or_else(|_| state.open_regular(RUNNING, OFlags::RDONLY, 0)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return AtWork::No,
+        Err(_) => return AtWork::Unknown,
+    };
+    match flock(&file, false) {
+        Answer::Taken => AtWork::No,
+        Answer::Held => {
+            let holder = state.open_regular(Name::Attempt.file(), OFlags::RDONLY, 0);
+            AtWork::Yes(holder.map(|mut file| read(&mut file)).unwrap_or_default())
+        }
+        Answer::Unknown(_) => AtWork::Unknown,
+    }
+}
+
+enum Answer {
+    Taken,
+    Held,
+    /// An answer that is neither never means free.
+    Unknown(io::Error),
+}
+
+fn flock(file: &File, shared: bool) -> Answer {
+    let operation =
+        if shared { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
+    match rustix::fs::flock(file, operation) {
+        Ok(()) => Answer::Taken,
+        Err(Errno::WOULDBLOCK) => Answer::Held,
+        Err(errno) => Answer::Unknown(errno.into()),
+    }
+}
+
+/// Usable by the volume's group, whatever the umask is.
+fn open(state: &Dir, name: &str) -> io::Result<File> {
+    let file = state.open_regular(name, OFlags::RDWR | OFlags::CREATE, 0o660)?;
+    // Whoever does not own it may not, and need not: its owner has done so.
+    let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
+    Ok(file)
 }
 
 fn read(file: &mut File) -> Holder {
@@ -137,8 +200,8 @@ mod tests {
             Ok(Taken::Busy(found)) => assert_eq!(found, holder),
             other => panic!("{other:?}"),
         }
-        assert_eq!(super::holder(&state), Some(holder));
+        assert_eq!(at_work(&state), AtWork::Yes(holder));
         drop(lock);
-        assert_eq!(super::holder(&state), None);
+        assert_eq!(at_work(&state), AtWork::No);
     }
 }

@@ -9,11 +9,16 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, OFlags, Stat};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
-use super::{STATE_DIRECTORY, VolumeError};
+use super::error::VolumeError;
 use crate::support::rooted_dir::Dir;
+
+/// Name of the state directory, beside the log.
+pub const STATE_DIRECTORY: &str = ".hook-runner";
+/// Another user of the volume's group can run on it: whoever makes the state directory hands its group on (setgid).
+const STATE_MODE: u32 = 0o2770;
 
 /// The log's place and the state directory.
 #[derive(Debug)]
@@ -28,27 +33,36 @@ pub struct Volume {
     pub state: Dir,
     /// Its path, for messages and for the copy engine.
     pub state_path: PathBuf,
+    /// The state directory was given: it may serve logs of several directories.
+    pub state_is_elsewhere: bool,
 }
 
 impl Volume {
-    /// Opens the directories for writing, creating what is missing (0755 for the log's, 0750 for the state).
+    /// Opens the directories for writing, creating what is missing (0755 for the log's, 2770 for the state).
     pub fn create(log: &Path, state: Option<&Path>) -> Result<Self, VolumeError> {
         let (log, parent, name) = split(log)?;
         let directory = open_or_create(&parent, 0o755)?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
         let opened = match state {
-            Some(path) => open_or_create(path, 0o750)?,
+            Some(path) => open_or_create_state(path)?,
             None => match directory.open_dir(STATE_DIRECTORY) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Nothing is made beside what can be no log: a device, say.
                     check_log(&directory, &name).map_err(VolumeError::at("open the preserved log", &log))?;
-                    directory.create_dir_all(STATE_DIRECTORY, 0o750)
+                    create_state(&directory, Path::new(STATE_DIRECTORY))
                 }
                 opened => opened,
             }
             .map_err(VolumeError::at("create", &state_path))?,
         };
-        Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
+        Ok(Self {
+            directory,
+            log_name: name,
+            log_path: log,
+            state: opened,
+            state_path,
+            state_is_elsewhere: state.is_some(),
+        })
     }
 
     /// Opens the directories for reading; nothing is created.
@@ -61,15 +75,55 @@ impl Volume {
             None => directory.open_dir(STATE_DIRECTORY),
         }
         .map_err(VolumeError::at("open", &state_path))?;
-        Ok(Self { directory, log_name: name, log_path: log, state: opened, state_path })
+        Ok(Self {
+            directory,
+            log_name: name,
+            log_path: log,
+            state: opened,
+            state_path,
+            state_is_elsewhere: state.is_some(),
+        })
     }
 
-    /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing; and its status.
-    pub fn open_log(&self, mode: u32) -> Result<(File, Stat), VolumeError> {
+    /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing; and its size.
+    pub fn open_log(&self, mode: u32) -> Result<(File, u64), VolumeError> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+        let opened = self.directory.open_regular_stat(&self.log_name, flags, mode);
+        let (file, stat) = opened.map_err(VolumeError::at("open the preserved log", &self.log_path))?;
+        Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    /// Opens the log for reading.
+    pub fn read_log(&self) -> Result<File, VolumeError> {
         self.directory
-            .open_regular_stat(&self.log_name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE, mode)
+            .open_regular(&self.log_name, OFlags::RDONLY, 0)
             .map_err(VolumeError::at("open the preserved log", &self.log_path))
     }
+}
+
+fn open_or_create_state(path: &Path) -> Result<Dir, VolumeError> {
+    if let Ok(dir) = Dir::open(path) {
+        return Ok(dir);
+    }
+    let dir = open_or_create(path, 0o770)?;
+    open_to_group(&dir);
+    Ok(dir)
+}
+
+/// Makes a directory of the state below `dir`.
+pub(super) fn create_state(dir: &Dir, rel: &Path) -> io::Result<Dir> {
+    match dir.open_dir(rel) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let made = dir.create_dir_all(rel, 0o770)?;
+    open_to_group(&made);
+    Ok(made)
+}
+
+/// Whatever the umask is. A volume that refuses modes has its own.
+fn open_to_group(dir: &Dir) {
+    let _ = rustix::fs::fchmod(dir, rustix::fs::Mode::from_raw_mode(STATE_MODE));
 }
 
 /// Refuses what stands in the log's place and is no file; a link is refused when it is opened.
@@ -83,7 +137,7 @@ fn check_log(directory: &Dir, name: &OsStr) -> io::Result<()> {
 }
 
 /// The absolute path, the parent directory and the name.
-fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), VolumeError> {
+pub(super) fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), VolumeError> {
     let wrong = |what: &str| VolumeError {
         operation: "use as the preserved log",
         path: log.to_path_buf(),

@@ -29,7 +29,11 @@ fn the_reference_hook_copies_edits_and_keeps_its_log() {
     assert_eq!(done.read("data/templates/index.html"), "<h1>Cats or Dogs</h1>\n");
     assert_eq!(done.read("data/.env"), "hidden\n");
     let log = done.log();
-    for line in ["=== hook-runner: attempt 1 of run ", "\nedited\nwarning\n", "=== end of attempt ===\n"] {
+    for line in [
+        "=== hook-runner: attempt 1 of run ",
+        "--- output ---\nedited\nwarning\n--- attempt 1",
+        "=== end of attempt ===\n",
+    ] {
         assert!(log.contains(line), "{line:?} in {log}");
     }
 }
@@ -259,10 +263,14 @@ fn a_retry_appends_and_a_new_run_archives() {
     assert!(log.contains("before     attempt 1 ended at "), "{log}");
     let done = done.then().args(arguments("b", "echo three")).stdout("three\n").any_stderr().run();
     assert!(!done.log().contains("\none\n"), "a new run starts a new log");
-    assert_eq!(done.read("data/.hook-runner/runs/a.log"), log, "the earlier one is archived as it was");
+    assert_eq!(
+        done.read("data/.hook-runner/histories/post-hook-output.txt/a.log"),
+        log,
+        "the earlier one is archived as it was"
+    );
     let done = done.then().args(arguments("a", "echo four")).stdout("four\n").any_stderr().run();
     assert!(done.log().starts_with(&log), "a late retry finds its own log again");
-    assert!(done.path("data/.hook-runner/runs/b.log").exists());
+    assert!(done.path("data/.hook-runner/histories/post-hook-output.txt/b.log").exists());
 }
 
 #[test]

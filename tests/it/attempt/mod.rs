@@ -1,4 +1,3 @@
 //! One attempt from beginning to end.
 
 pub(crate) mod hook;
-pub(crate) mod said;

@@ -21,7 +21,7 @@ fn three_attempts() -> Done {
 #[test]
 fn logs_prints_the_last_run_a_given_one_and_what_failed() {
     let done = three_attempts();
-    let done = done.then().args(["logs", "{}/data"]).stdout_contains("\nthree\n").run();
+    let done = done.then().args(["logs", "{}/data"]).stdout_contains("three\n").run();
     assert!(!done.stdout.contains("\none\n"));
     let done = done.then().args(["logs", "data", "--run", "aa"]).stdout_contains("\none\n").run();
     assert!(done.stdout.contains("\ntwo\n"));
@@ -29,10 +29,10 @@ fn logs_prints_the_last_run_a_given_one_and_what_failed() {
         done.then().args(["logs", "data", "--run", "aaa", "--attempt", "2"]).stdout_contains("\ntwo\n").run();
     assert!(!done.stdout.contains("\none\n"));
     let done = done.then().args(["logs", "data", "--failed"]).stdout_contains("\none\n").run();
-    assert!(!done.stdout.contains("\ntwo\n") && !done.stdout.contains("\nthree\n"));
+    assert!(!done.stdout.contains("\ntwo\n") && !done.stdout.contains("three\n"));
     let done =
         done.then().args(["logs", "data/post-hook-output.txt", "--all"]).stdout_contains("\none\n").run();
-    assert!(done.stdout.contains("\nthree\n"));
+    assert!(done.stdout.contains("three\n"));
     let done = done
         .then()
         .args(["logs", "data", "--run", "zzz"])
@@ -48,7 +48,7 @@ fn logs_as_json_holds_the_output_and_the_end_of_each_attempt() {
         done.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0]["ended"]["status"], 3);
-    assert!(lines[2]["output"].as_str().unwrap().contains("\nthree\n"));
+    assert!(lines[2]["output"].as_str().unwrap().contains("three\n"));
 }
 
 #[test]
@@ -71,5 +71,9 @@ fn history_has_one_row_per_attempt() {
 #[test]
 fn a_place_without_a_run_is_named() {
     Test::new().args(["history", "{}"]).status(78).stderr_contains("there is no run in").run();
-    Test::new().args(["logs", "{}/nothing"]).status(78).stderr_contains("there is no run in").run();
+    Test::new()
+        .args(["logs", "{}/nothing"])
+        .status(78)
+        .stderr_contains("there is nothing at {}/nothing")
+        .run();
 }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::support::harness::{Test, eventually};
+use crate::support::harness::{Done, Test, eventually};
 
 /// A pod that starts while a hook is at work must get its content: the hook may be waiting for that very pod.
 #[test]
@@ -34,7 +34,7 @@ fn logs_of_earlier_runs_are_kept_up_to_the_limit() {
     for run in ["b", "c", "d"] {
         done = done.then().run_named(run, &["--keep", "2"]);
     }
-    let runs = |name: &str| done.path("data/.hook-runner/runs").join(name).exists();
+    let runs = |name: &str| done.path("data/.hook-runner/histories/post-hook-output.txt").join(name).exists();
     assert!(!runs("a.log") && runs("b.log") && runs("c.log"));
 }
 
@@ -43,7 +43,7 @@ fn the_state_directory_can_be_elsewhere() {
     let done = Test::new().run_named("a", &["--state", "{}/elsewhere"]);
     assert!(!done.path("data/.hook-runner").exists());
     let done = done.then().run_named("b", &["--state", "{}/elsewhere"]);
-    assert!(done.path("elsewhere/runs/a.log").exists());
+    assert!(archived(&done, "a.log").is_some());
     done.then().args(["history", "data", "--state", "{}/elsewhere"]).stdout_contains("succeeded").run();
 }
 
@@ -55,10 +55,16 @@ fn logs_are_archived_and_brought_back_across_mounts() {
     let done = Test::within(directory).run_named("a", &["--state", "{}/elsewhere"]);
     let first = done.log();
     let done = done.then().run_named("b", &["--state", "{}/elsewhere"]);
-    assert_eq!(done.read("elsewhere/runs/a.log"), first);
+    assert_eq!(archived(&done, "a.log").as_ref(), Some(&first));
     let done = done.then().run_named("a", &["--state", "{}/elsewhere"]);
     assert!(done.log().starts_with(&first) && done.log().contains("attempt 2 of run a"), "{}", done.log());
-    assert!(done.path("elsewhere/runs/b.log").exists() && !done.path("elsewhere/runs/a.log").exists());
+    assert!(archived(&done, "b.log").is_some() && archived(&done, "a.log").is_none());
+}
+
+/// An archived log in a state directory that was given, whichever history it is in.
+fn archived(done: &Done, name: &str) -> Option<String> {
+    let histories = std::fs::read_dir(done.path("elsewhere/histories")).expect("histories");
+    histories.flatten().find_map(|history| std::fs::read_to_string(history.path().join(name)).ok())
 }
 
 #[test]
@@ -73,7 +79,7 @@ fn log_and_state_have_the_modes_that_are_promised() {
     use std::os::unix::fs::PermissionsExt;
     let done = Test::new().run_named("a", &["--log-mode", "0600"]);
     let mode = |path: &str| std::fs::metadata(done.path(path)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode("data/post-hook-output.txt"), mode("data/.hook-runner")), (0o600, 0o750));
+    assert_eq!((mode("data/post-hook-output.txt"), mode("data/.hook-runner")), (0o600, 0o2770));
 }
 
 #[test]
@@ -93,7 +99,9 @@ fn a_secret_is_in_no_file_and_on_no_stream() {
         ]);
     let done = test.status(3).stdout("***\n***\n").any_stderr().run();
     assert!(!done.stderr.contains(secret), "{}", done.stderr);
-    for file in ["data/log", "data/.hook-runner/index.jsonl", "data/.hook-runner/runner.log", "message"] {
+    for file in
+        ["data/log", "data/.hook-runner/histories/log/index.jsonl", "data/.hook-runner/runner.log", "message"]
+    {
         assert!(!done.read(file).contains(secret), "{file}: {}", done.read(file));
     }
 }
@@ -112,7 +120,7 @@ fn a_secret_in_a_condition_or_a_name_is_in_no_file_and_on_no_stream() {
     assert!(!done.stderr.contains(secret), "{}", done.stderr);
     for (file, expected) in [
         ("data/log", "note       *** changed by the user"),
-        ("data/.hook-runner/index.jsonl", "token=***"),
+        ("data/.hook-runner/histories/log/index.jsonl", "token=***"),
         ("data/.hook-runner/runner.log", "condition=http://127.0.0.1:1/?token=***"),
         ("message", "token=***"),
     ] {

@@ -1,0 +1,91 @@
+//! What is known when an attempt begins, and the header that says it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::hook::identity::Identity;
+use crate::support::times;
+use crate::volume::record::{FORMAT, Started};
+use crate::volume::{Attempt, Keep, Volume, frames};
+
+/// What an attempt needs to know before it can open.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The preserved log.
+    pub log: PathBuf,
+    /// One of several that copy their shares at the same time: the lock is shared with them, and kept from others.
+    pub shared: bool,
+    /// The state directory, if it was given.
+    pub state: Option<PathBuf>,
+    /// Mode of a new log.
+    pub log_mode: u32,
+    /// How long to wait for the lock.
+    pub lock_timeout: Duration,
+    /// How many earlier logs stay.
+    pub keep: Keep,
+    /// Who runs.
+    pub identity: Identity,
+    /// Rows of the header beside those that are the opening's own.
+    pub rows: Vec<(&'static str, String)>,
+}
+
+/// The record of an attempt that begins at `offset` of the log, after the `earlier` ones of its history.
+pub(super) fn started(plan: &Plan, volume: &Volume, earlier: &[Attempt], offset: u64) -> Started {
+    let identity = &plan.identity;
+    let of_run = earlier.iter().filter(|attempt| attempt.started.run == identity.run);
+    Started {
+        format: FORMAT,
+        seq: earlier.iter().map(|attempt| attempt.started.seq).max().unwrap_or(0) + 1,
+        run: identity.run.clone(),
+        attempt: of_run.map(|attempt| attempt.started.attempt).max().unwrap_or(0) + 1,
+        at: times::now(),
+        log: volume.log_name.to_string_lossy().into_owned(),
+        offset,
+        release: identity.release.clone(),
+        revision: identity.revision.clone(),
+        event_name: identity.event.clone(),
+        job: identity.job.clone(),
+        pod: identity.pod.clone(),
+    }
+}
+
+/// The header, with what to know of the attempt before.
+pub(super) fn text(plan: &Plan, started: &Started, last: Option<&Attempt>) -> String {
+    let identity = &plan.identity;
+    let release = identity.release_text();
+    let title = if release.is_empty() {
+        format!("{} of run {}", started.attempt, started.run)
+    } else {
+        format!("{} of run {} ({release})", started.attempt, started.run)
+    };
+    let mut rows = vec![
+        ("started", format!("{} by hook-runner {}", started.at, env!("CARGO_PKG_VERSION"))),
+        ("where", identity.place_text()),
+    ];
+    if let Some(chart) = &identity.chart {
+        rows.push(("chart", chart.clone()));
+    }
+    if let Some(text) = last.and_then(|last| earlier_text(last, &started.run)) {
+        rows.push(("before", text));
+    }
+    rows.extend(plan.rows.iter().cloned());
+    frames::header(&title, &rows, started)
+}
+
+/// What to know of the attempt before this one: nothing, when that was another run that ended well.
+fn earlier_text(last: &Attempt, run: &str) -> Option<String> {
+    let same = last.started.run == run;
+    let who = if same {
+        format!("attempt {}", last.started.attempt)
+    } else {
+        format!("attempt {} of run {}", last.started.attempt, last.started.run)
+    };
+    match &last.ended {
+        None => Some(format!(
+            "{who} was interrupted: it started at {} and has no end (killed, out of memory, or the node went down)",
+            last.started.at
+        )),
+        Some(end) if end.status == 0 => same.then(|| format!("{who} succeeded at {}", end.at)),
+        Some(end) => Some(format!("{who} ended at {} with status {}: {}", end.at, end.status, end.message)),
+    }
+}

@@ -1,0 +1,24 @@
+//! A file on the volume that cannot be used: what was tried, on which path, and what the system said.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file of the runner's own that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+pub struct VolumeError {
+    /// What was tried, as a verb with its object's preposition: "open", "write to".
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl VolumeError {
+    /// For `map_err`: names operation and path.
+    pub fn at(operation: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self { operation, path, source }
+    }
+}

@@ -1,0 +1,134 @@
+//! Reads the frames of a log from its end backwards.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use serde::de::DeserializeOwned;
+
+use super::legacy;
+use super::scan::{last_line_start, line_before, range};
+use super::write::{CLOSE, FOOTER, OPEN, OUTPUT, RECORD};
+use crate::volume::record::{Ended, Started};
+
+/// Rows of a header hold names of steps; nothing of ours is longer.
+const LONGEST_HEADER: u64 = 4 << 20;
+
+/// One attempt in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What its header says.
+    pub started: Started,
+    /// What its last footer says; an attempt that was killed has none.
+    pub ended: Option<Ended>,
+    /// Where its header begins.
+    pub start: u64,
+    /// The command's bytes.
+    pub output: Range<u64>,
+    /// Where the next attempt begins, or the file ends.
+    pub end: u64,
+}
+
+/// Whether `file` begins as each preserved log does.
+pub fn is_log(file: &File) -> io::Result<bool> {
+    let mut first = [0; OPEN.len()];
+    Ok(file.read_at(&mut first, 0)? == first.len() && first == OPEN.as_bytes())
+}
+
+/// Whether `frame` still stands where it was read: a log may have been moved meanwhile, and another have its name.
+pub fn is_there(file: &File, frame: &Frame) -> io::Result<bool> {
+    if frame.started.format == 0 {
+        return is_log(file);
+    }
+    let size = file.metadata()?.len();
+    if size < frame.output.start {
+        return Ok(false);
+    }
+    Ok(header_ending_at(file, frame.output.start)?.is_some_and(|(started, _)| started == frame.started))
+}
+
+/// The attempts of the log, in the order of the file. Bytes before the first frame of ours that can be read are told by
+/// nobody's header; those of version 0.1 are read by their looks.
+pub fn read(file: &File) -> io::Result<Vec<Frame>> {
+    let mut end = file.metadata()?.len();
+    let mut frames = Vec::new();
+    while end > 0 {
+        let frame = match ended_at(file, end)? {
+            Some(frame) => frame,
+            None => match interrupted_before(file, end)? {
+                Some(frame) => frame,
+                None => break,
+            },
+        };
+        end = frame.start;
+        frames.push(frame);
+    }
+    let mut all = if end > 0 { legacy::read(file, end)? } else { Vec::new() };
+    frames.reverse();
+    all.append(&mut frames);
+    Ok(all)
+}
+
+/// The attempt whose last footer ends at `end`.
+fn ended_at(file: &File, end: u64) -> io::Result<Option<Frame>> {
+    let Some((ended, record)) = record_before::<Ended>(file, end, CLOSE)? else { return Ok(None) };
+    let Some(footer) = record.checked_sub(ended.above) else { return Ok(None) };
+    let begins = range(file, footer, record.min(footer + FOOTER.len() as u64))?;
+    let output_end = footer.checked_sub(ended.corrects).filter(|_| begins == FOOTER.as_bytes());
+    let Some(output_end) = output_end else { return Ok(None) };
+    let Some(output_start) = output_end.checked_sub(ended.output) else { return Ok(None) };
+    let header = header_ending_at(file, output_start)?;
+    let header = header.filter(|(started, _)| started.run == ended.run && started.attempt == ended.attempt);
+    Ok(header.map(|(started, start)| Frame {
+        started,
+        ended: Some(ended),
+        start,
+        output: output_start..output_end,
+        end,
+    }))
+}
+
+/// The attempt without an end whose output reaches up to `end`.
+fn interrupted_before(file: &File, end: u64) -> io::Result<Option<Frame>> {
+    let mut before = end;
+    while let Some(start) = last_line_start(file, before, OPEN.as_bytes())? {
+        if let Some((started, output)) = header_starting_at(file, start, end)? {
+            return Ok(Some(Frame { started, ended: None, start, output: output..end, end }));
+        }
+        before = start;
+    }
+    Ok(None)
+}
+
+/// The header whose last line ends at `end`, and where it begins.
+fn header_ending_at(file: &File, end: u64) -> io::Result<Option<(Started, u64)>> {
+    let Some((started, record)) = record_before::<Started>(file, end, OUTPUT)? else { return Ok(None) };
+    let start = started.offset;
+    let is_ours =
+        start < record && range(file, start, record.min(start + OPEN.len() as u64))? == OPEN.as_bytes();
+    Ok(is_ours.then_some((started, start)))
+}
+
+/// The header that begins at `start`, and where its output begins.
+fn header_starting_at(file: &File, start: u64, end: u64) -> io::Result<Option<(Started, u64)>> {
+    let bytes = range(file, start, end.min(start + LONGEST_HEADER))?;
+    let marker = format!("\n{OUTPUT}\n");
+    let Some(last) = bytes.windows(marker.len()).position(|window| window == marker.as_bytes()) else {
+        return Ok(None);
+    };
+    let output = start + (last + marker.len()) as u64;
+    let header = header_ending_at(file, output)?;
+    Ok(header.filter(|(_, begins)| *begins == start).map(|(started, _)| (started, output)))
+}
+
+/// The record before the line `last`, which ends at `end`; and where the record's row begins.
+fn record_before<T: DeserializeOwned>(file: &File, end: u64, last: &str) -> io::Result<Option<(T, u64)>> {
+    let Some((last_line, text)) = line_before(file, end)? else { return Ok(None) };
+    if text != last.as_bytes() {
+        return Ok(None);
+    }
+    let Some((row, text)) = line_before(file, last_line)? else { return Ok(None) };
+    let record = text.strip_prefix(RECORD.as_bytes()).and_then(|json| serde_json::from_slice(json).ok());
+    Ok(record.map(|record| (record, row)))
+}

@@ -1,0 +1,63 @@
+//! Looks into a log at given places: lines, ranges, and the last place where some bytes stand.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// How much is looked at for the start of a line, and at the most.
+const FIRST_LOOK: u64 = 512;
+const LONGEST_LINE: u64 = 4 << 20;
+/// Bytes that are searched at a time.
+const BLOCK: u64 = 1 << 20;
+
+/// The bytes from `from` to `to`.
+pub(super) fn range(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(to.saturating_sub(from)).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, from)?;
+    Ok(bytes)
+}
+
+/// The line that ends at `end`, without its newline, and where it begins. None where none of ours ends there.
+pub(super) fn line_before(file: &File, end: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let mut look = FIRST_LOOK;
+    loop {
+        let from = end.saturating_sub(look);
+        let bytes = range(file, from, end)?;
+        let Some(line) = bytes.strip_suffix(b"\n") else { return Ok(None) };
+        let start = match line.iter().rposition(|&byte| byte == b'\n') {
+            Some(newline) => newline + 1,
+            None if from == 0 => 0,
+            None if look < LONGEST_LINE => {
+                look *= 8;
+                continue;
+            }
+            None => return Ok(None),
+        };
+        return Ok(Some((from + start as u64, line[start..].to_vec())));
+    }
+}
+
+/// Where `wanted` stands last at the start of a line, before `end`.
+pub(super) fn last_line_start(file: &File, end: u64, wanted: &[u8]) -> io::Result<Option<u64>> {
+    let mut end = end;
+    let finder = aho_corasick::AhoCorasick::new([wanted]).map_err(io::Error::other)?;
+    loop {
+        let from = end.saturating_sub(BLOCK);
+        let bytes = range(file, from, end)?;
+        let at_line_start = |at: usize| match at {
+            0 => from == 0,
+            _ => bytes[at - 1] == b'\n',
+        };
+        let last = finder.find_iter(&bytes).map(|found| found.start()).filter(|&at| at_line_start(at)).last();
+        match last {
+            Some(at) => return Ok(Some(from + at as u64)),
+            None if from == 0 => return Ok(None),
+            // One that lies across the border, or begins right after it, is in the next block.
+            None => end = from + wanted.len() as u64 + 1,
+        }
+        if end <= from {
+            return Ok(None);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Writes frames: a title, rows of a name and a text for people, the row with the record for programs, and a last line.
+
+use std::fmt::Write as _;
+
+use crate::volume::record::{Ended, Started};
+
+/// How each header begins.
+pub const OPEN: &str = "=== hook-runner: attempt ";
+/// How each footer begins.
+pub(super) const FOOTER: &str = "--- attempt ";
+/// The last line of a header.
+pub(super) const OUTPUT: &str = "--- output ---";
+/// The last line of a footer.
+pub(super) const CLOSE: &str = "=== end of attempt ===";
+/// How the row with the record begins, which is the one before the last line.
+pub(super) const RECORD: &str = "record     ";
+
+/// A header. Its record says where in the file it begins.
+pub fn header(title: &str, rows: &[(&str, String)], started: &Started) -> String {
+    let mut text = format!("{OPEN}{title} ===\n");
+    table(&mut text, rows);
+    // Strings and numbers can always be written as JSON.
+    let record = serde_json::to_string(started).unwrap_or_default();
+    let _ = writeln!(text, "{RECORD}{record}\n{OUTPUT}");
+    text
+}
+
+/// A footer, which begins at the start of a line. Its record says how many bytes of it, and of output, precede the record.
+pub fn footer(title: &str, rows: &[(&str, String)], ended: &Ended) -> String {
+    let mut text = format!("--- {title} ---\n");
+    table(&mut text, rows);
+    let ended = Ended { above: text.len() as u64, ..ended.clone() };
+    let record = serde_json::to_string(&ended).unwrap_or_default();
+    let _ = writeln!(text, "{RECORD}{record}\n{CLOSE}");
+    text
+}
+
+fn table(text: &mut String, rows: &[(&str, String)]) {
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        // A value of several lines keeps its column, so that a row can be told from the next.
+        let value = value.trim_end().replace('\n', "\n           ");
+        let _ = writeln!(text, "{name:<10} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_rows_are_left_out_and_long_values_keep_their_column() {
+        let rows = [("pod", String::new()), ("steps", "1. a\n2. b".into())];
+        let text = header("1 of run x", &rows, &Started::default());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "=== hook-runner: attempt 1 of run x ===");
+        assert_eq!(lines[1..3], ["steps      1. a", "           2. b"]);
+        assert!(lines[3].starts_with("record     {\"format\":"));
+        assert_eq!(lines[4..], ["--- output ---"]);
+    }
+}

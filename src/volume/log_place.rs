@@ -1,0 +1,159 @@
+//! What stands at the log's path when a run begins: this run's log, another run's, the text of the shell one-liner, a file
+//! of somebody else. Only the first is written to; only logs of ours and the one-liner's are ever moved.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::OFlags;
+
+use super::archive::{bring_back, put_away};
+use super::error::VolumeError;
+use super::frames;
+use super::history_dir::{Attempt, History, LogFile};
+use super::paths::{STATE_DIRECTORY, Volume, split};
+use super::record::{Ended, FORMAT, Line, Started};
+use crate::support::LOG_NAME;
+use crate::support::rooted_dir::Dir;
+
+/// How much of a file is looked at to tell text from something else.
+const SAMPLE: usize = 64 << 10;
+
+/// Why the log's path cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LogProblem {
+    /// A file that is no log of ours.
+    #[error("{} exists and is no log of hook-runner", path.display())]
+    Foreign {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A path among the runner's own files.
+    #[error("{} is among hook-runner's own files", path.display())]
+    InState {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file of the volume cannot be used.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+}
+
+/// What was done to have the log's path for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// The log was this run's, or there was none.
+    AsItWas,
+    /// A log was archived or brought back.
+    Moved,
+}
+
+enum Found {
+    Nothing,
+    Empty,
+    Ours,
+    /// Text under the default name, from before hook-runner was used.
+    OneLiner(Started),
+    Foreign,
+}
+
+/// Looks before anything is made: a file of somebody else is refused, and a path among the runner's own files.
+pub fn check(log: &Path) -> Result<(), LogProblem> {
+    let (path, parent, name) = split(log)?;
+    if path.components().any(|part| part.as_os_str() == STATE_DIRECTORY) {
+        return Err(LogProblem::InState { path });
+    }
+    let Ok(directory) = Dir::open(&parent) else { return Ok(()) };
+    match look(&directory, &name) {
+        Ok(Found::Foreign) => Err(LogProblem::Foreign { path }),
+        // Opening it says what is wrong with it.
+        _ => Ok(()),
+    }
+}
+
+/// Sees to it that the log's path is free or holds the log of `run`: another run's log is archived first, and this run's
+/// own is brought back when another ran in between.
+pub fn place(
+    volume: &Volume,
+    history: &History,
+    attempts: &[Attempt],
+    run: &str,
+) -> Result<Placed, LogProblem> {
+    let found = look(&volume.directory, &volume.log_name)
+        .map_err(VolumeError::at("open the preserved log", &volume.log_path))?;
+    let mut placed = Placed::AsItWas;
+    match found {
+        Found::Foreign => return Err(LogProblem::Foreign { path: volume.log_path.clone() }),
+        Found::Empty => return Ok(placed),
+        Found::Nothing => {}
+        Found::OneLiner(started) => {
+            put_away(volume, history, &started.run)?;
+            let ended = Ended {
+                run: started.run.clone(),
+                attempt: 1,
+                at: started.at.clone(),
+                result: "adopted".into(),
+                ..Ended::default()
+            };
+            history.enter(&Line::Start(started))?;
+            history.enter(&Line::End(ended))?;
+            placed = Placed::Moved;
+        }
+        Found::Ours => {
+            let current = attempts.iter().rfind(|attempt| is_in(attempt, &LogFile::Current));
+            let owner = current.map_or("unknown", |attempt| attempt.started.run.as_str());
+            if owner == run {
+                return Ok(placed);
+            }
+            put_away(volume, history, owner)?;
+            placed = Placed::Moved;
+        }
+    }
+    let last = attempts.iter().rfind(|attempt| attempt.started.run == run);
+    if let Some((LogFile::Archived(name), _)) = last.and_then(|attempt| attempt.bytes.as_ref()) {
+        bring_back(volume, history, name)?;
+        placed = Placed::Moved;
+    }
+    Ok(placed)
+}
+
+fn is_in(attempt: &Attempt, log: &LogFile) -> bool {
+    attempt.bytes.as_ref().is_some_and(|(place, _)| place == log)
+}
+
+fn look(directory: &Dir, name: &OsStr) -> io::Result<Found> {
+    let file = match directory.open_regular(name, OFlags::RDONLY, 0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        opened => opened?,
+    };
+    let size = file.metadata()?.len();
+    if size == 0 {
+        return Ok(Found::Empty);
+    }
+    if frames::is_log(&file)? {
+        return Ok(Found::Ours);
+    }
+    if name == LOG_NAME && is_text(&file)? {
+        let metadata = file.metadata()?;
+        let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        return Ok(Found::OneLiner(Started {
+            format: FORMAT,
+            run: format!("adopted-{}", metadata.mtime()),
+            attempt: 1,
+            at: humantime::format_rfc3339_micros(written).to_string(),
+            log: name.to_string_lossy().into_owned(),
+            ..Started::default()
+        }));
+    }
+    Ok(Found::Foreign)
+}
+
+/// No NUL byte in its first part.
+fn is_text(file: &File) -> io::Result<bool> {
+    let mut sample = vec![0; SAMPLE];
+    let length = file.read_at(&mut sample, 0)?;
+    Ok(!sample[..length].contains(&0))
+}

@@ -1,0 +1,93 @@
+//! What is recorded of an attempt: the same JSON stands in the frames of the log and in the index. A reader ignores
+//! fields that it does not know.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of frames and index.
+pub const FORMAT: u32 = 2;
+
+/// An attempt started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Started {
+    /// [`FORMAT`]; 0 in what version 0.1 wrote.
+    pub format: u32,
+    /// Counts the attempts of one history, whatever the clock says.
+    pub seq: u64,
+    /// The run's id.
+    pub run: String,
+    /// 1 for the run's first attempt.
+    pub attempt: u32,
+    /// RFC 3339.
+    pub at: String,
+    /// File name of the log.
+    pub log: String,
+    /// Bytes in the log before this attempt's header.
+    pub offset: u64,
+    /// Helm release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Helm revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Hook event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_name: Option<String>,
+    /// Job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+}
+
+/// An attempt ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ended {
+    /// The run's id.
+    pub run: String,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// RFC 3339.
+    pub at: String,
+    /// Exit status of the runner.
+    pub status: u8,
+    /// The kind of end: succeeded, command, signal, io, …
+    pub result: String,
+    /// One sentence: what failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Duration in milliseconds.
+    pub duration_ms: u64,
+    /// Files that the copies brought.
+    pub files_copied: u64,
+    /// Starts of commands after the first, all steps together.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: u32,
+    /// Bytes of the footer before the row with this record.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub above: u64,
+    /// Bytes of output between the header and the first footer.
+    pub output: u64,
+    /// Bytes of earlier footers of this attempt, which this one corrects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub corrects: u64,
+    /// The last byte of the output is a newline that the command did not print.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub newline_added: bool,
+}
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
+}
+
+/// A line of the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Line {
+    /// An attempt started.
+    Start(Started),
+    /// An attempt ended.
+    End(Ended),
+}
