@@ -1,5 +1,5 @@
 # The one interface to the project; .ci/run calls the same targets.
-.PHONY: build demo test lint root-test e2e image chart-test bench-copy bench-output bench fuzz help
+.PHONY: help build install demo test lint long-test root-test bare-test image chart-test e2e bench bench-copy bench-output fuzz
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -7,36 +7,57 @@ help:            ## list the targets
 build:           ## the static binary, in target/
 	@image/binary
 
+# Where install puts things; DESTDIR stands before it all. BINARY installs one that is there.
+PREFIX ?= /usr/local
+install:         ## the binary, manual pages and completions, below PREFIX=/usr/local
+	@set -e; program=$${BINARY:-$$(image/binary)}; share=$(DESTDIR)$(PREFIX)/share; \
+	install -D -m 0755 "$$program" $(DESTDIR)$(PREFIX)/bin/hook-runner; \
+	install -d $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d; \
+	"$$program" man $$share/man/man1; \
+	"$$program" completions bash >$$share/bash-completion/completions/hook-runner; \
+	"$$program" completions zsh >$$share/zsh/site-functions/_hook-runner; \
+	"$$program" completions fish >$$share/fish/vendor_completions.d/hook-runner.fish; \
+	echo "installed below $(DESTDIR)$(PREFIX)"
+
 demo:            ## the reference hook on this machine: a success, a failure, a retry
 	@tests/demo/run
 
-test:            ## every test that needs neither root nor a cluster
+test:            ## every test but the long ones; what cannot run on this machine is counted and named
 	@tests/run everyday
 
-root-test:       ## the tests that need root: filesystems, namespaces, faults
-	@tests/run root
-
-lint:            ## formatting, clippy, licences, advisories, duplicate versions
+lint:            ## formatting, lints, documentation, spelling, scripts, licences, advisories
 	@tests/run lint
 
-chart-test:      ## rendering, lint and unit tests of the charts
-	@tests/charts/run
+long-test:       ## the long tests: disks that fill up, 500 kills, power cuts, 4 GiB of output (needs root)
+	@tests/run long
+
+root-test:       ## every test, the long ones too, as root and as the users that pods run as
+	@tests/run root
+
+bare-test:       ## make demo and make test in a Debian with only what the README installs (needs root)
+	@tests/bare/run
 
 image:           ## the multi-arch image and its OCI archive
+	@tests/preflight image
 	@image/build
 
+chart-test:      ## rendering, lint and unit tests of the charts
+	@tests/preflight chart-test
+	@tests/charts/run
+
 e2e:             ## a real Kubernetes with Helm 3 and Helm 4 (KUBECONFIG, or a cluster of its own)
+	@tests/preflight e2e
 	@tests/cluster/run
 
-bench: bench-copy bench-output
+bench: bench-copy bench-output    ## both benchmarks
 
 bench-copy:      ## the copy beside cp, rsync, cpz, xcp, fcp
+	@tests/preflight bench
 	python3 benches/copy $(ARGS)
 
 bench-output: build    ## start-up and throughput beside tini, dumb-init, catatonit and tee
 	cargo bench --bench output -- $(ARGS)
 
 fuzz:            ## a minute of fuzzing the redaction (ARGS=-max_total_time=600: ten)
-	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
-		{ echo "make fuzz needs: rustup toolchain install nightly; cargo install cargo-fuzz --locked" >&2; exit 78; }
+	@tests/preflight fuzz
 	cargo +nightly fuzz run redact -- -max_total_time=60 $(ARGS)

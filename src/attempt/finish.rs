@@ -35,6 +35,7 @@ pub(super) async fn finish(
     if let Some(tee) = &session.tee {
         let (report, file) = hear(supervisor, tee, tee.finish(left(end))).await;
         hangs = report.log_cause() == Some(Cause::Hung);
+        outcome.after_partial_line = report.stderr_mid_line;
         judge(context, outcome, &report);
         if let Some(opened) = &session.opened {
             *mutex::lock(&opened.written) = file;

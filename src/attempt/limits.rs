@@ -8,13 +8,15 @@ use tokio_util::sync::CancellationToken;
 use super::messages;
 use super::outcome::Failure;
 use crate::hook::spec::Hook;
-use crate::process::{Supervisor, within_pod_grace};
+use crate::process::Supervisor;
 use crate::support::durations::milliseconds;
 
 /// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 /// From the attempt's time and the grace after it, at the latest, to its end.
 const END: Duration = Duration::from_millis(4500);
+/// What is kept free of the pod's grace period for writing the footer, syncing the log and exiting.
+const SEALING: Duration = Duration::from_secs(3);
 /// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -67,6 +69,31 @@ impl Limits {
         }
     }
 
+    /// Runs `work`, a part of the attempt's end, while signals are read: within the time that is left for the end, and
+    /// after a stop a short time at most. `what` is being done, for the sentence about a volume that hangs.
+    pub(super) async fn at_the_end<F: Future>(
+        &self,
+        supervisor: &mut Supervisor,
+        what: &str,
+        work: F,
+    ) -> Result<F::Output, Failure> {
+        let (patience, stop) = (self.patience(supervisor), supervisor.stop_token());
+        let limited = async move {
+            let hurried = async {
+                stop.cancelled().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            tokio::select! {
+                biased;
+                output = work => Some(output),
+                () = tokio::time::sleep(patience) => None,
+                () = hurried => None,
+            }
+        };
+        let output = supervisor.attend(limited).await.ok().flatten();
+        output.ok_or_else(|| messages::hung(what))
+    }
+
     /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does not end
     /// within the grace after that is given up.
     pub(super) async fn cancellable<F: Future>(
@@ -88,10 +115,10 @@ impl Limits {
         match supervisor.attend(limited).await {
             Ok(Some(output)) => Ok(output),
             Ok(None) if supervisor.stop_requested() => {
-                Err(messages::stopped("during a step that did not end in its grace"))
+                Err(messages::stopped_by(supervisor.stop(), "during a step that did not end in its grace"))
             }
             Ok(None) => Err(self.timed_out("the volume does not answer")),
-            Err(_) => Err(messages::stopped("by a second signal")),
+            Err(_) => Err(messages::stopped_by(supervisor.stop(), "and by a second one of the same kind")),
         }
     }
 
@@ -112,7 +139,7 @@ impl Limits {
         match supervisor.attend(limited).await {
             Ok(Some(output)) => Ok(output),
             Ok(None) if self.is_over() => Err(self.timed_out("the volume was not opened")),
-            _ => Err(messages::stopped("before the first step")),
+            _ => Err(messages::stopped_by(supervisor.stop(), "before the first step")),
         }
     }
 }
@@ -121,5 +148,28 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// The grace that still leaves time to end what the command left (`drain`), to write the footer and to sync it before
+/// the kubelet kills the pod, whose whole period (`terminationGracePeriodSeconds`) is `pod`. At least one second.
+fn within_pod_grace(grace: Duration, drain: Duration, pod: Option<Duration>) -> Duration {
+    match pod {
+        Some(pod) => grace.min(pod.saturating_sub(drain.saturating_add(SEALING)).max(Duration::from_secs(1))),
+        None => grace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grace_leaves_time_to_seal_within_the_pods_own() {
+        let s = Duration::from_secs;
+        assert_eq!(within_pod_grace(s(20), s(2), Some(s(30))), s(20));
+        assert_eq!(within_pod_grace(s(60), s(2), Some(s(30))), s(25));
+        assert_eq!(within_pod_grace(s(60), s(2), Some(s(3))), s(1));
+        assert_eq!(within_pod_grace(s(60), s(2), None), s(60));
     }
 }

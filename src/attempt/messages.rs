@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crate::attempt::open::OpenError;
 use crate::attempt::outcome::Failure;
+use crate::attempt::volumes::SyncError;
 use crate::copy;
 use crate::exit::Kind;
 use crate::kubernetes;
 use crate::output::{Cause, LogFailure};
-use crate::process::Status;
+use crate::process::{Ending, Status, Stop};
 use crate::steps::copy::TurnError;
 use crate::steps::exec::{Limit, Outcome};
 use crate::steps::follow::FollowError;
@@ -24,8 +25,16 @@ const TERM: u8 = 15;
 
 /// The runner was told to stop.
 pub(crate) fn stopped(when: &str) -> Failure {
-    Failure::new(Kind::Stopped(TERM), format!("stopped by a signal {when}"))
-        .advise("the pod was deleted, or activeDeadlineSeconds was over; the next attempt goes on from here")
+    stopped_by(None, when)
+}
+
+/// The runner was told to stop; `stop` is what is known of it.
+pub(crate) fn stopped_by(stop: Option<&Stop>, when: &str) -> Failure {
+    let signal = stop.map_or(TERM, |stop| stop.signal);
+    let by = stop.map_or_else(|| "a signal".to_owned(), ToString::to_string);
+    Failure::new(Kind::Stopped(signal), format!("stopped by {by} {when}")).advise(
+        "the pod was deleted or evicted, or activeDeadlineSeconds was over; the next attempt goes on from here",
+    )
 }
 
 /// The volume does not answer.
@@ -41,7 +50,7 @@ pub(crate) fn fault(error: impl ToString) -> Failure {
 }
 
 /// The attempt did not open.
-pub(crate) fn open(error: OpenError) -> Failure {
+pub(crate) fn open(error: OpenError, stop: Option<&Stop>) -> Failure {
     let message = error.to_string();
     match error {
         OpenError::Volume(error) | OpenError::Log(LogProblem::Volume(error)) => store(&error),
@@ -50,7 +59,7 @@ pub(crate) fn open(error: OpenError) -> Failure {
         }
         OpenError::Locked { state, holder, waited } => locked(&state, &holder, waited),
         OpenError::Thread(_) => fault(message),
-        OpenError::Cancelled => stopped("before the first step"),
+        OpenError::Cancelled => stopped_by(stop, "before the first step"),
     }
 }
 
@@ -126,6 +135,12 @@ pub(crate) fn seal(error: &SealError, log: Option<&str>) -> Failure {
     }
 }
 
+/// A volume that steps wrote to could not be synced, or not be opened for that.
+pub(crate) fn sync(error: &SyncError) -> Failure {
+    let cause = Cause::of(&error.source).to_string();
+    Failure::new(Kind::Io, error.to_string()).because(word(&cause)).advise(volume_advice(&cause))
+}
+
 /// The copy failed.
 pub(crate) fn copy(error: &copy::Error) -> Failure {
     if error.cause() == copy::Cause::Config {
@@ -142,44 +157,90 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
     Failure::new(Kind::Io, message).because(word(&cause)).advise(volume_advice(&cause))
 }
 
+/// The limits of a command, for its sentence.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CommandLimits {
+    pub(crate) step: Option<Duration>,
+    pub(crate) attempt: Option<Duration>,
+    pub(crate) grace: Duration,
+}
+
 /// How the command ended: a word for the summary when it was well, else the failure.
 pub(crate) fn exec(
-    outcome: Outcome,
+    outcome: &Outcome,
     name: &str,
-    step: Option<Duration>,
-    attempt: Option<Duration>,
+    limits: CommandLimits,
+    stop: Option<&Stop>,
 ) -> Result<String, Failure> {
-    let time = |limit: Option<Duration>| shown(limit.unwrap_or_default());
-    let failure = match outcome {
-        Outcome::Ended(Status::Exited(0)) => return Ok("exited with 0".into()),
-        Outcome::Ended(status @ Status::Exited(code)) => {
-            Failure::new(Kind::Command(status.code()), format!("{name} exited with {code}"))
-                .advise("its output says why")
-        }
-        Outcome::Ended(Status::Signaled(signal)) => {
-            let number = u8::try_from(signal).unwrap_or(0);
-            Failure::new(Kind::Signal(number), format!("{name} died of signal {signal}")).advise(match signal
-            {
-                9 => "see the pod's memory limit (OOMKilled), and whether the pod was being stopped",
-                15 => "the pod was being stopped, or activeDeadlineSeconds was over",
-                _ => "its output says why",
-            })
-        }
-        Outcome::TimedOut { limit, .. } => {
+    let grace = shown(limits.grace);
+    match outcome {
+        Outcome::Ended(Ending { status: Status::Exited(0), .. }) => Ok("exited with 0".into()),
+        Outcome::Ended(ending) => Err(failed_command(ending, name)),
+        Outcome::TimedOut { limit, ending } => {
             let (whose, limit, flag) = match limit {
-                Limit::Step => ("the step's", step, "--exec-timeout"),
-                Limit::Attempt => ("the attempt's", attempt, "--timeout"),
+                Limit::Step => ("the step's", limits.step, "--exec-timeout"),
+                Limit::Attempt => ("the attempt's", limits.attempt, "--timeout"),
             };
-            Failure::new(Kind::Timeout, format!("{name} ran out of {whose} time of {}", time(limit)))
-                .advise(format!("raise {flag}, or see in its output what took so long"))
+            let limit = shown(limit.unwrap_or_default());
+            let end = end_after("TERM", ending, &grace);
+            Err(Failure::new(Kind::Timeout, format!("{name} ran out of {whose} time of {limit}; {end}"))
+                .advise(format!("raise {flag}, or see in its output what took so long")))
         }
         Outcome::CannotExecute(error) => {
             let kind = if error.status() == 127 { Kind::NotFound } else { Kind::CannotExecute };
-            Failure::new(kind, error.to_string())
+            Err(Failure::new(kind, error.to_string()))
         }
-        Outcome::Stopped => stopped("before the command was started"),
+        Outcome::Stopped(None) => Err(stopped_by(stop, "before the command was started")),
+        Outcome::Stopped(Some(ending)) => {
+            let end = end_after("it", ending, &grace);
+            Err(stopped_by(stop, &format!("before {name} had ended by itself; {end}")))
+        }
+    }
+}
+
+/// The end of a command by itself, or of a signal that the runner did not send.
+fn failed_command(ending: &Ending, name: &str) -> Failure {
+    let (kind, mut message, mut advice) = match ending.status {
+        Status::Exited(code) => {
+            (Kind::Command(ending.status.code()), format!("{name} exited with {code}"), "its output says why")
+        }
+        Status::Signaled(signal) => {
+            let advice = match signal {
+                9 => "hook-runner did not send it; see the pod's memory limit (OOMKilled)",
+                15 => "hook-runner did not send it; see who may have",
+                _ => "its output says why",
+            };
+            let number = u8::try_from(signal).unwrap_or(0);
+            (Kind::Signal(number), format!("{name} died of signal {signal}"), advice)
+        }
     };
-    Err(failure)
+    if let Some(text) = out_of_memory(ending) {
+        message = format!("{message}; {text}");
+        advice = "raise the container's memory limit";
+    }
+    Failure::new(kind, message).advise(advice)
+}
+
+/// What the kernel did for want of memory while the command ran.
+pub(crate) fn out_of_memory(ending: &Ending) -> Option<String> {
+    match ending.oom_kills {
+        0 => None,
+        1 => Some("the kernel's OOM killer ended a process of the container meanwhile".to_owned()),
+        count => Some(format!("the kernel's OOM killer ended {count} processes of the container meanwhile")),
+    }
+}
+
+/// How a command ended that was told to.
+fn end_after(what: &str, ending: &Ending, grace: &str) -> String {
+    let status = match ending.status {
+        Status::Exited(code) => format!("exited with {code}"),
+        Status::Signaled(signal) => format!("died of signal {signal}"),
+    };
+    match ending {
+        Ending { stuck: true, .. } => format!("killed after {what}, its process is stuck in the kernel"),
+        Ending { killed: true, .. } => format!("not ended after {what} (grace {grace}), it was killed"),
+        _ => format!("after {what} it {status} within its grace of {grace}"),
+    }
 }
 
 /// The turn to copy was not had.

@@ -12,6 +12,7 @@ mod secrets;
 mod session;
 mod settle;
 mod steps;
+mod volumes;
 
 use self::context::Context;
 use self::outcome::{Failure, Outcome};
@@ -19,6 +20,7 @@ use self::session::Session;
 use crate::exit::Kind;
 use crate::hook::preflight;
 use crate::hook::spec::Hook;
+use crate::output;
 use crate::process::Supervisor;
 use crate::support::blocking;
 
@@ -29,16 +31,19 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         Ok(context) => context,
         Err(failure) => return outcome.failed(failure),
     };
-    outcome.warnings.extend(context.secrets.warnings.iter().cloned());
+    for warning in &context.secrets.warnings {
+        output::say(&format!("hook-runner: {warning}\n"));
+        outcome.warnings.push(warning.clone());
+    }
     if let Err(failure) = preflight(&context, supervisor).await {
         return context.secrets.clean_outcome(outcome.failed(failure));
     }
-    let session = match session::open(&context, supervisor, &mut outcome).await {
+    let mut session = match session::open(&context, supervisor, &mut outcome).await {
         Ok(session) => session,
         Err(failure) => return context.secrets.clean_outcome(outcome.failed(failure)),
     };
     if outcome.failure.is_none()
-        && let Err(failure) = work(&context, &session, supervisor, &mut outcome).await
+        && let Err(failure) = work(&context, &mut session, supervisor, &mut outcome).await
     {
         outcome.fail(failure);
     }
@@ -60,12 +65,12 @@ async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result
 /// The steps in their order, then the volume as they left it.
 async fn work(
     context: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    for step in &context.hook.steps {
-        steps::run(step, context, session, supervisor, outcome).await?;
+    for number in 0..context.hook.steps.len() {
+        steps::run(number, context, session, supervisor, outcome).await?;
     }
     settle::settle(context, session, supervisor).await
 }

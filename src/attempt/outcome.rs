@@ -94,6 +94,9 @@ pub struct Outcome {
     pub files_copied: u64,
     /// Starts of commands after the first, all steps together.
     pub retries: u32,
+    /// stdout and stderr are one, and the command did not end its last line there.
+    #[serde(skip)]
+    pub after_partial_line: bool,
     /// The preserved log, when it holds something of this attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
@@ -111,6 +114,7 @@ impl Outcome {
             duration_ms: 0,
             files_copied: 0,
             retries: 0,
+            after_partial_line: false,
             log: None,
         }
     }

@@ -1,6 +1,6 @@
 //! What is open during an attempt: the volume with its lock and log, the tee, the runner's own log.
 
-use std::fs::File;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,10 +10,13 @@ use super::limits::LAST_WORDS;
 use super::messages;
 use super::open::{self, Opened};
 use super::outcome::{Failure, Outcome};
+use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
-use crate::output::{LogFile, MaxLog, Options, Tee};
+use crate::output::{self, Audience, LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
+use crate::steps::heartbeat::with_heartbeat;
+use crate::support::blocking;
 use crate::support::durations::shown;
 use crate::volume::{Keep, VolumeError};
 
@@ -23,17 +26,30 @@ pub(super) struct Session {
     pub(super) tee: Option<Tee>,
     /// None with `--log none`.
     pub(super) opened: Option<Arc<Opened>>,
+    /// To be synced after the last step.
+    pub(super) volumes: Volumes,
     /// Events go to `runner.log` as long as this lives.
     pub(super) diagnostics: Option<Diagnostics>,
 }
 
-/// Lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
+impl Session {
+    /// A line of the runner's own, in the log and on stderr.
+    pub(super) fn tell(&self, text: &str) {
+        match &self.tee {
+            Some(tee) => tee.note(text, Audience::Everyone),
+            None => output::say(&format!("hook-runner: {text}\n")),
+        }
+    }
+}
+
+/// Volumes, lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
 /// moment, the failure is in the outcome and the attempt is ended like any other.
 pub(super) async fn open(
     context: &Context<'_>,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<Session, Failure> {
+    let volumes = open_volumes(context, supervisor).await?;
     let (opened, log) = match &context.hook.log {
         Some(_) => {
             let (opened, log) = open_volume(context, supervisor, outcome).await?;
@@ -49,8 +65,12 @@ pub(super) async fn open(
         let (run, log) = (&outcome.identity.run, opened.volume.log_path.display());
         tracing::info!(run, attempt = opened.started.attempt, %log, "attempt opened");
     }
-    let tee = start_tee(context, opened.as_deref(), log)?;
-    Ok(Session { tee, opened, diagnostics })
+    // From here on there is an attempt in the log, which has to be ended there whatever fails.
+    let tee = start_tee(context, opened.as_deref(), log).unwrap_or_else(|failure| {
+        outcome.fail(failure);
+        None
+    });
+    Ok(Session { tee, opened, volumes, diagnostics })
 }
 
 async fn open_volume(
@@ -59,7 +79,9 @@ async fn open_volume(
     outcome: &mut Outcome,
 ) -> Result<(Arc<Opened>, LogFile), Failure> {
     let cancel = supervisor.stop_token().child_token();
-    let mut opening = pin!(open::open(plan(context, outcome)?, &cancel));
+    let opening = open::open(plan(context, outcome)?, &cancel);
+    let what = format!("opening the log {}", context.hook.log.as_deref().unwrap_or(Path::new("")).display());
+    let mut opening = pin!(with_heartbeat(opening, &what, String::new));
     let opened = match context.limits.droppable(supervisor, opening.as_mut()).await {
         Ok(opened) => opened,
         Err(failure) => {
@@ -70,8 +92,15 @@ async fn open_volume(
             Ok(opened)
         }
     };
-    let (opened, log) = opened.map_err(messages::open)?;
+    let (opened, log) = opened.map_err(|error| messages::open(error, supervisor.stop()))?;
     Ok((Arc::new(opened), log))
+}
+
+async fn open_volumes(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<Volumes, Failure> {
+    let paths = volumes::written_by(context.hook);
+    let open = blocking::run(move || Volumes::open(paths));
+    let opened = context.limits.droppable(supervisor, open).await?.map_err(messages::fault)?;
+    opened.map_err(|error| messages::sync(&error))
 }
 
 fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
@@ -132,6 +161,6 @@ fn start_tee(
 fn max_log(bytes: u64, opened: &Opened) -> Result<MaxLog, Failure> {
     let volume = &opened.volume;
     let directory = volume.state.reopen().map_err(VolumeError::at("open", &volume.state_path));
-    let directory = File::from(directory.map_err(|error| messages::store(&error))?.into_fd());
+    let directory = directory.map_err(|error| messages::store(&error))?;
     Ok(MaxLog { bytes, directory, log_name: volume.log_name.clone() })
 }

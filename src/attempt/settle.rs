@@ -1,4 +1,5 @@
-//! What the steps left on the volume, made durable and recorded as the run left it.
+//! What the steps left on the volumes: recorded as the run left it, then made durable, each volume that a step may have
+//! written to.
 
 use super::context::Context;
 use super::messages;
@@ -11,10 +12,10 @@ use crate::process::Supervisor;
 use crate::steps::copy::take_turn;
 use crate::support::blocking;
 
-/// Syncs and records each destination. Without a copy there is nothing but the log's volume, which is synced with it.
+/// Records each destination and syncs all volumes, within the time that the end of the attempt has.
 pub(super) async fn settle(
     context: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     let copies: Vec<copy::Request> = context
@@ -26,21 +27,15 @@ pub(super) async fn settle(
             _ => None,
         })
         .collect();
-    if copies.is_empty() {
-        return Ok(());
-    }
+    let mut volumes = std::mem::take(&mut session.volumes);
     let (patience, stop) = (context.hook.lock_timeout, supervisor.stop_token());
     let work = blocking::run(move || -> Result<(), Failure> {
         copies.iter().try_for_each(|request| {
             let _turn = take_turn(request, patience, &stop).map_err(|error| messages::turn(&error))?;
             copy::seal(request).map_err(|error| messages::copy(&error))
-        })
+        })?;
+        volumes.sync().map_err(|error| messages::sync(&error))
     });
-    let patience = context.limits.patience(supervisor);
-    match tokio::time::timeout(patience, supervisor.attend(work)).await {
-        Ok(Ok(Ok(done))) => done,
-        Ok(Ok(Err(error))) => Err(messages::fault(error)),
-        Ok(Err(_)) => Err(messages::stopped("while the volume was synced")),
-        Err(_) => Err(messages::hung("syncing the volume")),
-    }
+    let settled = context.limits.at_the_end(supervisor, "syncing the volume", work).await?;
+    settled.map_err(messages::fault)?
 }

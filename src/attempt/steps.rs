@@ -1,4 +1,4 @@
-//! One step of the attempt: what is handed to it, how its end is told.
+//! One step of the attempt: what is handed to it, what is said while it goes on, how its end is told.
 
 use std::path::Path;
 use std::time::Instant;
@@ -17,37 +17,49 @@ use crate::process::{Command, Supervisor};
 use crate::steps::copy::{CopyFailure, copy_in_turn};
 use crate::steps::exec::{self, Exec};
 use crate::steps::follow;
+use crate::steps::heartbeat::with_heartbeat;
 use crate::steps::wait::{self, NotMet};
 use crate::support::blocking;
-use crate::support::durations::milliseconds;
+use crate::support::durations::{milliseconds, shown};
+use crate::support::observed::Observed;
 use crate::volume::STATE_DIRECTORY;
 use crate::volume::followed::Followed;
 
-/// Runs `step` and records in the outcome how it went.
+/// Runs the step `number` and records in the outcome how it went.
 pub(super) async fn run(
-    step: &Step,
+    number: usize,
     context: &Context<'_>,
     session: &Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let began = Instant::now();
+    let step = &context.hook.steps[number];
     let words = context.secrets.clean(&step.to_string());
+    let title = format!("step {} of {}", number + 1, context.hook.steps.len());
     tracing::info!(step = words, "step begins");
+    announce(context, session, &format!("{title} begins: {words}"));
     let result = if supervisor.stop_requested() {
-        Err(messages::stopped("before this step"))
+        Err(messages::stopped_by(supervisor.stop(), "before this step"))
     } else {
         Box::pin(dispatch(step, context, session, supervisor, outcome)).await
     };
-    let text = result.as_ref().unwrap_or_else(|failure| &failure.message);
-    let report = StepReport {
-        step: words,
-        result: context.secrets.clean(text),
-        duration_ms: milliseconds(began.elapsed()),
-    };
+    let text = context.secrets.clean(result.as_ref().unwrap_or_else(|failure| &failure.message));
+    // Why it failed is told once, at the end of the attempt.
+    let end = if result.is_ok() { format!(": {text}") } else { ", failed".to_owned() };
+    announce(context, session, &format!("{title} ended after {}{end}", shown(began.elapsed())));
+    let report = StepReport { step: words, result: text, duration_ms: milliseconds(began.elapsed()) };
     tracing::info!(result = report.result, duration_ms = report.duration_ms, "step ended");
     outcome.steps.push(report);
     result.map(drop)
+}
+
+/// The border of a step, in the log and on stderr. The one command of a hook without other steps is framed by the attempt.
+fn announce(context: &Context<'_>, session: &Session, text: &str) {
+    if let [Step::Exec { .. } | Step::Follow(_)] = context.hook.steps.as_slice() {
+        return;
+    }
+    session.tell(text);
 }
 
 async fn dispatch(
@@ -67,20 +79,7 @@ async fn dispatch(
         }
         Step::Wait(wait) => run_wait(wait, context, supervisor).await,
         Step::Follow(follow) => run_follow(follow, context, session, supervisor).await,
-        Step::Exec { command, timeout, retries, backoff } => {
-            let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
-            let exec = Exec {
-                command: Command { argv: command.clone(), env: Vec::new(), setsid: context.hook.setsid },
-                timeout: *timeout,
-                deadline: context.limits.deadline,
-                grace: context.limits.grace,
-                drain: context.hook.drain,
-                retries: *retries,
-                backoff: *backoff,
-            };
-            let ended = exec::run(&exec, supervisor, session.tee.as_ref()).await;
-            messages::exec(ended, &name, *timeout, context.hook.timeout)
-        }
+        Step::Exec { .. } => run_exec(step, context, session, supervisor, outcome).await,
     }
 }
 
@@ -124,7 +123,7 @@ async fn run_copy(
     });
     let copied = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
     copied.map_err(|failure| match failure {
-        _ if supervisor.stop_requested() => messages::stopped("during the copy"),
+        _ if supervisor.stop_requested() => messages::stopped_by(supervisor.stop(), "during the copy"),
         _ if context.limits.is_over() => context.limits.timed_out("the copy was not finished"),
         CopyFailure::Turn(error) => messages::turn(&error),
         CopyFailure::Copy(error) => messages::copy(&error),
@@ -137,12 +136,59 @@ async fn run_wait(
     supervisor: &mut Supervisor,
 ) -> Result<String, Failure> {
     let cancel = supervisor.stop_token().child_token();
-    let met = context.limits.cancellable(supervisor, wait::until(wait, &cancel), &cancel).await?;
+    let observed = Observed::default();
+    let what = context.secrets.clean(&format!("waiting for {}", wait.condition));
+    // On the heap: a client with its connection is large.
+    let work = Box::pin(wait::until(wait, &cancel, &observed));
+    let work = with_heartbeat(work, &what, || context.secrets.clean(&observed.get()));
+    let met = context.limits.cancellable(supervisor, work, &cancel).await?;
     met.map(|met| format!("met: {}", met.observation)).map_err(|error| match error {
         NotMet::Roots { .. } => Failure::new(Kind::Config, error.to_string()).advise(error.advice()),
-        NotMet::Cancelled { .. } if supervisor.stop_requested() => messages::stopped("during the wait"),
+        NotMet::Cancelled { .. } if supervisor.stop_requested() => {
+            messages::stopped_by(supervisor.stop(), &format!("during the wait: {error}"))
+        }
         NotMet::Cancelled { .. } => context.limits.timed_out(&error.to_string()),
         NotMet::TimedOut { .. } => Failure::new(Kind::WaitUnmet, error.to_string()).advise(error.advice()),
+    })
+}
+
+async fn run_exec(
+    step: &Step,
+    context: &Context<'_>,
+    session: &Session,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) -> Result<String, Failure> {
+    let Step::Exec { command, timeout, retries, backoff } = step else {
+        return Err(messages::fault("a step that is no command was to be executed"));
+    };
+    let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
+    let exec = Exec {
+        command: Command { argv: command.clone(), env: Vec::new(), setsid: context.hook.setsid },
+        timeout: *timeout,
+        deadline: context.limits.deadline,
+        grace: context.limits.grace,
+        drain: context.hook.drain,
+        retries: *retries,
+        backoff: *backoff,
+    };
+    let ran = exec::run(&exec, supervisor, session.tee.as_ref()).await;
+    outcome.retries += ran.retries;
+    if let exec::Outcome::Ended(ending) = &ran.outcome
+        && let Some(text) = messages::out_of_memory(ending)
+    {
+        outcome.warnings.push(format!("{name}: {text}"));
+    }
+    let limits = messages::CommandLimits {
+        step: *timeout,
+        attempt: context.hook.timeout,
+        grace: context.limits.grace,
+    };
+    let ended = messages::exec(&ran.outcome, &name, limits, supervisor.stop());
+    ended.map(|text| match ran.retries {
+        0 => text,
+        1 => format!("{text} after 1 retry"),
+        retries => format!("{text} after {retries} retries"),
     })
 }
 
@@ -162,7 +208,7 @@ async fn run_follow(
         .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
     let cancel = supervisor.stop_token().child_token();
     let followed = Followed::of(&opened.volume).map_err(|error| messages::store(&error))?;
-    let work = follow::run(follow, pipe, followed);
+    let work = Box::pin(follow::run(follow, pipe, followed));
     let ended = context.limits.cancellable(supervisor, work, &cancel).await?;
     let ended = ended.map_err(|error| messages::follow_step(&error))?;
     messages::followed(&follow.container, &ended)

@@ -6,6 +6,7 @@ mod copy;
 mod history;
 mod install;
 mod logs;
+mod man;
 mod place;
 mod run;
 mod sidecar;
@@ -15,11 +16,12 @@ mod verify;
 use clap::{Parser, Subcommand};
 
 pub use self::check::Check;
-pub use self::completions::Completions;
+pub use self::completions::{Complete, Completions};
 pub use self::copy::Copy;
 pub use self::history::History;
 pub use self::install::Install;
 pub use self::logs::Logs;
+pub use self::man::Man;
 pub use self::place::Place;
 pub use self::run::Run;
 pub use self::sidecar::Sidecar;
@@ -39,7 +41,6 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a hook: its steps in order, its output preserved
-    #[command(after_long_help = crate::exit::help())]
     Run(Box<Run>),
     /// Copy the contents of SRC into DST (an initContainer's job)
     Copy(Box<Copy>),
@@ -57,16 +58,19 @@ pub enum Command {
     Install(Install),
     /// Print the JSON Schema of the hook file
     Schema,
-    /// Print a completion script for a shell
+    /// Print a completion script for a shell: bash, zsh, fish
     Completions(Completions),
-    /// Print the manual page (roff)
-    Man,
+    /// Print what may stand where the cursor is, for the completion scripts
+    #[command(hide = true)]
+    Complete(Complete),
+    /// Print a manual page, or put all of them into a directory
+    Man(Man),
 }
 
 impl Command {
     /// Whether `HOOK_RUNNER_…` variables mean something to it.
     pub fn reads_environment(&self) -> bool {
-        !matches!(self, Self::Schema | Self::Completions(_) | Self::Man)
+        !matches!(self, Self::Schema | Self::Completions(_) | Self::Complete(_) | Self::Man(_))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Command;
 
-use crate::hook::identity;
+use super::examples::VARIABLES;
 use crate::support::nearest::nearest;
 
 const PREFIX: &str = "HOOK_RUNNER_";
@@ -19,7 +19,7 @@ pub fn without_empty(command: Command) -> Command {
 
 /// A sentence for each variable that is set and that nothing reads: misspelt, most likely.
 pub fn unknown(command: &Command) -> Vec<String> {
-    let mut known: Vec<String> = identity::VARIABLES.iter().map(|name| (*name).to_owned()).collect();
+    let mut known: Vec<String> = VARIABLES.iter().map(|(name, _)| (*name).to_owned()).collect();
     collect(command, &mut known);
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let mut unknown: Vec<String> = set

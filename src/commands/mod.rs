@@ -4,8 +4,10 @@ mod check;
 mod completions;
 mod copy;
 mod environment;
+mod examples;
 mod install;
 mod man;
+mod panic;
 mod parse;
 mod read;
 mod run;
@@ -28,6 +30,7 @@ use crate::hook::schema;
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
+    panic::install(words.clone());
     let definition = parse::definition();
     let command = match parse::parse(&definition, &words) {
         Ok(cli) => cli.command,
@@ -47,7 +50,8 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::check(*arguments),
         Command::Schema => print(format!("{}\n", schema::schema()).as_bytes()),
         Command::Completions(arguments) => completions::completions(&arguments),
-        Command::Man => man::man(),
+        Command::Complete(arguments) => completions::complete(&arguments),
+        Command::Man(arguments) => man::man(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,12 +4,33 @@ use std::ffi::OsString;
 
 use clap::{Command, CommandFactory, FromArgMatches};
 
-use super::environment;
+use super::{environment, examples};
 use crate::cli::Cli;
+use crate::exit;
 
-/// The command line as clap knows it, with what holds for all commands.
+/// The command line as clap knows it, with what holds for all commands: examples in the help, no value of a variable in
+/// it, an empty variable as good as none.
 pub fn definition() -> Command {
-    environment::without_empty(Cli::command())
+    let mut program = environment::without_empty(Cli::command());
+    let names: Vec<String> = program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        program = program.mut_subcommand(&name, |command| {
+            let after = after_help(&name);
+            let command = command.mut_args(|argument| argument.hide_env_values(true));
+            if after.is_empty() { command } else { command.after_long_help(after) }
+        });
+    }
+    program
+}
+
+/// What follows the options in a command's `--help`.
+fn after_help(command: &str) -> String {
+    let examples = examples::help(command);
+    match command {
+        "run" => format!("{examples}\n{}\n{}", examples::variables(), exit::help()),
+        "sidecar" | "copy" | "install" => format!("{examples}\n{}", exit::help()),
+        _ => examples,
+    }
 }
 
 /// Reads `words`, of which the first is the program's name.

@@ -10,6 +10,7 @@ use crate::cli;
 use crate::exit::Kind;
 use crate::hook::{file, identity::Identity, layer::Layer, spec::Hook};
 use crate::process::Supervisor;
+use crate::support::leave::leave;
 
 /// Runs the hook that the command line describes.
 pub(super) fn run_hook(run: cli::Run) -> u8 {
@@ -44,7 +45,7 @@ pub(super) fn attempt(
     };
     let outcome = runtime.block_on(attempt::run(&hook, &mut supervisor));
     report(&outcome, hook.termination_log.as_deref());
-    exit(outcome.status())
+    leave(outcome.status())
 }
 
 /// Signals and a few sockets: one thread does.
@@ -55,14 +56,8 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 /// Says what came of the attempt, to the kubelet and on stderr.
 fn report(outcome: &Outcome, termination_log: Option<&Path>) {
     outcome::termination_message(outcome, termination_log);
-    crate::output::say(&format!("hook-runner: {}\n", outcome.line()));
-}
-
-/// Ends the process without dropping anything: a thread that sits in a call on a hung volume would be waited for, and
-/// nothing is buffered that would have to be written.
-fn exit(status: u8) -> ! {
-    // SAFETY: a number; nothing of the program runs after it.
-    unsafe { nix::libc::_exit(status.into()) }
+    let newline = if outcome.after_partial_line { "\n" } else { "" };
+    crate::output::say(&format!("{newline}hook-runner: {}\n", outcome.line()));
 }
 
 /// A hook that is wrong, before there is an attempt: the sentence, and the same for `kubectl describe`.

@@ -10,5 +10,5 @@ mod select;
 pub mod table;
 
 pub use error::HistoryError;
-pub use records::{Entry, Records, State};
+pub use records::{Entry, Records, State, run_ids};
 pub use select::Selection;

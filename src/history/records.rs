@@ -195,3 +195,16 @@ fn piped() -> Result<File, HistoryError> {
     io::copy(&mut io::stdin().lock(), &mut file)?;
     Ok(file)
 }
+
+/// The ids of the runs that are known at `path`, the newest first, each with when its last attempt began.
+pub fn run_ids(path: &Path, state: Option<&Path>) -> Vec<(String, String)> {
+    let Ok(records) = Records::open(path, state) else { return Vec::new() };
+    let mut ids: Vec<(String, String)> = Vec::new();
+    for entry in records.entries.iter().rev() {
+        let started = &entry.attempt.started;
+        if !ids.iter().any(|(id, _)| *id == started.run) {
+            ids.push((started.run.clone(), started.at.clone()));
+        }
+    }
+    ids
+}

@@ -13,6 +13,7 @@ use crate::hook::number::whole_number;
 use crate::hook::pattern::smaller;
 use crate::hook::spec_error::SpecError;
 use crate::hook::switch::switch;
+use crate::hook::word::word;
 use crate::hook::yaml::Mistake;
 
 /// Copy the contents of one directory into another.
@@ -28,11 +29,11 @@ pub struct CopyStep {
     pub to: PathBuf,
 
     /// What wins where both image and volume changed a file: replace, keep-modified, missing [default: replace]
-    #[arg(long, value_name = "POLICY", env = "HOOK_RUNNER_POLICY")]
+    #[arg(long, value_name = "POLICY", env = "HOOK_RUNNER_POLICY", hide_possible_values = true, value_parser = word::<Policy>(Policy::WORDS))]
     pub policy: Option<Policy>,
 
     /// What is removed from the volume: none, owned, all [default: none]
-    #[arg(long, value_name = "WHAT", env = "HOOK_RUNNER_PRUNE")]
+    #[arg(long, value_name = "WHAT", env = "HOOK_RUNNER_PRUNE", hide_possible_values = true, value_parser = word::<Prune>(Prune::WORDS))]
     pub prune: Option<Prune>,
 
     /// Leave out what matches, gitignore syntax (repeatable)

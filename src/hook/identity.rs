@@ -3,20 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the charts set besides the options' variables, without `HOOK_RUNNER_`.
-pub const VARIABLES: [&str; 10] = [
-    "RELEASE",
-    "REVISION",
-    "CHART",
-    "HOOK_EVENT",
-    "JOB",
-    "POD",
-    "NAMESPACE",
-    "NODE",
-    "COMPLETIONS",
-    "TERMINATION_GRACE_PERIOD",
-];
-
 /// What is known of the run and of where it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{Args, ValueHint};
 
 use crate::hook::condition::Condition;
 use crate::hook::copy_pair::CopyPair;
@@ -22,13 +22,14 @@ use crate::hook::run_id::RunId;
 use crate::hook::step::{Step, Steps};
 use crate::hook::switch::switch;
 use crate::hook::wait_step::WaitStep;
+use crate::hook::word::word;
 use crate::hook::yaml::Mistake;
 
 /// A hook as one source describes it; what is not said is `None` or empty.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Layer {
     /// Copy the contents of SRC into DST (repeatable)
-    #[arg(long = "copy", value_name = "SRC:DST", env = "HOOK_RUNNER_COPY", value_delimiter = '\n',
+    #[arg(long = "copy", value_name = "SRC:DST", value_hint = ValueHint::AnyPath, env = "HOOK_RUNNER_COPY", value_delimiter = '\n',
           value_parser = OsStringValueParser::new().try_map(|text| CopyPair::parse(&text)))]
     pub copies: Vec<CopyPair>,
 
@@ -37,7 +38,7 @@ pub struct Layer {
     pub waits: Vec<Condition>,
 
     /// The preserved log, or none [default: post-hook-output.txt in the first copy's destination]
-    #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_LOG",
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "HOOK_RUNNER_LOG",
           value_parser = OsStringValueParser::new().try_map(LogTarget::parse))]
     pub log: Option<LogTarget>,
 
@@ -45,73 +46,73 @@ pub struct Layer {
     #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_TIMEOUT")]
     pub timeout: Option<Limit>,
 
-    /// Time between TERM and KILL; keep it below terminationGracePeriodSeconds [default: 20s]
-    #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_GRACE")]
-    pub grace: Option<Timespan>,
-
-    /// Mode of a new log file [default: 0640]
-    #[arg(long, value_name = "MODE", env = "HOOK_RUNNER_LOG_MODE")]
-    pub log_mode: Option<Mode>,
-
-    /// What a failing log does to the result: fail, warn [default: fail]
-    #[arg(long, value_name = "WHAT", env = "HOOK_RUNNER_LOG_FAILURE")]
-    pub log_failure: Option<OnLogFailure>,
-
-    /// The state directory [default: .hook-runner beside the log]
-    #[arg(long, value_name = "DIR", env = "HOOK_RUNNER_STATE")]
-    pub state: Option<PathBuf>,
-
     /// The run's id, such as the Job's UID [default: from release and revision, else unique]
     #[arg(long, value_name = "ID", env = "HOOK_RUNNER_RUN_ID")]
     pub run_id: Option<RunId>,
 
-    /// How long to wait for another run that holds the volume [default: 1m]
-    #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_LOCK_TIMEOUT")]
-    pub lock_timeout: Option<Timespan>,
+    /// Mode of a new log file [default: 0640]
+    #[arg(help_heading = "Log", long, value_name = "MODE", env = "HOOK_RUNNER_LOG_MODE")]
+    pub log_mode: Option<Mode>,
+
+    /// What a failing log does to the result: fail, warn [default: fail]
+    #[arg(help_heading = "Log", long, value_name = "WHAT", env = "HOOK_RUNNER_LOG_FAILURE", hide_possible_values = true, value_parser = word::<OnLogFailure>(OnLogFailure::WORDS))]
+    pub log_failure: Option<OnLogFailure>,
+
+    /// The state directory [default: .hook-runner beside the log]
+    #[arg(help_heading = "Log", long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "HOOK_RUNNER_STATE")]
+    pub state: Option<PathBuf>,
 
     /// Logs of earlier runs to keep, in number [default: 20]
-    #[arg(long, value_name = "N", env = "HOOK_RUNNER_KEEP", value_parser = whole_number::<usize>)]
+    #[arg(help_heading = "Log", long, value_name = "N", env = "HOOK_RUNNER_KEEP", value_parser = whole_number::<usize>)]
     pub keep: Option<usize>,
 
     /// Logs of earlier runs to keep, in bytes [default: 64MiB]
-    #[arg(long, value_name = "SIZE", env = "HOOK_RUNNER_KEEP_BYTES")]
+    #[arg(help_heading = "Log", long, value_name = "SIZE", env = "HOOK_RUNNER_KEEP_BYTES")]
     pub keep_bytes: Option<Size>,
 
-    /// Time for output of processes that outlive the command [default: 2s]
-    #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_DRAIN")]
-    pub drain: Option<Timespan>,
-
-    /// Keep stdout and stderr apart, at the price of the order between them
-    #[arg(long, env = "HOOK_RUNNER_SPLIT_STREAMS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
-    pub split_streams: Option<bool>,
-
-    /// Put the time before each line of the command in the log
-    #[arg(long, env = "HOOK_RUNNER_TIMESTAMPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
-    pub timestamps: Option<bool>,
-
-    /// Mark lines of stderr in the log (needs --split-streams)
-    #[arg(long, env = "HOOK_RUNNER_ANNOTATE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
-    pub annotate: Option<bool>,
-
     /// Keep the first and the last part of an attempt's output beyond SIZE [default: no limit]
-    #[arg(long, value_name = "SIZE", env = "HOOK_RUNNER_MAX_LOG")]
+    #[arg(help_heading = "Log", long, value_name = "SIZE", env = "HOOK_RUNNER_MAX_LOG")]
     pub max_log: Option<SizeLimit>,
 
-    /// Start the command in a session of its own, with the terminal if the runner leads the terminal's session
-    #[arg(long, env = "HOOK_RUNNER_SETSID", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
-    pub setsid: Option<bool>,
+    /// Put the time before each line of the command in the log
+    #[arg(help_heading = "Log", long, env = "HOOK_RUNNER_TIMESTAMPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
+    pub timestamps: Option<bool>,
 
-    /// Certificates (PEM) that https waits trust [default: bundled roots]
-    #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_CA_FILE")]
-    pub ca_file: Option<PathBuf>,
+    /// Keep stdout and stderr apart, at the price of the order between them
+    #[arg(help_heading = "Log", long, env = "HOOK_RUNNER_SPLIT_STREAMS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
+    pub split_streams: Option<bool>,
+
+    /// Mark lines of stderr in the log (needs --split-streams)
+    #[arg(help_heading = "Log", long, env = "HOOK_RUNNER_ANNOTATE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
+    pub annotate: Option<bool>,
+
+    /// Time between TERM and KILL; keep it below terminationGracePeriodSeconds [default: 20s]
+    #[arg(help_heading = "Time", long, value_name = "TIME", env = "HOOK_RUNNER_GRACE")]
+    pub grace: Option<Timespan>,
+
+    /// Time for output of processes that outlive the command [default: 2s]
+    #[arg(help_heading = "Time", long, value_name = "TIME", env = "HOOK_RUNNER_DRAIN")]
+    pub drain: Option<Timespan>,
+
+    /// How long to wait for another run that holds the volume [default: 1m]
+    #[arg(help_heading = "Time", long, value_name = "TIME", env = "HOOK_RUNNER_LOCK_TIMEOUT")]
+    pub lock_timeout: Option<Timespan>,
 
     /// Where the summary goes as JSON [default: /dev/termination-log when it exists]
-    #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_TERMINATION_LOG")]
+    #[arg(help_heading = "Pod", long, value_name = "FILE", env = "HOOK_RUNNER_TERMINATION_LOG")]
     pub termination_log: Option<PathBuf>,
 
     /// Sync the volume that PATH is on when the steps are done, besides the log's and the copies' (repeatable)
-    #[arg(long, value_name = "PATH", env = "HOOK_RUNNER_SYNC", value_delimiter = '\n')]
+    #[arg(help_heading = "Pod", long, value_name = "PATH", env = "HOOK_RUNNER_SYNC", value_delimiter = '\n')]
     pub sync: Vec<PathBuf>,
+
+    /// Certificates (PEM) that https waits trust [default: bundled roots]
+    #[arg(help_heading = "Pod", long, value_name = "FILE", env = "HOOK_RUNNER_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Start the command in a session of its own, with the terminal if the runner leads the terminal's session
+    #[arg(help_heading = "Pod", long, env = "HOOK_RUNNER_SETSID", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
+    pub setsid: Option<bool>,
 
     /// Secrets that the log must not show.
     #[command(flatten)]

@@ -25,4 +25,5 @@ pub mod steps;
 mod switch;
 pub mod wait;
 mod wait_step;
+mod word;
 mod yaml;

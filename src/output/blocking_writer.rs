@@ -2,8 +2,7 @@
 //! cannot be asked not to wait. One write at a time; must not know whose stream it is.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ const CHUNK: usize = 4096;
 /// A description and the write that is under way.
 #[derive(Debug)]
 pub(super) struct BlockingWriter {
-    fd: Arc<OwnedFd>,
+    fd: BorrowedFd<'static>,
     pending: Option<Pending>,
 }
 
@@ -36,8 +35,8 @@ pub(super) struct Late {
 }
 
 impl BlockingWriter {
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        Self { fd: Arc::new(fd), pending: None }
+    pub(super) fn new(fd: BorrowedFd<'static>) -> Self {
+        Self { fd, pending: None }
     }
 
     /// The bytes written; [`io::ErrorKind::WouldBlock`] while the write is under way. It is then asked for with the same
@@ -49,10 +48,10 @@ impl BlockingWriter {
             None => {}
         }
         let chunk = bytes[..bytes.len().min(CHUNK)].to_vec();
-        let (fd, written, (tell, answer)) = (Arc::clone(&self.fd), chunk.clone(), mpsc::channel());
+        let (fd, written, (tell, answer)) = (self.fd, chunk.clone(), mpsc::channel());
         blocking::detached(move || {
             // Nobody asks any more when the program has ended.
-            let _ = tell.send(nix::unistd::write(fd.as_fd(), &written).map_err(io::Error::from));
+            let _ = tell.send(nix::unistd::write(fd, &written).map_err(io::Error::from));
         })?;
         self.pending = Some(Pending { answer, answered: None, chunk, given_up: false });
         Err(io::ErrorKind::WouldBlock.into())
@@ -108,7 +107,7 @@ impl BlockingWriter {
 
 impl AsFd for BlockingWriter {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.fd
     }
 }
 

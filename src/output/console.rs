@@ -7,14 +7,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{SpliceFFlags, splice};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::FileType;
 use rustix::io::{Errno as Refusal, ReadWriteFlags, pwritev2};
 
 use super::blocking_writer::BlockingWriter;
@@ -43,11 +44,11 @@ pub(super) struct Console {
 #[derive(Debug)]
 enum Way {
     /// Regular files do not block in the sense of poll(2).
-    Plain(OwnedFd),
+    Plain(BorrowedFd<'static>),
     /// Our own description of the same pipe or terminal, non-blocking.
     NonBlocking { file: File, pipe: bool },
     /// The shared description, each write told not to wait (`RWF_NOWAIT`: pipes since Linux 6.4, sockets).
-    Unwaiting { fd: OwnedFd, pipe: bool },
+    Unwaiting { fd: BorrowedFd<'static>, pipe: bool },
     /// The shared description, written by a thread.
     BlockingWriter { beside: BlockingWriter, pipe: bool },
 }
@@ -59,7 +60,7 @@ impl Console {
 
     /// For a few lines: without a description of our own, which costs more than they do.
     pub(super) fn careful(number: i32) -> Self {
-        Self { way: shared(number).ok().map(|fd| Way::Unwaiting { fd, pipe: false }), ..Self::new(number) }
+        Self { way: Some(Way::Unwaiting { fd: shared(number), pipe: false }), ..Self::new(number) }
     }
 
     /// As [`Console::write`], but where `holder` is a pipe that begins with the same bytes and this is one too, they are
@@ -211,7 +212,7 @@ impl Console {
             self.way = Some(Way::to(self.number)?);
         }
         if let Some(Way::Unwaiting { fd, .. }) = &self.way {
-            if let Some(written) = unless_it_waits(fd.as_fd(), bytes)? {
+            if let Some(written) = unless_it_waits(*fd, bytes)? {
                 return Ok(written);
             }
             self.way = Some(Way::to(self.number)?.or_beside());
@@ -247,23 +248,23 @@ impl Console {
 
 impl Way {
     fn to(number: i32) -> io::Result<Self> {
-        let file = File::from(shared(number)?);
-        let kind = file.metadata()?.file_type();
-        if kind.is_file() {
-            return Ok(Self::Plain(file.into()));
+        let fd = shared(number);
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
+        if kind == FileType::RegularFile {
+            return Ok(Self::Plain(fd));
         }
-        let pipe = kind.is_fifo();
-        if pipe || kind.is_char_device() {
+        let pipe = kind == FileType::Fifo;
+        if pipe || kind == FileType::CharacterDevice {
             let own = OpenOptions::new()
                 .write(true)
                 .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-                .open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+                .open(format!("/proc/self/fd/{number}"));
             // Refused when the pipe belongs to another user; ENXIO when a FIFO has lost its reader.
             if let Ok(own) = own {
                 return Ok(Self::NonBlocking { file: own, pipe });
             }
         }
-        Ok(Self::Unwaiting { fd: file.into(), pipe })
+        Ok(Self::Unwaiting { fd, pipe })
     }
 
     /// In place of one that could not be written to without waiting. A regular file is on a volume, and that may hang.
@@ -286,13 +287,11 @@ impl Way {
     }
 }
 
-/// A second descriptor of the same description.
-fn shared(number: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the descriptor is open for the whole life of the program (the standard library opens 0 to 2 where
-    // they are closed), and `dup` gives this value a descriptor of its own.
-    let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    // One call; the C library's makes two.
-    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+/// The runner's own stream. Not duplicated: what has to be said is said where no descriptor is left too.
+const fn shared(number: i32) -> BorrowedFd<'static> {
+    // SAFETY: 1 or 2, which are open for the whole life of the program: the standard library opens 0 to 2 where they are
+    // closed, and nothing here closes them.
+    unsafe { BorrowedFd::borrow_raw(number) }
 }
 
 /// Writes what there is room for, or says [`io::ErrorKind::WouldBlock`]. None where the kernel cannot tell without
@@ -314,4 +313,10 @@ fn unless_it_waits(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>
 fn ready(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
     // POLLERR (no reader left) counts: the write then says EPIPE.
     matches!(poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], timeout), Ok(n) if n > 0)
+}
+
+/// Whether stdout and stderr are one file or terminal, so that what one has not ended the other goes on.
+pub(super) fn are_one() -> bool {
+    let stat = |number| rustix::fs::fstat(shared(number)).map(|stat| (stat.st_dev, stat.st_ino));
+    matches!((stat(1), stat(2)), (Ok(stdout), Ok(stderr)) if stdout == stderr)
 }

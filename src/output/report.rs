@@ -13,6 +13,8 @@ pub struct Report {
     pub log_failure: Option<LogFailure>,
     /// Bytes that could not be written to the log.
     pub log_missed: u64,
+    /// What the runner says next on stderr has to begin with a newline.
+    pub stderr_mid_line: bool,
     /// Why stdout was given up, if it was.
     pub stdout_failure: Option<String>,
     /// Bytes that stdout did not take.

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::console::{Console, PATIENCE};
+use super::console::{Console, PATIENCE, are_one};
 use super::line_prefix::LinePrefix;
 use super::log::Log;
 use super::progress::{IDLE, Progress, WRITING_LOG, WRITING_STDOUT};
@@ -25,11 +25,13 @@ pub(super) struct Sinks {
     stdout: Console,
     /// stderr of the runner, where the command's goes when the streams are kept apart.
     stderr: Console,
+    /// Both lead to one place.
+    one: bool,
 }
 
 impl Sinks {
     pub(super) fn new(progress: Arc<Progress>, log: Option<Log>, prefix: LinePrefix) -> Self {
-        Self { progress, log, prefix, stdout: Console::new(1), stderr: Console::new(2) }
+        Self { progress, log, prefix, stdout: Console::new(1), stderr: Console::new(2), one: are_one() }
     }
 
     /// Bytes of the command, to the log and then to the runner's stream. `holder` is a pipe that begins with the same
@@ -64,9 +66,15 @@ impl Sinks {
     pub(super) fn note(&mut self, line: &[u8], to: Audience) {
         self.append_line(line);
         if to == Audience::Everyone {
-            let newline: &[u8] = if self.stderr.mid_line { b"\n" } else { b"" };
+            let newline: &[u8] = if self.is_mid_line() { b"\n" } else { b"" };
             self.stderr.write(&[newline, line].concat(), Some(NOTE_PATIENCE));
+            self.stdout.mid_line &= !self.one;
         }
+    }
+
+    /// What is said next on stderr would be glued to a line that the command did not end.
+    fn is_mid_line(&self) -> bool {
+        self.stderr.mid_line || self.one && self.stdout.mid_line
     }
 
     /// Into the log only, at the start of a line.
@@ -100,8 +108,12 @@ impl Sinks {
             file = log.file;
             self.progress.doing(IDLE);
         }
-        let report =
-            Report { stdout_failure: self.stdout.gone.clone(), stdout_missed: self.stdout.missed, ..report };
+        let report = Report {
+            stderr_mid_line: self.is_mid_line(),
+            stdout_failure: self.stdout.gone.clone(),
+            stdout_missed: self.stdout.missed,
+            ..report
+        };
         (report, file)
     }
 

@@ -9,12 +9,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::support::rooted_dir::Dir;
 
 /// Where the end of the log is kept meanwhile, and how much is kept in all.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub struct MaxLog {
     /// Bytes of one attempt's output that are kept.
     pub bytes: u64,
     /// The state directory.
-    pub directory: File,
+    pub directory: Dir,
     /// Name of the log file, which tells segments of several logs apart.
     pub log_name: OsString,
 }
@@ -32,7 +31,7 @@ const MAGIC: &str = "hook-runner-tail 1";
 
 #[derive(Debug)]
 pub(super) struct Tail {
-    directory: File,
+    directory: Dir,
     names: [OsString; 2],
     /// Bytes that one segment takes.
     capacity: u64,
@@ -41,8 +40,8 @@ pub(super) struct Tail {
     /// Output bytes so far, those of the first part included.
     total: u64,
     current: Option<Segment>,
-    /// Output bytes before the other segment, if it is in use.
-    previous: Option<u64>,
+    /// The other segment, if it is in use. Both stay open: the command may remove their names.
+    previous: Option<Segment>,
     /// Which name is in use.
     turn: usize,
 }
@@ -115,12 +114,12 @@ impl Tail {
     /// The other segment, older than everything kept, gives its place.
     fn turn_over(&mut self) -> io::Result<()> {
         let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file =
-            openat(&self.directory, self.names[next].as_os_str(), flags, Mode::from_bits_truncate(0o640))?;
-        let mut file = File::from(file);
+        // Whatever stands there, of an earlier attempt or of somebody else: it is in the runner's own directory.
+        self.directory.remove_all(&self.names[next])?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let mut file = self.directory.open_regular(&self.names[next], flags, 0o640)?;
         file.write_all(format!("{MAGIC} {} {}\n", self.total, self.head).as_bytes())?;
-        self.previous = self.current.take().map(|segment| segment.start);
+        self.previous = self.current.take();
         self.current = Some(Segment { file, start: self.total, room: self.capacity });
         self.turn = next;
         Ok(())
@@ -129,17 +128,15 @@ impl Tail {
     /// Appends what is kept to the log, through `append`. The segments stay until [`Tail::remove`].
     pub(super) fn finish(&mut self, mut append: impl FnMut(&[u8])) -> io::Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
-        let left_out = self.previous.unwrap_or(current.start) - self.head;
+        let left_out = self.previous.as_ref().unwrap_or(current).start - self.head;
         if left_out > 0 {
             append(marker(left_out).as_bytes());
         }
-        let order = if self.previous.is_some() { [1 - self.turn, self.turn] } else { [self.turn; 2] };
-        for turn in &order[usize::from(self.previous.is_none())..] {
-            if let Some(file) = open_segment(&self.directory, &self.names[*turn])?
-                && let Some(segment) = parse_segment(file)?
-            {
-                append_all(segment.file, &mut append)?;
-            }
+        for segment in self.previous.iter().chain([current]) {
+            let mut file = &segment.file;
+            file.seek(SeekFrom::Start(0))?;
+            let Some(found) = parse_segment(file)? else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+            append_all(found.file, &mut append)?;
         }
         Ok(())
     }
@@ -155,18 +152,12 @@ impl Tail {
 /// the removal of the segments, the end is there twice, never missing.
 ///
 /// `log` opens the log; where it does not, the segments stay.
-pub fn recover(
-    directory: impl AsFd,
-    log_name: &OsStr,
-    log: impl FnOnce() -> Option<File>,
-) -> io::Result<bool> {
-    let directory = directory.as_fd();
+pub fn recover(directory: &Dir, log_name: &OsStr, log: impl FnOnce() -> Option<File>) -> io::Result<bool> {
     let names = names(log_name);
     let mut there = false;
     let mut segments = Vec::new();
     for name in &names {
-        // The second is never there without the first.
-        let Some(file) = open_segment(directory, name)? else { break };
+        let Some(file) = open_segment(directory, name)? else { continue };
         there = true;
         segments.extend(parse_segment(file)?);
     }
@@ -198,24 +189,31 @@ pub fn recover(
     Ok(true)
 }
 
-struct Found {
-    file: File,
+struct Found<F> {
+    file: F,
     start: u64,
     head: u64,
 }
 
-/// None when there is none.
-fn open_segment(directory: impl AsFd, name: &OsStr) -> io::Result<Option<File>> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    match openat(directory, name, flags, Mode::empty()) {
-        Ok(file) => Ok(Some(file.into())),
-        Err(Errno::ENOENT) => Ok(None),
-        Err(errno) => Err(errno.into()),
+/// None when there is none. What is no file of ours is removed: a FIFO there would otherwise hold the start for ever.
+fn open_segment(directory: &Dir, name: &OsStr) -> io::Result<Option<File>> {
+    match directory.open_regular(name, OFlags::RDONLY, 0) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_foreign(&error) => directory.remove_all(name).map(|()| None),
+        Err(error) => Err(error),
     }
 }
 
+/// A FIFO, a directory, a link, a socket.
+fn is_foreign(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    error.kind() == io::ErrorKind::InvalidInput
+        || [Errno::LOOP, Errno::NXIO, Errno::ISDIR].iter().any(|known| errno == Some(known.raw_os_error()))
+}
+
 /// The segment, positioned behind its first line. None when it was torn in its first line.
-fn parse_segment(mut file: File) -> io::Result<Option<Found>> {
+fn parse_segment<F: Read>(mut file: F) -> io::Result<Option<Found<F>>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < 128 && file.read(&mut byte)? == 1 && byte != *b"\n" {
@@ -228,7 +226,7 @@ fn parse_segment(mut file: File) -> io::Result<Option<Found>> {
     Ok((byte == *b"\n").then(parse).flatten().map(|(start, head)| Found { file, start, head }))
 }
 
-fn append_all(mut file: File, mut append: impl FnMut(&[u8])) -> io::Result<()> {
+fn append_all(mut file: impl Read, mut append: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match file.read(&mut buffer)? {
@@ -239,11 +237,12 @@ fn append_all(mut file: File, mut append: impl FnMut(&[u8])) -> io::Result<()> {
 }
 
 /// The first, which is made before the second, goes after it.
-fn remove(directory: impl AsFd, names: &[OsString; 2]) {
+fn remove(directory: &Dir, names: &[OsString; 2]) {
     for name in names.iter().rev() {
-        match unlinkat(&directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            // What cannot be removed is recognised and overwritten later.
+        match directory.unlink(name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // What cannot be removed is recognised and replaced later.
             Err(_) => return,
         }
     }

@@ -4,16 +4,21 @@
 //! Who may block here: nobody. Every wait is a future on the runtime of the main thread, so that a signal is
 //! answered at once whatever else hangs.
 
+mod ending;
 mod fd_holder;
 mod leftovers;
+mod oom;
 mod signals;
 mod spawn;
 mod spawn_error;
+mod stop;
 mod supervise;
 mod terminal;
 
+pub use ending::{Ending, Limits, Status};
 pub use fd_holder::leave_files;
 pub use leftovers::{Leftover, end_leftovers, leftovers};
 pub use spawn::{ChildStdio, Command};
 pub use spawn_error::{Reason, SpawnError};
-pub use supervise::{Abandoned, Ending, Limits, Status, Supervisor, within_pod_grace};
+pub use stop::Stop;
+pub use supervise::{Abandoned, Supervisor};

@@ -64,6 +64,8 @@ pub(super) struct Received {
     pub(super) signal: i32,
     /// Process id of the sender in this namespace; 0 from the kernel and from outside the namespace.
     pub(super) sender: u32,
+    /// Where it came from (`si_code`, sigaction(2)).
+    pub(super) code: i32,
 }
 
 impl Signals {
@@ -124,7 +126,7 @@ impl Signals {
         // SAFETY: plain data, zeroed before and filled by the kernel (signalfd(2): whole structures only).
         let info = unsafe { info.assume_init() };
         let signal = i32::try_from(info.ssi_signo).map_err(|_| io::ErrorKind::InvalidData)?;
-        Ok(Some(Received { signal, sender: info.ssi_pid }))
+        Ok(Some(Received { signal, sender: info.ssi_pid, code: info.ssi_code }))
     }
 }
 

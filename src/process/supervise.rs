@@ -3,7 +3,8 @@
 //!
 //! What is done with which signal:
 //! - SIGCHLD: everything that has ended is reaped; PID 1 and subreapers inherit orphans.
-//! - SIGTERM, SIGINT: a stop request. Forwarded; after the grace the group is killed; a second one kills at once.
+//! - SIGTERM, SIGINT: a stop request. Forwarded; after the grace the group is killed; a second one of the same kind
+//!   kills at once.
 //!   While no command runs (copying, waiting) the first cancels [`Supervisor::stop_token`].
 //! - SIGTSTP, SIGTTIN, SIGTTOU: forwarded, and the runner stops too when a shell is there to continue it.
 //! - SIGCONT: forwarded, after the terminal is the command's again.
@@ -23,68 +24,22 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
+use super::ending::{Ending, Limits, Status};
+use super::oom::oom_kills;
 use super::signals::{Before, Received, Signals, send};
 use super::spawn::{ChildStdio, Command, inherited, spawn};
 use super::spawn_error::{Reason, SpawnError};
+use super::stop::{Stop, Stops};
 use super::terminal::{SessionTerminal, Terminal, can_be_continued};
 
 /// How long a killed command may take to go. One that sits in an uninterruptible call (a hung volume) may never, and
 /// must not keep the attempt from ending.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
-/// What is kept free of the pod's grace period for writing the footer, syncing the log and exiting.
-const SEALING: Duration = Duration::from_secs(3);
-
 /// In place of a time that the clock cannot show: thirty years.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// When the command must have ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// TERM is sent at this time; none: no limit.
-    pub deadline: Option<Instant>,
-    /// From a stop request or the deadline to KILL.
-    pub grace: Duration,
-}
-
-/// How the command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// Its exit status.
-    Exited(i32),
-    /// The signal it died of.
-    Signaled(i32),
-}
-
-impl Status {
-    /// As a shell shows it: the exit status, or 128 + the signal (POSIX shell, 2.8.2).
-    pub fn code(self) -> u8 {
-        let code = match self {
-            Self::Exited(code) => code,
-            Self::Signaled(signal) => 128 + signal,
-        };
-        u8::try_from(code & 0xff).unwrap_or(u8::MAX)
-    }
-}
-
-/// The end of one command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
-    /// Its status.
-    pub status: Status,
-    /// Its process group, for what it may have left behind.
-    pub group: i32,
-    /// It had not ended at its deadline.
-    pub timed_out: bool,
-    /// A TERM or INT came while it ran.
-    pub stopped: bool,
-    /// It had to be killed.
-    pub killed: bool,
-    /// It was killed and has still not gone (uninterruptible sleep); its status is assumed.
-    pub stuck: bool,
-}
-
-/// A second TERM or INT came while work without a command was being stopped: leave at once.
+/// A second signal of the same kind came while work without a command was being stopped: leave at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped by a second signal before the step had ended")]
 pub struct Abandoned;
@@ -99,8 +54,7 @@ pub struct Supervisor {
     /// For the command, once it is known.
     environment: Option<Vec<CString>>,
     own_pid: u32,
-    stop: CancellationToken,
-    stops: u32,
+    stops: Stops,
     /// The command's process group while it, or what it left, may need signals.
     group: Option<Pid>,
     status: Option<Status>,
@@ -119,8 +73,7 @@ impl Supervisor {
             before,
             environment: None,
             own_pid: std::process::id(),
-            stop: CancellationToken::new(),
-            stops: 0,
+            stops: Stops::default(),
             group: None,
             status: None,
             terminal: None,
@@ -134,12 +87,22 @@ impl Supervisor {
 
     /// Cancelled by the first TERM or INT.
     pub fn stop_token(&self) -> CancellationToken {
-        self.stop.clone()
+        self.stops.token()
+    }
+
+    /// The first TERM or INT that came.
+    pub fn stop(&self) -> Option<&Stop> {
+        self.stops.first()
+    }
+
+    /// Completes when the first TERM or INT has come.
+    pub fn stopped(&self) -> impl Future<Output = Stop> + use<> {
+        self.stops.requested()
     }
 
     /// Whether a TERM or INT has come.
     pub fn stop_requested(&self) -> bool {
-        self.stops > 0
+        self.stops.count() > 0
     }
 
     /// Starts `command` and stays with it until it has ended, been killed, or cannot be killed. Further processes of
@@ -191,7 +154,7 @@ impl Supervisor {
     /// not forgotten.
     pub async fn attend<F: Future>(&mut self, work: F) -> Result<F::Output, Abandoned> {
         let mut work = pin!(work);
-        let stops = self.stops.max(1);
+        let repeated = self.stops.repeated();
         loop {
             tokio::select! {
                 biased;
@@ -201,7 +164,7 @@ impl Supervisor {
                     if read.is_err() {
                         return Ok(work.await);
                     }
-                    if self.stops > stops {
+                    if self.stops.repeated() > repeated {
                         return Err(Abandoned);
                     }
                 }
@@ -211,7 +174,8 @@ impl Supervisor {
 
     async fn until_end(&mut self, child: Pid, limits: Limits) -> io::Result<Ending> {
         let group = child.as_raw();
-        let already = self.stops;
+        let (already, repeated) = (self.stops.count(), self.stops.repeated());
+        let oom_before = oom_kills();
         let mut ending = Ending {
             status: Status::Signaled(libc::SIGKILL),
             group,
@@ -219,12 +183,14 @@ impl Supervisor {
             stopped: false,
             killed: false,
             stuck: false,
+            oom_kills: 0,
         };
         let mut kill_at: Option<Instant> = None;
         let mut give_up_at: Option<Instant> = None;
         loop {
             if let Some(status) = self.status.take() {
                 ending.status = status;
+                ending.oom_kills = oom_kills().unwrap_or(0).saturating_sub(oom_before.unwrap_or(u64::MAX));
                 return Ok(ending);
             }
             let wake = if ending.killed { give_up_at } else { kill_at.or(limits.deadline) };
@@ -245,11 +211,11 @@ impl Supervisor {
                 }
             }
             let now = Instant::now();
-            ending.stopped = self.stops > already;
+            ending.stopped = self.stops.count() > already;
             if kill_at.is_none() && (ending.timed_out || ending.stopped) {
                 kill_at = Some(now.checked_add(limits.grace).unwrap_or(now + NEVER));
             }
-            let due = kill_at.is_some_and(|at| at <= now) || self.stops > already.max(1);
+            let due = kill_at.is_some_and(|at| at <= now) || self.stops.repeated() > repeated;
             if due && !ending.killed && self.status.is_none() {
                 send(-group, libc::SIGKILL);
                 // It may have left its group; it is not reaped, so its number is nobody else's.
@@ -291,8 +257,7 @@ impl Supervisor {
             _ if received.sender == self.own_pid => {}
             signal @ (libc::SIGTERM | libc::SIGINT) => {
                 self.forward(signal);
-                self.stops += 1;
-                self.stop.cancel();
+                self.stops.came(received);
             }
             signal @ (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
                 self.forward(signal);
@@ -367,35 +332,5 @@ async fn until(when: Option<Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// The grace that still leaves time to end what the command left (`drain`), to write the footer and to sync it before
-/// the kubelet kills the pod, whose whole period (`terminationGracePeriodSeconds`) is `pod`. At least one second.
-pub fn within_pod_grace(grace: Duration, drain: Duration, pod: Option<Duration>) -> Duration {
-    match pod {
-        Some(pod) => grace.min(pod.saturating_sub(drain.saturating_add(SEALING)).max(Duration::from_secs(1))),
-        None => grace,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_grace_leaves_time_to_seal_within_the_pods_own() {
-        let s = Duration::from_secs;
-        assert_eq!(within_pod_grace(s(20), s(2), Some(s(30))), s(20));
-        assert_eq!(within_pod_grace(s(60), s(2), Some(s(30))), s(25));
-        assert_eq!(within_pod_grace(s(60), s(2), Some(s(3))), s(1));
-        assert_eq!(within_pod_grace(s(60), s(2), None), s(60));
-    }
-
-    #[test]
-    fn a_signal_is_shown_as_a_shell_shows_it() {
-        assert_eq!(Status::Exited(3).code(), 3);
-        assert_eq!(Status::Signaled(15).code(), 143);
-        assert_eq!(Status::Signaled(64).code(), 192);
     }
 }

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
+use super::heartbeat::with_heartbeat;
 use crate::output::{Attached, Audience, Tee, say};
 use crate::process::{
     ChildStdio, Command, Ending, Limits, SpawnError, Status, Supervisor, end_leftovers, leftovers,
 };
+use crate::support::durations::shown;
 
 /// From TERM to KILL for processes that the command left behind, and from KILL until they are given up.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
@@ -44,19 +46,28 @@ pub struct Exec {
 /// How the step ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The command ended by itself, or of the signal that was forwarded to it.
-    Ended(Status),
+    /// The command ended by itself.
+    Ended(Ending),
     /// Its time, or the attempt's, was over.
     TimedOut {
         /// The limit that was hit.
         limit: Limit,
-        /// What the command ended with.
-        status: Status,
+        /// How the command ended then.
+        ending: Ending,
     },
     /// It could not be started.
     CannotExecute(SpawnError),
-    /// A TERM or INT came before the command was started, or between two tries.
-    Stopped,
+    /// A TERM or INT came before the command had ended by itself; none: before it was started, or between two tries.
+    Stopped(Option<Ending>),
+}
+
+/// What came of the step.
+#[derive(Debug)]
+pub struct Ran {
+    /// How its last try ended.
+    pub outcome: Outcome,
+    /// Tries after the first.
+    pub retries: u32,
 }
 
 /// Which time limit.
@@ -69,47 +80,54 @@ pub enum Limit {
 }
 
 /// Runs the step to its end. Without a `tee` the command has the runner's own stdout and stderr.
-pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Outcome {
+pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ran {
     let mut backoff = exec.backoff;
-    let mut tried = 0;
+    let mut retries = 0;
     loop {
         if supervisor.stop_requested() {
-            return Outcome::Stopped;
+            return Ran { outcome: Outcome::Stopped(None), retries };
         }
         let outcome = once(exec, supervisor, tee).await;
-        let what = match &outcome {
-            Outcome::Ended(Status::Exited(0)) | Outcome::CannotExecute(_) | Outcome::Stopped => {
-                return outcome;
-            }
-            Outcome::TimedOut { limit: Limit::Attempt, .. } => return outcome,
-            Outcome::TimedOut { .. } => "ran out of time".to_owned(),
-            Outcome::Ended(Status::Exited(code)) => format!("exited with {code}"),
-            Outcome::Ended(Status::Signaled(signal)) => format!("died of signal {signal}"),
-        };
-        if tried == exec.retries || supervisor.stop_requested() {
-            return outcome;
+        let Some(what_happened) = worth_a_retry(&outcome) else { return Ran { outcome, retries } };
+        if retries == exec.retries || supervisor.stop_requested() {
+            return Ran { outcome, retries };
         }
-        tried += 1;
-        let next = Instant::now().checked_add(backoff);
-        if exec.deadline.is_some_and(|deadline| next.is_none_or(|next| next >= deadline)) {
-            tell(
-                tee,
-                &format!("{} {what}; no time is left for retry {tried} of {}", name(exec), exec.retries),
-            );
-            return outcome;
+        let (next, of) = (retries + 1, exec.retries);
+        let at = Instant::now().checked_add(backoff);
+        if exec.deadline.is_some_and(|deadline| at.is_none_or(|at| at >= deadline)) {
+            tell(tee, &format!("{} {what_happened}; no time is left for retry {next} of {of}", name(exec)));
+            return Ran { outcome, retries };
         }
-        tell(tee, &format!("{} {what}; retry {tried} of {} in {}", name(exec), exec.retries, shown(backoff)));
-        let stop = supervisor.stop_token();
+        tell(tee, &format!("{} {what_happened}; retry {next} of {of} in {}", name(exec), shown(backoff)));
+        let stopped = supervisor.stopped();
         let pause = async {
             tokio::select! {
-                () = stop.cancelled() => {}
+                _ = stopped => {}
                 () = tokio::time::sleep(backoff) => {}
             }
         };
+        let what = format!("waiting before retry {next} of {of}");
+        let pause = with_heartbeat(pause, &what, || format!("{} {what_happened}", name(exec)));
         if supervisor.attend(pause).await.is_err() || supervisor.stop_requested() {
-            return outcome;
+            return Ran { outcome, retries };
         }
+        retries = next;
         backoff = backoff.saturating_mul(2).min(Duration::from_secs(60));
+    }
+}
+
+/// What went wrong, where another try may go better.
+fn worth_a_retry(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Ended(Ending { status: Status::Exited(0), .. })
+        | Outcome::CannotExecute(_)
+        | Outcome::Stopped(_)
+        | Outcome::TimedOut { limit: Limit::Attempt, .. } => None,
+        Outcome::TimedOut { limit: Limit::Step, .. } => Some("ran out of time".to_owned()),
+        Outcome::Ended(Ending { status: Status::Exited(code), .. }) => Some(format!("exited with {code}")),
+        Outcome::Ended(Ending { status: Status::Signaled(signal), .. }) => {
+            Some(format!("died of signal {signal}"))
+        }
     }
 }
 
@@ -129,19 +147,33 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
         }
         Err(error) => return Outcome::CannotExecute(SpawnError::pipes(&exec.command, error)),
     };
-    let ending = supervisor.run(&exec.command, stdio, limits).await;
+    let stopped = supervisor.stopped();
+    let tell_of_stop = async {
+        let stop = stopped.await;
+        tell(tee, &format!("{stop}: passed on to {}, which has {} to end", name(exec), shown(exec.grace)));
+        std::future::pending().await
+    };
+    let ending = tokio::select! {
+        ending = supervisor.run(&exec.command, stdio, limits) => ending,
+        never = tell_of_stop => never,
+    };
     let ending = match ending {
         Ok(ending) => ending,
         Err(error) => return Outcome::CannotExecute(error),
     };
+    if ending.timed_out && !ending.stopped {
+        let how = if ending.killed { "TERM and, after its grace, KILL were" } else { "TERM was" };
+        tell(tee, &format!("the time of {} was over: {how} sent", name(exec)));
+    }
     if let (Some(tee), Some((inodes, drained))) = (tee, pipes) {
         drain(exec, supervisor, tee, &ending, &inodes, drained).await;
     }
     supervisor.forget_group();
-    if ending.timed_out {
-        return Outcome::TimedOut { limit, status: ending.status };
+    match ending {
+        Ending { timed_out: true, .. } => Outcome::TimedOut { limit, ending },
+        Ending { stopped: true, .. } => Outcome::Stopped(Some(ending)),
+        _ => Outcome::Ended(ending),
     }
-    Outcome::Ended(ending.status)
 }
 
 /// Waits until everything the command has written is through. Processes that it left and that still hold the pipe
@@ -156,9 +188,12 @@ async fn drain(
     mut drained: tokio::sync::oneshot::Receiver<()>,
 ) {
     let stop = supervisor.stop_token();
+    let requested = supervisor.stopped();
     // A stop leaves the leftovers what it leaves a command. A second TERM while waiting: the next, harder step at once.
     let stopped = async {
-        stop.cancelled().await;
+        let stop = requested.await;
+        let left = name(exec);
+        tell(Some(tee), &format!("{stop}: what {left} left has {} to end", shown(exec.grace)));
         tokio::time::sleep(exec.grace).await;
     };
     let wait = async {
@@ -246,13 +281,4 @@ fn tell(tee: Option<&Tee>, text: &str) {
 
 fn name(exec: &Exec) -> String {
     exec.command.argv.first().map(|name| name.display().to_string()).unwrap_or_default()
-}
-
-/// `500ms`, `2s`.
-fn shown(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{}s", duration.as_secs())
-    } else {
-        format!("{}ms", duration.as_millis())
-    }
 }

@@ -3,4 +3,5 @@
 pub mod copy;
 pub mod exec;
 pub mod follow;
+pub(crate) mod heartbeat;
 pub mod wait;

@@ -23,6 +23,7 @@ use crate::hook::condition::Condition;
 use crate::hook::wait::Wait;
 use crate::http::{Client, Dialer, RootsError, seconds};
 use crate::support::blocking::Repeated;
+use crate::support::observed::Observed;
 
 /// The first pause; each next one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -103,11 +104,11 @@ fn last(observation: Option<&Observation>) -> String {
     observation.map_or_else(|| "no probe was finished".into(), ToString::to_string)
 }
 
-/// Probes until the condition is met, its time is over, or `cancel` is.
+/// Probes until the condition is met, its time is over, or `cancel` is; `observed` is told what each probe saw.
 ///
 /// # Errors
 /// Not met, with what was seen last.
-pub async fn until(wait: &Wait, cancel: &CancellationToken) -> Result<Met, NotMet> {
+pub async fn until(wait: &Wait, cancel: &CancellationToken, observed: &Observed) -> Result<Met, NotMet> {
     let started = Instant::now();
     let deadline = wait.timeout.and_then(|timeout| started.checked_add(timeout));
     let condition = &wait.condition;
@@ -138,6 +139,7 @@ pub async fn until(wait: &Wait, cancel: &CancellationToken) -> Result<Met, NotMe
                 if seen_before != Some(seen.to_string()) {
                     tracing::info!(%condition, probes, "not yet: {seen}");
                 }
+                observed.set(seen.to_string());
                 last = Some(seen);
             }
             None => {}

@@ -3,8 +3,10 @@
 pub(crate) mod blocking;
 pub(crate) mod color;
 pub(crate) mod durations;
+pub(crate) mod leave;
 pub(crate) mod mutex;
 pub(crate) mod nearest;
+pub mod observed;
 pub mod rooted_dir;
 pub(crate) mod signal_mask;
 pub(crate) mod times;

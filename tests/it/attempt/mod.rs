@@ -1,3 +1,4 @@
 //! One attempt from beginning to end.
 
 pub(crate) mod hook;
+pub(crate) mod said;

@@ -1,4 +1,6 @@
 //! What the command line says.
 
+pub(crate) mod completions;
 pub(crate) mod help;
+pub(crate) mod man;
 pub(crate) mod readme;

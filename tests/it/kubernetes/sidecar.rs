@@ -368,7 +368,7 @@ fn a_stopped_sidecar_seals_what_it_has_when_its_grace_is_over() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
     let log = read();
-    assert!(log.contains(&plain) && log.contains("stopped by a signal"), "{log}");
+    assert!(log.contains(&plain) && log.contains("stopped by SIGTERM (signal 15) from process"), "{log}");
 }
 
 #[test]

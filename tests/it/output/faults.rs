@@ -88,9 +88,9 @@ fn an_end_that_cannot_be_entered_in_the_index_is_read_from_the_log() {
     assert!(!history.stdout.contains("interrupted"), "{}", history.stdout);
 }
 
-/// The log itself is durable, what the command wrote beside it may not be: that is no success.
+/// What the command wrote beside the log may not be durable: that is no success, and nothing on the volume says so.
 #[test]
-fn a_volume_that_cannot_be_synced_once_the_log_is_ended_ends_in_74() {
+fn a_volume_that_cannot_be_synced_ends_in_74_and_the_footer_says_so() {
     let test =
         Test::new().args(["run", "--log", LOG, "--", "sh", "-c", "echo said; echo kept >{}/data/content"]);
     let mut command = test.command();
@@ -259,7 +259,7 @@ fn a_run_begins_on_a_volume_that_logs_of_earlier_runs_have_filled() {
 
 #[test]
 fn a_run_begins_on_a_disk_that_logs_of_earlier_runs_have_filled() {
-    needs!(LoopDevice, MountNamespace, Program("mkfs.ext4"));
+    needs!(Mount, LoopDevice, MountNamespace, Program("mkfs.ext4"));
     let on = "truncate -s 2M image; mkfs.ext4 -q -m 0 image 2>/dev/null && mount -o loop image data";
     begins_on_a_full_volume(with_mounts(), on);
 }

@@ -119,15 +119,37 @@ fn a_stop_signal_reaches_the_command_and_stops_the_runner_until_it_is_continued(
 }
 
 #[test]
-fn term_and_int_are_forwarded_and_the_commands_own_answer_is_its_status() {
-    for signal in [libc::SIGTERM, libc::SIGINT] {
-        let script = format!("trap 'echo bye; exit 9' {signal}; echo ready; while :; do sleep 0.02; done");
-        let mut running = start(&["--grace", "1h"], &script);
-        running.wait_for("out", "ready");
-        running.signal(signal);
-        assert_eq!(running.end(), 9);
-        assert!(running.read("data/post-hook-output.txt").contains("\nbye\n"));
+fn a_stop_ends_the_attempt_with_128_and_the_signal_whatever_status_the_command_gives() {
+    for (signal, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
+        for status in [0, 9] {
+            let script =
+                format!("trap 'echo bye; exit {status}' {signal}; echo ready; while :; do sleep 0.02; done");
+            let mut running = start(&["--grace", "1h"], &script);
+            running.wait_for("out", "ready");
+            running.signal(signal);
+            assert_eq!(running.end(), 128 + signal);
+            let log = running.read("data/post-hook-output.txt");
+            let sender = format!("{name} (signal {signal}) from process {}", std::process::id());
+            for part in [
+                "\nbye\n",
+                &sender,
+                "which has 1h to end",
+                &format!("it exited with {status} within its grace of 1h"),
+            ] {
+                assert!(log.contains(part), "{part} in {log}");
+            }
+            assert!(!log.contains("succeeded") && !log.contains("was killed"), "{log}");
+        }
     }
+}
+
+#[test]
+fn a_stop_after_the_last_command_has_ended_by_itself_does_not_make_it_a_failure() {
+    let script = "(trap '' TERM; sleep 1) & echo $$ >pid";
+    let mut running = start(&["--drain", "1h", "--grace", "1h"], script);
+    wait_for_the_end_of(&running, "pid");
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.end(), 0);
 }
 
 #[test]
@@ -145,24 +167,28 @@ fn a_command_that_ignores_term_or_int_is_killed_after_the_grace() {
         let mut running = start(&["--grace", "1s"], &script);
         running.wait_for("out", "ready");
         running.signal(signal);
-        assert_eq!(running.end(), 137);
-        assert!(running.read("data/post-hook-output.txt").contains("end of attempt"), "the log is sealed");
+        assert_eq!(running.end(), 128 + signal);
+        let log = running.read("data/post-hook-output.txt");
+        assert!(log.contains("end of attempt"), "the log is sealed: {log}");
+        assert!(log.contains("not ended after it (grace 1s), it was killed"), "{log}");
+        assert!(!log.contains("OOM"), "the runner killed it, not the kernel: {log}");
     }
 }
 
 #[test]
-fn a_second_term_or_int_kills_at_once() {
-    let pairs = [libc::SIGTERM, libc::SIGINT]
-        .map(|first| [libc::SIGTERM, libc::SIGINT].map(|second| (first, second)));
-    for (first, second) in pairs.into_iter().flatten() {
-        let script =
-            format!("trap '' {second}; trap 'echo got it' {first}; echo ready; while :; do sleep 0.02; done");
+fn a_second_signal_of_the_same_kind_kills_at_once_and_one_of_the_other_kind_is_forwarded() {
+    for (first, second) in [(libc::SIGTERM, libc::SIGINT), (libc::SIGINT, libc::SIGTERM)] {
+        let script = format!(
+            "trap 'echo first' {first}; trap 'echo second' {second}; echo ready; while :; do sleep 0.02; done"
+        );
         let mut running = start(&["--grace", "1h"], &script);
         running.wait_for("out", "ready");
         running.signal(first);
-        running.wait_for("out", "got it");
+        running.wait_for("out", "first");
         running.signal(second);
-        assert_eq!(running.end(), 137);
+        running.wait_for("out", "second");
+        running.signal(first);
+        assert_eq!(running.end(), 128 + first);
         assert!(running.read("data/post-hook-output.txt").contains("end of attempt"), "the log is sealed");
     }
 }
@@ -186,7 +212,7 @@ fn the_grace_stays_below_the_pods_own() {
     let mut running = Running::start(command, test.into_directory());
     running.wait_for("out", "ready");
     running.signal(libc::SIGTERM);
-    assert_eq!(running.end(), 137, "killed after a second, not after an hour");
+    assert_eq!(running.end(), 143, "killed after a second, not after an hour");
 }
 
 /// The kubelet kills a pod when its grace period is over; a second of it is left to a machine that is busy.

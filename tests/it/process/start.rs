@@ -273,7 +273,7 @@ fn as_pid_1_signals_are_forwarded_orphans_reaped_and_the_status_passed_on() {
             .then_some(())
     });
     send(init, nix::libc::SIGTERM);
-    assert_eq!(running.end(), 9);
+    assert_eq!(running.end(), 143);
     assert!(running.read("data/log").contains("end of attempt"));
 }
 
@@ -285,7 +285,7 @@ fn as_pid_1_a_command_that_ignores_term_is_killed_and_the_log_sealed() {
     let Some(mut running) = as_pid_1(test) else { return };
     running.wait_for("out", "ready");
     send(children(running.pid())[0], nix::libc::SIGTERM);
-    assert_eq!(running.end(), 137);
+    assert_eq!(running.end(), 143);
     assert!(running.read("data/log").contains("end of attempt"));
 }
 
@@ -302,5 +302,5 @@ fn as_the_child_of_another_init_it_is_as_transparent() {
     let mut running = start("trap 'exit 9' TERM; echo ready; while :; do sleep 0.02; done");
     running.wait_for("out", "ready");
     running.signal(nix::libc::SIGTERM);
-    assert_eq!(running.end(), 9);
+    assert_eq!(running.end(), 143);
 }

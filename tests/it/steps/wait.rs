@@ -8,6 +8,7 @@ use std::time::Duration;
 use hook_runner::hook::wait::Wait;
 use hook_runner::http::Roots;
 use hook_runner::steps::wait::{Met, NotMet, until};
+use hook_runner::support::observed::Observed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::net::TcpSocket;
@@ -31,7 +32,7 @@ fn wait(condition: &str, timeout: Duration) -> Wait {
 }
 
 async fn run(wait: &Wait) -> Result<Met, NotMet> {
-    until(wait, &CancellationToken::new()).await
+    until(wait, &CancellationToken::new(), &Observed::default()).await
 }
 
 /// The message and the advice of a wait that must fail.
@@ -363,7 +364,8 @@ async fn a_wait_that_is_cancelled_ends_at_once_and_tells_what_it_saw() {
             tokio::time::sleep(Duration::from_millis(200)).await;
             cancel.cancel();
         };
-        let both = async { tokio::join!(until(&wait, &cancel), cancelling) };
+        let observed = Observed::default();
+        let both = async { tokio::join!(until(&wait, &cancel, &observed), cancelling) };
         let (outcome, ()) = tokio::time::timeout(GENEROUS, both).await.expect("it ends when it is cancelled");
         let error = outcome.expect_err("not met");
         assert!(matches!(error, NotMet::Cancelled { .. }), "{error:?}");
@@ -384,7 +386,7 @@ fn a_condition_that_is_not_met_ends_the_attempt_with_69_before_the_command_and_i
         .stderr_contains("file:/nowhere/at/all was not met within 2 s: /nowhere/at/all does not exist")
         .stderr_contains("/nowhere does not exist either: check the volume's mountPath")
         .run();
-    assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+    assert_eq!(done.stderr.matches("was not met within").count(), 1, "{}", done.stderr);
     let log = done.read("data/log");
     holds(&log, "was not met within 2 s");
     assert!(!log.contains("\nthe command\n"), "{log}");

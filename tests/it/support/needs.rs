@@ -1,7 +1,7 @@
 //! What a test needs of the machine. Each need is tried once per process, never derived from the user's number: root in a
 //! container may mount nothing, and an ordinary user may have FUSE. A test whose need is not met ends as "not run": the
 //! test runner of Rust has no word for that and counts it among the passed, so it is also written to the file that
-//! `HOOK_RUNNER_NOT_RUN_FILE` names, and `tests/run` takes it off. Knows nothing of the program under test; the tests of
+//! `TESTS_NOT_RUN_FILE` names, and `tests/run` takes it off. Knows nothing of the program under test; the tests of
 //! faultfs use this file, too.
 
 use std::collections::HashMap;
@@ -58,7 +58,7 @@ pub(crate) fn met(needs: &[Need]) -> bool {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // Past the test runner's capture: nobody must overlook it.
     let _ = writeln!(std::io::stderr().lock(), "not run: {test} needs {unmet}");
-    if let Some(path) = std::env::var_os("HOOK_RUNNER_NOT_RUN_FILE") {
+    if let Some(path) = std::env::var_os("TESTS_NOT_RUN_FILE") {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
         let written = file.and_then(|mut file| file.write_all(format!("{test}\t{unmet}\n").as_bytes()));
         written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::statuses;
+use crate::NOT_RUN;
 use crate::cluster::{Case, Result, command, contains, ensure, until};
 use crate::manifest;
 
@@ -174,7 +175,7 @@ fn out_of_memory(case: &Case) -> Result<String> {
 
 fn killed(case: &Case) -> Result<String> {
     let Some(state) = &case.place.state else {
-        return Ok("NOT RUN (needs the suite's own cluster, whose node it can reach)".into());
+        return Ok(format!("{NOT_RUN} it needs the suite's own cluster, whose node it can reach"));
     };
     let name = "killed";
     let text = first_then("sleep 600");

@@ -1,0 +1,98 @@
+//! The volumes that the steps may write to: each is opened before the first step and synced after the last, so that a
+//! write that failed in between is told by syncfs(2), which reports what went wrong since the descriptor was opened
+//! (Linux 5.8). Touches nothing on them.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+
+use crate::hook::spec::Hook;
+use crate::hook::steps::Step;
+
+/// The volumes of an attempt, each once.
+#[derive(Debug, Default)]
+pub(super) struct Volumes {
+    /// Where the steps write: each copy's destination, the log, what `sync` names.
+    paths: Vec<PathBuf>,
+    open: Vec<(PathBuf, File)>,
+}
+
+/// A volume that cannot be synced.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot sync the volume of {}: {source}", path.display())]
+pub(crate) struct SyncError {
+    pub(super) path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl Volumes {
+    /// Opens the volumes of `hook`. Blocks.
+    pub(super) fn open(paths: Vec<PathBuf>) -> Result<Self, SyncError> {
+        let mut volumes = Self { paths, open: Vec::new() };
+        volumes.add()?;
+        Ok(volumes)
+    }
+
+    /// Makes durable whatever was written. Blocks.
+    pub(super) fn sync(&mut self) -> Result<(), SyncError> {
+        // A destination may have been made on a volume that was mounted meanwhile.
+        self.add()?;
+        self.open.iter().try_for_each(|(path, file)| {
+            rustix::fs::syncfs(file).map_err(|errno| SyncError { path: path.clone(), source: errno.into() })
+        })
+    }
+
+    fn add(&mut self) -> Result<(), SyncError> {
+        for path in &self.paths {
+            let failed = |source| SyncError { path: path.clone(), source };
+            let file = nearest(path).map_err(failed)?;
+            let device = file.metadata().map_err(failed)?.dev();
+            let same = |(_, known): &(PathBuf, File)| known.metadata().is_ok_and(|meta| meta.dev() == device);
+            if !self.open.iter().any(same) {
+                self.open.push((path.clone(), file));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The paths that the steps of `hook` write to, as far as it says.
+pub(super) fn written_by(hook: &Hook) -> Vec<PathBuf> {
+    let copied = hook.steps.iter().filter_map(|step| match step {
+        Step::Copy { to, .. } => Some(to.clone()),
+        _ => None,
+    });
+    copied.chain(hook.log.clone()).chain(hook.sync.clone()).collect()
+}
+
+/// The directory that `path` is, or the nearest one above it that is there.
+fn nearest(path: &Path) -> io::Result<File> {
+    let path = std::path::absolute(path)?;
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for at in path.ancestors() {
+        result = File::options().read(true).custom_flags(libc::O_DIRECTORY).open(at);
+        match &result {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            _ => break,
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_synced_once_and_found_from_what_is_not_there_yet() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("file"), "x").unwrap();
+        let mut volumes = Volumes::open(vec![at("new/deep"), at("file"), directory.path().into()]).unwrap();
+        assert_eq!(volumes.open.len(), 1);
+        volumes.sync().unwrap();
+    }
+}

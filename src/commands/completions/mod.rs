@@ -1,0 +1,25 @@
+//! `completions`: the script for a shell. What may stand at the cursor each script asks the program itself.
+
+mod candidates;
+mod words;
+
+use super::say::print;
+use crate::attempt::outcome::Failure;
+use crate::cli::{Complete, Completions};
+
+/// Prints the script.
+pub(super) fn completions(arguments: &Completions) -> Result<(), Failure> {
+    let script = match arguments.shell.as_str() {
+        "bash" => include_str!("hook-runner.bash"),
+        "zsh" => include_str!("hook-runner.zsh"),
+        _ => include_str!("hook-runner.fish"),
+    };
+    print(script.as_bytes())
+}
+
+/// Prints the kind of what may stand at the cursor, then each candidate with its help behind a tab.
+pub(super) fn complete(arguments: &Complete) -> Result<(), Failure> {
+    let words: Vec<String> = arguments.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let line = words::Line::new(&words, arguments.cursor);
+    print(candidates::at(&line).to_string().as_bytes())
+}

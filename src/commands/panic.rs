@@ -1,0 +1,60 @@
+//! A fault of hook-runner itself: where it is, as a sentence on stderr and as termination message, and status 70. Rust's own
+//! way is a trace and SIGABRT, which a podFailurePolicy cannot tell from a command's death.
+
+use std::ffi::OsString;
+use std::panic::{self, PanicHookInfo};
+
+use super::termination;
+use crate::attempt::outcome::Failure;
+use crate::exit::Kind;
+use crate::output;
+use crate::support::leave::leave;
+
+/// From now on a panic of any thread ends the process with 70. `words` are the command line's, which name the termination
+/// message.
+pub(super) fn install(words: Vec<OsString>) {
+    panic::set_hook(Box::new(move |fault| {
+        let failure = failure(fault);
+        output::say(&format!("hook-runner: {}\n", failure.sentence()));
+        termination::wrong_usage(&failure, &words);
+        leave(failure.kind.status())
+    }));
+}
+
+fn failure(fault: &PanicHookInfo<'_>) -> Failure {
+    let place = fault.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let what = fault.payload_as_str().unwrap_or("no reason is given");
+    Failure::new(Kind::Fault, format!("a fault of hook-runner itself at {place}: {what}"))
+        .advise("report this line, with the command line that it happened with")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// The process that the test below starts; without the variable it is a test that holds.
+    #[test]
+    fn a_process_that_panics() {
+        let Some(message) = std::env::var_os("HOOK_RUNNER_TEST_PANIC") else { return };
+        super::install(vec!["hook-runner".into(), "run".into(), "--termination-log".into(), message]);
+        let thread = std::thread::spawn(|| panic!("on purpose"));
+        let _ = thread.join();
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_says_where_and_ends_with_70_and_a_termination_message() {
+        let directory = tempfile::tempdir().unwrap();
+        let message = directory.path().join("message");
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "commands::panic::tests::a_process_that_panics", "--nocapture"])
+            .env("HOOK_RUNNER_TEST_PANIC", &message)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(70), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("panic.rs:") && said.contains("on purpose"), "{said}");
+        let message = std::fs::read_to_string(message).unwrap();
+        let message: serde_json::Value = serde_json::from_str(&message).unwrap();
+        assert_eq!((&message["status"], &message["result"]), (&70.into(), &"fault".into()), "{message}");
+    }
+}

@@ -1,0 +1,63 @@
+//! When a command must have ended, and how it did.
+
+use std::time::Instant;
+
+/// When the command must have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// TERM is sent at this time; none: no limit.
+    pub deadline: Option<Instant>,
+    /// From a stop request or the deadline to KILL.
+    pub grace: std::time::Duration,
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its exit status.
+    Exited(i32),
+    /// The signal it died of.
+    Signaled(i32),
+}
+
+impl Status {
+    /// As a shell shows it: the exit status, or 128 + the signal (POSIX shell, 2.8.2).
+    pub fn code(self) -> u8 {
+        let code = match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => 128 + signal,
+        };
+        u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+    }
+}
+
+/// The end of one command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Its status.
+    pub status: Status,
+    /// Its process group, for what it may have left behind.
+    pub group: i32,
+    /// It had not ended at its deadline.
+    pub timed_out: bool,
+    /// A TERM or INT came before it had ended by itself.
+    pub stopped: bool,
+    /// It had to be killed.
+    pub killed: bool,
+    /// It was killed and has still not gone (uninterruptible sleep); its status is assumed.
+    pub stuck: bool,
+    /// Processes of the container that the kernel's OOM killer ended meanwhile.
+    pub oom_kills: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_shown_as_a_shell_shows_it() {
+        assert_eq!(Status::Exited(3).code(), 3);
+        assert_eq!(Status::Signaled(15).code(), 143);
+        assert_eq!(Status::Signaled(64).code(), 192);
+    }
+}

@@ -1,0 +1,28 @@
+//! A line every ten seconds while something is waited for, with what was seen last: a pod's log that says nothing for
+//! minutes looks like one that hangs. On stderr only: the preserved log says at its end how long each step took.
+
+use std::time::{Duration, Instant};
+
+use crate::output::say;
+use crate::support::durations::shown;
+
+/// From one line to the next.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// The output of `work`. `what` is being done meanwhile; `seen` is asked for the last observation.
+pub(crate) async fn with_heartbeat<F: Future>(work: F, what: &str, seen: impl Fn() -> String) -> F::Output {
+    let began = Instant::now();
+    let beat = async {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            let seen = seen();
+            let colon = if seen.is_empty() { "" } else { ": " };
+            say(&format!("hook-runner: {what} for {}{colon}{seen}\n", shown(began.elapsed())));
+        }
+    };
+    tokio::select! {
+        biased;
+        output = work => output,
+        never = beat => never,
+    }
+}

@@ -1,0 +1,143 @@
+//! What an attempt says while it goes on, and what it makes durable at its end.
+
+use std::process::{Command, Stdio};
+
+use crate::needs;
+use crate::support::harness::{LOG, PROGRAM, Test};
+use crate::support::running::Running;
+
+#[test]
+fn a_redaction_that_does_not_happen_is_said_when_the_attempt_begins() {
+    let done = Test::new()
+        .args(["run", "--log", LOG, "--redact", "abc", "--redact-env", "NOT_SET_ANYWHERE", "--", "true"])
+        .any_stderr()
+        .run();
+    for part in ["value number 1 is shorter than 6 bytes and is NOT redacted", "NOT_SET_ANYWHERE is not set"]
+    {
+        let line = done.stderr.lines().position(|line| line.contains(part));
+        assert!(line.is_some_and(|at| at + 1 < done.stderr.lines().count()), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn the_borders_of_steps_are_said_and_in_the_log() {
+    let done = Test::new()
+        .file("app/file", "content")
+        .args(["run", "--copy", "{}/app:{}/data", "--", "echo", "edited"])
+        .stdout("edited\n")
+        .any_stderr()
+        .run();
+    let log = done.log();
+    for text in [&log, &done.stderr] {
+        for part in [
+            "hook-runner: step 1 of 2 begins: copy ",
+            "hook-runner: step 1 of 2 ended after ",
+            "hook-runner: step 2 of 2 begins: exec echo edited\n",
+            ": exited with 0\n",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+    let one = Test::new().args(["run", "--log", LOG, "--", "echo", "one"]).any_stdout().any_stderr().run();
+    assert!(!one.log().contains("step 1 of 1"), "one command is framed by the attempt: {}", one.log());
+}
+
+#[test]
+fn who_waits_says_every_ten_seconds_what_was_seen_last() {
+    let done = Test::new()
+        .args(["run", "--log", LOG, "--wait-for", "file:/nowhere/at/all", "--wait-timeout", "12s"])
+        .args(["--", "true"])
+        .status(69)
+        .any_stderr()
+        .run();
+    let beat = |line: &str| {
+        line.starts_with("hook-runner: waiting for file:/nowhere/at/all for ")
+            && line.ends_with(": /nowhere/at/all does not exist")
+    };
+    assert!(done.stderr.lines().any(beat), "{}", done.stderr);
+}
+
+#[test]
+fn what_the_runner_says_is_not_glued_to_a_line_that_the_command_did_not_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let both = directory.path().join("both");
+    let file = std::fs::File::create(&both).expect("a file");
+    let status = Command::new(PROGRAM)
+        .args(["run", "--log", "none", "--redact", "a secret", "--retries", "1", "--backoff", "1ms"])
+        .args(["--", "sh", "-c", "printf no-end; exit 3"])
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a descriptor"))
+        .stderr(file)
+        .status()
+        .expect("it runs");
+    assert_eq!(status.code(), Some(3));
+    let text = std::fs::read_to_string(both).expect("text");
+    let begins = |line: &str| line == "no-end" || line.starts_with("hook-runner: ");
+    assert!(text.lines().all(begins) && text.matches("no-end\n").count() == 2, "{text}");
+}
+
+#[test]
+fn where_no_descriptor_is_left_it_is_said() {
+    for limit in 4..16 {
+        let script = format!("ulimit -n {limit}; exec \"$0\" run --log data/log -- true");
+        let directory = tempfile::tempdir().expect("a directory");
+        let output = Command::new("sh")
+            .args(["-c", &script, PROGRAM])
+            .current_dir(directory.path())
+            .output()
+            .expect("it runs");
+        if output.status.success() {
+            continue;
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let status = output.status.code().expect("a status");
+        assert!([70, 74].contains(&status), "{limit}: {status}: {said}");
+        assert!(said.contains("Too many open files"), "{limit}: {status}: {said}");
+    }
+}
+
+#[test]
+fn every_volume_that_a_step_may_have_written_is_synced_after_the_last_command() {
+    needs!(Program("strace"));
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("app")).expect("a source");
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-o", "trace", "-e", "trace=syncfs,execve", PROGRAM])
+        .args(["run", "--log", "none", "--copy", "app:data", "--sync", "/dev/shm"])
+        .args(["--", "sh", "-c", "echo new >data/created"])
+        .current_dir(directory.path())
+        .stderr(Stdio::null())
+        .status()
+        .expect("it runs");
+    assert!(status.success());
+    let trace = std::fs::read_to_string(directory.path().join("trace")).expect("a trace");
+    let after = trace.rsplit_once("\"sh\"").expect("the command").1;
+    assert!(after.matches("syncfs(").count() >= 2, "the destination's volume and the named one: {trace}");
+}
+
+#[test]
+fn a_fifo_in_place_of_what_max_log_keeps_does_not_hold_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = directory.path().join("data/.hook-runner");
+    std::fs::create_dir_all(&state).expect("a directory");
+    for number in 0..2 {
+        let fifo = state.join(format!("tail-post-hook-output.txt.{number}"));
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    }
+    let test = Test::within(directory).args(["run", "--log", LOG, "--max-log", "4KiB", "--", "seq", "9999"]);
+    let command = test.command();
+    let mut running = Running::start(command, test.into_directory());
+    assert_eq!(running.end(), 0, "{}", running.read("err"));
+    assert!(running.read("data/post-hook-output.txt").contains("\n9999\n"));
+}
+
+#[test]
+fn the_end_of_a_long_output_is_kept_though_the_command_removes_the_state_directory() {
+    let script = "seq 9999; rm -rf {}/data/.hook-runner/tail-*";
+    let done = Test::new()
+        .args(["run", "--log", LOG, "--max-log", "4KiB", "--", "sh", "-c", script])
+        .any_stdout()
+        .any_stderr()
+        .run();
+    assert!(done.log().contains("\n9999\n"), "{}", done.log());
+}
