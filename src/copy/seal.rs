@@ -24,7 +24,7 @@ use crate::support::rooted_dir::Dir;
 /// Directories are looked at side by side, as on a network volume each look takes its time.
 const WORKERS: usize = 16;
 
-/// As [`super::seal`].
+/// As [`super::seal()`].
 pub(super) fn seal(request: &Request) -> Result<(), Error> {
     if request.options.dry_run {
         return Ok(());

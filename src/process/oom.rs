@@ -14,7 +14,7 @@ pub(super) fn oom_kills() -> Option<u64> {
     files.into_iter().flatten().find_map(|path| count(&fs::read_to_string(path).ok()?))
 }
 
-/// The path of this process' group (cgroups(7), "/proc/[pid]/cgroup"); seen from within a container it is mostly `/`.
+/// The path of this process' group (cgroups(7), `/proc/PID/cgroup`); seen from within a container it is mostly `/`.
 fn own_group() -> Option<String> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     groups.lines().find_map(|line| line.strip_prefix("0::")).map(|path| path.trim_end_matches('/').to_owned())

@@ -252,7 +252,7 @@ fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
 
 /// Found by the property below: the image had a directory there, and what the user had was sealed as the run's.
 #[test]
-fn a_file_that_a_user_changed_in_a_directorys_way_is_the_users() {
+fn a_file_that_a_user_changed_in_the_way_of_a_directory_is_the_users() {
     let first = Step { seals: true, ..plain(Image::of([("x", "p")]), Policy::Replace) };
     let edits = vec![history::Edit::Write("x", "s".into())];
     let image = Image::of([("x/y", "p")]);

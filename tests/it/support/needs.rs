@@ -126,7 +126,9 @@ fn loop_device(image: &Path) -> bool {
 
 fn fuse(at: &Path) -> bool {
     let (backing, mount) = (at.join("backing"), at.join("mount"));
-    [&backing, &mount].iter().all(|dir| std::fs::create_dir(dir).is_ok())
+    // Before a daemon is built for nothing.
+    std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok()
+        && [&backing, &mount].iter().all(|dir| std::fs::create_dir(dir).is_ok())
         && faultfs::Mount::start(&backing, &mount).is_ok()
 }
 
