@@ -14,11 +14,14 @@ use super::index::Index;
 use super::paths::{Volume, create_state};
 use super::record::{Ended, Line, Started};
 use crate::support::rooted_dir::Dir;
+use crate::support::times;
 
 /// Holds a directory for each log name.
 const DIRECTORY: &str = "histories";
 /// How the name of an archived log ends.
 pub(super) const SUFFIX: &str = ".log";
+/// The result of a run that was not ours.
+pub(super) const ADOPTED: &str = "adopted";
 /// Longer names of logs are cut, and told apart by a hash.
 const LONGEST_NAME: usize = 180;
 
@@ -122,8 +125,9 @@ pub fn known(volume: &Volume, history: Option<&History>) -> Known {
             (LogFile::Archived(_), Some(history)) => history.open_log(volume, &log),
             _ => volume.read_log(),
         };
-        match file.and_then(|file| frames::read(&file).map_err(VolumeError::at("read", &volume.log_path))) {
-            Ok(frames) => known.attempts.extend(frames.into_iter().map(|frame| Attempt {
+        match file.and_then(|file| read(volume, file)) {
+            Ok((frames, file)) if frames.is_empty() => known.attempts.extend(adopted(&log, &file)),
+            Ok((frames, _)) => known.attempts.extend(frames.into_iter().map(|frame| Attempt {
                 started: frame.started.clone(),
                 ended: frame.ended.clone(),
                 bytes: Some((log.clone(), frame)),
@@ -142,6 +146,23 @@ pub fn known(volume: &Volume, history: Option<&History>) -> Known {
     }
     known.attempts.sort_by(|a, b| order(&a.started).cmp(&order(&b.started)));
     known
+}
+
+fn read(volume: &Volume, file: File) -> Result<(Vec<Frame>, File), VolumeError> {
+    let frames = frames::read(&file).map_err(VolumeError::at("read", &volume.log_path))?;
+    Ok((frames, file))
+}
+
+/// An archived file without a frame is what the shell one-liner had left; its name is the run's.
+fn adopted(log: &LogFile, file: &File) -> Option<Attempt> {
+    let LogFile::Archived(name) = log else { return None };
+    let run = name.to_str()?.strip_suffix(SUFFIX)?.to_owned();
+    let metadata = file.metadata().ok()?;
+    let (at, end) = (times::of(metadata.modified().ok()?), metadata.len());
+    let started = Started { run: run.clone(), attempt: 1, at: at.clone(), ..Started::default() };
+    let ended = Ended { run, attempt: 1, at, result: ADOPTED.into(), output: end, ..Ended::default() };
+    let frame = Frame { started: started.clone(), ended: Some(ended.clone()), start: 0, output: 0..end, end };
+    Some(Attempt { started, ended: Some(ended), bytes: Some((log.clone(), frame)) })
 }
 
 /// What the index says is added to what the logs say: attempts whose log is gone, and ends that no footer could be

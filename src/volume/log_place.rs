@@ -13,11 +13,12 @@ use rustix::fs::OFlags;
 use super::archive::{bring_back, put_away};
 use super::error::VolumeError;
 use super::frames;
-use super::history_dir::{Attempt, History, LogFile};
+use super::history_dir::{ADOPTED, Attempt, History, LogFile};
 use super::paths::{STATE_DIRECTORY, Volume, split};
-use super::record::{Ended, FORMAT, Line, Started};
+use super::record::{Ended, Line, Started};
 use crate::support::LOG_NAME;
 use crate::support::rooted_dir::Dir;
+use crate::support::times;
 
 /// How much of a file is looked at to tell text from something else.
 const SAMPLE: usize = 64 << 10;
@@ -95,7 +96,7 @@ pub fn place(
                 run: started.run.clone(),
                 attempt: 1,
                 at: started.at.clone(),
-                result: "adopted".into(),
+                result: ADOPTED.into(),
                 ..Ended::default()
             };
             history.enter(&Line::Start(started))?;
@@ -140,10 +141,9 @@ fn look(directory: &Dir, name: &OsStr) -> io::Result<Found> {
         let metadata = file.metadata()?;
         let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         return Ok(Found::OneLiner(Started {
-            format: FORMAT,
             run: format!("adopted-{}", metadata.mtime()),
             attempt: 1,
-            at: humantime::format_rfc3339_micros(written).to_string(),
+            at: times::of(written),
             log: name.to_string_lossy().into_owned(),
             ..Started::default()
         }));

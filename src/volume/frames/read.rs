@@ -38,10 +38,10 @@ pub fn is_log(file: &File) -> io::Result<bool> {
 
 /// Whether `frame` still stands where it was read: a log may have been moved meanwhile, and another have its name.
 pub fn is_there(file: &File, frame: &Frame) -> io::Result<bool> {
-    if frame.started.format == 0 {
-        return is_log(file);
-    }
     let size = file.metadata()?.len();
+    if frame.started.format == 0 {
+        return Ok(size >= frame.end);
+    }
     if size < frame.output.start {
         return Ok(false);
     }
