@@ -45,7 +45,7 @@ pub(super) fn told(
         }
         Outcome::Stopped(None) => Err(stopped_by(stop, "before the command was started")),
         Outcome::Stopped(Some(ending)) => {
-            let end = end_after("it", ending, &grace);
+            let end = end_after("that", ending, &grace);
             Err(stopped_by(stop, &format!("before {name} had ended by itself; {end}")))
         }
     }
@@ -92,6 +92,6 @@ fn end_after(what: &str, ending: &Ending, grace: &str) -> String {
     match ending {
         Ending { stuck: true, .. } => format!("killed after {what}, its process is stuck in the kernel"),
         Ending { killed: true, .. } => format!("not ended after {what} (grace {grace}), it was killed"),
-        _ => format!("after {what} it {status} within its grace of {grace}"),
+        _ => format!("after {what} it {status}, within its grace of {grace}"),
     }
 }

@@ -1,12 +1,13 @@
 //! One exec step: the command under supervision, its output through the tee, its time, its retries, and what it
 //! leaves behind. The only place that joins `process` and `output`.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::drain::{Drain, Patience};
 use super::heartbeat::with_heartbeat;
 use crate::output::{Attached, Audience, Tee, say};
-use crate::process::{ChildStdio, Command, Ending, Limits, SpawnError, Status, Supervisor};
+use crate::process::{ChildStdio, Command, Ending, Limits, SpawnError, Status, Stop, Supervisor};
 use crate::support::durations::shown;
 
 /// How the command is to be run.
@@ -132,10 +133,16 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
         }
         Err(error) => return Outcome::CannotExecute(SpawnError::pipes(&exec.command, error)),
     };
+    let told = Cell::new(false);
+    let tell_of = |stop: &Stop| {
+        if !told.replace(true) {
+            let (name, grace) = (name(exec), shown(exec.grace));
+            tell(tee, &format!("{stop}: passed on to {name}, which has {grace} to end"));
+        }
+    };
     let stopped = supervisor.stopped();
     let tell_of_stop = async {
-        let stop = stopped.await;
-        tell(tee, &format!("{stop}: passed on to {}, which has {} to end", name(exec), shown(exec.grace)));
+        tell_of(&stopped.await);
         std::future::pending().await
     };
     let ending = tokio::select! {
@@ -146,6 +153,10 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
         Ok(ending) => ending,
         Err(error) => return Outcome::CannotExecute(error),
     };
+    if let (true, Some(stop)) = (ending.stopped, supervisor.stop()) {
+        // The command may have ended in the very moment.
+        tell_of(stop);
+    }
     if ending.timed_out && !ending.stopped {
         let how = if ending.killed { "TERM and, after its grace, KILL were" } else { "TERM was" };
         tell(tee, &format!("the time of {} was over: {how} sent", name(exec)));
