@@ -268,6 +268,12 @@ fn a_shared_directory_has_its_mode_whoever_makes_it() {
                 assert_eq!(mode(&volume.at(path)), mode(&volume.image(path)), "{policy}: {path}");
             }
             complete(&mut volume);
+            // Otherwise an ordinary user cannot remove them.
+            for path in ["many", "top/inner"] {
+                for path in [volume.at(path), volume.image(path)] {
+                    std::fs::set_permissions(path, PermissionsExt::from_mode(0o700)).unwrap();
+                }
+            }
         }
     }
 }
