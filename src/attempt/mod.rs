@@ -1,7 +1,6 @@
 //! One attempt of a hook, straight down: load the secrets, open the volume, run the steps in order, settle the volume,
 //! finish the log. Everything that can go wrong is in the outcome.
 
-mod command_end;
 mod context;
 mod finish;
 mod header;
@@ -13,7 +12,6 @@ mod secrets;
 mod session;
 mod settle;
 mod steps;
-pub mod termination;
 mod volumes;
 
 use self::context::Context;

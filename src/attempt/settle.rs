@@ -9,7 +9,7 @@ use super::steps::copy_request;
 use crate::copy;
 use crate::hook::steps::Step;
 use crate::process::Supervisor;
-use crate::steps::copy::take_turn;
+use crate::steps::copy::{CopyFailure, seal_in_turn};
 use crate::support::blocking;
 
 /// Records each destination and syncs all volumes, within the time that the end of the attempt has.
@@ -31,8 +31,10 @@ pub(super) async fn settle(
     let (patience, stop) = (context.hook.lock_timeout, supervisor.stop_token());
     let work = blocking::run(move || -> Result<(), Failure> {
         copies.iter().try_for_each(|request| {
-            let _turn = take_turn(request, patience, &stop).map_err(|error| messages::turn(&error))?;
-            copy::seal(request).map_err(|error| messages::copy(&error))
+            seal_in_turn(request, patience, &stop).map_err(|error| match error {
+                CopyFailure::Turn(error) => messages::turn(&error),
+                CopyFailure::Copy(error) => messages::copy(&error),
+            })
         })?;
         volumes.sync().map_err(|error| messages::sync(&error))
     });

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::command_end;
 use super::context::Context;
 use super::messages;
 use super::outcome::{Failure, Outcome, StepReport};
@@ -105,9 +104,33 @@ pub(super) fn copy_request(
         beside_run: false,
         steps_follow: true,
         protect: log.into_iter().chain([state.clone()]).collect(),
-        state,
+        earlier_state: Some(state),
         options: options.clone(),
     }
+}
+
+/// Journals in each destination that a command may change from now on what was installed there.
+async fn begin_run(
+    context: &Context<'_>,
+    session: &Session,
+    supervisor: &mut Supervisor,
+) -> Result<Vec<copy::Run>, Failure> {
+    let requests: Vec<copy::Request> = context
+        .hook
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Copy { from, to, options } => Some(copy_request(context, session, (from, to), options)),
+            _ => None,
+        })
+        .collect();
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let work =
+        blocking::run(move || requests.iter().map(copy::begin_run).collect::<Result<Vec<_>, copy::Error>>());
+    let begun = context.limits.droppable(supervisor, work).await?.map_err(messages::fault)?;
+    begun.map_err(|error| messages::copy(&error))
 }
 
 async fn run_copy(
@@ -163,6 +186,8 @@ async fn run_exec(
     let Step::Exec { command, timeout, retries, backoff } = step else {
         return Err(messages::fault("a step that is no command was to be executed"));
     };
+    // Held until the command has ended, so that a copy beside it sees a run at work.
+    let _runs = begin_run(context, session, supervisor).await?;
     let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
     let exec = Exec {
         command: Command { argv: command.clone(), env: Vec::new(), setsid: context.hook.setsid },
@@ -176,16 +201,16 @@ async fn run_exec(
     let ran = exec::run(&exec, supervisor, session.tee.as_ref()).await;
     outcome.retries += ran.retries;
     if let exec::Outcome::Ended(ending) = &ran.outcome
-        && let Some(text) = command_end::out_of_memory(ending)
+        && let Some(text) = messages::out_of_memory(ending)
     {
         outcome.warnings.push(format!("{name}: {text}"));
     }
-    let limits = command_end::CommandLimits {
+    let limits = messages::CommandLimits {
         step: *timeout,
         attempt: context.hook.timeout,
         grace: context.limits.grace,
     };
-    let ended = command_end::told(&ran.outcome, &name, limits, supervisor.stop());
+    let ended = messages::exec(&ran.outcome, &name, limits, supervisor.stop());
     ended.map(|text| match ran.retries {
         0 => text,
         1 => format!("{text} after 1 retry"),

@@ -13,7 +13,7 @@ pub struct Copy {
     pub source: PathBuf,
     /// The directory on the volume
     pub destination: PathBuf,
-    /// The state directory [default: .hook-runner in DST]
+    /// A state directory of version 0.1 to bring the manifest over from [default: .hook-runner in DST]
     #[arg(long, value_name = "DIR", env = "HOOK_RUNNER_STATE")]
     pub state: Option<PathBuf>,
     /// How long to wait for another run that holds the volume [default: 1m]

@@ -15,10 +15,11 @@ use crate::hook::copy_step::{CopyStep, copy_options};
 use crate::hook::identity::Identity;
 use crate::hook::preflight;
 use crate::output;
-use crate::steps::copy::{CopyFailure, copy_in_turn, state_directory};
+use crate::steps::copy::{CopyFailure, copy_in_turn};
 use crate::support::durations::milliseconds;
+use crate::support::rooted_dir::Dir;
+use crate::volume::LOG_NAME;
 use crate::volume::lock::{self, AtWork};
-use crate::volume::{LOG_NAME, STATE_DIRECTORY};
 
 /// Copies, and leaves the termination message.
 pub(super) fn run(arguments: &cli::Copy) -> Result<(), Failure> {
@@ -38,8 +39,8 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     options.dry_run = arguments.dry_run;
     let destination = arguments.destination.clone();
-    let state = arguments.state.clone().unwrap_or_else(|| destination.join(STATE_DIRECTORY));
-    preflight::copy(&arguments.source, &destination, false)
+    preflight::places(&arguments.source, &destination, false)
+        .and_then(|()| preflight::empty(&arguments.source, &destination, &options))
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     // Shards of one copy know each other by the run's id.
     let run_id = std::env::var("HOOK_RUNNER_RUN_ID").ok().filter(|id| !id.is_empty());
@@ -51,9 +52,9 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         beside_run: false,
         // An initContainer's copy at a pod's restart: the hook will not run again.
         steps_follow: false,
-        protect: vec![destination.join(LOG_NAME), state.clone()],
+        protect: vec![destination.join(LOG_NAME)].into_iter().chain(arguments.state.clone()).collect(),
         destination,
-        state,
+        earlier_state: arguments.state.clone(),
         options,
     };
     let cancel = CancellationToken::new();
@@ -67,8 +68,8 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     }
     let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
     // A hook that is at work on the volume may be waiting for the very pod that this copy lets start.
-    let state = state_directory(&request).map_err(|error| messages::destination(&error))?;
-    request.beside_run = lock::at_work(&state) != AtWork::No;
+    let state = Dir::open(copy::state_of(&request));
+    request.beside_run = state.is_ok_and(|state| lock::at_work(&state) != AtWork::No);
     let copied = copy_in_turn(&request, patience, &progress, &cancel);
     let report = copied.map_err(|failure| match failure {
         CopyFailure::Turn(error) => messages::turn(&error),

@@ -7,12 +7,11 @@ use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::copy;
 use crate::exit::Kind;
-use crate::volume::STATE_DIRECTORY;
 
 /// Compares a volume with its manifest; status 1 when it differs.
 pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
-    let state = arguments.state.clone().unwrap_or_else(|| arguments.destination.join(STATE_DIRECTORY));
-    let report = copy::verify(&arguments.destination, &state).map_err(|error| messages::copy(&error))?;
+    let report = copy::verify(&arguments.destination, arguments.state.as_deref())
+        .map_err(|error| messages::copy(&error))?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let text = serde_json::to_string(&report).map_err(messages::fault)?;

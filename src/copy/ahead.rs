@@ -92,6 +92,7 @@ impl Ahead {
             if !spare.take() {
                 return;
             }
+            // A link that is followed is opened when it is its turn.
             if let Ok(file) = rustix::fs::openat(here.source, name, READ, Mode::empty()) {
                 // Where the advice is not taken, it is read when it is its turn.
                 let _ = rustix::fs::fadvise(&file, 0, NonZeroU64::new(ASKED), Advice::WillNeed);

@@ -11,7 +11,7 @@ use super::engine::{Engine, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
 use super::image::Version;
-use super::manifest::{Content, Hash, Kind, Left, Record};
+use super::manifest::{Content, Hashing, Kind, Left, Record, Time};
 use super::metadata::time_of;
 use super::transfer::{self, Failed};
 
@@ -51,12 +51,9 @@ impl Engine<'_> {
     }
 }
 
-/// A file with the image's content, but metadata of its own.
+/// A file with the image's content, but perhaps metadata of its own.
 pub(super) fn seen(stat: &Stat, version: &Version<'_>) -> Left<'static> {
-    if time_of(stat) == version.meta.mtime && stat.st_mode & 0o7777 == version.meta.mode {
-        return Left::AsImage;
-    }
-    if time_of(stat) == version.meta.mtime {
+    if (time_of(stat), stat.st_mode & 0o7777) == (version.meta.mtime, version.meta.mode) {
         return Left::AsImage;
     }
     Left::Other {
@@ -73,22 +70,77 @@ pub(super) fn meta_changed(record: &Record<'_>, version: &Version<'_>) -> bool {
         != (version.meta.mode, version.meta.uid, version.meta.gid, version.meta.mtime)
 }
 
-/// Type, size and mtime (a link's target) as left: no content is read.
+/// What a look without reading content says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    AsLeft,
+    /// The content has to be read.
+    Ask,
+    Other,
+}
+
+/// Type, size and mtime (a link's target) as left. A file whose ctime is not before `written`, when the manifest came into
+/// force, was touched since: its size and mtime prove nothing.
 pub(super) fn looks_as_left(
     made: Option<&OwnedFd>,
     name: &CStr,
     record: &Record<'_>,
     stat: &Stat,
-) -> io::Result<bool> {
-    let Some((kind, size, mtime, _, content)) = record.as_left() else { return Ok(false) };
+    written: Time,
+) -> io::Result<Look> {
+    let Some((kind, size, mtime, _, content)) = record.as_left() else { return Ok(Look::Other) };
+    let is = |same| if same { Look::AsLeft } else { Look::Other };
     Ok(match (kind, FileType::from_raw_mode(stat.st_mode), made) {
-        (Kind::File, FileType::RegularFile, _) => transfer::size(stat) == size && time_of(stat) == mtime,
+        (Kind::File, FileType::RegularFile, _) if transfer::size(stat) == size => {
+            if time_of(stat) == mtime && changed_at(stat) < written { Look::AsLeft } else { Look::Ask }
+        }
         (Kind::Link, FileType::Symlink, Some(made)) => {
             let target = rustix::fs::readlinkat(made, name, Vec::new())?;
-            *content == Content::Target(target.as_bytes().into())
+            is(*content == Content::Target(target.as_bytes().into()))
         }
-        (Kind::Dir, FileType::Directory, _) => true,
-        _ => false,
+        (Kind::Dir, FileType::Directory, _) => Look::AsLeft,
+        _ => Look::Other,
+    })
+}
+
+fn changed_at(stat: &Stat) -> Time {
+    (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0))
+}
+
+/// What the volume has under the name of a record, to be recorded as it was left. `written` as in [`looks_as_left`].
+pub(super) fn as_it_is(
+    made: Option<&OwnedFd>,
+    record: &Record<'_>,
+    written: Time,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Left<'static>> {
+    let Ok(name) = std::ffi::CString::new(record.name.to_vec()) else { return Ok(Left::Absent) };
+    let Some(made) = made else { return Ok(Left::Absent) };
+    let stat = match rustix::fs::statat(made, &*name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(Left::Absent),
+        found => found?,
+    };
+    let mode = stat.st_mode & 0o7777;
+    if looks_as_left(Some(made), &name, record, &stat, written)? == Look::AsLeft {
+        return Ok(record.clone().into_owned().left);
+    }
+    let other = |kind, size, mode, content| Left::Other { kind, size, mtime: time_of(&stat), mode, content };
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {
+            let how = record.content.hashing();
+            let Some((content, seen)) = hash_of(made, &name, how, buffer)? else { return Ok(Left::Absent) };
+            let as_image = content == record.content
+                && (time_of(&seen), seen.st_mode & 0o7777) == (record.mtime, record.mode);
+            if as_image { Left::AsImage } else { other(Kind::File, transfer::size(&seen), mode, content) }
+        }
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(made, &*name, Vec::new())?.into_bytes();
+            let content = Content::Target(target.into());
+            let as_image = record.kind == Kind::Link && content == record.content;
+            if as_image { Left::AsImage } else { other(Kind::Link, 0, 0o777, content) }
+        }
+        FileType::Directory => other(Kind::Dir, 0, mode, Content::None),
+        _ => Left::Absent,
     })
 }
 
@@ -107,15 +159,22 @@ pub(super) fn compare_content(
         (Kind::Link, FileType::Symlink, Content::Target(target)) => {
             Ok(rustix::fs::readlinkat(dir, name, Vec::new())?.as_bytes() == &**target)
         }
-        (Kind::File, FileType::RegularFile, Content::Hash(hash)) if transfer::size(stat) == size => {
-            Ok(hash_of(dir, name, buffer)?.is_some_and(|(found, _)| found == *hash))
+        (Kind::File, FileType::RegularFile, Content::Hash(_) | Content::Sparse(_))
+            if transfer::size(stat) == size =>
+        {
+            Ok(hash_of(dir, name, content.hashing(), buffer)?.is_some_and(|(found, _)| found == *content))
         }
         _ => Ok(false),
     }
 }
 
-/// The hash of a regular file; `None` for what cannot be read as one.
-pub(super) fn hash_of(dir: impl AsFd, name: &CStr, buffer: &mut Vec<u8>) -> io::Result<Option<(Hash, Stat)>> {
+/// The content of a regular file, by its hash; `None` for what cannot be read as one.
+pub(super) fn hash_of(
+    dir: impl AsFd,
+    name: &CStr,
+    how: Hashing,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<(Content<'static>, Stat)>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
         Ok(file) => file,
@@ -126,8 +185,9 @@ pub(super) fn hash_of(dir: impl AsFd, name: &CStr, buffer: &mut Vec<u8>) -> io::
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(None);
     }
-    match transfer::stream(&file, &stat, None, &transfer::Reflink::default(), buffer, &mut |_| true) {
-        Ok((hash, _)) => Ok(Some((hash, stat))),
+    let target = transfer::Target::none(how);
+    match transfer::stream(&file, &stat, target, buffer, &mut |_| true) {
+        Ok((hash, _)) => Ok(Some((how.content(hash), stat))),
         Err(Failed::Reading(e) | Failed::Writing(e)) => Err(e),
         Err(Failed::Stopped) => Ok(None),
     }

@@ -35,7 +35,7 @@ impl Engine<'_> {
             let path = there.path();
             Error::request(format!(
                 "{} is on another mount than the destination: exclude it, or give it a copy of its own",
-                self.request.destination.join(OsStr::from_bytes(&path)).display()
+                super::path::shown_path(&self.to.join(OsStr::from_bytes(&path)))
             ))
         })
     }
@@ -46,7 +46,7 @@ impl Engine<'_> {
         if !self.destination.is_on_mount_of(&*node.made()?)? {
             return Err(Errno::XDEV.into());
         }
-        stage.add()
+        stage.add(&node.path())
     }
 
     fn make_directory(node: &Node, at: &OwnedFd) -> io::Result<OwnedFd> {
@@ -77,7 +77,7 @@ impl Engine<'_> {
     fn complete(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
         let is_root = node.parent.is_none();
         if node.target == Target::Existing {
-            let mended = !is_root && !node.aside && !node.others;
+            let mended = !is_root && !node.aside && !node.others && !node.covered;
             if mended {
                 self.record_xattrs(worker, node)?;
             }
@@ -117,7 +117,7 @@ impl Engine<'_> {
         let before = Before::Made { moded: created_final };
         self.permissions.apply(&*made, &now, &worker.xattrs, before).map_err(failed)?;
         if self.fsync_each {
-            rustix::fs::fsync(&*made).map_err(|e| failed(e.into()))?;
+            super::durable::sync_one(&*made).map_err(failed)?;
             self.publish_piece(node);
         }
         Ok(())
@@ -191,8 +191,7 @@ impl Engine<'_> {
         }
         worker.xattrs.clear();
         if image_wins && differs {
-            let mtime = if touched { meta.mtime } else { time_of(&stat) };
-            let wanted = Meta { mode, mtime, ..*meta };
+            let wanted = Meta { mode, ..*meta };
             self.permissions
                 .apply(made.as_fd(), &wanted, &worker.xattrs, Before::Found(&stat))
                 .map_err(failed)?;
@@ -202,8 +201,9 @@ impl Engine<'_> {
             worker.report.metadata += u64::from((changed(&stat, &after) || attributed) && !fresh);
         } else {
             worker.report.metadata += u64::from(attributed && !fresh);
-            if touched || fresh {
-                super::metadata::set_times(&*made, meta.mtime).map_err(failed)?;
+            let image_wins = self.policy() == Policy::Replace && !self.beside_run;
+            if touched || fresh || image_wins && time_of(&stat) != meta.mtime {
+                self.permissions.set_times(&*made, meta.mtime).map_err(failed)?;
             }
         }
         Ok(())

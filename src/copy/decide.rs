@@ -28,6 +28,11 @@
 //! *keep*: the user's version, or its absence, stays. *conflict*: as keep, and the image's version is put beside it as
 //! `NAME.from-image`. *leave*: nothing is done and the record stays as it is.
 //!
+//! Two more rows, of what the table does not know by the manifest of this owner alone. *As another owner left it*: the
+//! later copy has the name, so it is adopted or installed (`missing` leaves it). *Changed by a run that did not end well*,
+//! as the journal tells: no user's edit; where steps follow they get the image's version to work on, otherwise it stays
+//! until the image has another. A name that a later owner has is not decided about: it is that one's.
+//!
 //! What was left absent counts as `as left` while it is absent. Where the manifest has a record and the image has
 //! nothing, pruning decides (see `prune`). A volume on which nothing of the manifest is left was emptied: there, no
 //! absence counts as an edit.
@@ -53,6 +58,10 @@ pub(super) enum Volume {
         image: bool,
     },
     Differs,
+    /// Not as left, or gone, and a run that did not end well may have done that.
+    LeftByRun,
+    /// As another owner left it.
+    AnotherOwners,
 }
 
 /// What to do.
@@ -91,6 +100,10 @@ pub(super) fn decide(policy: Policy, image: Image, volume: Volume, around: Aroun
     match (policy, image, volume) {
         (Policy::Missing, _, Volume::Absent | Volume::LeftAbsent) => Do(Install),
         (Policy::Missing, ..) => Do(Leave),
+
+        (_, _, Volume::AnotherOwners) => AdoptOr(Install),
+        (_, Image::Same, Volume::LeftByRun) if !around.steps_follow => Do(Nothing),
+        (_, _, Volume::LeftByRun) => AdoptOr(Install),
 
         (_, Image::Same, Volume::AsLeft { image: true }) => Do(Nothing),
         (Policy::Replace, Image::Same, Volume::AsLeft { .. } | Volume::LeftAbsent | Volume::Differs)

@@ -14,7 +14,7 @@ use super::install::plan_parents;
 use super::manifest::{Flags, Kind, Record};
 use super::node::Target;
 use super::options::Policy;
-use super::path::{beside, shown};
+use super::path::{names_beside, shown};
 
 /// What becomes of something on the volume that is no directory.
 enum InTheWay {
@@ -38,9 +38,9 @@ impl Engine<'_> {
         here: &Here<'_>,
         entry: Entry<'_>,
     ) -> Result<(), Error> {
-        let Entry { name, record, volume } = entry;
-        let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| self.source_error("stat", &here.child(name), e))?;
+        let Entry { name, record, volume, .. } = entry;
+        let stat =
+            self.source_stat(here, name).map_err(|e| self.source_error("stat", &here.child(name), e))?;
         let meta = self.permissions.wanted(&stat);
         let mut flags = Flags::default();
         let was_dir = record.is_some_and(|record| record.kind == Kind::Dir);
@@ -78,7 +78,7 @@ impl Engine<'_> {
                 // One that another shard, or a copy that was cut short, has just made is ours all the same.
                 flags.found = match record {
                     Some(record) if was_dir => record.flags.found,
-                    _ => !here.node.in_place && !self.intended(here.path, name),
+                    _ => entry.base.is_none() && !here.node.in_place && !self.intended(here.path, name),
                 };
                 child = Some(here.node.child(name, Target::Existing));
             }
@@ -93,7 +93,7 @@ impl Engine<'_> {
                     worker.report.kept += 1;
                 } else {
                     worker.report.conflicts.push(shown(&here.child(name)));
-                    let alias = beside(name, ".from-image");
+                    let alias = self.directory_beside(here, name)?;
                     worker.report.plan.push(format!("put beside {}/", shown(&here.child(&alias))));
                     // An earlier copy that was cut short may have put it there.
                     let there = here.made.map(|made| self.look(made, here, &alias)).transpose()?.flatten();
@@ -120,6 +120,7 @@ impl Engine<'_> {
             child.changed = known.is_some_and(|r| (r.mode, r.uid, r.gid) != (meta.mode, meta.uid, meta.gid));
             child.unrecorded = !was_dir;
             child.xattrs = known.and_then(|record| record.xattrs);
+            child.covered = entry.covered;
             self.descend(worker, here, child);
         }
         if !here.node.aside {
@@ -167,7 +168,8 @@ impl Engine<'_> {
             Some(made) if !here.node.is_just_made() => self.look(made, here, name)?,
             _ => None,
         };
-        let target = match self.in_the_way(worker, here, Entry { name, record, volume: volume.as_ref() })? {
+        let entry = Entry { name, record, volume: volume.as_ref(), base: None, covered: false };
+        let target = match self.in_the_way(worker, here, entry)? {
             None if volume.is_none() && !here.node.in_place => Target::Lazy,
             None | Some(InTheWay::Gone | InTheWay::Follow) => Target::Existing,
             Some(InTheWay::Replace) => Target::Lazy,
@@ -192,7 +194,8 @@ impl Engine<'_> {
             return Ok(None);
         }
         let noted = self.as_noted(worker, here, entry)?;
-        let Entry { name, record, .. } = Entry { record: noted.as_ref().or(entry.record), ..entry };
+        let record = noted.as_ref().or(entry.record).or(entry.base);
+        let Entry { name, record, .. } = Entry { record, ..entry };
         let left = self.is_as_left(worker, here, Entry { record, ..entry });
         if self.is_shared(here, name) && self.look(made, here, name)?.is_some_and(|stat| is_dir(&stat)) {
             return Ok(Some(InTheWay::Gone));
@@ -208,7 +211,7 @@ impl Engine<'_> {
                 return Err(Error::request(format!(
                     "{}/{} is a symbolic link on the volume where the image has a directory: remove it, or \
                      follow such links with --follow-destination-links",
-                    self.request.destination.display(),
+                    super::path::shown_path(&self.to),
                     shown(&here.child(name))
                 )));
             }
@@ -218,6 +221,21 @@ impl Engine<'_> {
             Policy::KeepModified if !left => InTheWay::Keep,
             _ => InTheWay::Replace,
         }))
+    }
+
+    /// The name for the image's directory beside what a user has: one that neither the image has nor, but as a directory,
+    /// the volume.
+    fn directory_beside(&self, here: &Here<'_>, name: &CStr) -> Result<std::ffi::CString, Error> {
+        for alias in names_beside(name, ".from-image") {
+            if rustix::fs::statat(here.source, &*alias, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                continue;
+            }
+            let there = here.made.map(|made| self.look(made, here, &alias)).transpose()?.flatten();
+            if there.is_none_or(|stat| is_dir(&stat)) {
+                return Ok(alias);
+            }
+        }
+        Err(self.volume_error("name the image's version of", &here.child(name), Errno::EXIST))
     }
 
     /// What the volume has under a name.

@@ -34,6 +34,15 @@ fn syncfs_reports() -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (5, 8)
 }
 
+/// fsync(2) of a file or directory; a directory that cannot be synced is as durable as it gets.
+pub(super) fn sync_one(fd: impl std::os::fd::AsFd) -> io::Result<()> {
+    use rustix::io::Errno;
+    match rustix::fs::fsync(&fd) {
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
 /// Makes durable what was written and named below the directory.
 pub(super) fn sync(dir: &Dir) -> io::Result<()> {
     dir.sync_filesystem()

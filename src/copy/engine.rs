@@ -16,21 +16,24 @@ use super::ahead::{Ahead, Spare};
 use super::entry::Later;
 use super::error::{Error, Reached};
 use super::filter::Filter;
+use super::layers::{Claims, Layers};
 use super::links::Links;
 use super::listing::Listing;
-use super::manifest::{self, Manifest, Reading, Spill};
+use super::manifest::{self, Head, Manifest, Reading, Spill};
 use super::metadata::{Permissions, Xattrs};
 use super::node::{Node, handle_budget};
 use super::notes::{Intent, Noted};
 use super::options::Policy;
+use super::places::{Places, Protected, Single, is_emptied};
 use super::pool::Pool;
 use super::progress::{Counters, Progress};
 use super::report::Report;
 use super::seen::Seen;
 use super::share::Shares;
-use super::stage::Stage;
+use super::stage::{Leftovers, Stage};
+use super::state::State;
 use super::transfer::Reflink;
-use super::{Request, durable, places, shard, space};
+use super::{Request, durable, earlier, shard, space};
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
@@ -42,10 +45,25 @@ pub(super) struct Engine<'a> {
     pub(super) request: &'a Request,
     pub(super) source: Dir,
     pub(super) destination: Dir,
+    /// One file of the source directory is all that is copied.
+    pub(super) single: Option<Single>,
+    /// The directory that is copied into.
+    pub(super) to: PathBuf,
     /// `None` in a dry run that finds no state directory.
-    pub(super) state: Option<Dir>,
+    pub(super) state: Option<State>,
     pub(super) manifest_name: OsString,
+    /// What the next manifest begins with.
+    pub(super) head: Head,
     pub(super) old: Manifest,
+    /// It was written by version 0.1, in this directory under this name.
+    pub(super) brought_over: Option<(Dir, OsString)>,
+    /// The other owners of what is on the volume.
+    pub(super) layers: Layers,
+    /// What differs from the manifest is the doing of a run that did not end well.
+    pub(super) run_failed: bool,
+    /// A run is at work on this volume: what differs is taken for its edit and left.
+    pub(super) beside_run: bool,
+    pub(super) leftovers: Leftovers,
     /// What copies that were cut short were about to install.
     pub(super) intent: Intent,
     /// The volume was emptied by hand: no absence on it is an edit.
@@ -61,9 +79,8 @@ pub(super) struct Engine<'a> {
     pub(super) links: Links,
     pub(super) counters: Counters,
     pub(super) cancel: &'a CancellationToken,
-    /// Inodes of the runner's own files, and their names where they are below the destination.
-    pub(super) protected: Vec<(u64, u64)>,
-    pub(super) protected_paths: Vec<Vec<u8>>,
+    /// The runner's own files.
+    pub(super) protected: Protected,
     pub(super) worker_count: usize,
     pub(super) budget: usize,
     pub(super) spare: Spare,
@@ -75,6 +92,8 @@ pub(super) struct Engine<'a> {
     pub(super) late: Mutex<Vec<(Arc<Node>, std::ffi::CString, u32)>>,
     pub(super) stage: Mutex<Option<Arc<Stage>>>,
     space: OnceLock<bool>,
+    /// Something on the volume was touched since the manifest was written, and read.
+    pub(super) looked: AtomicBool,
     pub(super) seen: Seen,
     /// It is on stable storage which pieces get their names before the end.
     pub(super) noted: AtomicBool,
@@ -103,6 +122,8 @@ pub(super) struct Worker {
     pub(super) old: Vec<u8>,
     pub(super) block: Vec<u8>,
     pub(super) orphans: bool,
+    /// What other owners have in the directory that it is in.
+    pub(super) claims: Claims,
     pub(super) noted: Noted,
     pub(super) xattrs: Xattrs,
     pub(super) report: Report,
@@ -122,6 +143,7 @@ impl Worker {
             old: Vec::new(),
             block: Vec::new(),
             orphans: false,
+            claims: Claims::default(),
             noted: Noted::default(),
             xattrs: Xattrs::default(),
             report,
@@ -141,9 +163,11 @@ pub(super) fn copy(
     let outcome = watched(&engine, progress, || engine.run(&mut report));
     let outcome = outcome.and_then(|()| engine.close(&mut report));
     if let Err(mut error) = outcome {
-        // Best effort: the error that ended the copy is the one to tell.
-        if let Some(stage) = mutex::lock(&engine.stage).take() {
-            let _ = stage.remove();
+        // What is complete in staging is for the next attempt, unless others need the space.
+        if error.cause() == super::Cause::NoSpace {
+            // Best effort: the error that ended the copy is the one to tell.
+            let _ = mutex::lock(&engine.stage).take().map(|stage| stage.remove());
+            let _ = engine.leftovers.remove();
         }
         let done = engine.counters.copied();
         error.reached = Reached { files: done.0, bytes: done.1 };
@@ -151,7 +175,36 @@ pub(super) fn copy(
     }
     report.not_permitted = engine.permissions.refused();
     report.sort();
+    if !report.changed_source.is_empty() {
+        return Err(Error::torn(&request.source, &report.changed_source.items, report.changed_source.len()));
+    }
     Ok(report)
+}
+
+/// The name of the copy: given, or else its source, as seen from the root.
+pub(super) fn owner_of(request: &Request) -> Vec<u8> {
+    match &request.options.owner {
+        Some(owner) => owner.clone().into_bytes(),
+        None => {
+            let path = std::path::absolute(&request.source).unwrap_or_else(|_| request.source.clone());
+            // `absolute` keeps a `/` at the end.
+            let path: PathBuf = path.components().collect();
+            path.into_os_string().into_encoded_bytes()
+        }
+    }
+}
+
+/// For a dry run: the destination and its state, where they are there.
+fn open_as_it_is(places: &Places) -> Result<(Option<Dir>, Option<State>), Error> {
+    let failed = |e| Error::unusable("open the destination", &places.destination, e);
+    match Dir::open(&places.destination) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((None, None)),
+        Err(error) => Err(failed(error)),
+        Ok(destination) => {
+            let state = State::open(&destination).map_err(failed)?;
+            Ok((Some(destination), state))
+        }
+    }
 }
 
 /// Runs `act` while another thread tells `progress` how far it is.
@@ -175,44 +228,77 @@ impl<'a> Engine<'a> {
     fn open(request: &'a Request, cancel: &'a CancellationToken) -> Result<(Self, Report), Error> {
         let options = &request.options;
         let filter = Filter::new(options)?;
-        let source =
-            Dir::open(&request.source).map_err(|e| Error::unusable("open the source", &request.source, e))?;
+        let places = Places::find(request)?;
         let workers = options.workers.map_or(WORKERS, NonZeroUsize::get).min(256);
-        let shares = options.shard.map(|shard| {
-            Shares::of(shard, &source, &filter, workers, cancel, |path, errno| {
+        let shares = options.shard.filter(|_| places.single.is_none()).map(|shard| {
+            Shares::of(shard, &places.source, &filter, workers, cancel, |path, errno| {
                 source_error(request, "list", path, errno)
             })
         });
         let shares = shares.transpose()?;
-        let (destination, created_root) = places::open_destination(request)?;
-        places::apart(request, &source, &destination)?;
-        let state = places::open_state(request)?;
-        let manifest_name = manifest::name_of(&request.destination, &request.state);
+        let (destination, state) = if options.dry_run {
+            open_as_it_is(&places)?
+        } else {
+            let (destination, state) = places.make(request)?;
+            (Some(destination), Some(state))
+        };
+        let failed = |e| Error::system("read the state of", &places.destination, e);
+        let created_root = match &state {
+            Some(state) => state.is_new_root().map_err(failed)?,
+            None => destination.is_none(),
+        };
+        let owner = owner_of(request);
+        let manifest_name = manifest::file_name(&owner);
         let mut report = Report::default();
         report.plan.whole = options.dry_run;
-        let (mut old, mut intent) = (Manifest::default(), Intent::default());
+        let (mut old, mut intent, mut unfinished) = (Manifest::default(), Intent::default(), None);
+        let mut brought_over = None;
+        let mut leftovers = Leftovers::default();
         if let Some(state) = &state {
-            let failed = |e| Error::system("read the manifest in", &request.state, e);
-            if !options.dry_run {
-                report.leftovers = places::sweep(request, state, &destination).map_err(failed)?;
-            }
-            if let Ok(dir) = state.open_dir("manifest") {
-                intent = Intent::read(&dir, &manifest_name, request, shares.as_ref()).map_err(failed)?;
-                let reading = shard::base(&dir, &manifest_name, request, shares.as_ref()).map_err(failed)?;
-                match reading {
-                    Reading::Read(manifest) => old = manifest,
-                    Reading::Absent => {}
-                    Reading::Unusable => report.remarks.push(
-                        "the manifest cannot be read: everything is compared as in a first copy".to_owned(),
-                    ),
+            let name = &manifest_name;
+            unfinished = state.unfinished_run(name).map_err(failed)?;
+            intent = Intent::read(state, name, request, shares.as_ref()).map_err(failed)?;
+            match shard::base(state, name, request, shares.as_ref()).map_err(failed)? {
+                Reading::Read(manifest) => old = manifest,
+                Reading::Absent => {
+                    if let Some((manifest, dir, name)) = earlier::read(request, &places).map_err(failed)? {
+                        old = manifest;
+                        brought_over = Some((dir, name));
+                    }
                 }
+                Reading::Unusable => report.remarks.push(
+                    "the manifest cannot be read: everything is compared as in a first copy".to_owned(),
+                ),
+            }
+            if !options.dry_run {
+                let staging = shard::stage_name(name, request);
+                leftovers = Leftovers::find(&state.root, &staging).map_err(failed)?;
             }
         }
-        let emptied = places::is_emptied(&old, &destination)
-            .map_err(|e| Error::system("read", &request.destination, e))?;
+        // In a dry run that is to make the destination, the source stands in for it: nothing of it is looked at.
+        let destination = match destination {
+            Some(destination) => destination,
+            None => places.source.reopen().map_err(failed)?,
+        };
+        let layers = if created_root && options.dry_run {
+            Layers::default()
+        } else {
+            Layers::read(&places.destination, &manifest_name, old.head.since).map_err(failed)?
+        };
+        let emptied = !(created_root && options.dry_run)
+            && is_emptied(&old, &destination).map_err(|e| Error::system("read", &places.destination, e))?;
         if emptied {
             report.remarks.push("nothing of the last copy is left on the volume: copied anew".to_owned());
         }
+        let version = options.source_version.as_ref();
+        let head = Head {
+            owner,
+            since: Some(layers.since()),
+            source_version: version.map(|version| version.clone().into_bytes()),
+        };
+        let at_work = unfinished
+            .as_ref()
+            .is_some_and(|run| run.run == request.run || !request.steps_follow && run.at_work);
         let engine = Self {
             permissions: Permissions::new(options),
             reflink: Reflink::default(),
@@ -220,8 +306,7 @@ impl<'a> Engine<'a> {
             pieces: Mutex::default(),
             shares,
             counters: Counters::default(),
-            protected: places::protected_inodes(request, state.as_ref()),
-            protected_paths: places::protected_paths(request),
+            protected: Protected::of(request, &places.destination, state.as_ref()),
             budget: handle_budget(),
             spare: Spare::beside(workers),
             worker_count: workers,
@@ -231,15 +316,24 @@ impl<'a> Engine<'a> {
             late: Mutex::default(),
             stage: Mutex::default(),
             space: OnceLock::new(),
+            looked: AtomicBool::new(false),
             seen: Seen::default(),
             noted: AtomicBool::new(false),
             spill: Spill::default(),
             request,
-            source,
+            source: places.source,
+            single: places.single,
+            to: places.destination,
             destination,
             state,
             manifest_name,
+            head,
             old,
+            brought_over,
+            layers,
+            run_failed: unfinished.is_some() && !at_work,
+            beside_run: request.beside_run || at_work,
+            leftovers,
             intent,
             emptied,
             filter,
@@ -282,7 +376,7 @@ impl<'a> Engine<'a> {
     }
 
     fn root_node(&self) -> Result<Arc<Node>, Error> {
-        let failed = |e: io::Error| Error::system("open", &self.request.destination, e);
+        let failed = |e: io::Error| Error::system("open", &self.to, e);
         let source = self.source.reopen().and_then(|dir| Ok((dir.stat()?, dir)));
         let (source_stat, source) = source.map_err(|e| Error::system("open", &self.request.source, e))?;
         let made = if self.created_root && self.request.options.dry_run {
@@ -312,8 +406,21 @@ impl<'a> Engine<'a> {
         let noted = self.prepare(&sorted)?;
         self.publish_phase(report)?;
         self.prune_and_record(&sorted, noted, report)?;
+        let failed = |e| Error::system("clear the state of", &self.to, e);
         if let Some(stage) = mutex::lock(&self.stage).take() {
-            stage.remove().map_err(|e| Error::system("clear staging in", &self.request.state, e))?;
+            stage.remove().map_err(failed)?;
+        }
+        self.leftovers.remove().map_err(failed)?;
+        if let Some(state) = &self.state {
+            if self.run_failed {
+                state.run_is_over(&self.manifest_name).map_err(failed)?;
+            }
+            if self.created_root {
+                state.root_is_done().map_err(failed)?;
+            }
+        }
+        if let Some((dir, name)) = &self.brought_over {
+            earlier::forget(dir, name).map_err(failed)?;
         }
         Ok(())
     }
@@ -346,7 +453,8 @@ impl<'a> Engine<'a> {
             return Ok(stage.clone());
         }
         let state = self.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let new = Arc::new(Stage::open(state, &self.destination, &shard::stage_name(self.request))?);
+        let name = shard::stage_name(&self.manifest_name, self.request);
+        let new = Arc::new(Stage::open(&state.root, &name, &self.leftovers)?);
         self.permissions.set_own(&new.sample);
         *stage = Some(new.clone());
         Ok(new)
@@ -370,7 +478,7 @@ impl<'a> Engine<'a> {
         path: &[u8],
         error: impl Into<io::Error>,
     ) -> Error {
-        Error::system(operation, joined(&self.request.destination, path), error)
+        Error::system(operation, joined(&self.to, path), error)
     }
 
     /// An error about an entry of the source.

@@ -33,6 +33,10 @@ pub(super) struct Entry<'a> {
     pub(super) record: Option<&'a Record<'a>>,
     /// What the volume had under it when that was looked up.
     pub(super) volume: Option<&'a Stat>,
+    /// The record of another owner that says what the volume has.
+    pub(super) base: Option<&'a Record<'static>>,
+    /// A later copy owns the name.
+    pub(super) covered: bool,
 }
 
 /// An [`Entry`] that is dealt with later.
@@ -42,6 +46,8 @@ pub(super) struct Later {
     pub(super) name: CString,
     record: Option<Record<'static>>,
     volume: Option<Stat>,
+    base: Option<Record<'static>>,
+    covered: bool,
 }
 
 impl Entry<'_> {
@@ -53,12 +59,20 @@ impl Entry<'_> {
             name: self.name.to_owned(),
             record: self.record.cloned().map(Record::into_owned),
             volume: self.volume.copied(),
+            base: self.base.cloned(),
+            covered: self.covered,
         }
     }
 }
 
 impl Later {
     pub(super) fn entry(&self) -> Entry<'_> {
-        Entry { name: &self.name, record: self.record.as_ref(), volume: self.volume.as_ref() }
+        Entry {
+            name: &self.name,
+            record: self.record.as_ref(),
+            volume: self.volume.as_ref(),
+            base: self.base.as_ref(),
+            covered: self.covered,
+        }
     }
 }

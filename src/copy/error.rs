@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use serde::Serialize;
 
+use super::path::shown_path;
+
 /// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,15 +61,17 @@ pub struct Error {
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    #[error("cannot {operation} {}: {source}", path.display())]
+    #[error("cannot {operation} {}: {source}", shown_path(path))]
     System { operation: &'static str, path: PathBuf, source: io::Error, config: bool },
     #[error("{0}")]
     Request(String),
     #[error(
-        "{what} of {} would be needed in {}, {available} are available",
-        amount(*needed, what), path.display()
+        "{what} of {} would be needed in {}, {available} are available; --ignore-space tries all the same",
+        amount(*needed, what), shown_path(path)
     )]
     Space { what: &'static str, path: PathBuf, needed: u64, available: u64 },
+    #[error("{sentence}")]
+    Torn { sentence: String, path: PathBuf },
     #[error("cancelled")]
     Cancelled,
 }
@@ -107,6 +111,17 @@ impl Error {
         Self::new(Problem::Space { what, path: path.to_owned(), needed, available })
     }
 
+    /// Files of the source changed each time that they were read. Everything else was copied.
+    pub(crate) fn torn(source: &Path, names: &[String], count: u64) -> Self {
+        let path = source.join(names.first().map_or("", String::as_str));
+        let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        let sentence = format!(
+            "{}{more} changed while it was copied, each of three times: copy from a source that is at rest",
+            path.display()
+        );
+        Self::new(Problem::Torn { sentence, path })
+    }
+
     pub(crate) fn cancelled() -> Self {
         Self::new(Problem::Cancelled)
     }
@@ -121,6 +136,7 @@ impl Error {
             Problem::Request(_) => Cause::Config,
             Problem::Space { .. } => Cause::NoSpace,
             Problem::Cancelled => Cause::Cancelled,
+            Problem::Torn { .. } => Cause::Io,
             Problem::System { source, config, .. } => match Errno::from_io_error(source) {
                 Some(Errno::NOSPC | Errno::DQUOT) => Cause::NoSpace,
                 Some(Errno::ROFS) => Cause::ReadOnly,
@@ -134,7 +150,9 @@ impl Error {
     /// The path that the failure is about, where there is one.
     pub fn path(&self) -> Option<&Path> {
         match &self.problem {
-            Problem::System { path, .. } | Problem::Space { path, .. } => Some(path),
+            Problem::System { path, .. } | Problem::Space { path, .. } | Problem::Torn { path, .. } => {
+                Some(path)
+            }
             _ => None,
         }
     }

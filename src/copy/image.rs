@@ -18,7 +18,7 @@ use super::manifest::{Content, Flags, Hash, Kind, Left, Record};
 use super::metadata::{Meta, time_of};
 use super::path::shown;
 use super::seen::Sight;
-use super::transfer::{self, BUFFER, Failed};
+use super::transfer::{self, BUFFER, Failed, Target};
 
 /// The image's version of a file or link.
 #[derive(Debug, Clone)]
@@ -74,17 +74,17 @@ impl Engine<'_> {
         if self.request.options.trust_mtime
             && let Some(known) = entry.record
             && known.kind == Kind::File
-            && let Content::Hash(hash) = known.content
+            && !matches!(known.content, Content::Target(_))
         {
-            let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|e| self.source_error("stat", &here.child(name), e))?;
+            let stat =
+                self.source_stat(here, name).map_err(|e| self.source_error("stat", &here.child(name), e))?;
             let same = transfer::size(&stat) == known.size && time_of(&stat) == known.mtime;
             if same && stat.st_nlink == 1 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
                 let version = Version {
                     kind: Kind::File,
                     meta: self.permissions.wanted(&stat),
                     size: known.size,
-                    content: Content::Hash(hash),
+                    content: known.content.clone(),
                     xattrs: known.xattrs,
                 };
                 self.counters.add(1, known.size);
@@ -137,7 +137,7 @@ impl Engine<'_> {
             .read(&file)
             .map_err(|e| self.source_error("read the attributes of", &here.child(name), e))?;
         self.counters.add(1, len as u64);
-        let version = self.version(worker, &stat, len as u64, hash);
+        let version = self.version(worker, &stat, len as u64, Content::Hash(hash));
         let outcome =
             self.settle(worker, here, entry, Incoming { version: &version, data: Data::Buffered(len) })?;
         if is_linked {
@@ -146,12 +146,18 @@ impl Engine<'_> {
         Ok(())
     }
 
-    pub(super) fn version(&self, worker: &Worker, stat: &Stat, size: u64, hash: Hash) -> Version<'static> {
+    pub(super) fn version(
+        &self,
+        worker: &Worker,
+        stat: &Stat,
+        size: u64,
+        content: Content<'static>,
+    ) -> Version<'static> {
         Version {
             kind: Kind::File,
             meta: self.permissions.wanted(stat),
             size,
-            content: Content::Hash(hash),
+            content,
             xattrs: worker.xattrs.digest(),
         }
     }
@@ -187,7 +193,7 @@ impl Engine<'_> {
 
     /// As [`Engine::open_source`], of whatever type it is by now.
     fn open_file(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<Option<OwnedFd>, Error> {
-        match rustix::fs::openat(here.source, name, READ, Mode::empty()) {
+        match rustix::fs::openat(here.source, self.source_name(here, name), self.reading(), Mode::empty()) {
             Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
                 worker.report.changed_source.push(shown(&here.child(name)));
@@ -209,7 +215,7 @@ impl Engine<'_> {
         mut before: Sight,
         known: Option<(Stat, Hash)>,
     ) -> Result<Option<(Stat, usize, Hash)>, Error> {
-        let mut attempt = 0;
+        let (mut attempt, mut last) = (0, None);
         loop {
             let size = usize::try_from(before.size).unwrap_or(BUFFER).min(BUFFER);
             let read = transfer::read_small(file, size, &mut worker.buffer);
@@ -228,16 +234,18 @@ impl Engine<'_> {
             let len = read.map_err(|e| self.source_error("read", &here.child(name), e))?;
             let after = Sight::from(&stat);
             attempt += 1;
-            let steady = len == size && before == after;
-            if !steady && attempt < ATTEMPTS {
-                before = after;
-                continue;
-            }
-            if !steady {
-                worker.report.changed_source.push(shown(&here.child(name)));
-            }
             let len = len.min(BUFFER);
-            return Ok(Some((stat, len, *blake3::hash(&worker.buffer[..len]).as_bytes())));
+            let hash = *blake3::hash(&worker.buffer[..len]).as_bytes();
+            // A file of procfs or sysfs has more than it says: the same twice is steady.
+            let pseudo = size == 0 && after.size == 0 && last == Some(hash);
+            if len == size && before == after || pseudo {
+                return Ok(Some((stat, len, hash)));
+            }
+            if attempt == ATTEMPTS {
+                worker.report.changed_source.push(shown(&here.child(name)));
+                return Ok(None);
+            }
+            (before, last) = (after, Some(hash));
         }
     }
 
@@ -257,22 +265,23 @@ impl Engine<'_> {
                 .map_err(|e| self.source_error("read the attributes of", &path, e))?;
             // What is not in the manifest is copied and hashed in one pass; the hash of the rest decides first.
             let fresh = entry.record.is_none() && entry.volume.is_none();
-            let (outcome, version) = if fresh && !self.request.options.dry_run {
+            let done = if fresh && !entry.covered && !self.request.options.dry_run {
                 self.large_install(worker, &here, name, &from)?
-            } else {
-                let (hash, len) = self.stream(worker, &here, name, &from, None, true)?;
-                let version = self.version(worker, &from.stat, len, hash);
+            } else if let Some((hash, len)) = self.stream(worker, &here, name, &from, None, true)? {
+                let how = transfer::hashing(&from.stat);
+                let version = self.version(worker, &from.stat, len, how.content(hash));
                 self.counters.add(1, 0);
-                let outcome = self.settle(
-                    worker,
-                    &here,
-                    entry,
-                    Incoming { version: &version, data: Data::File(&from) },
-                )?;
-                (outcome, version)
+                let incoming = Incoming { version: &version, data: Data::File(&from) };
+                Some((self.settle(worker, &here, entry, incoming)?, version))
+            } else {
+                None
             };
-            if from.stat.st_nlink > 1 && !node.aside {
-                self.links.settled(&from.stat, node, name, version, outcome);
+            match done {
+                Some((outcome, version)) if from.stat.st_nlink > 1 && !node.aside => {
+                    self.links.settled(&from.stat, node, name, version, outcome);
+                }
+                Some(_) => {}
+                None => vanished(worker, entry.record),
             }
         } else {
             vanished(worker, entry.record);
@@ -284,7 +293,7 @@ impl Engine<'_> {
     }
 
     /// Reads all of it, hashes it and writes it to `to`, again when it changes meanwhile. Answers its hash and its length
-    /// in bytes, which are told to the progress where they are `counted`.
+    /// in bytes, which are told to the progress where they are `counted`; `None` where it changed each time.
     pub(super) fn stream(
         &self,
         worker: &mut Worker,
@@ -293,7 +302,7 @@ impl Engine<'_> {
         from: &Opened,
         to: Option<&OwnedFd>,
         counted: bool,
-    ) -> Result<(Hash, u64), Error> {
+    ) -> Result<Option<(Hash, u64)>, Error> {
         let file = &from.file;
         let mut step = |n| {
             if counted {
@@ -302,30 +311,52 @@ impl Engine<'_> {
             !self.cancel.is_cancelled() && !self.pool.is_stopped()
         };
         let to = to.map(AsFd::as_fd);
+        let target = Target { file: to, reflink: Some(&self.reflink), how: transfer::hashing(&from.stat) };
         let mut attempt = 0;
         let mut stat = from.stat;
         loop {
-            let (hash, len) = transfer::stream(file, &stat, to, &self.reflink, &mut worker.buffer, &mut step)
-                .map_err(|failed| match failed {
-                    Failed::Reading(e) => self.source_error("read", &here.child(name), e),
-                    Failed::Writing(e) => self.volume_error("write", &here.child(name), e),
-                    Failed::Stopped => Error::cancelled(),
+            let (hash, len) =
+                transfer::stream(file, &stat, target, &mut worker.buffer, &mut step).map_err(|failed| {
+                    match failed {
+                        Failed::Reading(e) => self.source_error("read", &here.child(name), e),
+                        Failed::Writing(e) => self.volume_error("write", &here.child(name), e),
+                        Failed::Stopped => Error::cancelled(),
+                    }
                 })?;
             let after =
                 rustix::fs::fstat(file).map_err(|e| self.source_error("stat", &here.child(name), e))?;
             attempt += 1;
             if len == transfer::size(&stat) && Sight::from(&stat) == Sight::from(&after) {
-                return Ok((hash, len));
+                return Ok(Some((hash, len)));
             }
             if attempt >= ATTEMPTS {
                 worker.report.changed_source.push(shown(&here.child(name)));
-                return Ok((hash, len));
+                return Ok(None);
             }
             if let Some(to) = to {
                 rustix::fs::ftruncate(to, 0).map_err(|e| self.volume_error("write", &here.child(name), e))?;
             }
             stat = after;
         }
+    }
+
+    /// What a file is called in the source: of a single one the name may be another.
+    pub(super) fn source_name<'n>(&'n self, here: &Here<'_>, name: &'n CStr) -> &'n CStr {
+        match &self.single {
+            Some(single) if here.node.parent.is_none() => &single.from,
+            _ => name,
+        }
+    }
+
+    /// The status of an entry of the source; with `dereference`, of what a link leads to.
+    pub(super) fn source_stat(&self, here: &Here<'_>, name: &CStr) -> rustix::io::Result<Stat> {
+        let follow = self.request.options.dereference;
+        let flags = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+        rustix::fs::statat(here.source, self.source_name(here, name), flags)
+    }
+
+    fn reading(&self) -> OFlags {
+        if self.request.options.dereference { READ.difference(OFlags::NOFOLLOW) } else { READ }
     }
 
     /// A symbolic link of the image.

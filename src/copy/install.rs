@@ -1,23 +1,25 @@
 //! One file or link on its way to the volume: made in staging, filled, and given its metadata last; or the metadata of
 //! what is there set right.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::compare::compare_content;
 use super::engine::{Engine, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
 use super::image::{Opened, Version};
 use super::links::Outcome;
-use super::manifest::{Content, Flags, Kind, Left};
-use super::metadata::{Before, Meta, time_of};
+use super::manifest::{Content, Flags, Kind, Left, Time};
+use super::metadata::{Before, Meta, Xattrs, time_of};
 use super::node::Node;
-use super::path::{beside, child, shown};
-use super::transfer;
+use super::path::{beside, child, join, names_beside, shown};
+use super::stage::{Leftover, key};
+use super::transfer::{self, Target};
 
 /// Where its bytes come from.
 #[derive(Clone, Copy)]
@@ -58,21 +60,95 @@ impl Engine<'_> {
         here: &Here<'_>,
         name: &CStr,
         from: &Opened,
-    ) -> Result<(Outcome, Version<'static>), Error> {
+    ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
         let meta = self.permissions.wanted(&from.stat);
+        let how = transfer::hashing(&from.stat);
+        if let Some(version) = self.reuse_large(worker, here, name, from)? {
+            worker.report.files += 1;
+            version.record(name, Flags::default(), Left::AsImage).write(&mut worker.block);
+            return Ok(Some((Outcome::Staged, version)));
+        }
         let (to, created_final) = self.create(worker, here.node, name, &meta)?;
-        let (hash, len) = self.stream(worker, here, name, from, Some(&to), true)?;
+        let Some((hash, len)) = self.stream(worker, here, name, from, Some(&to), true)? else {
+            self.unstage(here.node, name)?;
+            return Ok(None);
+        };
         self.complete_file(worker, here.node, name, &to, &meta, created_final)?;
-        let version = self.version(worker, &from.stat, len, hash);
+        let version = self.version(worker, &from.stat, len, how.content(hash));
         worker.report.files += 1;
         worker.report.bytes += len;
         self.counters.add(1, 0);
         self.counters.wrote(1, len);
         version.record(name, Flags::default(), Left::AsImage).write(&mut worker.block);
-        Ok((Outcome::Staged, version))
+        Ok(Some((Outcome::Staged, version)))
     }
 
-    /// Puts the image's version where new entries of the directory go: under its name, or beside what has that.
+    /// A file that an earlier attempt has staged already, if it is what the image has.
+    fn reuse_large(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        from: &Opened,
+    ) -> Result<Option<Version<'static>>, Error> {
+        if self.leftover(here.node, name, transfer::size(&from.stat), time_of(&from.stat)).is_none() {
+            return Ok(None);
+        }
+        let Some((hash, len)) = self.stream(worker, here, name, from, None, true)? else { return Ok(None) };
+        let version = self.version(worker, &from.stat, len, transfer::hashing(&from.stat).content(hash));
+        self.counters.add(1, 0);
+        let reused = self.reuse(worker, here.node, name, &version)?;
+        Ok(reused.then_some(version))
+    }
+
+    /// What an earlier attempt has staged under this name with the same size and mtime.
+    fn leftover(&self, node: &Node, name: &CStr, size: u64, mtime: Time) -> Option<Leftover<'_>> {
+        if self.leftovers.is_empty() {
+            return None;
+        }
+        let (above, way) = node.way();
+        let found = self.leftovers.open(key(&above.path()), &join(&way, name.to_bytes()))?;
+        (transfer::size(&found.stat) == size && time_of(&found.stat) == mtime).then_some(found)
+    }
+
+    /// Takes what an earlier attempt has staged, if its content is the version's: read in full, as nothing says that it
+    /// reached the storage.
+    fn reuse(
+        &self,
+        worker: &mut Worker,
+        node: &Node,
+        name: &CStr,
+        version: &Version<'_>,
+    ) -> Result<bool, Error> {
+        let found = self.leftover(node, name, version.size, version.meta.mtime);
+        let Some(found) = found else { return Ok(false) };
+        let how = version.content.hashing();
+        let mut go_on = |_| !self.cancel.is_cancelled();
+        let hash =
+            transfer::stream(&found.file, &found.stat, Target::none(how), &mut worker.other, &mut go_on);
+        if !hash.is_ok_and(|(hash, _)| how.content(hash) == version.content) {
+            return Ok(false);
+        }
+        let failed = |e: io::Error| self.volume_error("stage", &child(node, name), e);
+        found.take(&*self.place(node)?, name).map_err(failed)?;
+        self.permissions
+            .apply(&found.file, &version.meta, &worker.xattrs, Before::Found(&found.stat))
+            .map_err(failed)?;
+        if self.fsync_each {
+            super::durable::sync_one(&found.file).map_err(failed)?;
+        }
+        Ok(true)
+    }
+
+    /// Takes back what was staged of a file that changed while it was read.
+    fn unstage(&self, node: &Node, name: &CStr) -> Result<(), Error> {
+        let place = self.place(node)?;
+        rustix::fs::unlinkat(&*place, name, AtFlags::empty())
+            .map_err(|e| self.volume_error("remove", &child(node, name), e))
+    }
+
+    /// Puts the image's version where new entries of the directory go: under its name, or beside what has that. Answers the
+    /// content that it has there; `None` where the source changed each time that it was read, or the volume has no such.
     pub(super) fn install(
         &self,
         worker: &mut Worker,
@@ -80,9 +156,17 @@ impl Engine<'_> {
         entry: Entry<'_>,
         Incoming { version, data }: Incoming<'_>,
         to: Place,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Content<'static>>, Error> {
         let node = here.node;
-        let aside = (to == Place::Beside).then(|| beside(entry.name, ".from-image"));
+        let content = version.content.clone().into_owned();
+        let aside = match to {
+            Place::Name => None,
+            Place::Beside => match self.name_beside(worker, here, entry, version)? {
+                Some(name) => Some(name),
+                // The image's version is there already.
+                None => return Ok(Some(content)),
+            },
+        };
         let as_name = aside.as_deref().unwrap_or(entry.name);
         if version.kind == Kind::Link {
             worker.report.links += 1;
@@ -93,16 +177,25 @@ impl Engine<'_> {
             if !matches!(data, Data::LinkTo { .. } | Data::Link) {
                 worker.report.bytes += version.size;
             }
-            return self.plan(worker, here, entry, as_name, to);
+            self.plan(worker, here, entry, as_name, to)?;
+            return Ok(Some(content));
         }
         let failed = |e: io::Error| self.volume_error("write", &here.child(as_name), e);
         match data {
             Data::Link => {
                 let place = self.place(node)?;
-                let Content::Target(target) = &version.content else { return Ok(()) };
-                rustix::fs::symlinkat(&**target, &*place, as_name).map_err(|e| failed(e.into()))?;
+                let Content::Target(target) = &version.content else { return Ok(None) };
+                match rustix::fs::symlinkat(&**target, &*place, as_name) {
+                    Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                        worker.report.links -= 1;
+                        self.permissions.refuse("symbolic links").map_err(failed)?;
+                        return Ok(None);
+                    }
+                    made => made.map_err(|e| failed(e.into()))?,
+                }
                 let before = Before::Made { moded: true };
-                return self.permissions.apply_link(&*place, as_name, &version.meta, before).map_err(failed);
+                self.permissions.apply_link(&*place, as_name, &version.meta, before).map_err(failed)?;
+                return Ok(Some(content));
             }
             Data::LinkTo { dir, name: first, ino } => {
                 let place = self.place(node)?;
@@ -117,18 +210,27 @@ impl Engine<'_> {
                     }
                 }
                 self.counters.wrote(1, 0);
-                return Ok(());
+                return Ok(Some(content));
             }
             Data::Trusted => {
                 let name = entry.name;
-                let Some(from) = self.open_source(worker, here, name)? else { return Ok(()) };
+                let Some(from) = self.open_source(worker, here, name)? else { return Ok(None) };
                 worker
                     .xattrs
                     .read(&from.file)
                     .map_err(|e| self.source_error("read", &here.child(name), e))?;
                 let (to, created_final) = self.create(worker, node, as_name, &version.meta)?;
-                self.stream(worker, here, name, &from, Some(&to), false)?;
+                let Some((hash, len)) = self.stream(worker, here, name, &from, Some(&to), false)? else {
+                    self.unstage(node, as_name)?;
+                    return Ok(None);
+                };
                 self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
+                worker.report.bytes += len;
+                self.counters.wrote(1, len);
+                return Ok(Some(transfer::hashing(&from.stat).content(hash)));
+            }
+            Data::Buffered(_) | Data::File(_) if self.reuse(worker, node, as_name, version)? => {
+                return Ok(Some(content));
             }
             Data::Buffered(len) => {
                 let (to, created_final) = self.create(worker, node, as_name, &version.meta)?;
@@ -137,13 +239,53 @@ impl Engine<'_> {
             }
             Data::File(from) => {
                 let (to, created_final) = self.create(worker, node, as_name, &version.meta)?;
-                self.stream(worker, here, entry.name, from, Some(&to), false)?;
+                let streamed = self.stream(worker, here, entry.name, from, Some(&to), false)?;
+                let how = transfer::hashing(&from.stat);
+                if streamed.is_none_or(|(hash, _)| how.content(hash) != content) {
+                    if streamed.is_some() {
+                        worker.report.changed_source.push(shown(&here.child(entry.name)));
+                    }
+                    self.unstage(node, as_name)?;
+                    return Ok(None);
+                }
                 self.complete_file(worker, node, as_name, &to, &version.meta, created_final)?;
             }
         }
         worker.report.bytes += version.size;
         self.counters.wrote(1, version.size);
-        Ok(())
+        Ok(Some(content))
+    }
+
+    /// The name for the image's version beside a user's: the first `NAME.from-image` that neither the image has nor, with
+    /// anything but what an earlier copy put there, the volume. `None` where the volume has the version there already.
+    fn name_beside(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<Option<CString>, Error> {
+        let Some(made) = here.made else { return Ok(Some(beside(entry.name, ".from-image"))) };
+        for name in names_beside(entry.name, ".from-image") {
+            if rustix::fs::statat(here.source, &*name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                continue;
+            }
+            let Some(stat) = self.look(made, here, &name)? else { return Ok(Some(name)) };
+            let failed = |e| self.volume_error("compare", &here.child(&name), e);
+            let mut has = |kind, size, content: &Content<'_>| {
+                compare_content(made, &name, kind, size, content, &stat, &mut worker.other).map_err(failed)
+            };
+            if has(version.kind, version.size, &version.content)? {
+                return Ok(None);
+            }
+            let earlier = entry.record.filter(|record| record.flags.kept);
+            if let Some(record) = earlier
+                && has(record.kind, record.size, &record.content)?
+            {
+                return Ok(Some(name));
+            }
+        }
+        Err(self.volume_error("name the image's version of", &here.child(entry.name), Errno::EXIST))
     }
 
     /// Lists what putting an entry on the volume would do.
@@ -202,19 +344,35 @@ impl Engine<'_> {
         let before = Before::Made { moded: created_final };
         self.permissions.apply(file, meta, &worker.xattrs, before).map_err(failed)?;
         if self.fsync_each {
-            rustix::fs::fsync(file).map_err(|e| failed(e.into()))?;
+            super::durable::sync_one(file).map_err(failed)?;
         }
         Ok(())
     }
 
     /// Whether mode (a link has none), mtime or (where it could be set) owner are not what they are to be.
-    pub(super) fn differs(&self, version: &Version<'_>, volume: Option<&Stat>) -> bool {
-        volume.is_some_and(|stat| {
-            version.kind != Kind::Link && stat.st_mode & 0o7777 != version.meta.mode
-                || time_of(stat) != version.meta.mtime
-                || self.permissions.may_chown()
-                    && (stat.st_uid, stat.st_gid) != (version.meta.uid, version.meta.gid)
-        })
+    pub(super) fn differs(
+        &self,
+        worker: &Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<bool, Error> {
+        let (Some(stat), Some(made)) = (entry.volume, here.made) else { return Ok(false) };
+        let differs = version.kind != Kind::Link && stat.st_mode & 0o7777 != version.meta.mode
+            || time_of(stat) != version.meta.mtime
+            || self.permissions.may_chown()
+                && (stat.st_uid, stat.st_gid) != (version.meta.uid, version.meta.gid);
+        if differs || worker.xattrs.is_empty() || version.kind != Kind::File {
+            return Ok(differs);
+        }
+        // A restore may have left them out, or setcap(8) taken them away.
+        let failed = |e| self.volume_error("read the attributes of", &here.child(entry.name), e);
+        let Ok(there) = rustix::fs::openat(made, entry.name, super::image::READ, Mode::empty()) else {
+            return Ok(false);
+        };
+        let mut found = Xattrs::default();
+        found.read(&there).map_err(failed)?;
+        Ok(!worker.xattrs.are_in(&found))
     }
 
     /// Sets the metadata of a file or link on the volume right; false where that would reach another name of it, or
@@ -291,7 +449,7 @@ fn is_still(there: &OwnedFd, stat: &Stat, version: &Version<'_>) -> bool {
         (Content::Target(target), FileType::Symlink) => {
             rustix::fs::readlinkat(there, c"", Vec::new()).is_ok_and(|found| found.as_bytes() == &**target)
         }
-        (Content::Hash(_), FileType::RegularFile) => true,
+        (Content::Hash(_) | Content::Sparse(_), FileType::RegularFile) => true,
         _ => false,
     }
 }

@@ -217,10 +217,7 @@ impl Engine<'_> {
     fn has_noted(&self, dir: impl AsFd, noted: &Record<'_>, buffer: &mut Vec<u8>) -> io::Result<bool> {
         let nofollow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
         match rustix::fs::statat(&dir, OsStr::from_bytes(&noted.name), nofollow) {
-            Ok(stat) => {
-                let is_protected = self.protected.contains(&(stat.st_dev, stat.st_ino));
-                Ok(!is_protected && is_there(dir, noted, &stat, buffer)?)
-            }
+            Ok(stat) => Ok(!self.protected.is_inode(&stat) && is_there(dir, noted, &stat, buffer)?),
             Err(rustix::io::Errno::NOENT) => Ok(false),
             Err(errno) => Err(errno.into()),
         }

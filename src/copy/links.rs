@@ -131,7 +131,10 @@ impl Engine<'_> {
                 // A file of the right content, but with an inode of its own, has to be linked all the same: as if
                 // the volume had none.
                 let relinked = !together && self.may_relink(worker, &here, entry, &version)?;
-                let seen = if relinked { Entry { record: None, volume: None, ..entry } } else { entry };
+                let seen = match relinked {
+                    true => Entry { record: None, volume: None, base: None, ..entry },
+                    false => entry,
+                };
                 let data = Data::LinkTo { dir: &dir, name: &first.name, ino };
                 let incoming = Incoming { version: &version, data };
                 match self.settle(worker, &here, seen, incoming) {
@@ -159,8 +162,7 @@ impl Engine<'_> {
         })
     }
 
-    /// Whether the policy lets the volume's file be replaced by a link: it does when a copy installed it and it has the
-    /// image's content.
+    /// Whether the volume's file may be replaced by a link: when it has the image's content.
     fn may_relink(
         &self,
         worker: &mut Worker,
@@ -168,17 +170,10 @@ impl Engine<'_> {
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<bool, Error> {
-        let noted = self.as_noted(worker, here, entry)?;
-        let (Some(record), Some(stat)) = (noted.as_ref().or(entry.record), entry.volume) else {
-            return Ok(false);
-        };
-        if record.flags.found || self.policy() == super::options::Policy::Missing || self.request.beside_run {
+        if self.policy() == super::options::Policy::Missing || self.beside_run || entry.covered {
             return Ok(false);
         }
-        let looks_installed = record.left == super::manifest::Left::AsImage
-            && super::compare::looks_as_left(here.made, entry.name, record, stat).unwrap_or(false);
-        Ok(looks_installed
-            || self.has_content(worker, here, entry, version.kind, version.size, &version.content)?)
+        self.has_content(worker, here, entry, version.kind, version.size, &version.content)
     }
 
     fn version_of(
@@ -187,8 +182,8 @@ impl Engine<'_> {
         here: &Here<'_>,
         name: &CStr,
     ) -> Result<Version<'static>, Error> {
-        let stat = rustix::fs::statat(here.source, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| self.source_error("stat", &here.child(name), e))?;
+        let stat =
+            self.source_stat(here, name).map_err(|e| self.source_error("stat", &here.child(name), e))?;
         Ok(Version { meta: self.permissions.wanted(&stat), ..known.clone() })
     }
 
@@ -202,16 +197,15 @@ impl Engine<'_> {
         }
         let from = Opened { file, stat };
         worker.xattrs.read(&from.file).map_err(|e| self.source_error("read", &here.child(entry.name), e))?;
-        let hashed =
-            transfer::stream(&from.file, &from.stat, None, &self.reflink, &mut worker.buffer, &mut |_| {
-                !self.cancel.is_cancelled()
-            });
-        let (hash, size) = hashed.map_err(|_| failed(Errno::IO))?;
+        let Some((hash, size)) = self.stream(worker, here, entry.name, &from, None, false)? else {
+            entry.record.inspect(|record| record.write(&mut worker.block));
+            return Ok(());
+        };
         let version = Version {
             kind: super::manifest::Kind::File,
             meta: self.permissions.wanted(&stat),
             size,
-            content: super::manifest::Content::Hash(hash),
+            content: transfer::hashing(&stat).content(hash),
             xattrs: worker.xattrs.digest(),
         };
         let incoming = Incoming { version: &version, data: Data::File(&from) };

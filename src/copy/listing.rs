@@ -61,6 +61,13 @@ impl Listing {
         Ok(())
     }
 
+    /// Holds a single file.
+    pub(super) fn only(&mut self, name: &CStr) {
+        self.arena = name.to_bytes_with_nul().to_vec();
+        let len = u16::try_from(name.to_bytes().len()).unwrap_or(u16::MAX);
+        self.entries = vec![Entry { start: 0, len, kind: FileType::RegularFile }];
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -2,6 +2,7 @@
 //! this user and this volume permit. What they do not permit is found out by trying, tried no more after that, and
 //! reported once.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::AsFd;
@@ -86,6 +87,11 @@ impl Xattrs {
         self.all.is_empty()
     }
 
+    /// Whether another entry has all of them.
+    pub(super) fn are_in(&self, other: &Self) -> bool {
+        self.all.iter().all(|attribute| other.all.contains(attribute))
+    }
+
     /// Short digest for the manifest.
     pub(super) fn digest(&self) -> Option<u64> {
         if self.all.is_empty() {
@@ -123,7 +129,8 @@ pub(super) struct Permissions {
     pub(super) umask: u32,
     euid: u32,
     may_chown: AtomicBool,
-    may_chgrp: AtomicBool,
+    /// Groups that this user may not give a file to.
+    foreign: Mutex<BTreeSet<u32>>,
     /// Owner of what this process creates in staging: seen, not assumed (root squash, setgid directories).
     own: OnceLock<(u32, u32)>,
     refused: Mutex<Vec<String>>,
@@ -139,7 +146,7 @@ impl Permissions {
             umask: umask(),
             euid,
             may_chown: AtomicBool::new(holds_chown()),
-            may_chgrp: AtomicBool::new(true),
+            foreign: Mutex::default(),
             own: OnceLock::new(),
             refused: Mutex::default(),
         }
@@ -197,14 +204,39 @@ impl Permissions {
         before: Before<'_>,
     ) -> io::Result<()> {
         let mut mode_final = matches!(before, Before::Made { moded: true });
+        let mut mode = meta.mode;
         if !self.has_owner(meta, before) {
-            mode_final &= !self.set_owner(&fd, meta)? || meta.mode & 0o6000 == 0;
+            let changed = self.set_owner(&fd, meta)?;
+            if mode & 0o6000 != 0 {
+                mode = safe_mode(&fd, meta)?;
+                mode_final = false;
+            }
+            mode_final &= !changed || mode & 0o6000 == 0;
         }
         self.set_xattrs(&fd, xattrs)?;
-        if !mode_final {
-            rustix::fs::fchmod(&fd, Mode::from_raw_mode(meta.mode))?;
+        let is_there = matches!(before, Before::Found(stat) if stat.st_mode & 0o7777 == mode);
+        if !mode_final && !(is_there && xattrs.is_empty()) {
+            self.permit("modes", rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)))?;
         }
-        set_times(fd, meta.mtime)
+        self.set_times(fd, meta.mtime)
+    }
+
+    /// Sets the mode, where that is permitted.
+    pub(super) fn set_mode(&self, fd: impl AsFd, mode: u32) -> io::Result<()> {
+        self.permit("modes", rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
+    }
+
+    /// Sets the times, where that is permitted.
+    pub(super) fn set_times(&self, fd: impl AsFd, mtime: Time) -> io::Result<()> {
+        self.permit("times", rustix::fs::futimens(fd, &times(mtime)))
+    }
+
+    /// What came of setting something that this user or this volume may not permit.
+    fn permit(&self, what: &str, done: rustix::io::Result<()>) -> io::Result<()> {
+        match done {
+            Err(errno) if is_refusal(errno) => self.refuse(what),
+            done => Ok(done?),
+        }
     }
 
     fn set_xattrs(&self, fd: impl AsFd, xattrs: &Xattrs) -> io::Result<()> {
@@ -231,9 +263,7 @@ impl Permissions {
     fn permitted(&self, done: rustix::io::Result<()>, name: &CStr) -> io::Result<()> {
         match done {
             Ok(()) => Ok(()),
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::ACCESS | Errno::INVAL) => {
-                self.refuse(&format!("xattr {}", name.to_string_lossy()))
-            }
+            Err(errno) if is_refusal(errno) => self.refuse(&format!("xattr {}", name.to_string_lossy())),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -252,7 +282,7 @@ impl Permissions {
         if self.may_chown() || meta.uid == self.euid {
             match rustix::fs::fchown(&fd, Some(uid), Some(gid)) {
                 Ok(()) => return Ok(true),
-                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
+                Err(errno) if is_refusal(errno) => {
                     if meta.uid != self.euid {
                         self.may_chown.store(false, Ordering::Relaxed);
                     }
@@ -261,11 +291,12 @@ impl Permissions {
             }
         }
         self.refuse("owner")?;
-        if self.may_chgrp.load(Ordering::Relaxed) {
+        // A user may give a file to any group of his, so one that is refused says nothing of the next.
+        if !mutex::lock(&self.foreign).contains(&meta.gid) {
             match rustix::fs::fchown(&fd, None, Some(gid)) {
                 Ok(()) => return Ok(true),
-                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
-                    self.may_chgrp.store(false, Ordering::Relaxed);
+                Err(errno) if is_refusal(errno) => {
+                    mutex::lock(&self.foreign).insert(meta.gid);
                 }
                 Err(errno) => return Err(errno.into()),
             }
@@ -287,18 +318,20 @@ impl Permissions {
             let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
             match rustix::fs::chownat(&at, name, Some(uid), Some(gid), which) {
                 Ok(()) => {}
-                Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => self.refuse("owner")?,
+                Err(errno) if is_refusal(errno) => self.refuse("owner")?,
                 Err(errno) => return Err(errno.into()),
             }
         }
         match rustix::fs::utimensat(&at, name, &times(meta.mtime), which) {
+            // utimensat(2) takes a handle of a link since Linux 5.8: by its name then.
+            Err(Errno::INVAL) if name.is_empty() => Err(Errno::INVAL.into()),
             // Some network filesystems have no times of links.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            done => self.permit("times", done),
         }
     }
 
-    fn refuse(&self, what: &str) -> io::Result<()> {
+    pub(super) fn refuse(&self, what: &str) -> io::Result<()> {
         if self.strict {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -319,8 +352,32 @@ fn times((seconds, nanoseconds): Time) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
+/// What a volume, or its kernel, answers to what it does not permit or does not have.
+fn is_refusal(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
+}
+
+/// The mode of an entry whose owner may not be the one that it was meant for: no set-user-ID or set-group-ID bit of a file
+/// then, as cp(1) does; a directory's set-group-ID bit gives nobody anything.
+fn safe_mode(fd: impl AsFd, meta: &Meta) -> io::Result<u32> {
+    let stat = rustix::fs::fstat(fd)?;
+    let mut mode = meta.mode;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+        if stat.st_uid != meta.uid {
+            mode &= !0o6000;
+        }
+        if stat.st_gid != meta.gid {
+            mode &= !0o2000;
+        }
+    }
+    Ok(mode)
+}
+
 pub(super) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
-    Ok(rustix::fs::futimens(fd, &times(mtime))?)
+    match rustix::fs::futimens(fd, &times(mtime)) {
+        Err(errno) if is_refusal(errno) => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// As [`set_times`], by a name that is not followed where it has become a link.

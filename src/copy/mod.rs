@@ -10,6 +10,7 @@ mod complete;
 mod decide;
 mod directory;
 mod durable;
+mod earlier;
 mod engine;
 mod entry;
 mod error;
@@ -17,6 +18,7 @@ mod filter;
 mod image;
 mod install;
 mod intent;
+mod layers;
 mod links;
 mod listing;
 mod manifest;
@@ -39,13 +41,17 @@ mod shard;
 mod share;
 mod space;
 mod stage;
+mod state;
 mod swap;
 mod transfer;
+mod verify;
 mod walk;
 
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
+
+use crate::support::rooted_dir::Dir;
 
 pub use error::{Cause, Error, Reached};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
@@ -59,10 +65,9 @@ pub struct Request {
     pub source: PathBuf,
     /// The directory that the content goes into; made when missing.
     pub destination: PathBuf,
-    /// The state directory (`.hook-runner`): manifests and staging. It may be outside the destination. Made when
-    /// missing.
-    pub state: PathBuf,
-    /// Names this attempt, and no other that may run at the same time: names of staging are made from it.
+    /// A state directory where version 0.1 may have left this destination's manifest, beside the destination's own.
+    pub earlier_state: Option<PathBuf>,
+    /// Names this attempt: what the journal says of a run is told apart by it.
     pub run: String,
     /// Names the run that several shards belong to: parts of one group make one manifest. Only for `shard`.
     pub group: String,
@@ -77,6 +82,65 @@ pub struct Request {
     pub steps_follow: bool,
     /// How to decide and work.
     pub options: Options,
+}
+
+/// Whether the request can be carried out, as far as source and destination tell. Makes nothing.
+///
+/// # Errors
+/// [`Cause::Config`] with the reason.
+pub fn check(request: &Request) -> Result<(), Error> {
+    filter::Filter::new(&request.options)?;
+    places::Places::find(request).map(drop)
+}
+
+/// Whether pruning after this copy would remove everything that copies have installed: the source has nothing, and nobody
+/// else copied into the destination.
+pub fn empties(source: &Path, destination: &Path) -> bool {
+    let is_empty = std::fs::read_dir(source).is_ok_and(|mut entries| entries.next().is_none());
+    let owners = Dir::open(destination).ok().and_then(|root| state::State::open(&root).ok().flatten());
+    is_empty && owners.is_none_or(|state| state.owners().is_ok_and(|owners| owners.len() < 2))
+}
+
+/// Makes the destination and the state directory in it, which the lock of the volume's copies belongs in, and answers
+/// that one.
+///
+/// # Errors
+/// As [`copy`].
+pub fn prepare(request: &Request) -> Result<(PathBuf, Dir), Error> {
+    let places = places::Places::find(request)?;
+    let (_, state) = places.make(request)?;
+    Ok((places.destination.join(state::STATE), state.root))
+}
+
+/// Where the state directory of the request's destination is, or will be.
+pub fn state_of(request: &Request) -> PathBuf {
+    places::Places::of_destination(request).join(state::STATE)
+}
+
+/// A run that may change what was installed is at work as long as this lives.
+#[derive(Debug)]
+pub struct Run {
+    _marks: Vec<std::fs::File>,
+}
+
+/// Journals that the run's steps may change what was installed in the destination, before the first of them begins. If no
+/// [`seal`] follows, what differs then is taken for the run's doing, not a user's.
+///
+/// # Errors
+/// As [`copy`].
+pub fn begin_run(request: &Request) -> Result<Run, Error> {
+    let destination = places::Places::of_destination(request);
+    let failed = |e| Error::system("write to the journal of", &destination, e);
+    let root = match Dir::open(&destination) {
+        // A later step copies there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Run { _marks: Vec::new() }),
+        root => root.map_err(failed)?,
+    };
+    let marks = match state::State::open(&root).map_err(failed)? {
+        Some(state) => state.begin_run(&request.run).map_err(failed)?,
+        None => Vec::new(),
+    };
+    Ok(Run { _marks: marks })
 }
 
 /// Copies; with `dry_run` only finds out what a copy would do. Blocks until everything is on stable storage.
@@ -105,8 +169,8 @@ pub fn seal(request: &Request) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`copy`]; [`Cause::Config`] where there is no manifest for this destination.
-pub fn verify(destination: &Path, state: &Path) -> Result<VerifyReport, Error> {
-    seal::verify(destination, state)
+pub fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result<VerifyReport, Error> {
+    verify::verify(destination, earlier_state)
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ pub(super) struct Node {
     pub(super) shared: bool,
     /// It is another copier's to complete.
     pub(super) others: bool,
+    /// A later owner has it too: its metadata are that one's.
+    pub(super) covered: bool,
     /// Made in place, as any of those who share it may need it first.
     pub(super) in_place: bool,
     /// What is below it is needed where it is in staging until everything is copied.
@@ -163,6 +165,7 @@ impl Node {
             attributed: AtomicBool::new(false),
             shared: false,
             others: false,
+            covered: false,
             in_place: false,
             held: AtomicBool::new(false),
             making: Mutex::new(()),
@@ -178,6 +181,18 @@ impl Node {
     pub(super) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
         self.begin();
         Self::bare(Some(self.clone()), name.to_owned(), target, self.follow)
+    }
+
+    /// The nearest directory that is on the volume already, this one or one above, and the way from there.
+    pub(super) fn way(&self) -> (&Self, Vec<u8>) {
+        let mut names = Vec::new();
+        let mut node = self;
+        while let (Target::New | Target::Lazy, Some(parent)) = (node.target, &node.parent) {
+            names.push(node.made_name().to_bytes());
+            node = parent;
+        }
+        names.reverse();
+        (node, names.join(&b'/'))
     }
 
     /// The name on the volume.

@@ -12,8 +12,8 @@ use super::manifest::{self, Flags, Manifest, Reading, Record, records};
 use super::node::Node;
 use super::path::parent;
 use super::share::Shares;
+use super::state::State;
 use super::{Request, record, shard};
-use crate::support::rooted_dir::Dir;
 
 /// The notes of copies that were cut short.
 #[derive(Debug, Default)]
@@ -29,11 +29,12 @@ pub(super) struct Intent {
 
 impl Intent {
     pub(super) fn read(
-        dir: &Dir,
+        state: &State,
         name: &OsStr,
         request: &Request,
         shares: Option<&Shares>,
     ) -> io::Result<Self> {
+        let dir = &state.journal;
         let read = |name: &OsStr| {
             Ok(match Manifest::read(dir, name)? {
                 Reading::Read(note) => Some(note),

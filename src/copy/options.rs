@@ -36,6 +36,14 @@ pub struct Options {
     pub workers: Option<NonZeroUsize>,
     /// This copier's part of a tree that several copy together.
     pub shard: Option<Shard>,
+    /// The name of the copy, which its entries on the volume are owned by; its source where not given.
+    pub owner: Option<String>,
+    /// Prune also when the source holds nothing at all.
+    pub allow_empty_source: bool,
+    /// What the source is called (an image's digest): where it is called as it was at the last copy, it is not read.
+    pub source_version: Option<String>,
+    /// Copy what symbolic links of the source lead to, not the links.
+    pub dereference: bool,
 }
 
 macro_rules! keywords {

@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::node::Node;
 
@@ -36,7 +37,26 @@ pub(super) fn beside(name: &CStr, suffix: &str) -> CString {
     CString::new(new).unwrap_or_default()
 }
 
-/// For messages and reports.
+/// `NAME.from-image`, `NAME.from-image-1` and so on: the names that may be beside another.
+pub(super) fn names_beside(name: &CStr, suffix: &str) -> impl Iterator<Item = CString> {
+    let (name, suffix) = (name.to_owned(), suffix.to_owned());
+    (0..1000).map(move |n| match n {
+        0 => beside(&name, &suffix),
+        n => beside(&name, &format!("{suffix}-{n}")),
+    })
+}
+
+/// For messages and reports: a control character is escaped, as a name may hold any and a terminal obeys them.
 pub(super) fn shown(path: &[u8]) -> String {
-    OsStr::from_bytes(path).display().to_string()
+    let text = OsStr::from_bytes(path).display().to_string();
+    if !text.chars().any(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+/// As [`shown`], of any path.
+pub(super) fn shown_path(path: &Path) -> String {
+    shown(path.as_os_str().as_bytes())
 }

@@ -1,64 +1,183 @@
-//! The places that a copy works in, before it begins: source, destination and state directory apart from each other,
-//! what an earlier copy left there, and what in them is not the copy's to touch.
+//! Source and destination before a copy begins: what cannot be copied is refused here, before anything is made.
 
+use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Uid};
 
+use super::Request;
 use super::error::Error;
 use super::manifest::{self, Manifest};
-use super::{Request, shard, stage};
+use super::state::State;
 use crate::support::rooted_dir::Dir;
 
-/// Opens the destination, made first where it is missing (not in a dry run: the nearest parent stands in for it).
-pub(super) fn open_destination(request: &Request) -> Result<(Dir, bool), Error> {
-    let path = &request.destination;
-    let failed = |e| Error::unusable("open the destination", path, e);
-    match Dir::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return Ok((opened.map_err(failed)?, false)),
-    }
-    if request.options.dry_run {
-        let parent = path.ancestors().skip(1).find_map(|parent| {
-            Dir::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).ok()
-        });
-        return parent.map(|dir| (dir, true)).ok_or_else(|| failed(io::ErrorKind::NotFound.into()));
-    }
-    std::fs::create_dir_all(path).map_err(|e| Error::unusable("create the destination", path, e))?;
-    Ok((Dir::open(path).map_err(failed)?, true))
+/// A copy's places as directories: a source that is a file is one name of the directory that it is in.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) source: Dir,
+    pub(super) single: Option<Single>,
+    /// The directory that is copied into.
+    pub(super) destination: PathBuf,
 }
 
-pub(super) fn open_state(request: &Request) -> Result<Option<Dir>, Error> {
-    let path = &request.state;
-    match Dir::open(path) {
-        Ok(dir) => return Ok(Some(dir)),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::unusable("open the state directory", path, error));
-        }
-        Err(_) if request.options.dry_run => return Ok(None),
-        Err(_) => {}
-    }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
-    made.and_then(|()| Dir::open(path).map(Some))
-        .map_err(|e| Error::unusable("create the state directory", path, e))
+/// One file of a directory, and the name that it is copied to.
+#[derive(Debug, Clone)]
+pub(super) struct Single {
+    pub(super) from: CString,
+    pub(super) to: CString,
 }
 
-/// Neither may be inside the other: a copy would meet its own work.
-pub(super) fn apart(request: &Request, source: &Dir, destination: &Dir) -> Result<(), Error> {
-    let (from, to) = (request.source.display(), request.destination.display());
-    for (inner, outer, sentence) in [
-        (destination, source, format!("the destination {to} is inside the source {from}")),
-        (source, destination, format!("the source {from} is inside the destination {to}")),
-    ] {
-        let is_inside = inside(inner, outer).map_err(|e| Error::system("open", &request.destination, e))?;
-        if is_inside {
-            return Err(Error::request(sentence));
+impl Places {
+    /// Opens the source and finds out where the destination is. Makes nothing.
+    pub(super) fn find(request: &Request) -> Result<Self, Error> {
+        let (source, destination) = (&request.source, &request.destination);
+        let missing = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound => {
+                Error::request(format!("there is no source {}", super::path::shown_path(source)))
+            }
+            _ => Error::unusable("open the source", source, e),
+        };
+        let stat = rustix::fs::stat(source).map_err(|e| missing(e.into()))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                if let Ok(there) = rustix::fs::stat(destination)
+                    && FileType::from_raw_mode(there.st_mode) != FileType::Directory
+                {
+                    return Err(Error::request(format!(
+                        "the destination {} is not a directory, and the source {} is one",
+                        super::path::shown_path(destination),
+                        super::path::shown_path(source)
+                    )));
+                }
+                let found = Self {
+                    source: Dir::open(source).map_err(missing)?,
+                    single: None,
+                    destination: destination.clone(),
+                };
+                found.apart(request)?;
+                Ok(found)
+            }
+            FileType::RegularFile => Self::find_single(request),
+            _ => Err(Error::request(format!(
+                "the source {} is neither a directory nor a file",
+                super::path::shown_path(source)
+            ))),
         }
     }
-    Ok(())
+
+    fn find_single(request: &Request) -> Result<Self, Error> {
+        let (source, destination) = (&request.source, &request.destination);
+        let unusable = |e: io::Error| Error::unusable("open the source", source, e);
+        let real = source.canonicalize().map_err(unusable)?;
+        let is_directory = destination.is_dir() || destination.as_os_str().as_bytes().ends_with(b"/");
+        let (Some(to), false) = (destination.file_name(), is_directory) else {
+            return Err(Error::request(format!(
+                "the source {} is a file and the destination {} a directory: name the file there",
+                super::path::shown_path(source),
+                super::path::shown_path(destination)
+            )));
+        };
+        let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let name = |name: &std::ffi::OsStr| CString::new(name.as_bytes()).unwrap_or_default();
+        let same = destination.canonicalize().is_ok_and(|there| there == real);
+        if same {
+            return Err(Error::request(format!(
+                "source and destination are the same file, {}",
+                super::path::shown_path(destination)
+            )));
+        }
+        Ok(Self {
+            source: Dir::open(real.parent().unwrap_or(Path::new("/"))).map_err(unusable)?,
+            single: Some(Single { from: name(real.file_name().unwrap_or_default()), to: name(to) }),
+            destination: parent.unwrap_or(Path::new(".")).to_owned(),
+        })
+    }
+
+    /// The directory that a request copies into, without a look at its source, which a run may have removed.
+    pub(super) fn of_destination(request: &Request) -> PathBuf {
+        let destination = &request.destination;
+        if destination.is_dir() {
+            return destination.clone();
+        }
+        match destination.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !destination.as_os_str().is_empty() => {
+                if destination.is_file() {
+                    parent.to_owned()
+                } else {
+                    destination.clone()
+                }
+            }
+            _ => destination.clone(),
+        }
+    }
+
+    /// Neither may be inside the other: a copy would meet its own work.
+    fn apart(&self, request: &Request) -> Result<(), Error> {
+        let (from, to) = (request.source.as_path(), request.destination.as_path());
+        let shown = super::path::shown_path;
+        let failed = |e| Error::system("open", to, e);
+        let existing = Dir::open(to).ok();
+        let nearest = to
+            .ancestors()
+            .find_map(|path| Dir::open(if path.as_os_str().is_empty() { Path::new(".") } else { path }).ok());
+        if let Some(nearest) = &nearest
+            && inside(nearest, &self.source).map_err(failed)?
+        {
+            return Err(Error::request(format!(
+                "the destination {} is inside the source {}",
+                shown(to),
+                shown(from)
+            )));
+        }
+        if let Some(existing) = &existing
+            && inside(&self.source, existing).map_err(failed)?
+        {
+            return Err(Error::request(format!(
+                "the source {} is inside the destination {}",
+                shown(from),
+                shown(to)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Opens the destination with its state, and makes what is missing: a new destination with the source's mode and owner.
+    pub(super) fn make(&self, request: &Request) -> Result<(Dir, State), Error> {
+        let path = &self.destination;
+        let failed = |e| Error::unusable("open the destination", path, e);
+        let is_new = match Dir::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            opened => return self.with_state(opened.map_err(failed)?),
+        };
+        std::fs::create_dir_all(path).map_err(|e| Error::unusable("create the destination", path, e))?;
+        let (destination, state) = self.with_state(Dir::open(path).map_err(failed)?)?;
+        if is_new && self.single.is_none() {
+            let unmarked = |e| Error::system("write to the journal of", path, e);
+            state.mark_new_root().map_err(unmarked)?;
+            let stat =
+                self.source.stat().map_err(|e| Error::unusable("open the source", &request.source, e))?;
+            give(&destination, &stat, request);
+        }
+        Ok((destination, state))
+    }
+
+    fn with_state(&self, destination: Dir) -> Result<(Dir, State), Error> {
+        let state = State::create(&destination);
+        let made = state.map_err(|e| Error::system("create the state directory in", &self.destination, e))?;
+        Ok((destination, made))
+    }
+}
+
+/// Gives a new destination the owner and mode of the source, as far as that is permitted.
+fn give(destination: &Dir, source: &Stat, request: &Request) {
+    let options = &request.options;
+    let owner = options.chown.map_or((source.st_uid, source.st_gid), |owner| (owner.uid, owner.gid));
+    let mode = source.st_mode & 0o7777;
+    let mode = options.chmod.as_ref().map_or(mode, |change| change.apply(mode, true));
+    let _ = rustix::fs::fchown(destination, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
+    let _ = rustix::fs::fchmod(destination, Mode::from_raw_mode(mode | 0o700));
 }
 
 fn inside(inner: &Dir, outer: &Dir) -> io::Result<bool> {
@@ -78,11 +197,7 @@ fn inside(inner: &Dir, outer: &Dir) -> io::Result<bool> {
     }
 }
 
-pub(super) fn sweep(request: &Request, state: &Dir, destination: &Dir) -> io::Result<u64> {
-    stage::sweep_probes(destination)?;
-    stage::sweep(state, destination, &|name| shard::is_leftover(request, name))
-}
-
+/// Whether nothing of the last copy is left: no absence is a user's doing then.
 pub(super) fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> {
     let Some(at) = old.find(b"") else { return Ok(false) };
     let mut block = Vec::new();
@@ -101,18 +216,38 @@ pub(super) fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> 
     Ok(any)
 }
 
-pub(super) fn protected_inodes(request: &Request, state: Option<&Dir>) -> Vec<(u64, u64)> {
-    let named = request.protect.iter().filter_map(|path| rustix::fs::lstat(path).ok());
-    named.chain(state.and_then(|dir| dir.stat().ok())).map(|stat| (stat.st_dev, stat.st_ino)).collect()
+/// What is the runner's own in the destination.
+#[derive(Debug, Default)]
+pub(super) struct Protected {
+    inodes: Vec<(u64, u64)>,
+    /// As seen from the destination: a name may be taken before it is there.
+    paths: Vec<Vec<u8>>,
 }
 
-/// The protected paths that are below the destination, as seen from it: they may be taken before they exist.
-pub(super) fn protected_paths(request: &Request) -> Vec<Vec<u8>> {
-    let Ok(root) = request.destination.canonicalize() else { return Vec::new() };
-    let below = |path: &PathBuf| {
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let real = parent.canonicalize().ok()?.join(path.file_name()?);
-        Some(real.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())
-    };
-    request.protect.iter().chain([&request.state]).filter_map(below).collect()
+impl Protected {
+    pub(super) fn of(request: &Request, destination: &Path, state: Option<&State>) -> Self {
+        let named = request.protect.iter().filter_map(|path| rustix::fs::lstat(path).ok());
+        let state = state.and_then(|state| state.root.stat().ok());
+        let inodes = named.chain(state).map(|stat| (stat.st_dev, stat.st_ino)).collect();
+        let Ok(root) = destination.canonicalize() else { return Self { inodes, paths: Vec::new() } };
+        let below = |path: &PathBuf| {
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let real = parent.canonicalize().ok()?.join(path.file_name()?);
+            Some(real.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())
+        };
+        Self { inodes, paths: request.protect.iter().filter_map(below).collect() }
+    }
+
+    pub(super) fn is_inode(&self, stat: &Stat) -> bool {
+        self.inodes.contains(&(stat.st_dev, stat.st_ino))
+    }
+
+    /// Whether an entry of a directory is one of them by its path.
+    pub(super) fn is_below(&self, dir: &[u8], name: &[u8]) -> bool {
+        !self.paths.is_empty() && self.is_path(&super::path::join(dir, name))
+    }
+
+    pub(super) fn is_path(&self, path: &[u8]) -> bool {
+        self.paths.iter().any(|own| own == path)
+    }
 }

@@ -5,8 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::Mode;
-
 use super::durable;
 use super::engine::{Engine, Worker};
 use super::error::Error;
@@ -51,10 +49,12 @@ impl Engine<'_> {
             let workers = pool.run(self.workers(), |worker, node| {
                 self.go_on()?;
                 self.publish_one(worker, &node)?;
-                stage.discard(&node);
+                if let Some((key, _)) = node.stage.get() {
+                    stage.discard(*key);
+                }
                 let Ok(made) = node.made() else { return Ok(()) };
                 if each {
-                    rustix::fs::fsync(&*made).map_err(|e| self.volume_error("sync", &node.path(), e))?;
+                    durable::sync_one(&*made).map_err(|e| self.volume_error("sync", &node.path(), e))?;
                 }
                 Ok(())
             })?;
@@ -86,13 +86,13 @@ impl Engine<'_> {
 
     /// Renames what is staged for one directory into it.
     fn publish_one(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
-        let failed = |e: io::Error| self.volume_error("open", &node.path(), e);
+        let failed = |e: io::Error| self.volume_error("complete", &node.path(), e);
         let made = node.made().map_err(failed)?;
         let Some((_, staged)) = node.stage.get() else { return Ok(()) };
         self.rename_all(worker, &node.path(), staged, &made)?;
         if node.parent.is_some() {
             // Its time is set once more by the last of those who share it.
-            if node.others {
+            if node.others || node.covered {
                 return Ok(());
             }
             self.mend_directory(worker, node, true)?;
@@ -115,7 +115,7 @@ impl Engine<'_> {
             let failed = |e: io::Error| self.volume_error("chmod", &child(&parent, &name), e);
             let made = parent.made().map_err(failed)?;
             let dir = listing::open(&*made, &*name).map_err(|e| failed(e.into()))?;
-            rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode)).map_err(|e| failed(e.into()))?;
+            self.permissions.set_mode(&dir, mode).map_err(failed)?;
         }
         Ok(())
     }

@@ -4,11 +4,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Request;
 use super::engine::Engine;
 use super::error::Error;
-use super::manifest::{self, Left, Manifest, Record, records, spill::Sorted};
+use super::manifest::{self, Left, Record, records, spill::Sorted};
 use super::node::Node;
 use super::shard;
 use super::share::Shares;
@@ -37,25 +38,34 @@ impl Engine<'_> {
         next_name(&self.manifest_name, self.request, self.shares.as_ref())
     }
 
-    pub(super) fn manifests(&self) -> Result<Dir, Error> {
+    /// Where what is not in force is written: notes, and parts of a manifest that several copiers make.
+    pub(super) fn journal(&self) -> Result<&Dir, Error> {
         let state = self.state.as_ref().ok_or_else(|| Error::request("there is no state directory"))?;
-        state.create_dir_all("manifest", 0o750).map_err(|e| self.manifest_error(e))
+        Ok(&state.journal)
+    }
+
+    /// Where the manifest that this copy writes goes.
+    pub(super) fn manifests(&self) -> Result<&Dir, Error> {
+        let state = self.state.as_ref().ok_or_else(|| Error::request("there is no state directory"))?;
+        Ok(if self.shares.is_some() { &state.journal } else { &state.manifests })
     }
 
     pub(super) fn manifest_error(&self, error: std::io::Error) -> Error {
-        Error::system("write the manifest in", &self.request.state, error)
+        Error::system("write the manifest of", &self.to, error)
     }
 
     /// Writes what is about to be installed, with what is there of what copies before this one were about to.
     pub(super) fn note(&self, sorted: &Sorted) -> Result<Note, Error> {
-        if self.request.options.shard.is_none()
+        if self.shares.is_none()
+            && self.head == self.old.head
             && sorted.same_as(&self.old).map_err(|e| self.manifest_error(e))?
         {
             return Ok(Note::None);
         }
         let mut found = false;
         let blocks = self.with_earlier(sorted, &mut found);
-        manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(|e| self.manifest_error(e))?;
+        manifest::write(self.journal()?, &self.next_name(), &self.head, blocks)
+            .map_err(|e| self.manifest_error(e))?;
         Ok(if found { Note::WithEarlier } else { Note::Manifest })
     }
 
@@ -71,7 +81,8 @@ impl Engine<'_> {
             }
             Ok((path, marked))
         });
-        manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(|e| self.manifest_error(e))
+        manifest::write(self.journal()?, &self.next_name(), &self.head, blocks)
+            .map_err(|e| self.manifest_error(e))
     }
 
     /// Writes which directories are about to get their names as a whole, each as soon as it is complete.
@@ -98,7 +109,7 @@ impl Engine<'_> {
             manifest::gather(&all, &mut block);
             Ok((Box::from(&*pieces[0].0), block))
         });
-        manifest::write(&self.manifests()?, &self.next_name(), blocks).map_err(failed)
+        manifest::write(self.journal()?, &self.next_name(), &self.head, blocks).map_err(failed)
     }
 
     /// Prunes, and puts the manifest in force.
@@ -115,13 +126,20 @@ impl Engine<'_> {
         let name = shard::part_name(&self.manifest_name, self.request, self.shares.as_ref());
         match noted {
             Note::Manifest if !pruned.is_noted && pruned.blocks.is_empty() => {
-                let dir = self.manifests()?;
-                dir.rename(&next, &dir, &name).and_then(|()| dir.sync()).map_err(failed)?;
+                let (journal, dir) = (self.journal()?, self.manifests()?);
+                journal.rename(&next, dir, &name).map_err(failed)?;
+                manifest::sync_directory(dir).map_err(failed)?;
+                // What was published has an earlier ctime then, also where rename(2) sets none.
+                manifest::touch(dir, &name);
             }
             Note::None if !pruned.is_noted && pruned.blocks.is_empty() => {
                 // Of a copy that was cut short, when the image is again what it was before.
                 if !self.intent.is_empty() {
-                    self.manifests()?.remove_all(&next).map_err(failed)?;
+                    self.journal()?.remove_all(&next).map_err(failed)?;
+                }
+                if self.looked.load(Ordering::Relaxed) {
+                    // What had been touched was found to be as it was left: it need not be read the next time.
+                    manifest::touch(self.manifests()?, &name);
                 }
             }
             _ => {
@@ -135,34 +153,13 @@ impl Engine<'_> {
                             Some(sorted.load(range, &self.old, &mut block).map(|()| (Box::from(path), block)))
                         }
                     });
-                manifest::write(&dir, &name, blocks).map_err(failed)?;
-                dir.remove_all(&next).map_err(failed)?;
+                manifest::write(dir, &name, &self.head, blocks).map_err(failed)?;
+                self.journal()?.remove_all(&next).map_err(failed)?;
             }
         }
         if self.shares.is_none() && self.intent.has_parts() {
-            shard::remove_parts(&self.manifests()?, &self.manifest_name).map_err(failed)?;
+            shard::remove_parts(self.journal()?, &self.manifest_name).map_err(failed)?;
         }
         shard::merge(self, report)
-    }
-}
-
-/// Reads the manifest in force of a destination.
-pub(super) fn in_force(
-    destination: &std::path::Path,
-    state: &std::path::Path,
-) -> Result<Option<(Dir, OsString, Manifest)>, Error> {
-    let failed = |e| Error::system("read the manifest in", state, e);
-    let name = manifest::name_of(destination, state);
-    let dir = match Dir::open(state).and_then(|dir| dir.open_dir("manifest")) {
-        Ok(dir) => dir,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    match Manifest::read(&dir, &name).map_err(failed)? {
-        manifest::Reading::Read(manifest) => Ok(Some((dir, name, manifest))),
-        manifest::Reading::Absent => Ok(None),
-        manifest::Reading::Unusable => {
-            Err(Error::request(format!("the manifest in {} cannot be read: copy again", state.display())))
-        }
     }
 }

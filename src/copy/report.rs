@@ -196,6 +196,8 @@ pub struct VerifyReport {
     pub missing: List,
     /// Entries that a copy left to the user: not compared.
     pub kept: u64,
+    /// Which those are.
+    pub users: List,
 }
 
 impl VerifyReport {
@@ -219,13 +221,14 @@ impl VerifyReport {
     pub(crate) fn merge(&mut self, other: Self) {
         self.matching += other.matching;
         self.kept += other.kept;
+        self.users.merge(other.users);
         self.modified.merge(other.modified);
         self.mode.merge(other.mode);
         self.missing.merge(other.missing);
     }
 
     pub(crate) fn sort(&mut self) {
-        for list in [&mut self.modified, &mut self.mode, &mut self.missing] {
+        for list in [&mut self.modified, &mut self.mode, &mut self.missing, &mut self.users] {
             list.items.sort_unstable();
         }
     }

@@ -1,56 +1,67 @@
-//! After the copy: recording how the run left what was installed, and comparing a volume with its manifest.
+//! After the copy: recording how the run left what was installed.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::Mutex;
 
-use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
 
 use super::Request;
-use super::compare::{compare_content, hash_of};
+use super::compare::as_it_is;
+use super::engine::owner_of;
 use super::error::Error;
 use super::filter::Filter;
-use super::manifest::{self, Block, Content, Kind, Left, Manifest, Record, Spill, records};
-use super::metadata::time_of;
-use super::path::{join, shown};
+use super::layers::Layers;
+use super::manifest::{self, Block, Kind, Left, Manifest, Reading, Record, Spill, records};
+use super::places::Places;
 use super::pool::Pool;
-use super::record::in_force;
-use super::report::VerifyReport;
-use super::transfer;
+use super::state::State;
 use crate::support::rooted_dir::Dir;
 
 /// Directories are looked at side by side, as on a network volume each look takes its time.
-const WORKERS: usize = 16;
+pub(super) const WORKERS: usize = 16;
 
 /// As [`super::seal()`].
 pub(super) fn seal(request: &Request) -> Result<(), Error> {
     if request.options.dry_run {
         return Ok(());
     }
-    let Some((dir, name, old)) = in_force(&request.destination, &request.state)? else { return Ok(()) };
-    let failed = |e| Error::system("seal", &request.destination, e);
-    let root = Dir::open(&request.destination).map_err(failed)?;
-    let spill = Spill::default();
-    let filter = Filter::new(&request.options)?;
-    let pool = Pool::new((0..old.len()).collect::<Vec<_>>());
-    pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
-        seal_block(&root, &old, at, &spill, buffers, (request, &filter))
-            .map_err(|e| Error::system("seal", request.destination.join(OsStr::from_bytes(old.path(at))), e))
-    })?;
-    let sorted = spill.sort();
-    if sorted.same_as(&old).map_err(failed)? {
-        return Ok(());
-    }
-    let blocks = sorted.directories().map(|(path, _, range)| {
-        let mut block = Vec::new();
-        sorted.load(range, &old, &mut block)?;
-        Ok((Box::from(path), block))
-    });
+    let places = Places::of_destination(request);
+    let failed = |e| Error::system("record what the run left in", &places, e);
+    let root = match Dir::open(&places) {
+        // The run itself removed it, with all that was to be recorded.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        root => root.map_err(failed)?,
+    };
     root.sync_filesystem().map_err(failed)?;
-    manifest::write(&dir, &name, blocks)
-        .map_err(|e| Error::system("write the manifest in", &request.state, e))
+    let Some(state) = State::open(&root).map_err(failed)? else { return Ok(()) };
+    let own = manifest::file_name(&owner_of(request));
+    let filter = Filter::new(&request.options)?;
+    for owner in state.owners().map_err(failed)? {
+        let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
+        let layers = Layers::read(&places, &owner, old.head.since).map_err(failed)?;
+        let sealing = Sealing {
+            root: &root,
+            old: &old,
+            layers: &layers,
+            filter: (owner == own).then_some(&filter),
+            follow: request.options.follow_destination_links.then_some(places.as_path()),
+        };
+        sealing.write(&state, &owner).map_err(failed)?;
+        state.run_is_over(&owner).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What one owner's manifest is brought up to date with.
+struct Sealing<'a> {
+    root: &'a Dir,
+    old: &'a Manifest,
+    layers: &'a Layers,
+    /// What took no part in the copy is none of this run's.
+    filter: Option<&'a Filter>,
+    follow: Option<&'a std::path::Path>,
 }
 
 #[derive(Clone, Default)]
@@ -60,186 +71,78 @@ struct Buffers {
     data: Vec<u8>,
 }
 
-fn seal_block(
-    root: &Dir,
-    old: &Manifest,
-    at: usize,
-    spill: &Spill,
-    buffers: &mut Buffers,
-    (request, filter): (&Request, &Filter),
-) -> io::Result<()> {
-    old.load(at, &mut buffers.old)?;
-    buffers.new.clear();
-    let dir = open(root, old.path(at), request.options.follow_destination_links, &request.destination)?;
-    let skips_all = filter.skips_below(old.path(at));
-    for record in records(&buffers.old) {
-        let left = match record.kind {
-            // What is the user's, or no longer the image's, keeps the base that it is compared with.
-            _ if record.flags.kept || record.flags.orphan => None,
-            // And what took no part in the copy is none of this run's.
-            _ if skips_all || filter.skips(old.path(at), &record.name, record.kind == Kind::Dir) => None,
-            Kind::Dir => None,
-            Kind::File | Kind::Link => Some(as_it_is(dir.as_ref(), &record, &mut buffers.data)?),
-        };
-        match left.filter(|left| *left != record.left) {
-            Some(left) => Record { left, ..record }.write(&mut buffers.new),
-            None => record.write(&mut buffers.new),
+impl Sealing<'_> {
+    fn write(&self, state: &State, owner: &OsStr) -> io::Result<()> {
+        let spill = Spill::default();
+        let pool = Pool::new((0..self.old.len()).collect::<Vec<_>>());
+        pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
+            self.block(at, &spill, buffers)
+                .map_err(|e| Error::system("read", OsStr::from_bytes(self.old.path(at)), e))
+        })
+        .map_err(io::Error::other)?;
+        let sorted = spill.sort();
+        if sorted.same_as(self.old)? {
+            return Ok(());
         }
+        let blocks = sorted.directories().map(|(path, _, range)| {
+            let mut block = Vec::new();
+            sorted.load(range, self.old, &mut block)?;
+            Ok((Box::from(path), block))
+        });
+        manifest::write(&state.manifests, owner, &self.old.head, blocks)
     }
-    let block = if buffers.new == buffers.old {
-        Block::Old(at)
-    } else {
-        Block::New { records: &buffers.new, orphans: true }
-    };
-    spill.add(old.path(at), block, manifest::overflow)
+
+    fn block(&self, at: usize, spill: &Spill, buffers: &mut Buffers) -> io::Result<()> {
+        let path = self.old.path(at);
+        self.old.load(at, &mut buffers.old)?;
+        buffers.new.clear();
+        let dir = open(self.root, path, self.follow)?.map(OwnedFd::from);
+        let claims = self.layers.directory(path)?;
+        for record in records(&buffers.old) {
+            let is_dir = record.kind == Kind::Dir;
+            let skipped = self
+                .filter
+                .is_some_and(|filter| filter.skips_below(path) || filter.skips(path, &record.name, is_dir));
+            let name = std::ffi::CString::new(record.name.to_vec())?;
+            // What is the user's, another owner's, or no longer the image's keeps the base that it is compared with.
+            let stays = is_dir || record.flags.kept || record.flags.orphan || claims.later(&name).is_some();
+            let left = if stays || skipped {
+                None
+            } else {
+                let left = as_it_is(dir.as_ref(), &record, self.old.written, &mut buffers.data)?;
+                Some(left).filter(|left: &Left<'_>| *left != record.left)
+            };
+            match left {
+                Some(left) => Record { left, ..record }.write(&mut buffers.new),
+                None => record.write(&mut buffers.new),
+            }
+        }
+        let block = if buffers.new == buffers.old {
+            Block::Old(at)
+        } else {
+            Block::New { records: &buffers.new, orphans: true }
+        };
+        spill.add(path, block, || overflow(self.root))
+    }
 }
 
-fn open(root: &Dir, path: &[u8], follow: bool, destination: &Path) -> io::Result<Option<Dir>> {
+/// Takes what does not fit into memory: on the volume, in the state directory.
+fn overflow(root: &Dir) -> io::Result<std::fs::File> {
+    manifest::overflow(&root.open_dir(super::state::STATE)?)
+}
+
+/// Opens a directory of the destination; `None` where it is not there, or not a directory.
+pub(super) fn open(root: &Dir, path: &[u8], follow: Option<&std::path::Path>) -> io::Result<Option<Dir>> {
     let rel = OsStr::from_bytes(path);
-    let opened = if follow { Dir::open(destination.join(rel)) } else { root.open_dir(rel) };
+    let opened = match follow {
+        Some(destination) => Dir::open(destination.join(rel)),
+        None => root.open_dir(rel),
+    };
     match opened {
         Ok(dir) => Ok(Some(dir)),
-        Err(error) => {
-            use rustix::io::Errno;
-            match Errno::from_io_error(&error) {
-                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
-                _ => Err(error),
-            }
-        }
-    }
-}
-
-/// What the volume has under the name of a record.
-fn as_it_is(dir: Option<&Dir>, record: &Record<'_>, buffer: &mut Vec<u8>) -> io::Result<Left<'static>> {
-    let name = OsStr::from_bytes(&record.name);
-    let Some((dir, stat)) = dir.map(|dir| Ok::<_, io::Error>((dir, dir.find(name)?))).transpose()? else {
-        return Ok(Left::Absent);
-    };
-    let Some(stat) = stat else { return Ok(Left::Absent) };
-    let c_name = CString::new(record.name.to_vec())?;
-    let mode = stat.st_mode & 0o7777;
-    let same_as = |kind: Kind, size: u64, mtime, content: &Content<'_>| -> io::Result<bool> {
-        Ok(match (kind, FileType::from_raw_mode(stat.st_mode)) {
-            (Kind::File, FileType::RegularFile) => transfer::size(&stat) == size && time_of(&stat) == mtime,
-            (Kind::Link, FileType::Symlink) => {
-                *content == Content::Target(dir.read_link(name)?.as_bytes().into())
-            }
-            _ => false,
-        })
-    };
-    if same_as(record.kind, record.size, record.mtime, &record.content)? {
-        return Ok(Left::AsImage);
-    }
-    if let Left::Other { kind, size, mtime, content, .. } = &record.left
-        && same_as(*kind, *size, *mtime, content)?
-    {
-        return Ok(record.clone().into_owned().left);
-    }
-    Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => match hash_of(dir, &c_name, buffer)? {
-            Some((hash, seen)) => Left::Other {
-                kind: Kind::File,
-                size: transfer::size(&seen),
-                mtime: time_of(&seen),
-                mode,
-                content: Content::Hash(hash),
-            },
-            None => Left::Absent,
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            _ => Err(error),
         },
-        FileType::Symlink => Left::Other {
-            kind: Kind::Link,
-            size: 0,
-            mtime: time_of(&stat),
-            mode: 0o777,
-            content: Content::Target(dir.read_link(name)?.as_bytes().to_vec().into()),
-        },
-        FileType::Directory => {
-            Left::Other { kind: Kind::Dir, size: 0, mtime: time_of(&stat), mode, content: Content::None }
-        }
-        _ => Left::Absent,
-    })
-}
-
-/// As [`super::verify`].
-pub(super) fn verify(destination: &Path, state: &Path) -> Result<VerifyReport, Error> {
-    let failed = |e| Error::unusable("open", destination, e);
-    let root = Dir::open(destination).map_err(failed)?;
-    let Some((_, _, manifest)) = in_force(destination, state)? else {
-        return Err(Error::request(format!(
-            "there is no manifest for {} in {}: nothing was copied there yet",
-            destination.display(),
-            state.display()
-        )));
-    };
-    let report = Mutex::new(VerifyReport::default());
-    let pool = Pool::new((0..manifest.len()).collect::<Vec<_>>());
-    pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
-        let found = verify_block(&root, &manifest, at, buffers).map_err(|e| {
-            Error::system("verify", destination.join(OsStr::from_bytes(manifest.path(at))), e)
-        })?;
-        crate::support::mutex::lock(&report).merge(found);
-        Ok(())
-    })?;
-    let mut report = crate::support::mutex::into_inner(report);
-    report.sort();
-    Ok(report)
-}
-
-fn verify_block(
-    root: &Dir,
-    manifest: &Manifest,
-    at: usize,
-    buffers: &mut Buffers,
-) -> io::Result<VerifyReport> {
-    let mut report = VerifyReport::default();
-    manifest.load(at, &mut buffers.old)?;
-    let dir = open(root, manifest.path(at), false, Path::new(""))?;
-    for record in records(&buffers.old) {
-        if record.flags.kept || record.flags.orphan {
-            report.kept += 1;
-            continue;
-        }
-        let path = shown(&join(manifest.path(at), &record.name));
-        let name = OsStr::from_bytes(&record.name);
-        let stat = match &dir {
-            Some(dir) => dir.find(name)?,
-            None => None,
-        };
-        match (stat, record.as_left(), &dir) {
-            (None, None, _) => report.matching += 1,
-            (None, Some(_), _) => report.missing.push(path),
-            (Some(_), None, _) => report.modified.push(path),
-            (Some(stat), Some(left), Some(dir)) => {
-                verify_entry(dir, &record, &stat, left, path, &mut report, &mut buffers.data)?;
-            }
-            (Some(_), Some(_), None) => {}
-        }
     }
-    Ok(report)
-}
-
-fn verify_entry(
-    dir: &Dir,
-    record: &Record<'_>,
-    stat: &Stat,
-    (kind, size, _, mode, content): (Kind, u64, manifest::Time, u32, &Content<'_>),
-    path: String,
-    report: &mut VerifyReport,
-    buffer: &mut Vec<u8>,
-) -> io::Result<()> {
-    let name = CString::new(record.name.to_vec())?;
-    let same = match kind {
-        Kind::Dir => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
-        _ => compare_content(dir, &name, kind, size, content, stat, buffer)?,
-    };
-    // mkdir(2): a directory made in one with the set-group-ID bit has it too; a volume with an fsGroup has it.
-    let inherited = if kind == Kind::Dir { 0o2000 & !mode } else { 0 };
-    if !same {
-        report.modified.push(path);
-    } else if kind != Kind::Link && stat.st_mode & 0o7777 & !inherited != mode {
-        report.mode.push(path);
-    } else {
-        report.matching += 1;
-    }
-    Ok(())
 }

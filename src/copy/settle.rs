@@ -1,9 +1,9 @@
 //! One file or symbolic link: the image's version, the manifest and the volume are compared, and what the table in
 //! `decide` says is done and recorded.
 
-use std::io;
+use std::sync::atomic::Ordering;
 
-use super::compare::{looks_as_left, meta_changed, seen};
+use super::compare::{Look, as_it_is, looks_as_left, meta_changed, seen};
 use super::decide::{Action, Around, Decision, Image, Volume, decide};
 use super::engine::{Engine, Worker};
 use super::entry::{Entry, Here};
@@ -30,6 +30,12 @@ impl Engine<'_> {
         entry: Entry<'_>,
         incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
+        if entry.covered {
+            let flags = entry.record.map_or(Flags::default(), |record| record.flags);
+            let flags = Flags { orphan: false, ..flags };
+            note(worker, here, &incoming.version.record(entry.name, flags, Left::AsImage));
+            return Ok(Outcome::Other);
+        }
         let noted = self.as_noted(worker, here, entry)?;
         let record = noted.as_ref().or(entry.record);
         let pruned =
@@ -46,7 +52,6 @@ impl Engine<'_> {
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<Verdict, Error> {
-        let failed = |e: io::Error| self.volume_error("compare", &here.child(entry.name), e);
         let Entry { record, volume, .. } = entry;
         let image = match record {
             None => Image::New,
@@ -65,19 +70,18 @@ impl Engine<'_> {
                 Volume::LeftAbsent
             }
             (None, _) if image == Image::Same && self.emptied => Volume::LeftAbsent,
+            (None, Some(r)) if self.run_failed && !r.flags.kept => Volume::LeftByRun,
             (None, _) => Volume::Absent,
-            (Some(_), None) => Volume::Differs,
-            (Some(stat), Some(r)) => {
-                if looks_as_left(here.made, entry.name, r, stat).map_err(failed)? {
-                    Volume::AsLeft { image: r.left == Left::AsImage }
-                } else {
-                    Volume::Differs
-                }
+            (Some(stat), Some(r)) if self.is_left(worker, here, entry, (r, stat))? => {
+                Volume::AsLeft { image: r.is_left_as_image() }
             }
+            (Some(_), _) if entry.base.is_some() => Volume::AnotherOwners,
+            (Some(_), Some(r)) if self.run_failed && !r.flags.kept => Volume::LeftByRun,
+            (Some(_), _) => Volume::Differs,
         };
         let state = if self.emptied && state == Volume::Absent { Volume::LeftAbsent } else { state };
         let image = if self.emptied && volume.is_none() { Image::New } else { image };
-        let around = Around { beside_run: self.request.beside_run, steps_follow: self.request.steps_follow };
+        let around = Around { beside_run: self.beside_run, steps_follow: self.request.steps_follow };
         let action = match decide(self.policy(), image, state, around) {
             Decision::Do(action) => action,
             Decision::AdoptOr(action) => {
@@ -98,6 +102,28 @@ impl Engine<'_> {
             }
         };
         Ok(Verdict { action, state })
+    }
+
+    /// Whether the volume has what was left: by a look, and where that does not tell, by the content.
+    fn is_left(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        (record, stat): (&Record<'_>, &rustix::fs::Stat),
+    ) -> Result<bool, Error> {
+        let trusted = (i64::MAX, 0);
+        let written = if self.request.options.trust_mtime { trusted } else { self.old.written };
+        let look = looks_as_left(here.made, entry.name, record, stat, written)
+            .map_err(|e| self.volume_error("compare", &here.child(entry.name), e))?;
+        match (look, record.as_left()) {
+            (Look::AsLeft, _) => Ok(true),
+            (Look::Ask, Some((kind, size, _, _, content))) => {
+                self.looked.store(true, Ordering::Relaxed);
+                self.has_content(worker, here, entry, kind, size, content)
+            }
+            _ => Ok(false),
+        }
     }
 
     fn act(
@@ -123,7 +149,10 @@ impl Engine<'_> {
             Action::Conflict => {
                 worker.report.kept += 1;
                 worker.report.conflicts.push(shown(&here.child(name)));
-                self.install(worker, here, entry, incoming, Place::Beside)?;
+                if self.install(worker, here, entry, incoming, Place::Beside)?.is_none() {
+                    record.inspect(|record| note(worker, here, record));
+                    return Ok(Outcome::Other);
+                }
                 let flags = Flags { kept: true, found: record.is_none() || flags.found, orphan: false };
                 note(worker, here, &version.record(name, flags, kept_left(record)));
                 Ok(Outcome::Other)
@@ -149,8 +178,13 @@ impl Engine<'_> {
         entry: Entry<'_>,
         incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
-        self.install(worker, here, entry, incoming, Place::Name)?;
-        note(worker, here, &incoming.version.record(entry.name, Flags::default(), Left::AsImage));
+        let Some(content) = self.install(worker, here, entry, incoming, Place::Name)? else {
+            // It changed each time that it was read, or cannot be made here: the manifest does not call it installed.
+            entry.record.inspect(|record| note(worker, here, record));
+            return Ok(Outcome::Other);
+        };
+        let version = Version { content, ..incoming.version.clone() };
+        note(worker, here, &version.record(entry.name, Flags::default(), Left::AsImage));
         Ok(Outcome::Staged)
     }
 
@@ -163,23 +197,31 @@ impl Engine<'_> {
         incoming: Incoming<'_>,
         &Verdict { action, state }: &Verdict,
     ) -> Result<Outcome, Error> {
-        let Entry { name, record, volume } = entry;
+        let Entry { name, record, volume, .. } = entry;
         let version = incoming.version;
         let mut flags = Flags { orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
         let left = if let (Action::Nothing, Some(r)) = (action, record) {
             flags.kept &= state == Volume::Differs;
-            r.left.clone()
+            match state {
+                Volume::AsLeft { image: true } => Left::AsImage,
+                Volume::AsLeft { image: false } | Volume::LeftByRun => {
+                    let made = here.made;
+                    let left = as_it_is(made, r, self.old.written, &mut worker.other);
+                    left.map_err(|e| self.volume_error("compare", &here.child(name), e))?
+                }
+                _ => r.left.clone(),
+            }
         } else {
             flags.found = match record {
                 Some(r) => r.flags.found,
-                None => !self.intended(here.path, name),
+                None => entry.base.is_none() && !self.intended(here.path, name),
             };
             flags.kept = false;
             Left::AsImage
         };
         // What is there in place of the image's version keeps its own metadata, and its record.
         let others = action == Action::Nothing && state != (Volume::AsLeft { image: true });
-        let mend = self.policy() == Policy::Replace && !self.request.beside_run && !others
+        let mend = self.policy() == Policy::Replace && !self.beside_run && !others
             || state == (Volume::AsLeft { image: true }) && record.is_some_and(|r| meta_changed(r, version));
         let left = if left == Left::AsImage && !others && !mend {
             // As the volume has it: an adopted file keeps its own times where they are not set right.
@@ -187,13 +229,14 @@ impl Engine<'_> {
         } else {
             left
         };
-        if !mend || !self.differs(version, volume) {
+        if !mend || !self.differs(worker, here, entry, version)? {
             worker.report.unchanged += 1;
         } else if !self.mend(worker, here, entry, incoming)? {
             return self.put(worker, here, entry, incoming);
         }
         note(worker, here, &version.record(name, flags, left));
-        Ok(Outcome::InPlace(volume.map(|stat| stat.st_ino)))
+        // Another name is linked only to what has the image's content.
+        Ok(if others { Outcome::Other } else { Outcome::InPlace(volume.map(|stat| stat.st_ino)) })
     }
 }
 

@@ -24,33 +24,21 @@ use super::path::join;
 use super::pool::Pool;
 use super::report::Report;
 use super::share::Shares;
+use super::state::State;
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
-/// The name of staging: the attempt's, and the shard's.
-pub(super) fn stage_name(request: &Request) -> String {
-    let run: String = request
-        .run
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
-        .collect();
-    let run = if run.is_empty() { "copy" } else { &run };
+/// The name of staging: the owner's, and the shard's.
+pub(super) fn stage_name(owner: &OsStr, request: &Request) -> String {
+    let owner = owner.to_string_lossy();
     match request.options.shard {
-        None => format!("{run:.150}.run"),
-        Some(shard) => format!("{run:.150}.{}", tag(shard)),
+        None => owner.into_owned(),
+        Some(shard) => format!("{owner}.{}", tag(shard)),
     }
 }
 
 fn tag(shard: Shard) -> String {
     format!("shard-{}-of-{}", shard.index, shard.count)
-}
-
-/// Whether staging of this name is left over: a shard clears only its own, the others may be at work.
-pub(super) fn is_leftover(request: &Request, name: &[u8]) -> bool {
-    match request.options.shard {
-        None => true,
-        Some(shard) => name.ends_with(format!(".{}", tag(shard)).as_bytes()),
-    }
 }
 
 fn group(request: &Request) -> String {
@@ -71,17 +59,17 @@ fn part(name: &OsStr, group: &str, shares: &Shares, shard: Shard) -> OsString {
 
 /// The manifest to compare with: a shard that starts again compares with the part that it had written.
 pub(super) fn base(
-    dir: &Dir,
+    state: &State,
     name: &OsStr,
     request: &Request,
     shares: Option<&Shares>,
 ) -> io::Result<Reading> {
-    if request.options.shard.is_some()
-        && let Reading::Read(part) = Manifest::read(dir, &part_name(name, request, shares))?
+    if shares.is_some()
+        && let Reading::Read(part) = Manifest::read(&state.journal, &part_name(name, request, shares))?
     {
         return Ok(Reading::Read(part));
     }
-    Manifest::read(dir, name)
+    Manifest::read(&state.manifests, name)
 }
 
 /// What begins the name of every part, and of what is noted of one.
@@ -164,8 +152,7 @@ pub(super) fn lock(engine: &Engine<'_>) -> io::Result<File> {
     let state = engine.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
     let mut name = engine.manifest_name.clone();
     name.push(".merge");
-    let dir = state.create_dir_all("manifest", 0o750)?;
-    let lock = dir.open_with(&name, OFlags::RDWR | OFlags::CREATE, 0o640)?;
+    let lock = state.journal.open_with(&name, OFlags::RDWR | OFlags::CREATE, 0o660)?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
 }
@@ -174,7 +161,7 @@ pub(super) fn lock(engine: &Engine<'_>) -> io::Result<File> {
 /// something in one after its own had set it.
 pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Error> {
     let (Some(shard), Some(shares)) = (engine.request.options.shard, &engine.shares) else { return Ok(()) };
-    let dir = engine.manifests()?;
+    let dir = engine.journal()?;
     let failed = |e: io::Error| engine.manifest_error(e);
     let name = &engine.manifest_name;
     let _lock = lock(engine).map_err(failed)?;
@@ -188,7 +175,7 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
         if *entry.name != names[shard.index as usize] {
             let mut note = entry.name.to_owned();
             note.push(".next");
-            dir.rename(entry.name, &dir, &note).map_err(failed)?;
+            dir.rename(entry.name, dir, &note).map_err(failed)?;
         }
     }
     if !names.iter().all(|name| there.contains(name)) {
@@ -198,7 +185,7 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
     }
     let mut parts = Vec::new();
     for name in &names {
-        let Reading::Read(part) = Manifest::read(&dir, name).map_err(failed)? else { return Ok(()) };
+        let Reading::Read(part) = Manifest::read(dir, name).map_err(failed)? else { return Ok(()) };
         parts.push(part);
     }
     let mut order: Vec<Piece<'_>> = Vec::new();
@@ -211,9 +198,11 @@ pub(super) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result<(), Erro
         together(pieces, &parts, &mut block)?;
         Ok((Box::from(pieces[0].0), block))
     });
-    manifest::write(&dir, name, blocks).map_err(failed)?;
+    let state = engine.state.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    manifest::write(&state.manifests, name, &engine.head, blocks).map_err(failed)?;
     times(engine, shares, &order, &parts)?;
-    remove_parts(&dir, name).map_err(failed)?;
+    manifest::touch(&state.manifests, name);
+    remove_parts(dir, name).map_err(failed)?;
     report.remarks.push(format!("the parts of {} copiers were put together", shard.count));
     Ok(())
 }

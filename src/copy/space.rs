@@ -43,10 +43,13 @@ struct Scanner {
 
 /// Compares what the copy needs with what there is, and sets the totals that progress is measured by.
 pub(super) fn check(engine: &Engine<'_>) -> Result<(), Error> {
-    let path = &engine.request.destination;
+    let path = &engine.to;
     let free = rustix::fs::fstatvfs(&engine.destination).map_err(|e| Error::system("stat", path, e))?;
     let block = free.f_frsize.max(512);
     let totals = Totals::default();
+    if engine.single.is_some() {
+        return Ok(());
+    }
     let Ok(root) = engine.source.reopen() else { return Ok(()) };
     let pool = Pool::new(vec![Task {
         parent: Arc::new(root.into()),
@@ -74,10 +77,13 @@ pub(super) fn check(engine: &Engine<'_>) -> Result<(), Error> {
     }
     let sum = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     engine.counters.set_total(sum(&totals.files), sum(&totals.bytes));
-    if engine.request.options.ignore_space {
+    // A filesystem without blocks says nothing: some network volumes answer zeros.
+    if engine.request.options.ignore_space || free.f_blocks == 0 {
         return Ok(());
     }
-    let available = free.f_bavail.saturating_mul(block);
+    // What an earlier attempt staged is used again, or else goes.
+    let staged = if engine.leftovers.is_empty() { 0 } else { engine.leftovers.bytes() };
+    let available = free.f_bavail.saturating_mul(block).saturating_add(staged);
     if sum(&totals.needed_bytes) > available {
         return Err(Error::space("space", path, sum(&totals.needed_bytes), available));
     }

@@ -1,24 +1,27 @@
-//! Staging: `stage/<run>/` in the state directory, on the destination's filesystem. Below it, one numbered directory
-//! for each directory of the destination that something goes into; what is in one is complete and only has to be
-//! renamed. Whatever an earlier copy left behind there is swept.
+//! Staging: `stage/<owner>.<n>/` in the state directory. Below it, one directory for each directory of the destination
+//! that something goes into, named by the hash of its path; what is in one is complete and only has to be renamed.
+//! Nothing of the volume's ever comes here, as staging is what gets deleted.
 //!
-//! It is not used again, however large. Of a file that was in staging when a copy was killed nothing says that it
-//! reached the storage: its pages may be right in memory, or the write of them may have failed and been reported to the
-//! copy that is dead. It would have to be synced, dropped from memory, read back and compared with the image's, which
-//! is read in any case: that costs a volume about what writing it anew does. What has its final name is not copied again.
+//! A copy that was cut short leaves its staging behind. The next one of the same owner begins a generation of its own, and
+//! takes from the earlier ones each file that has the size, mtime and content that it wants: so a copy longer than one
+//! attempt comes to its end. All of it goes when a copy has.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::listing;
-use super::node::Node;
+use super::state::make;
 use crate::support::rooted_dir::Dir;
+
+/// Earlier generations that are kept at most.
+const GENERATIONS: usize = 8;
 
 /// The staging of one copy.
 #[derive(Debug)]
@@ -27,78 +30,138 @@ pub(super) struct Stage {
     home: Dir,
     name: String,
     pub(super) dir: Dir,
-    next: AtomicU64,
     /// What a new file here looks like: whose it is.
     pub(super) sample: Stat,
 }
 
-/// The name of the state directory that staging falls back to, inside the destination.
-pub(super) const STATE: &str = ".hook-runner";
+/// Staging that earlier copies of the same owner left, the latest first.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    home: Option<Dir>,
+    generations: Vec<(u32, String, Dir)>,
+}
 
-impl Stage {
-    /// Makes the staging directory in `state`, or, where renaming from there into `destination` does not work, in a
-    /// state directory inside the destination.
-    pub(super) fn open(state: &Dir, destination: &Dir, name: &str) -> io::Result<Self> {
-        let stage = Self::make(state, name)?;
-        if same_mount(state, destination)? {
-            return Ok(stage);
+/// A file that an earlier copy had staged.
+#[derive(Debug)]
+pub(super) struct Leftover<'a> {
+    generation: &'a Dir,
+    path: PathBuf,
+    pub(super) file: File,
+    pub(super) stat: Stat,
+}
+
+impl Leftovers {
+    /// Finds what is left of the copies called `owner`.
+    pub(super) fn find(state: &Dir, owner: &str) -> io::Result<Self> {
+        let home = match state.open_dir("stage") {
+            Ok(home) => home,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
+        let mut generations = Vec::new();
+        for (name, _) in home.entries()? {
+            let Some(name) = name.to_str() else { continue };
+            let number = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
+            let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
+            generations.push((number, name.to_owned(), home.open_dir(name)?));
         }
-        match stage.reaches(destination) {
-            Ok(()) => Ok(stage),
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) => {
-                stage.remove()?;
-                Self::make(&destination.create_dir_all(STATE, 0o750)?, name)
+        generations.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
+        while generations.len() > GENERATIONS {
+            if let Some((_, name, _)) = generations.pop() {
+                home.remove_all(name)?;
             }
-            Err(error) => Err(error),
         }
+        Ok(Self { home: Some(home), generations })
     }
 
-    fn make(state: &Dir, name: &str) -> io::Result<Self> {
-        let home = state.create_dir_all("stage", 0o700)?;
-        home.remove_all(name)?;
-        home.create_dir(name, 0o700)?;
-        let dir = home.open_dir(name)?;
+    pub(super) fn is_empty(&self) -> bool {
+        self.generations.is_empty()
+    }
+
+    fn next(&self) -> u32 {
+        self.generations.first().map_or(1, |(number, ..)| number + 1)
+    }
+
+    /// What was staged to get the name `path` below the directory whose staging is called `key`.
+    pub(super) fn open(&self, key: u64, path: &[u8]) -> Option<Leftover<'_>> {
+        let path = PathBuf::from(key_name(key)).join(std::ffi::OsStr::from_bytes(path));
+        self.generations.iter().find_map(|(.., generation)| {
+            let file = generation.open_read(&path).ok()?;
+            let stat = rustix::fs::fstat(&file).ok()?;
+            let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+            (is_file && stat.st_nlink == 1).then(|| Leftover { generation, path: path.clone(), file, stat })
+        })
+    }
+
+    /// The bytes that they take on the volume.
+    pub(super) fn bytes(&self) -> u64 {
+        let mut bytes = 0;
+        let reopened = self.generations.iter().filter_map(|(.., dir)| dir.reopen().ok());
+        let mut todo: Vec<Dir> = reopened.collect();
+        while let Some(dir) = todo.pop() {
+            for (name, kind) in dir.entries().unwrap_or_default() {
+                if kind == FileType::Directory {
+                    todo.extend(dir.open_dir(&name));
+                } else if let Ok(stat) = dir.stat_at(&name) {
+                    bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+                }
+            }
+        }
+        bytes
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        let Some(home) = &self.home else { return Ok(()) };
+        self.generations.iter().try_for_each(|(_, name, _)| home.remove_all(name))
+    }
+}
+
+impl Leftover<'_> {
+    /// Moves it to where it is staged now.
+    pub(super) fn take(&self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<()> {
+        let place = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(place, 0)?);
+        self.generation.rename(&self.path, &place, std::ffi::OsStr::from_bytes(name.to_bytes()))
+    }
+}
+
+impl Stage {
+    /// Makes a new generation of an owner's staging in the state directory.
+    pub(super) fn open(state: &Dir, owner: &str, leftovers: &Leftovers) -> io::Result<Self> {
+        let home = make(state, "stage")?;
+        let name = format!("{owner}.{}", leftovers.next());
+        home.create_dir(&name, 0o770)?;
+        let dir = home.open_dir(&name)?;
+        // The set-group-ID bit is the state directory's, and not what the image's directories are to have.
+        let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o770));
         // A default ACL would reach into everything made below; failing to drop it means there is none, or that
         // the modes are set explicitly anyway.
         let _ = rustix::fs::fremovexattr(&dir, c"system.posix_acl_default");
         dir.create_new("sample", 0o600)?;
         let sample = dir.stat_at("sample")?;
         dir.unlink("sample")?;
-        Ok(Self { home, name: name.to_owned(), dir, next: AtomicU64::new(0), sample })
+        Ok(Self { home, name, dir, sample })
     }
 
-    /// Whether a rename from here into the destination works: two mounts of one filesystem answer `EXDEV`, as do
-    /// project quotas, so it is tried.
-    fn reaches(&self, destination: &Dir) -> io::Result<()> {
-        let probe = format!("{STATE}-probe-{}", self.name);
-        self.dir.create_new(&probe, 0o600)?;
-        match self.dir.rename(&probe, destination, &probe) {
-            Ok(()) => gone(destination.unlink(&probe)),
-            Err(error) => {
-                self.dir.unlink(&probe)?;
-                Err(error)
-            }
+    /// A new directory for what goes into the directory `path` of the destination.
+    pub(super) fn add(&self, path: &[u8]) -> io::Result<(u64, Arc<OwnedFd>)> {
+        let key = key(path);
+        let name = key_name(key);
+        match rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o700)) {
+            // A piece of a shared tree that was published early had it before.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        Ok((key, Arc::new(listing::open(&self.dir, &*name)?)))
     }
 
-    /// A new directory for what goes into one directory of the destination.
-    pub(super) fn add(&self) -> io::Result<(u64, Arc<OwnedFd>)> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = number.to_string();
-        rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o700))?;
-        Ok((number, Arc::new(listing::open(&self.dir, &*name)?)))
-    }
-
-    /// Removes the directory that was for what goes into `node`, if nothing is left in it.
-    pub(super) fn discard(&self, node: &Node) {
-        if let Some((number, _)) = node.stage.get() {
-            // What stays goes with all of staging.
-            let _ = rustix::fs::unlinkat(&self.dir, number.to_string(), AtFlags::REMOVEDIR);
-        }
+    /// Removes the directory that was for what goes into one of the destination, if nothing is left in it.
+    pub(super) fn discard(&self, key: u64) {
+        // What stays goes with all of staging.
+        let _ = rustix::fs::unlinkat(&self.dir, key_name(key), AtFlags::REMOVEDIR);
     }
 
     /// A file without a name, for what does not fit into memory.
-    pub(super) fn overflow(&self) -> io::Result<std::fs::File> {
+    pub(super) fn overflow(&self) -> io::Result<File> {
         let name = "overflow";
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = self.dir.open_with(name, flags, 0o600)?;
@@ -112,85 +175,13 @@ impl Stage {
     }
 }
 
-/// Removes the staging of earlier copies in a state directory, and probes in the destination. `mine` says of a name
-/// whether it is one of them. Answers how many there were.
-pub(super) fn sweep(state: &Dir, destination: &Dir, mine: &dyn Fn(&[u8]) -> bool) -> io::Result<u64> {
-    let mut swept = 0;
-    for root in [Some(state.reopen()?), destination.open_dir(STATE).ok()].into_iter().flatten() {
-        let home = match root.open_dir("stage") {
-            Ok(home) => home,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        for (name, _) in home.entries()? {
-            if mine(name.as_bytes()) {
-                home.remove_all(&name)?;
-                swept += 1;
-            }
-        }
-    }
-    Ok(swept)
+/// What the staging of a directory is called.
+pub(super) fn key(path: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(path).as_bytes()[..8]);
+    u64::from_le_bytes(first)
 }
 
-/// Removes probes that a killed copy left in the destination: their names are ours.
-pub(super) fn sweep_probes(destination: &Dir) -> io::Result<()> {
-    let prefix = format!("{STATE}-probe-");
-    for (name, kind) in destination.entries()? {
-        if kind == FileType::RegularFile && name.as_bytes().starts_with(prefix.as_bytes()) {
-            gone(destination.unlink(&name))?;
-        }
-    }
-    Ok(())
-}
-
-/// Another shard that starts now sweeps probes too: one that is not there any more is as good as removed.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
-}
-
-/// Whether the state directory is an ordinary directory right inside the destination, on the same mount: then a
-/// rename works and need not be tried.
-fn same_mount(state: &Dir, destination: &Dir) -> io::Result<bool> {
-    use rustix::fs::{AtFlags, StatxFlags};
-    let parent = rustix::fs::openat(state, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let (a, b) = (rustix::fs::fstat(&parent)?, destination.stat()?);
-    if (a.st_dev, a.st_ino) != (b.st_dev, b.st_ino) {
-        return Ok(false);
-    }
-    let mount = |dir: &Dir| {
-        rustix::fs::statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
-            .ok()
-            .filter(|s| s.stx_mask & StatxFlags::MNT_ID.bits() != 0)
-            .map(|s| s.stx_mnt_id)
-    };
-    Ok(mount(state).is_some() && mount(state) == mount(destination))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The state directory is beside the destination, so each shard tries with a probe whether it can rename into it.
-    #[test]
-    fn shards_that_start_together_do_not_trip_over_each_others_probes() {
-        let directory = tempfile::tempdir().unwrap();
-        let open = |name: &str| Dir::open(directory.path()).unwrap().create_dir_all(name, 0o755).unwrap();
-        let starts = |shard: u32| {
-            let (state, destination) = (open("state"), open("destination"));
-            for start in 0..300 {
-                sweep_probes(&destination).expect("probes are swept");
-                let stage = Stage::make(&state, &format!("{start}.shard-{shard}")).unwrap();
-                stage.reaches(&destination).expect("the destination is reached");
-                stage.remove().unwrap();
-            }
-        };
-        std::thread::scope(|scope| {
-            for shard in 0..4 {
-                scope.spawn(move || starts(shard));
-            }
-        });
-    }
+fn key_name(key: u64) -> String {
+    format!("{key:016x}")
 }

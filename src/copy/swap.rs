@@ -1,7 +1,9 @@
 //! Renaming what is complete in staging to where it goes, whatever the volume has there: something of another type, a
-//! directory that may not be written, one that another copier made.
+//! directory that may not be written, one that another copier made. What is in the way is renamed to `NAME.from-volume`
+//! beside it, so that nothing of the volume's is ever in staging, and removed there only where copies installed all of it.
 
-use std::ffi::CStr;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -9,15 +11,22 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
 
+use super::compare::compare_content;
 use super::engine::{Engine, Worker};
 use super::entry::Here;
 use super::error::Error;
 use super::listing;
+use super::manifest::{Kind, Record, records};
 use super::metadata::{Before, Meta, time_of};
 use super::options::Prune;
-use super::path::{beside, join, shown};
+use super::path::{join, names_beside, shown};
+use super::seen::Sight;
 use super::shard;
+use super::state::STATE;
 use crate::support::rooted_dir::Dir;
+
+/// What copies have installed in a directory, to be removed: each entry's path below it, the deepest last.
+type Installed = Vec<(Vec<u8>, Sight, FileType)>;
 
 impl Engine<'_> {
     /// Renames every entry of a directory in staging into the directory `path` of the destination.
@@ -37,16 +46,13 @@ impl Engine<'_> {
         let mut outcome = Ok(());
         for at in 0..listing.len() {
             let (name, kind) = listing.get(at);
-            outcome = self.go_on().and_then(|()| self.rename(worker, path, staged, made, name, kind));
+            outcome = self.go_on().and_then(|()| self.rename(worker, path, (staged, made), name, kind));
             let refused = outcome.as_ref().is_err_and(|e| e.errno() == Some(Errno::ACCESS.raw_os_error()));
             if refused && opened_up.is_none() {
                 // A read-only directory of our own: opened for the time of this.
-                if let Ok(stat) = rustix::fs::fstat(made) {
-                    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 | 0o300);
-                    if rustix::fs::fchmod(made, mode).is_ok() {
-                        opened_up = Some(stat.st_mode & 0o7777);
-                        outcome = self.rename(worker, path, staged, made, name, kind);
-                    }
+                opened_up = open_up(made);
+                if opened_up.is_some() {
+                    outcome = self.rename(worker, path, (staged, made), name, kind);
                 }
             }
             if outcome.is_err() {
@@ -64,8 +70,7 @@ impl Engine<'_> {
         &self,
         worker: &mut Worker,
         dir: &[u8],
-        staged: &OwnedFd,
-        made: &OwnedFd,
+        (staged, made): (&OwnedFd, &OwnedFd),
         name: &CStr,
         kind: FileType,
     ) -> Result<(), Error> {
@@ -78,16 +83,15 @@ impl Engine<'_> {
         }
         match rustix::fs::renameat(staged, name, made, name) {
             Err(Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {
-                self.swap(worker, dir, made, staged, name, kind)
+                self.replace(worker, dir, (staged, made), name, kind)
             }
-            other => other.map_err(Into::into),
+            other => other.map_err(|e| self.volume_error("rename", &path(), e)),
         }
-        .map_err(|e| self.volume_error("rename", &path(), e))
     }
 
     /// A directory that other copiers put entries into too, staged as something else was in its way: the first of them
-    /// has it change places with that, the others put their entries into the first one's. It is never renamed to where a
-    /// directory is, not even an empty one: another copier may be about to rename something into that.
+    /// puts that beside it, the others put their entries into the first one's. It is never renamed to where a directory
+    /// is, not even an empty one: another copier may be about to rename something into that.
     fn merge_into(
         &self,
         worker: &mut Worker,
@@ -102,11 +106,14 @@ impl Engine<'_> {
             let _lock = shard::lock(self).map_err(|e| self.manifest_error(e))?;
             match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
-                Ok(_) if exchanged(staged, made, name).map_err(failed)? => return Ok(()),
-                // The name is missing for a moment.
-                Ok(_) => {
-                    rustix::fs::renameat(made, name, staged, &*beside(name, ".replaced")).map_err(other)?;
-                }
+                Ok(_) => self.replace_by(worker, path, made, name, &mut || match rustix::fs::mkdirat(
+                    made,
+                    name,
+                    Mode::from_raw_mode(0o700),
+                ) {
+                    Err(Errno::EXIST) => Ok(()),
+                    done => done,
+                })?,
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(other(errno)),
             }
@@ -124,119 +131,231 @@ impl Engine<'_> {
             Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime: time_of(&stat) };
         let found = rustix::fs::fstat(&into).map_err(other)?;
         self.permissions.apply(&into, &meta, &worker.xattrs, Before::Found(&found)).map_err(failed)?;
-        rustix::fs::fsync(&into).map_err(other)
+        super::durable::sync_one(&into).map_err(failed)
     }
 
-    /// An entry of another type has the name: the two change places, then the old one is removed with staging. A
-    /// directory that holds anything not installed by a copy is put beside it instead.
-    fn swap(
+    /// An entry of another type has the name.
+    fn replace(
         &self,
         worker: &mut Worker,
         dir: &[u8],
-        made: &OwnedFd,
-        staged: &OwnedFd,
+        (staged, made): (&OwnedFd, &OwnedFd),
         name: &CStr,
         kind: FileType,
-    ) -> io::Result<()> {
+    ) -> Result<(), Error> {
         let path = join(dir, name.to_bytes());
-        let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let was_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if was_dir && kind == FileType::Directory {
+        let failed = |e: Errno| self.volume_error("rename", &path, e);
+        let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_dir && kind == FileType::Directory {
             // Somebody made the directory meanwhile.
-            return Err(Errno::EXIST.into());
+            return Err(failed(Errno::EXIST));
         }
-        let ours = !was_dir || self.is_installed(made, name, &path)?;
-        if !exchanged(staged, made, name)? {
-            // The name is missing for a moment.
-            let old = beside(name, ".replaced");
-            rustix::fs::renameat(made, name, staged, &*old)?;
-            rustix::fs::renameat(staged, name, made, name)?;
-            rustix::fs::renameat(staged, &*old, staged, name)?;
-        }
-        if ours {
-            return Ok(());
-        }
-        for n in 0..1000 {
-            let suffix = if n == 0 { ".from-volume".to_owned() } else { format!(".from-volume-{n}") };
-            let aside = beside(name, &suffix);
-            match rustix::fs::renameat_with(staged, name, made, &*aside, RenameFlags::NOREPLACE) {
-                Ok(()) => {
-                    let to = join(dir, aside.to_bytes());
-                    let remark = format!(
-                        "{} was a directory with other content: moved to {}",
-                        shown(&path),
-                        shown(&to)
-                    );
-                    worker.report.remarks.push(remark);
-                    return Ok(());
-                }
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Err(Errno::EXIST.into())
+        self.replace_by(worker, &path, made, name, &mut || rustix::fs::renameat(staged, name, made, name))
     }
 
-    /// Lists what becomes of a directory that something else takes the place of, if it holds anything not installed.
+    /// Puts what has the name beside it, has `put` give the name to something else, and removes what was put beside if
+    /// copies installed all of it.
+    fn replace_by(
+        &self,
+        worker: &mut Worker,
+        path: &[u8],
+        made: &OwnedFd,
+        name: &CStr,
+        put: &mut dyn FnMut() -> rustix::io::Result<()>,
+    ) -> Result<(), Error> {
+        let failed = |e: io::Error| self.volume_error("rename", path, e);
+        let installed = self.installed(made, name, path)?;
+        let beside = put_beside(made, name).map_err(failed)?;
+        if let Err(errno) = put() {
+            // It gets its name back, where nothing else has that.
+            let _ = rename_new(made, &beside, name);
+            return Err(failed(errno.into()));
+        }
+        let dir = path.strip_suffix(name.to_bytes()).unwrap_or(path);
+        let shown_beside = shown(&[dir, beside.to_bytes()].concat());
+        if let Some(installed) = installed
+            && remove_installed(made, &beside, &installed)
+                .map_err(|e| self.volume_error("remove", path, e))?
+        {
+            return Ok(());
+        }
+        worker.report.remarks.push(format!("{} was in the way: moved to {shown_beside}", shown(path)));
+        Ok(())
+    }
+
+    /// Lists what becomes of something that is in the way, unless copies installed all of it.
     pub(super) fn plan_swap(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<(), Error> {
         let path = here.child(name);
         let Some(made) = here.made else { return Ok(()) };
-        if self.is_installed(made, name, &path).map_err(|e| self.volume_error("compare", &path, e))? {
+        if self.installed(made, name, &path)?.is_some() {
             return Ok(());
         }
-        let mut aside = beside(name, ".from-volume");
-        for n in 1..1000 {
-            if self.look(made, here, &aside)?.is_none() {
-                break;
+        for beside in names_beside(name, ".from-volume") {
+            if self.look(made, here, &beside)?.is_some() {
+                continue;
             }
-            aside = beside(name, &format!(".from-volume-{n}"));
-        }
-        let to = here.child(&aside);
-        worker.report.plan.push(format!("move {} to {}", shown(&path), shown(&to)));
-        if self.request.options.prune == Prune::All && !self.filter.skips(here.path, aside.to_bytes(), true) {
-            worker.report.plan.push(format!("remove {}", shown(&to)));
-            worker.report.removed += 1;
+            let to = here.child(&beside);
+            worker.report.plan.push(format!("move {} to {}", shown(&path), shown(&to)));
+            if self.request.options.prune == Prune::All
+                && !self.filter.skips(here.path, beside.to_bytes(), true)
+            {
+                worker.report.plan.push(format!("remove {}", shown(&to)));
+                worker.report.removed += 1;
+            }
+            break;
         }
         Ok(())
     }
 
     /// Whether everything in a directory of the volume was installed by a copy and is as it was left.
-    pub(super) fn is_installed(&self, made: impl AsFd, name: &CStr, path: &[u8]) -> io::Result<bool> {
+    pub(super) fn is_installed(&self, made: &OwnedFd, name: &CStr, path: &[u8]) -> io::Result<bool> {
+        self.installed_below(made, name, path).map(|found| found.is_some())
+    }
+
+    /// All that there is at and below a name of the volume, if copies installed it and it is as they left it.
+    fn installed(&self, made: &OwnedFd, name: &CStr, path: &[u8]) -> Result<Option<Installed>, Error> {
+        let failed = |e: io::Error| self.volume_error("compare", path, e);
+        let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| failed(e.into()))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return self.installed_below(made, name, path).map_err(failed);
+        }
+        let parent = super::path::parent(path).unwrap_or_default();
+        let known = self.known_in(parent).map_err(failed)?;
+        let mut buffer = Vec::new();
+        let is_left = known.get(name.to_bytes()).is_some_and(|records| {
+            records.iter().any(|record| is_as_left(made, name, record, &stat, &mut buffer).unwrap_or(false))
+        });
+        Ok(is_left.then(|| vec![(Vec::new(), Sight::from(&stat), kind)]))
+    }
+
+    fn installed_below(&self, made: &OwnedFd, name: &CStr, path: &[u8]) -> io::Result<Option<Installed>> {
         let top = Dir::from_fd(listing::open(made, name)?);
-        let (mut block, mut buffer) = (Vec::new(), Vec::new());
-        let mut todo = vec![(top, path.to_vec())];
-        while let Some((dir, path)) = todo.pop() {
-            block.clear();
-            if let Some(at) = self.old.find(&path) {
-                self.old.load(at, &mut block)?;
-            }
+        let mut buffer = Vec::new();
+        let mut found = vec![(Vec::new(), Sight::from(&top.stat()?), FileType::Directory)];
+        let mut todo = vec![(top, Vec::new())];
+        while let Some((dir, below)) = todo.pop() {
+            let here = if below.is_empty() { path.to_vec() } else { join(path, &below) };
+            let known = self.known_in(&here)?;
             for (name, kind) in dir.entries()? {
                 let bytes = name.as_bytes();
-                let known = super::manifest::records(&block).find(|record| *record.name == *bytes);
-                let Some(record) = known.filter(|r| !r.flags.found && !r.flags.kept) else {
-                    return Ok(false);
-                };
-                let Ok(c_name) = std::ffi::CString::new(bytes) else { return Ok(false) };
-                if kind == FileType::Directory && record.kind == super::manifest::Kind::Dir {
-                    todo.push((dir.open_dir(&name)?, join(&path, bytes)));
+                if bytes == STATE.as_bytes() {
+                    return Err(io::Error::other("the state of hook-runner is in it, and it is in the way"));
+                }
+                let Some(records) = known.get(bytes) else { return Ok(None) };
+                let stat = dir.stat_at(&name)?;
+                let child = join(&below, bytes);
+                if kind == FileType::Directory && records.iter().any(|record| record.kind == Kind::Dir) {
+                    found.push((child.clone(), Sight::from(&stat), kind));
+                    todo.push((dir.open_dir(&name)?, child));
                     continue;
                 }
-                let Some((kind, size, _, _, content)) = record.as_left() else { return Ok(false) };
-                let stat = dir.stat_at(&name)?;
-                if !super::compare::compare_content(&dir, &c_name, kind, size, content, &stat, &mut buffer)? {
-                    return Ok(false);
+                let Ok(c_name) = CString::new(bytes) else { return Ok(None) };
+                let mut is_left = false;
+                for record in records {
+                    is_left |= is_as_left(&dir, &c_name, record, &stat, &mut buffer)?;
                 }
+                if !is_left {
+                    return Ok(None);
+                }
+                found.push((child, Sight::from(&stat), kind));
             }
         }
-        Ok(true)
+        Ok(Some(found))
+    }
+
+    /// What this owner and the others have installed in a directory, by name.
+    fn known_in(&self, path: &[u8]) -> io::Result<HashMap<Vec<u8>, Vec<Record<'static>>>> {
+        let mut known: HashMap<Vec<u8>, Vec<Record<'static>>> = HashMap::new();
+        let mut block = Vec::new();
+        if let Some(at) = self.old.find(path) {
+            self.old.load(at, &mut block)?;
+        }
+        let others = self.layers.directory(path)?;
+        let all = records(&block).map(Record::into_owned).chain(others.into_records());
+        for record in all.filter(|record| !record.flags.found && !record.flags.kept) {
+            known.entry(record.name.to_vec()).or_default().push(record);
+        }
+        Ok(known)
     }
 }
 
-/// Has the two change places; false where the filesystem cannot.
-fn exchanged(staged: &OwnedFd, made: &OwnedFd, name: &CStr) -> io::Result<bool> {
-    match rustix::fs::renameat_with(staged, name, made, name, RenameFlags::EXCHANGE) {
+/// Whether an entry is as a record says that it was left, its content read in full.
+fn is_as_left(
+    dir: impl AsFd,
+    name: &CStr,
+    record: &Record<'_>,
+    stat: &rustix::fs::Stat,
+    buffer: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let Some((kind, size, _, _, content)) = record.as_left() else { return Ok(false) };
+    compare_content(dir, name, kind, size, content, stat, buffer)
+}
+
+/// Removes what copies installed, if nobody has changed it since it was looked at; false where something stays.
+fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installed) -> io::Result<bool> {
+    let at = std::ffi::OsStr::from_bytes(name.to_bytes());
+    let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        rustix::fs::unlinkat(made, name, AtFlags::empty())?;
+        return Ok(true);
+    }
+    let top = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(made, 0)?).open_dir(at)?;
+    // The deepest come last.
+    for (path, sight, kind) in installed.iter().rev().filter(|(path, ..)| !path.is_empty()) {
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
+        let (parent, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+        let dir = top.open_dir(parent)?;
+        if *kind != FileType::Directory && dir.find(name)?.is_some_and(|stat| Sight::from(&stat) != *sight) {
+            return Ok(false);
+        }
+        let remove = || if *kind == FileType::Directory { dir.remove_dir(name) } else { dir.unlink(name) };
+        match remove() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                open_up(&dir).map_or(Err(error), |_| remove())?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(false),
+            done => done?,
+        }
+    }
+    match rustix::fs::unlinkat(made, name, AtFlags::REMOVEDIR) {
         Ok(()) => Ok(true),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(false),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Gives the owner of a directory the permission to change it; answers the mode that it had.
+pub(super) fn open_up(dir: impl AsFd) -> Option<u32> {
+    let mode = rustix::fs::fstat(&dir).ok()?.st_mode & 0o7777;
+    rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode | 0o300)).ok()?;
+    Some(mode)
+}
+
+/// Renames an entry to `NAME.from-volume` beside it, or the first such name that is free.
+fn put_beside(made: &OwnedFd, name: &CStr) -> io::Result<CString> {
+    for beside in names_beside(name, ".from-volume") {
+        match rename_new(made, name, &beside) {
+            Ok(()) => return Ok(beside),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(Errno::EXIST.into())
+}
+
+/// rename(2) to a name that nothing has. Network filesystems do not know `RENAME_NOREPLACE` and answer `EINVAL`: there it is
+/// looked up first.
+fn rename_new(dir: &OwnedFd, from: &CStr, to: &CStr) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        done => return done,
+    }
+    match rustix::fs::statat(dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => rustix::fs::renameat(dir, from, dir, to),
+        Ok(_) => Err(Errno::EXIST),
+        Err(errno) => Err(errno),
     }
 }

@@ -11,13 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{SeekFrom, Stat};
 use rustix::io::Errno;
 
-use super::manifest::Hash;
+use super::manifest::{Hash, Hashing};
 
 /// Fits the second-level cache of most processors, so that what was hashed is still there when it is written.
 pub(super) const BUFFER: usize = 256 << 10;
 
 /// Below this size a hole is not worth the calls that find it.
 const SPARSE_FROM: u64 = 64 << 10;
+
+/// From so many bytes of holes on they are left out of the hash.
+const HOLES_FROM: u64 = 64 << 20;
+
+/// What is a hole, or is not, for a hash that leaves them out.
+const BLOCK: u64 = 64 << 10;
 
 /// Below this size sharing blocks gains nothing over writing them.
 const CLONE_FROM: u64 = 64 << 10;
@@ -31,7 +37,8 @@ pub(super) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> 
         *buffer = vec![0; BUFFER + 1];
     }
     let mut have = 0;
-    let mut want = size + 1;
+    // A file of procfs or sysfs says that it is empty, and gives what it has to one read only.
+    let mut want = if size == 0 { BUFFER + 1 } else { size + 1 };
     loop {
         match rustix::io::pread(&file, &mut buffer[have..want.min(BUFFER + 1)], have as u64) {
             Ok(0) => return Ok(have),
@@ -123,13 +130,33 @@ pub(super) enum Failed {
     Stopped,
 }
 
-/// Reads a whole file of any size, hashes it, and writes it to `to` where given. `step` is told of each piece and
-/// says whether to go on. Answers the hash and how many bytes there were.
+/// Where the bytes of a stream go, and how they are hashed.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) file: Option<std::os::fd::BorrowedFd<'a>>,
+    pub(super) reflink: Option<&'a Reflink>,
+    pub(super) how: Hashing,
+}
+
+impl Target<'_> {
+    /// They are only hashed.
+    pub(super) fn none(how: Hashing) -> Self {
+        Self { file: None, reflink: None, how }
+    }
+}
+
+/// How a file of the source is hashed: large holes are left out.
+pub(super) fn hashing(stat: &Stat) -> Hashing {
+    let holes = size(stat).saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0) * 512);
+    if holes >= HOLES_FROM { Hashing::Sparse } else { Hashing::Whole }
+}
+
+/// Reads a whole file of any size, hashes it, and writes it to the target where there is one. `step` is told of each piece
+/// and says whether to go on. Answers the hash and how many bytes there were.
 pub(super) fn stream(
     from: impl AsFd,
     stat: &Stat,
-    to: Option<std::os::fd::BorrowedFd<'_>>,
-    reflink: &Reflink,
+    target: Target<'_>,
     buffer: &mut Vec<u8>,
     step: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Hash, u64), Failed> {
@@ -137,40 +164,28 @@ pub(super) fn stream(
         *buffer = vec![0; BUFFER + 1];
     }
     let size = size(stat);
-    let shared = to.is_some_and(|to| reflink.share(&from, to, size));
-    let to = if shared { None } else { to };
-    let sparse = is_sparse(stat);
-    let mut hasher = blake3::Hasher::new();
-    let mut at = 0;
-    let mut flushed = 0;
-    let mut data_end = if sparse { 0 } else { u64::MAX };
+    let shared = target.file.zip(target.reflink).is_some_and(|(to, reflink)| reflink.share(&from, to, size));
+    let to = if shared { None } else { target.file };
+    let mut hasher = Hasher { blake3: blake3::Hasher::new(), how: target.how };
+    let mut extents = Extents { sparse: is_sparse(stat) || target.how == Hashing::Sparse, size, end: 0 };
+    let (mut at, mut flushed) = (0, 0);
     loop {
-        if at >= data_end {
-            // In a hole: find the next data.
-            let data = match rustix::fs::seek(&from, SeekFrom::Data(at)) {
-                Ok(data) => data,
-                Err(Errno::NXIO) => size.max(at),
-                Err(errno) => return Err(Failed::Reading(errno.into())),
-            };
-            hash_zeros(&mut hasher, data - at, step)?;
-            at = data;
-            if at >= size {
-                break;
-            }
-            data_end = match rustix::fs::seek(&from, SeekFrom::Hole(at)) {
-                Ok(hole) => hole,
-                Err(Errno::NXIO) => u64::MAX,
-                Err(errno) => return Err(Failed::Reading(errno.into())),
-            };
+        let next = extents.data_from(&from, at)?;
+        hasher.hole(next - at, step)?;
+        at = next;
+        if extents.sparse && at >= size {
+            break;
         }
-        let want = usize::try_from((data_end - at).min(BUFFER as u64)).unwrap_or(BUFFER);
+        let want = usize::try_from((extents.end - at).min(BUFFER as u64)).unwrap_or(BUFFER);
         let n = match rustix::io::pread(&from, &mut buffer[..want], at) {
             Ok(0) => break,
             Ok(n) => n,
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(Failed::Reading(errno.into())),
         };
-        hasher.update(&buffer[..n]);
+        // Short of a block's end: the rest of it belongs to the same step of the hash.
+        let n = if target.how == Hashing::Sparse { fill(&from, &mut buffer[..want], n, at)? } else { n };
+        hasher.data(&buffer[..n], at);
         if let Some(to) = to {
             write_all(to, &buffer[..n], at).map_err(Failed::Writing)?;
         }
@@ -185,26 +200,93 @@ pub(super) fn stream(
             return Err(Failed::Stopped);
         }
     }
-    if let (Some(to), true) = (to, sparse) {
+    if let (Some(to), true) = (to, extents.sparse) {
         rustix::fs::ftruncate(to, at).map_err(|errno| Failed::Writing(errno.into()))?;
     }
-    Ok((*hasher.finalize().as_bytes(), at))
+    Ok((hasher.finish(at), at))
 }
 
-fn hash_zeros(
-    hasher: &mut blake3::Hasher,
-    mut len: u64,
-    step: &mut dyn FnMut(u64) -> bool,
-) -> Result<(), Failed> {
-    // Small, as it is stored in the program; BLAKE3's widest step takes 16 KiB.
-    static ZEROS: [u8; 1 << 14] = [0; 1 << 14];
-    while len > 0 {
-        let n = len.min(ZEROS.len() as u64);
-        hasher.update(&ZEROS[..usize::try_from(n).unwrap_or(0)]);
-        len -= n;
-        if !step(n) {
-            return Err(Failed::Stopped);
+fn fill(from: impl AsFd, buffer: &mut [u8], mut have: usize, at: u64) -> Result<usize, Failed> {
+    while have < buffer.len() {
+        match rustix::io::pread(&from, &mut buffer[have..], at + have as u64) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Failed::Reading(errno.into())),
         }
     }
-    Ok(())
+    Ok(have)
+}
+
+/// Where the data of a file with holes is.
+struct Extents {
+    sparse: bool,
+    size: u64,
+    /// Up to here there is data; of a file without holes, up to the end.
+    end: u64,
+}
+
+impl Extents {
+    /// The next offset with data, in whole blocks.
+    fn data_from(&mut self, from: impl AsFd, at: u64) -> Result<u64, Failed> {
+        if !self.sparse {
+            self.end = u64::MAX;
+        }
+        if at < self.end {
+            return Ok(at);
+        }
+        let seek = |position| match rustix::fs::seek(&from, position) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(errno) => Err(Failed::Reading(errno.into())),
+        };
+        let Some(data) = seek(SeekFrom::Data(at))? else {
+            self.end = self.size.max(at);
+            return Ok(self.end);
+        };
+        let hole = seek(SeekFrom::Hole(data))?.unwrap_or(self.size);
+        self.end = hole.next_multiple_of(BLOCK).max(at + BLOCK);
+        Ok((data - data % BLOCK).max(at))
+    }
+}
+
+/// A hash that may leave holes out.
+struct Hasher {
+    blake3: blake3::Hasher,
+    how: Hashing,
+}
+
+impl Hasher {
+    fn data(&mut self, bytes: &[u8], at: u64) {
+        if self.how == Hashing::Whole {
+            self.blake3.update(bytes);
+            return;
+        }
+        for (n, block) in bytes.chunks(usize::try_from(BLOCK).unwrap_or(1 << 16)).enumerate() {
+            if block.iter().any(|byte| *byte != 0) {
+                self.blake3.update(&(at + n as u64 * BLOCK).to_le_bytes()).update(block);
+            }
+        }
+    }
+
+    fn hole(&mut self, mut len: u64, step: &mut dyn FnMut(u64) -> bool) -> Result<(), Failed> {
+        // Small, as it is stored in the program; BLAKE3's widest step takes 16 KiB.
+        static ZEROS: [u8; 1 << 14] = [0; 1 << 14];
+        while len > 0 && self.how == Hashing::Whole {
+            let n = len.min(ZEROS.len() as u64);
+            self.blake3.update(&ZEROS[..usize::try_from(n).unwrap_or(0)]);
+            len -= n;
+            if !step(n) {
+                return Err(Failed::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, size: u64) -> Hash {
+        if self.how == Hashing::Sparse {
+            self.blake3.update(&size.to_le_bytes());
+        }
+        *self.blake3.finalize().as_bytes()
+    }
 }

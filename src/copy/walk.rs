@@ -8,15 +8,17 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 
 use super::ahead::{Foreseen, WINDOW};
+use super::compare::compare_content;
 use super::engine::{Engine, Task, Worker};
 use super::entry::{Entry, Here};
 use super::error::Error;
+use super::layers::Claims;
 use super::listing::Listing;
 use super::manifest::{self, Block, Kind, Record, records};
 use super::node::{Node, Target};
 use super::path::{join, shown};
 use super::seen::Sight;
-use super::stage::STATE;
+use super::state::STATE;
 
 /// A directory with at least twice as many entries is shared out in parts of this size where its first ones were waiting,
 /// as on a network volume or for a cold source: only making a name keeps the others of the directory out there. What is
@@ -58,13 +60,18 @@ impl Engine<'_> {
         worker.orphans = false;
         let walked = (|| {
             if !is_seen {
-                let listed = listing.read(&*source, &mut worker.dirents);
-                listed.map_err(|e| self.source_error("list", &path, e))?;
+                match self.single.as_ref().filter(|_| node.parent.is_none()) {
+                    Some(single) => listing.only(&single.to),
+                    None => listing
+                        .read(&*source, &mut worker.dirents)
+                        .map_err(|e| self.source_error("list", &path, e))?,
+                }
             }
             let mine = !node.shared || self.has_some(&path, &node, &listing);
             if (mine || self.request.options.dry_run) && made.is_none() && node.target == Target::Existing {
                 made = Some(node.made().map_err(|e| self.volume_error("open", &path, e))?);
             }
+            self.ask_others(worker, &node, &path, made.as_deref())?;
             let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
             let old_at = if node.aside { None } else { self.old.find(&path) };
             if let Some(at) = old_at {
@@ -116,6 +123,26 @@ impl Engine<'_> {
         self.finish(worker, node)
     }
 
+    /// Looks what other owners have in a directory, and whether it is a destination of its own (`made`).
+    fn ask_others(
+        &self,
+        worker: &mut Worker,
+        node: &Node,
+        path: &[u8],
+        made: Option<&OwnedFd>,
+    ) -> Result<(), Error> {
+        let failed = |e| Error::system("read the manifests in", &self.to, e);
+        if node.aside {
+            worker.claims = Claims::default();
+            return Ok(());
+        }
+        if let (Some(made), Some(_)) = (made, &node.parent) {
+            self.layers.discover(path, made).map_err(failed)?;
+        }
+        worker.claims = self.layers.directory(path).map_err(failed)?;
+        Ok(())
+    }
+
     /// A directory that a worker comes back to: its path, and its handles.
     #[allow(clippy::type_complexity)] // what `Here` borrows
     pub(super) fn opened(&self, node: &Node) -> Result<(Vec<u8>, Arc<OwnedFd>, Option<Arc<OwnedFd>>), Error> {
@@ -158,6 +185,7 @@ impl Engine<'_> {
         };
         worker.block.clear();
         worker.orphans = false;
+        self.ask_others(worker, &node, &path, None)?;
         let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
         let walked = names.iter().enumerate().try_for_each(|(at, (name, kind))| {
             if at % WINDOW == 0 && worker.ahead.is_cold(&self.spare) {
@@ -198,8 +226,12 @@ impl Engine<'_> {
             return Ok(());
         }
         self.spill
-            .add(path, block, || if dry_run { manifest::overflow() } else { self.stage()?.overflow() })
-            .map_err(|e| Error::system("write the manifest in", &self.request.state, e))
+            .add(
+                path,
+                block,
+                || if dry_run { manifest::overflow_in_memory() } else { self.stage()?.overflow() },
+            )
+            .map_err(|e| Error::system("write the manifest in", &self.to, e))
     }
 
     /// Asks for files of a cold source before it is their turn.
@@ -232,6 +264,13 @@ impl Engine<'_> {
         self.go_on()?;
         let is_dir = kind == FileType::Directory;
         if self.is_reserved(here, name) {
+            if name.to_bytes() != STATE.as_bytes() && name != c"lost+found" {
+                let path = shown(&here.child(name));
+                worker
+                    .report
+                    .remarks
+                    .push(format!("{path} is a file of the runner's own on the volume: not copied"));
+            }
             return Ok(());
         }
         if !self.is_mine(here, name.to_bytes(), is_dir) {
@@ -244,13 +283,20 @@ impl Engine<'_> {
             // Made by this copy just now, and nobody else puts an entry of this one's into it.
             Some(_) if here.node.is_just_made() && !(is_dir && self.is_shared(here, name)) => None,
             Some(made) => match self.look(made, here, name)? {
-                Some(stat) if self.protected.contains(&(stat.st_dev, stat.st_ino)) => return Ok(()),
+                Some(stat) if self.protected.is_inode(&stat) => return Ok(()),
                 found => found,
             },
             None => None,
         };
-        let entry = Entry { name, record, volume: volume.as_ref() };
+        let base = self.base_of(worker, here, name, volume.as_ref())?;
+        let later = worker.claims.later(name);
+        let entry =
+            Entry { name, record, volume: volume.as_ref(), base: base.as_ref(), covered: later.is_some() };
         match kind {
+            // Another owner has something else there, and everything below it has no place.
+            FileType::Directory if later.is_some_and(|kind| kind != Kind::Dir) => {
+                self.retain(worker, here, record)
+            }
             FileType::Directory => self.directory(worker, here, entry),
             FileType::RegularFile => self.file(worker, here, entry, foreseen),
             FileType::Symlink => self.link(worker, here, entry),
@@ -262,6 +308,30 @@ impl Engine<'_> {
         }
     }
 
+    /// The record of another owner that says what the volume has under a name.
+    fn base_of(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        volume: Option<&rustix::fs::Stat>,
+    ) -> Result<Option<Record<'static>>, Error> {
+        let (Some(made), Some(stat)) = (here.made, volume) else { return Ok(None) };
+        for record in worker.claims.records(name.to_bytes()) {
+            let Some((kind, size, _, _, content)) = record.as_left().filter(|_| !record.flags.kept) else {
+                continue;
+            };
+            let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let same = is_dir && kind == Kind::Dir
+                || compare_content(made, name, kind, size, content, stat, &mut worker.other)
+                    .map_err(|e| self.volume_error("compare", &here.child(name), e))?;
+            if same {
+                return Ok(Some(record.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// The runner's own files, and what the filesystem keeps in its root.
     fn is_reserved(&self, here: &Here<'_>, name: &CStr) -> bool {
         if here.node.aside {
@@ -270,10 +340,7 @@ impl Engine<'_> {
         if here.node.parent.is_none() && (name.to_bytes() == STATE.as_bytes() || name == c"lost+found") {
             return true;
         }
-        self.protected_paths.iter().any(|path| match path.iter().rposition(|b| *b == b'/') {
-            Some(slash) => path[..slash] == *here.path && path[slash + 1..] == *name.to_bytes(),
-            None => here.path.is_empty() && **path == *name.to_bytes(),
-        })
+        self.protected.is_below(here.path, name.to_bytes())
     }
 
     /// Keeps a record, and those below it, as they are: the entry takes no part in this copy.
@@ -312,7 +379,13 @@ impl Engine<'_> {
             (here.made.filter(|_| !self.intent.is_empty()), CString::new(&*record.name))
         {
             let volume = self.look(made, here, &name)?;
-            let entry = Entry { name: &name, record: Some(&record), volume: volume.as_ref() };
+            let entry = Entry {
+                name: &name,
+                record: Some(&record),
+                volume: volume.as_ref(),
+                base: None,
+                covered: false,
+            };
             record = self.as_noted(worker, here, entry)?.unwrap_or(record);
         }
         record.flags.orphan = true;

@@ -72,6 +72,22 @@ pub struct CopyStep {
     #[arg(long, value_name = "N", env = "HOOK_RUNNER_WORKERS", value_parser = whole_number::<std::num::NonZeroUsize>)]
     pub workers: Option<std::num::NonZeroUsize>,
 
+    /// The name that what is copied is owned by on the volume; keep it when the source's path changes [default: the source]
+    #[arg(long, value_name = "NAME", env = "HOOK_RUNNER_OWNER")]
+    pub owner: Option<String>,
+
+    /// Prune also when the source is empty, which otherwise is refused
+    #[arg(long, env = "HOOK_RUNNER_ALLOW_EMPTY_SOURCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
+    pub allow_empty_source: Option<bool>,
+
+    /// What the source is called, such as the image's digest: a source called as at the last copy is not read
+    #[arg(long, value_name = "ID", env = "HOOK_RUNNER_SOURCE_VERSION")]
+    pub source_version: Option<String>,
+
+    /// Copy what symbolic links of the source lead to, as for a mounted ConfigMap
+    #[arg(long, env = "HOOK_RUNNER_DEREFERENCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
+    pub dereference: Option<bool>,
+
     /// Copy only share I of N (0/4 to 3/4), or auto: from an Indexed Job's environment. All shares of a copy need the
     /// same image and the same run id
     #[arg(long, value_name = "I/N", env = "HOOK_RUNNER_SHARD")]
@@ -104,6 +120,10 @@ impl Keyed for CopyStep {
         keys.optional("follow-destination-links", &mut self.follow_destination_links)?;
         keys.optional("ignore-space", &mut self.ignore_space)?;
         keys.optional("workers", &mut self.workers)?;
+        keys.optional("owner", &mut self.owner)?;
+        keys.optional("allow-empty-source", &mut self.allow_empty_source)?;
+        keys.optional("source-version", &mut self.source_version)?;
+        keys.optional("dereference", &mut self.dereference)?;
         keys.optional("shard", &mut self.shard)
     }
 }
@@ -140,6 +160,10 @@ pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, 
             .unwrap_or(false),
         ignore_space: flags.ignore_space.or(step.ignore_space).unwrap_or(false),
         workers: flags.workers.or(step.workers),
+        owner: flags.owner.clone().or_else(|| step.owner.clone()),
+        allow_empty_source: flags.allow_empty_source.or(step.allow_empty_source).unwrap_or(false),
+        source_version: flags.source_version.clone().or_else(|| step.source_version.clone()),
+        dereference: flags.dereference.or(step.dereference).unwrap_or(false),
         shard: match flags.shard.or(step.shard) {
             None => None,
             Some(Sharding::Of(shard)) => Some(shard),

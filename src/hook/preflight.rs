@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
+use crate::copy::{self, Options, Prune};
 use crate::hook::steps::Step;
 
 /// Why a copy cannot work. The sentences end with what to do.
@@ -17,8 +18,19 @@ pub enum PreflightError {
     #[error("the source {} does not exist; check the path, and that the image has it", .0.display())]
     NoSource(PathBuf),
     /// A file or something else.
-    #[error("the source {} is not a directory; give the directory whose contents are to be copied", .0.display())]
+    #[error("the source {} is neither a directory nor a file; give one of them", .0.display())]
     SourceIsNoDirectory(PathBuf),
+    /// Pruning would remove all that was installed.
+    #[error("the source {} is empty, and pruning would remove all that it once had; check the image, or give --allow-empty-source", .0.display())]
+    EmptySource(PathBuf),
+    /// A file is copied to a name.
+    #[error("the source {} is a file and the destination {} a directory; name the file there", source_path.display(), destination.display())]
+    DestinationIsDirectory {
+        /// The source.
+        source_path: PathBuf,
+        /// The destination.
+        destination: PathBuf,
+    },
     /// A file, or below one.
     #[error("the destination {} is not a directory, as {} is a file; give a directory on the volume", destination.display(), file.display())]
     DestinationIsNoDirectory {
@@ -61,9 +73,12 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     let mut filled: Vec<PathBuf> = Vec::new();
     for step in steps {
         match step {
-            Step::Copy { from, to, .. } => {
+            Step::Copy { from, to, options } => {
                 let later = made || filled.iter().any(|destination| real(from).starts_with(destination));
-                copy(from, to, later)?;
+                places(from, to, later)?;
+                if !later {
+                    empty(from, to, options)?;
+                }
                 filled.push(real(to));
             }
             _ => made = true,
@@ -72,9 +87,16 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     Ok(())
 }
 
+/// Refuses a copy that would prune everything.
+pub fn empty(from: &Path, to: &Path, options: &Options) -> Result<(), PreflightError> {
+    let allowed = options.prune == Prune::None || options.allow_empty_source;
+    if allowed || !copy::empties(from, to) { Ok(()) } else { Err(PreflightError::EmptySource(from.into())) }
+}
+
 /// Checks one copy; `later` when something may make the source before its turn.
-pub fn copy(from: &Path, to: &Path, later: bool) -> Result<(), PreflightError> {
+pub fn places(from: &Path, to: &Path, later: bool) -> Result<(), PreflightError> {
     match fs::metadata(from) {
+        Ok(metadata) if metadata.is_file() => return file(from, to),
         Ok(metadata) if !metadata.is_dir() => return Err(PreflightError::SourceIsNoDirectory(from.into())),
         Err(error) if is_absent(error.kind()) && !later => return Err(PreflightError::NoSource(from.into())),
         // What else is wrong with it the copy finds, and says.
@@ -90,6 +112,18 @@ pub fn copy(from: &Path, to: &Path, later: bool) -> Result<(), PreflightError> {
         }
     }
     destination(to)
+}
+
+/// A source that is a file gets the destination's name, in the directory of that.
+fn file(from: &Path, to: &Path) -> Result<(), PreflightError> {
+    if to.is_dir() || to.file_name().is_none() {
+        let (source_path, destination) = (from.into(), to.into());
+        return Err(PreflightError::DestinationIsDirectory { source_path, destination });
+    }
+    if real(from) == real(to) {
+        return Err(PreflightError::Same { source_path: from.into(), destination: to.into() });
+    }
+    destination(to.parent().unwrap_or(Path::new("/")))
 }
 
 fn destination(to: &Path) -> Result<(), PreflightError> {
@@ -143,7 +177,10 @@ mod tests {
     use super::*;
 
     fn finding(root: &Path, from: &str, to: &str) -> String {
-        copy(&root.join(from), &root.join(to), false).err().map(|error| error.to_string()).unwrap_or_default()
+        places(&root.join(from), &root.join(to), false)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -158,7 +195,9 @@ mod tests {
             ("link", "new", ""),
             ("none", "new", "does not exist"),
             ("file/below", "new", "does not exist"),
-            ("file", "new", "is not a directory"),
+            ("file", "new", ""),
+            ("file", "app", "name the file there"),
+            ("file", "file", "are the same"),
             ("app", "file", "is a file"),
             ("app", "file/below/it", "is a file"),
             ("app", "app", "are the same"),

@@ -1,7 +1,7 @@
 //! One copy step: the turn to copy on the volume, then the engine. A run's steps and the `copy` command wait for the same
 //! turn, so that a hook and a starting pod do not copy at the same time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -10,8 +10,8 @@ use crate::copy::{self, Progress, Report, Request};
 use crate::hook::identity::Identity;
 use crate::support::rooted_dir::Dir;
 use crate::support::times;
+use crate::volume::VolumeError;
 use crate::volume::lock::{self, Holder, Lock, Name, Taken};
-use crate::volume::{LOG_NAME, STATE_DIRECTORY, Volume, VolumeError};
 
 /// From one try for the lock to the next.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -28,8 +28,6 @@ pub enum CopyFailure {
 /// Why the turn to copy was not had.
 #[derive(Debug)]
 pub enum TurnError {
-    /// The destination or the state directory cannot be used.
-    Destination(VolumeError),
     /// The lock cannot be used.
     Lock(VolumeError),
     /// Somebody else copied all the time.
@@ -52,38 +50,43 @@ pub fn copy_in_turn(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<Report, CopyFailure> {
-    let _turn = take_turn(request, patience, cancel).map_err(CopyFailure::Turn)?;
+    let (path, state) = copy::prepare(request).map_err(CopyFailure::Copy)?;
+    let _turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
     copy::copy(request, progress, cancel).map_err(CopyFailure::Copy)
 }
 
-/// Waits for the turn to copy on the volume, at most `patience`. Shards of one copy share the turn.
-pub fn take_turn(
+/// Waits for the turn at most `patience`, then records what the run left. Where it left no state, there is nothing to do.
+pub fn seal_in_turn(
     request: &Request,
     patience: Duration,
     cancel: &CancellationToken,
+) -> Result<(), CopyFailure> {
+    let path = copy::state_of(request);
+    let Ok(state) = Dir::open(&path) else { return Ok(()) };
+    let _turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
+    copy::seal(request).map_err(CopyFailure::Copy)
+}
+
+/// Waits for the turn to copy into a destination, at most `patience`. Shards of one copy share the turn.
+fn take_turn(
+    request: &Request,
+    (state, path): (&Dir, &Path),
+    patience: Duration,
+    cancel: &CancellationToken,
 ) -> Result<Option<Lock>, TurnError> {
-    let state = state_directory(request).map_err(TurnError::Destination)?;
     let shared = request.options.shard.is_some();
     let pod = Identity::from_environment(None).pod.unwrap_or_default();
     let holder = Holder { run: request.group.clone(), pod, pid: std::process::id(), since: times::now() };
     let end = Instant::now().checked_add(patience);
     loop {
-        match lock::try_take(&state, &request.state, Name::Copy, shared, &holder).map_err(TurnError::Lock)? {
+        match lock::try_take(state, path, Name::Copy, shared, &holder).map_err(TurnError::Lock)? {
             Taken::Held(lock) => return Ok(Some(lock)),
             Taken::Unsupported(_) => return Ok(None),
             Taken::Busy(_) if cancel.is_cancelled() => return Err(TurnError::Cancelled),
             Taken::Busy(holder) if end.is_some_and(|end| Instant::now() >= end) => {
-                return Err(TurnError::Busy { state: request.state.clone(), holder, waited: patience });
+                return Err(TurnError::Busy { state: path.to_path_buf(), holder, waited: patience });
             }
             Taken::Busy(_) => std::thread::sleep(PAUSE),
         }
     }
-}
-
-/// The state directory of the copy, made where it is missing.
-pub fn state_directory(request: &Request) -> Result<Dir, VolumeError> {
-    let default = request.destination.join(STATE_DIRECTORY);
-    let given = (request.state != default).then_some(request.state.as_path());
-    let log = request.destination.join(LOG_NAME);
-    Volume::create(&log, given).map(|volume| volume.state)
 }

@@ -1,7 +1,6 @@
 //! What a step does when it is its turn.
 
 pub mod copy;
-mod drain;
 pub mod exec;
 pub mod follow;
 pub(crate) mod heartbeat;

@@ -1,8 +1,11 @@
-{{/* The hook's claim, always a resource of the release. As a hook resource it would be deleted with what it holds: by Helm
-     before the next hook, by Argo CD when any hook of a sync fails. */}}
+{{/* The hook's claim: a resource of the release, kept on uninstall when asked. A pre-install hook runs before the
+     release's resources are there, so for one the claim is a hook resource itself: created once, never deleted by
+     Helm (hook-failed is the one policy that does not delete a claim with content). */}}
 {{- define "hook-runner.claim" -}}
-{{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
+{{- $root := ternary .root . (eq (include "hook-runner.is-block" .) "true") -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
+{{- $early := has "pre-install" $hook.events -}}
+{{- if not (and $early (lookup "v1" "PersistentVolumeClaim" $root.Release.Namespace $hook.claim.name)) -}}
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
@@ -10,9 +13,16 @@ metadata:
   namespace: {{ $root.Release.Namespace }}
   labels:
     {{- include "hook-runner.labels" (dict "root" $root "hook" $hook) | nindent 4 }}
-  {{- with merge ($hook.claim.keep | ternary (dict "helm.sh/resource-policy" "keep") dict) $hook.claim.annotations $hook.commonAnnotations }}
+  {{- if or $early $hook.claim.keep }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- if $early }}
+    helm.sh/hook: pre-install
+    helm.sh/hook-weight: {{ sub (int $hook.weight) 2 | quote }}
+    helm.sh/hook-delete-policy: hook-failed
+    {{- end }}
+    {{- if $hook.claim.keep }}
+    helm.sh/resource-policy: keep
+    {{- end }}
   {{- end }}
 spec:
   accessModes: [{{ $hook.claim.accessMode }}]
@@ -22,4 +32,5 @@ spec:
   resources:
     requests:
       storage: {{ $hook.claim.size }}
+{{- end }}
 {{- end -}}

@@ -1,12 +1,17 @@
-{{/* What the sidecar needs to follow the other container's log: its pod and that pod's log, read only. */}}
+{{/* What the sidecar needs to follow the other container's log: its pod and that pod's log, read only. Hook resources
+     of a lower weight than the Job's; Helm creates equal weights in the order ServiceAccount, Role, RoleBinding. */}}
 {{- define "hook-runner.rbac" -}}
-{{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
+{{- $root := ternary .root . (eq (include "hook-runner.is-block" .) "true") -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
-{{- $metadata := dict "root" $root "hook" $hook "name" $hook.fullname -}}
+{{- $metadata := dict "root" $root "hook" $hook -}}
+apiVersion: v1
+kind: ServiceAccount
+{{ include "hook-runner.rbac-metadata" $metadata }}
+automountServiceAccountToken: false
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata:
-  {{- include "hook-runner.companion-metadata" $metadata | nindent 2 }}
+{{ include "hook-runner.rbac-metadata" $metadata }}
 rules:
   - apiGroups: [""]
     resources: [pods, pods/log]
@@ -14,14 +19,23 @@ rules:
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata:
-  {{- include "hook-runner.companion-metadata" $metadata | nindent 2 }}
+{{ include "hook-runner.rbac-metadata" $metadata }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
   name: {{ $hook.fullname }}
 subjects:
   - kind: ServiceAccount
-    name: {{ $hook.serviceAccount.name }}
+    name: {{ $hook.fullname }}
     namespace: {{ $root.Release.Namespace }}
+{{- end -}}
+
+{{- define "hook-runner.rbac-metadata" -}}
+metadata:
+  name: {{ .hook.fullname }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "hook-runner.labels" . | nindent 4 }}
+  annotations:
+    {{- include "hook-runner.annotations" (dict "hook" .hook "weight" (sub (int .hook.weight) 1)) | nindent 4 }}
 {{- end -}}

@@ -2,13 +2,18 @@
 //! records sorted by name, so that the same tree always gives the same bytes.
 //!
 //! ```text
-//! hook-runner manifest 1
+//! hook-runner manifest 2
+//! owner /content          who installed what follows, escaped
+//! since 1764300000000000000   nanoseconds: of two owners of a name, the later one has it
+//! version sha256:0f…      what the source was called (`--source-version`), where it was
 //! /                       a directory, escaped; the records below are its entries
 //! d - 755 0 0 0 1690000000.000000000 - - = templates
 //! /templates
 //! f - 644 0 0 …
 //! end 2 <blake3 of everything before this line>
 //! ```
+//!
+//! Version 0.1 wrote the same under the header `hook-runner manifest 1`, without the three lines.
 //!
 //! It is read block by block and written in one stream: what stays in memory is the path and place of each block.
 
@@ -22,18 +27,33 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-pub(super) use record::{Content, Flags, Hash, Kind, Left, Record, Time};
-pub(super) use spill::{Block, Spill, overflow};
+pub(super) use record::{Content, Flags, Hash, Hashing, Kind, Left, Record, Time};
+pub(super) use spill::{Block, Spill, overflow, overflow_in_memory};
 
 use rustix::io::Errno;
 
 use crate::support::rooted_dir::Dir;
 
-const HEADER: &[u8] = b"hook-runner manifest 1\n";
+const HEADER: &[u8] = b"hook-runner manifest 2\n";
+const HEADER_0_1: &[u8] = b"hook-runner manifest 1\n";
+
+/// Whose manifest it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The name of the copy.
+    pub(super) owner: Vec<u8>,
+    /// When this owner first copied into this destination, in nanoseconds since the epoch; none in a manifest of 0.1.
+    pub(super) since: Option<u64>,
+    /// What the source was called.
+    pub(super) source_version: Option<Vec<u8>>,
+}
 
 /// A manifest that was read.
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
+    pub(super) head: Head,
+    /// When it came into force, by the volume's clock (its ctime): what has a later ctime was touched since.
+    pub(super) written: Time,
     file: Option<File>,
     /// Sorted by path. The path of the destination itself is empty.
     blocks: Vec<Placed>,
@@ -70,8 +90,10 @@ impl Manifest {
         if !file.metadata()?.is_file() {
             return Ok(Reading::Unusable);
         }
+        let stat = rustix::fs::fstat(&file)?;
+        let written = (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0));
         Ok(match index(&file)? {
-            Some(blocks) => Reading::Read(Self { file: Some(file), blocks }),
+            Some((head, blocks)) => Reading::Read(Self { head, written, file: Some(file), blocks }),
             None => Reading::Unusable,
         })
     }
@@ -153,13 +175,14 @@ pub(super) fn gather(pieces: &[u8], into: &mut Vec<u8>) {
 const HASHED: usize = 1 << 17;
 
 /// Reads through the whole file; `None` when it is not a manifest of this version, complete and unaltered.
-fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
+fn index(file: &File) -> io::Result<Option<(Head, Vec<Placed>)>> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut hasher = blake3::Hasher::new();
     // Lines that are not hashed yet: many at once go through BLAKE3's wide steps.
     let mut lines = Vec::with_capacity(HASHED + 4096);
     let mut offset = 0;
     let mut blocks: Vec<Placed> = Vec::new();
+    let mut head = Head::default();
     loop {
         if lines.len() >= HASHED {
             hasher.update(&lines);
@@ -172,9 +195,10 @@ fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
             return Ok(None);
         }
         if offset == 0 {
-            if line != HEADER {
+            if line != HEADER && line != HEADER_0_1 {
                 return Ok(None);
             }
+        } else if blocks.is_empty() && head.read(&line[..line.len() - 1]) {
         } else if let Some(path) = line.strip_prefix(b"/") {
             let Some(path) = record::unescape(&path[..path.len() - 1]) else { return Ok(None) };
             if blocks.last().is_some_and(|last| *last.path >= *path) {
@@ -186,7 +210,7 @@ fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
             hasher.update(&lines[..start]);
             let expected = format!("{} {}\n", blocks.len(), hasher.finalize().to_hex());
             let whole = end == expected.as_bytes() && reader.read(&mut [0])? == 0;
-            return Ok(whole.then_some(blocks));
+            return Ok(whole.then_some((head, blocks)));
         } else {
             let Some(block) = blocks.last_mut() else { return Ok(None) };
             block.len += read as u64;
@@ -199,16 +223,18 @@ fn index(file: &File) -> io::Result<Option<Vec<Placed>>> {
 pub(super) fn write(
     dir: &Dir,
     name: &OsStr,
+    of: &Head,
     blocks: impl Iterator<Item = io::Result<(Box<[u8]>, Vec<u8>)>>,
 ) -> io::Result<()> {
     let mut temp = name.to_owned();
     temp.push(".new");
     dir.remove_all(&temp)?;
     let mut out =
-        Output { file: dir.create_new(&temp, 0o640)?, buffer: Vec::new(), hasher: blake3::Hasher::new() };
-    out.put(HEADER)?;
+        Output { file: dir.create_new(&temp, 0o660)?, buffer: Vec::new(), hasher: blake3::Hasher::new() };
+    let mut head = HEADER.to_vec();
+    of.write(&mut head);
+    out.put(&head)?;
     let mut count = 0;
-    let mut head = Vec::new();
     for block in blocks {
         let (path, records) = block?;
         head.clear();
@@ -224,7 +250,39 @@ pub(super) fn write(
     out.file.write_all(end.as_bytes())?;
     out.file.sync_all()?;
     dir.rename(&temp, dir, name)?;
-    dir.sync()
+    sync_directory(dir)
+}
+
+impl Head {
+    fn write(&self, out: &mut Vec<u8>) {
+        let line = |out: &mut Vec<u8>, word: &[u8], value: &[u8]| {
+            out.extend_from_slice(word);
+            record::escape(value, out);
+            out.push(b'\n');
+        };
+        line(out, b"owner ", &self.owner);
+        if let Some(since) = self.since {
+            line(out, b"since ", since.to_string().as_bytes());
+        }
+        if let Some(version) = &self.source_version {
+            line(out, b"version ", version);
+        }
+    }
+
+    /// Takes in a line of the head; false for any other.
+    fn read(&mut self, line: &[u8]) -> bool {
+        let value = |word: &[u8]| line.strip_prefix(word).and_then(record::unescape);
+        if let Some(owner) = value(b"owner ") {
+            self.owner = owner.into_owned();
+        } else if let Some(since) = value(b"since ") {
+            self.since = std::str::from_utf8(&since).ok().and_then(|text| text.parse().ok());
+        } else if let Some(version) = value(b"version ") {
+            self.source_version = Some(version.into_owned());
+        } else {
+            return false;
+        }
+        true
+    }
 }
 
 struct Output {
@@ -247,7 +305,43 @@ impl Output {
     }
 }
 
-/// The file name of a destination's manifest: the destination as seen from the directory that holds the state
+/// fsync(2) of a directory. Some volumes cannot (`EINVAL`, `EOPNOTSUPP`): there, names are as durable as they get.
+pub(super) fn sync_directory(dir: &Dir) -> io::Result<()> {
+    match dir.sync() {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(()),
+        done => done,
+    }
+}
+
+/// Moves a manifest's ctime forward: what has an earlier one is as the manifest says.
+pub(super) fn touch(dir: &Dir, name: &OsStr) {
+    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+    // Where it is not permitted, more is read the next time.
+    let _ = rustix::fs::utimensat(dir, name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+}
+
+/// The file name of an owner's manifest. It has no dot, so that what is beside a manifest under a name with one is told
+/// from another owner's.
+pub(super) fn file_name(owner: &[u8]) -> std::ffi::OsString {
+    let mut name = String::new();
+    for byte in owner.strip_prefix(b"/").unwrap_or(owner) {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            name.push(char::from(*byte));
+        } else {
+            let _ = std::fmt::Write::write_fmt(&mut name, format_args!("%{byte:02x}"));
+        }
+    }
+    // A file name holds 255 bytes, and `.part-…` and `.new` are added to this one.
+    if name.len() > 160 || name.is_empty() || owner.is_empty() {
+        name.truncate(100);
+        name.push_str("%-");
+        name.push_str(&blake3::hash(owner).to_hex()[..32]);
+    }
+    name.into()
+}
+
+/// The file name that version 0.1 gave to a destination's manifest: the destination as seen from the directory that holds the state
 /// directory, so that it is found again wherever the volume is mounted; its absolute path where it is elsewhere.
 pub(super) fn name_of(destination: &Path, state: &Path) -> std::ffi::OsString {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -294,9 +388,10 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap();
         let name = OsStr::new("root");
         assert!(matches!(Manifest::read(&dir, name).unwrap(), Reading::Absent));
-        write(&dir, name, sample().into_iter().map(Ok)).unwrap();
+        let head = Head { owner: b"a b".to_vec(), since: Some(7), source_version: Some(b"v\n1".to_vec()) };
+        write(&dir, name, &head, sample().into_iter().map(Ok)).unwrap();
         let Reading::Read(manifest) = Manifest::read(&dir, name).unwrap() else { panic!("must be read") };
-        assert_eq!(manifest.len(), 3);
+        assert_eq!((manifest.len(), &manifest.head), (3, &head));
         assert_eq!(manifest.subtree(b"sub").map(|at| manifest.path(at)).collect::<Vec<_>>(), [b"sub"]);
         let mut block = Vec::new();
         manifest.load(1, &mut block).unwrap();

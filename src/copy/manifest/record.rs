@@ -7,7 +7,8 @@
 //! │ │ │   │ │ │    │                    │        │ └ as left: `=` the same, `-` absent, or size,mtime,mode,content
 //! │ │ │   │ │ │    │                    │        └ digest of the extended attributes, `-` for none (and for what a
 //! │ │ │   │ │ │    │                    │          directory had when they were not recorded yet)
-//! │ │ │   │ │ │    │                    └ content: BLAKE3 of a file, target of a link, `-` for a directory
+//! │ │ │   │ │ │    │                    └ content: BLAKE3 of a file (with an `s` before it: without its holes), target
+//! │ │ │   │ │ │    │                      of a link, `-` for a directory
 //! │ │ │   │ │ │    └ mtime, seconds.nanoseconds
 //! │ │ │   │ │ └ size in bytes
 //! │ │ │   └─┴ uid, gid
@@ -40,14 +41,39 @@ pub(in crate::copy) type Time = (i64, u32);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::copy) enum Content<'a> {
     Hash(Hash),
+    /// Of a file with large holes: they are left out of the hash.
+    Sparse(Hash),
     Target(Cow<'a, [u8]>),
     None,
 }
 
+/// How a file's content is hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::copy) enum Hashing {
+    /// All of it, as b3sum(1) does.
+    Whole,
+    /// Blocks of 64 KiB that are not all zeros, each after its offset, then the size: a hole costs nothing.
+    Sparse,
+}
+
+impl Hashing {
+    pub(in crate::copy) fn content(self, hash: Hash) -> Content<'static> {
+        match self {
+            Self::Whole => Content::Hash(hash),
+            Self::Sparse => Content::Sparse(hash),
+        }
+    }
+}
+
 impl Content<'_> {
+    pub(in crate::copy) fn hashing(&self) -> Hashing {
+        if matches!(self, Content::Sparse(_)) { Hashing::Sparse } else { Hashing::Whole }
+    }
+
     pub(in crate::copy) fn into_owned(self) -> Content<'static> {
         match self {
             Content::Hash(hash) => Content::Hash(hash),
+            Content::Sparse(hash) => Content::Sparse(hash),
             Content::Target(target) => Content::Target(Cow::Owned(target.into_owned())),
             Content::None => Content::None,
         }
@@ -130,6 +156,13 @@ impl Record<'_> {
             Left::Absent => None,
             Left::Other { kind, size, mtime, mode, content } => Some((*kind, *size, *mtime, *mode, content)),
         }
+    }
+
+    /// Whether it was left with the image's content, whatever its metadata.
+    pub(in crate::copy) fn is_left_as_image(&self) -> bool {
+        self.as_left().is_some_and(|(kind, size, _, _, content)| {
+            (kind, content) == (self.kind, &self.content) && (kind != Kind::File || size == self.size)
+        })
     }
 
     /// Appends the line, newline included.
@@ -274,6 +307,10 @@ fn parse_time(field: &[u8]) -> Option<Time> {
 fn write_content(content: &Content<'_>, out: &mut Vec<u8>) {
     match content {
         Content::Hash(hash) => out.extend_from_slice(blake3::Hash::from_bytes(*hash).to_hex().as_bytes()),
+        Content::Sparse(hash) => {
+            out.push(b's');
+            out.extend_from_slice(blake3::Hash::from_bytes(*hash).to_hex().as_bytes());
+        }
         Content::Target(target) => escape(target, out),
         Content::None => out.push(b'-'),
     }
@@ -283,7 +320,10 @@ fn parse_content(kind: Kind, field: &[u8]) -> Option<Content<'_>> {
     Some(match kind {
         Kind::Dir => Content::None,
         Kind::Link => Content::Target(unescape(field)?),
-        Kind::File => Content::Hash(*blake3::Hash::from_hex(field).ok()?.as_bytes()),
+        Kind::File => match field.strip_prefix(b"s") {
+            Some(field) => Content::Sparse(*blake3::Hash::from_hex(field).ok()?.as_bytes()),
+            None => Content::Hash(*blake3::Hash::from_hex(field).ok()?.as_bytes()),
+        },
     })
 }
 

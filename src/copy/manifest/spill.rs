@@ -6,19 +6,26 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
+use rustix::fs::OFlags;
+
 use super::{Manifest, join};
 use crate::support::mutex;
+use crate::support::rooted_dir::Dir;
 
 /// Kept in memory before the file is used at all: the records of some 50,000 files.
 const IN_MEMORY: usize = 8 << 20;
 
-/// A file without a name in the directory for temporary files, for what does not fit into memory where nothing else is
-/// written to the volume.
-pub(in crate::copy) fn overflow() -> io::Result<File> {
-    let path = std::env::temp_dir().join(format!("hook-runner-{}", std::process::id()));
-    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
-    std::fs::remove_file(path)?;
+/// A file without a name in a state directory, for what does not fit into memory.
+pub(in crate::copy) fn overflow(state: &Dir) -> io::Result<File> {
+    let name = format!("overflow-{}", std::process::id());
+    let file = state.open_with(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)?;
+    state.unlink(&name)?;
     Ok(file)
+}
+
+/// The same without a volume to write to: in a dry run.
+pub(in crate::copy) fn overflow_in_memory() -> io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create("hook-runner", rustix::fs::MemfdFlags::CLOEXEC)?))
 }
 
 /// Where a piece is.

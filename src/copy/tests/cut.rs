@@ -83,8 +83,8 @@ fn what_different_releases_cut_short_one_after_another_installed_is_no_users_cha
             }
             let again = volume.copy();
             assert!(!again.changed(), "{case}: {}", again.summary());
-            assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean(), "{case}");
-            let left: Vec<_> = std::fs::read_dir(volume.at(".hook-runner/manifest")).unwrap().collect();
+            assert!(verify(&volume.at(""), None).unwrap().is_clean(), "{case}");
+            let left: Vec<_> = std::fs::read_dir(volume.at(".hook-runner/manifests")).unwrap().collect();
             assert_eq!(left.len(), 1, "{case}: {left:?}");
         }
     }
@@ -106,7 +106,7 @@ fn what_a_copy_cut_short_had_pruned_is_no_users_removal() {
             release(&volume, "1");
             std::fs::create_dir(volume.image("only-1/empty")).unwrap();
             volume.copy();
-            let manifest = std::fs::read(volume.at(".hook-runner/manifest/root")).unwrap();
+            let manifest = std::fs::read(volume.at(".hook-runner/manifests/image")).unwrap();
             // As many steps as the copy takes whole.
             let kept = volume.temp.path().join("kept");
             let cp = |from: &Path, to: &Path| {
@@ -120,7 +120,7 @@ fn what_a_copy_cut_short_had_pruned_is_no_users_removal() {
             std::fs::remove_dir_all(volume.at("")).unwrap();
             cp(&kept, &volume.at(""));
             assert_eq!(after(&mut volume, steps - 1 - from_end), None, "{case}");
-            assert_eq!(std::fs::read(volume.at(".hook-runner/manifest/root")).unwrap(), manifest, "{case}");
+            assert_eq!(std::fs::read(volume.at(".hook-runner/manifests/image")).unwrap(), manifest, "{case}");
             if let Some(n) = between {
                 release(&volume, n);
                 assert_eq!(after(&mut volume, steps - 12), None, "{case}");

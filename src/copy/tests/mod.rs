@@ -30,7 +30,12 @@ impl Volume {
         std::fs::create_dir(temp.path().join("image")).unwrap();
         std::fs::create_dir(temp.path().join("volume")).unwrap();
         let workers = std::num::NonZeroUsize::new(4);
-        Self { temp, options: Options { workers, ..Options::default() }, group: "run".into(), attempt: 0 }
+        Self {
+            temp,
+            options: Options { workers, owner: Some("image".into()), ..Options::default() },
+            group: "run".into(),
+            attempt: 0,
+        }
     }
 
     pub(super) fn image(&self, path: &str) -> PathBuf {
@@ -58,7 +63,6 @@ impl Volume {
         Request {
             source: self.image(""),
             destination: self.at(""),
-            state: self.at(".hook-runner"),
             run: format!("attempt-{}", self.attempt),
             group: self.group.clone(),
             options: self.options.clone(),
@@ -102,13 +106,13 @@ fn a_second_copy_changes_nothing_and_does_not_write() {
     assert_eq!((first.files, first.dirs, first.links), (2, 1, 1));
     let inode = |path: &str| volume.at(path).metadata().unwrap().ino();
     assert_eq!(inode("templates/index.html"), inode("again.html"));
-    let manifest = inode(".hook-runner/manifest/root");
+    let manifest = inode(".hook-runner/manifests/image");
     let second = volume.copy();
     assert!(!second.changed(), "{}", second.summary());
-    assert_eq!(volume.at(".hook-runner/manifest/root").metadata().unwrap().ino(), manifest);
-    assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+    assert_eq!(volume.at(".hook-runner/manifests/image").metadata().unwrap().ino(), manifest);
+    assert!(verify(&volume.at(""), None).unwrap().is_clean());
     volume.edit("again.html", "edited");
-    let found = verify(&volume.at(""), &volume.at(".hook-runner")).unwrap();
+    let found = verify(&volume.at(""), None).unwrap();
     assert_eq!(found.modified.items, ["again.html"]);
 }
 
@@ -154,7 +158,7 @@ fn shards_together_copy_the_tree_and_make_one_manifest() {
     volume.options.shard = None;
     let whole = volume.copy();
     assert!(!whole.changed(), "{}", whole.summary());
-    assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+    assert!(verify(&volume.at(""), None).unwrap().is_clean());
     for n in 0..40 {
         let path = format!("d{}/e{n}", n % 7);
         assert_eq!(

@@ -16,7 +16,7 @@ fn dropped() -> Volume {
         let report = volume.copy();
         assert_eq!((report.files, report.removed), (1, 0), "{}", report.summary());
         volume.seal();
-        assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+        assert!(verify(&volume.at(""), None).unwrap().is_clean());
     }
     assert_eq!(volume.read("gone/deep/file"), "1");
     volume
@@ -112,13 +112,13 @@ fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
     volume.put("stays", "1");
     volume.put("was-a-file", "1");
     volume.copy();
-    let manifest = volume.at(".hook-runner/manifest/root");
+    let manifest = volume.at(".hook-runner/manifests/image");
     let before = std::fs::read(&manifest).unwrap();
     volume.put("new/deep/file", "1");
     std::fs::remove_file(volume.image("was-a-file")).unwrap();
     volume.put("was-a-file/file", "1");
     volume.copy();
-    std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
+    std::fs::rename(&manifest, volume.at(".hook-runner/journal/image.next")).unwrap();
     std::fs::write(&manifest, before).unwrap();
     // It had renamed the file into its place, and not come to set the directory's mtime.
     std::fs::File::open(volume.at("new/deep")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
@@ -154,18 +154,18 @@ fn what_a_copy_cut_short_had_in_mind_is_forgotten_when_the_image_is_taken_back()
     let mut volume = Volume::new();
     volume.put("stays", "1");
     volume.copy();
-    let manifest = volume.at(".hook-runner/manifest/root");
+    let manifest = volume.at(".hook-runner/manifests/image");
     let before = std::fs::read(&manifest).unwrap();
     volume.put("new/file", "1");
     volume.copy();
-    std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
+    std::fs::rename(&manifest, volume.at(".hook-runner/journal/image.next")).unwrap();
     std::fs::write(&manifest, before).unwrap();
     // Cut short before anything had its final name, and the release is rolled back.
     for root in [volume.at("new"), volume.image("new")] {
         std::fs::remove_dir_all(root).unwrap();
     }
     assert!(!volume.copy().changed());
-    assert!(!volume.has(".hook-runner/manifest/root.next"));
+    assert!(!volume.has(".hook-runner/journal/image.next"));
     // So the same file of a user's is the user's.
     volume.edit("new/file", "1");
     volume.put("new/file", "1");
@@ -179,10 +179,10 @@ fn what_a_copy_cut_short_had_in_mind_is_forgotten_when_the_image_is_taken_back()
 /// A copy of what the image is now that was cut short when everything had its name, just before its manifest was put in
 /// force.
 fn cut_short(volume: &mut Volume) {
-    let manifest = volume.at(".hook-runner/manifest/root");
+    let manifest = volume.at(".hook-runner/manifests/image");
     let before = std::fs::read(&manifest).unwrap();
     volume.copy();
-    std::fs::rename(&manifest, volume.at(".hook-runner/manifest/root.next")).unwrap();
+    std::fs::rename(&manifest, volume.at(".hook-runner/journal/image.next")).unwrap();
     std::fs::write(&manifest, before).unwrap();
 }
 
@@ -243,7 +243,7 @@ fn what_a_copy_cut_short_installed_is_no_users_change_whatever_image_comes_next(
             }
             let again = volume.copy();
             assert!(!again.changed(), "{policy}, {next}: {}", again.summary());
-            assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+            assert!(verify(&volume.at(""), None).unwrap().is_clean());
         }
     }
 }
@@ -266,5 +266,5 @@ fn what_a_special_file_took_the_place_of_is_dropped() {
     assert!(!volume.has("pipe") && volume.has("stays"));
     assert_eq!(volume.read("edited"), "the user's");
     assert!(!volume.copy().changed());
-    assert!(verify(&volume.at(""), &volume.at(".hook-runner")).unwrap().is_clean());
+    assert!(verify(&volume.at(""), None).unwrap().is_clean());
 }

@@ -1,0 +1,48 @@
+//! What version 0.1 wrote: one manifest for each destination, in the state directory that the copy was given. Read once,
+//! for the first owner that copies into that destination, and removed when its own manifest is in force.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Request;
+use super::manifest::{self, Manifest, Reading};
+use super::places::Places;
+use super::state::STATE;
+use crate::support::rooted_dir::Dir;
+
+/// The directory of manifests in a state directory of 0.1.
+const MANIFEST: &str = "manifest";
+
+/// The manifest that a copy of 0.1 left for this destination, and where.
+pub(super) fn read(request: &Request, places: &Places) -> io::Result<Option<(Manifest, Dir, OsString)>> {
+    let inside = places.destination.join(STATE);
+    find(&places.destination, request.earlier_state.as_deref().into_iter().chain([&*inside]))
+}
+
+/// As [`read`], in these state directories.
+pub(super) fn find<'a>(
+    destination: &Path,
+    states: impl Iterator<Item = &'a Path>,
+) -> io::Result<Option<(Manifest, Dir, OsString)>> {
+    for state in states {
+        let Ok(dir) = Dir::open(state).and_then(|dir| dir.open_dir(MANIFEST)) else { continue };
+        let name = manifest::name_of(destination, state);
+        if let Reading::Read(manifest) = Manifest::read(&dir, &name)? {
+            return Ok(Some((manifest, dir, name)));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes it, with what 0.1 had noted beside it.
+pub(super) fn forget(dir: &Dir, name: &OsStr) -> io::Result<()> {
+    for (entry, _) in dir.entries()? {
+        let rest = entry.as_bytes().strip_prefix(name.as_bytes());
+        if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b".")) {
+            dir.remove_all(&entry)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! The state directory of a destination, `.hook-runner`: manifests in force, the journal, staging. Made group-writable
+//! with the set-group-ID bit, so that another user of the volume's group (`fsGroup`) can go on with it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+
+use super::manifest::sync_directory;
+use crate::support::rooted_dir::Dir;
+
+/// The name of the state directory.
+pub(super) const STATE: &str = ".hook-runner";
+/// One manifest for each owner.
+pub(super) const MANIFESTS: &str = "manifests";
+/// What copies are about to do, and runs that are at work.
+const JOURNAL: &str = "journal";
+/// In the journal: the destination was made by a copy, and has not got its mode and times yet.
+const NEW_ROOT: &str = "new-root";
+
+/// The state directory, opened.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) root: Dir,
+    pub(super) manifests: Dir,
+    pub(super) journal: Dir,
+}
+
+impl State {
+    /// Opens the state directory of a destination, and makes what is missing.
+    pub(super) fn create(destination: &Dir) -> io::Result<Self> {
+        let root = make(destination, STATE)?;
+        Ok(Self { manifests: make(&root, MANIFESTS)?, journal: make(&root, JOURNAL)?, root })
+    }
+
+    /// Opens it as it is; `None` where there is none.
+    pub(super) fn open(destination: &Dir) -> io::Result<Option<Self>> {
+        let opened = destination.open_dir(STATE).and_then(|root| {
+            Ok(Self { manifests: root.open_dir(MANIFESTS)?, journal: root.open_dir(JOURNAL)?, root })
+        });
+        match opened {
+            Ok(state) => Ok(Some(state)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Owners that have a manifest here, by the file's name.
+    pub(super) fn owners(&self) -> io::Result<Vec<OsString>> {
+        use std::os::unix::ffi::OsStrExt;
+        let mut names: Vec<_> = self.manifests.entries()?.into_iter().map(|(name, _)| name).collect();
+        names.retain(|name| !name.as_bytes().contains(&b'.'));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Whether copiers of a shared tree left their parts.
+    pub(super) fn has_parts(&self) -> io::Result<bool> {
+        Ok(self.journal.entries()?.iter().any(|(name, _)| name.to_string_lossy().contains(".part-")))
+    }
+
+    pub(super) fn mark_new_root(&self) -> io::Result<()> {
+        self.journal.open_with(NEW_ROOT, OFlags::WRONLY | OFlags::CREATE, 0o660).map(drop)
+    }
+
+    pub(super) fn is_new_root(&self) -> io::Result<bool> {
+        Ok(self.journal.find(NEW_ROOT)?.is_some())
+    }
+
+    pub(super) fn root_is_done(&self) -> io::Result<()> {
+        self.journal.remove_all(NEW_ROOT)
+    }
+
+    /// Journals, on stable storage, that a run may change what each owner has installed.
+    pub(super) fn begin_run(&self, run: &str) -> io::Result<Vec<File>> {
+        let mut marks = Vec::new();
+        for owner in self.owners()? {
+            let flags = OFlags::RDWR | OFlags::CREATE;
+            let mark = self.journal.open_regular(run_mark(&owner), flags, 0o660)?;
+            mark.set_len(0)?;
+            rustix::io::write(&mark, run.as_bytes())?;
+            mark.sync_all()?;
+            // Held as long as the run is at work; a volume without locks cannot tell.
+            let _ = rustix::fs::flock(&mark, FlockOperation::NonBlockingLockExclusive);
+            marks.push(mark);
+        }
+        sync_directory(&self.journal)?;
+        Ok(marks)
+    }
+
+    /// The run that may have changed what an owner installed and did not end well, or has not ended.
+    pub(super) fn unfinished_run(&self, owner: &OsStr) -> io::Result<Option<Unfinished>> {
+        let mark = match self.journal.open_regular(run_mark(owner), OFlags::RDWR, 0) {
+            Ok(mark) => mark,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut run = vec![0; 4096];
+        let len = rustix::io::read(&mark, &mut run)?;
+        let lock = rustix::fs::flock(&mark, FlockOperation::NonBlockingLockExclusive);
+        let at_work = lock == Err(rustix::io::Errno::WOULDBLOCK);
+        Ok(Some(Unfinished { run: String::from_utf8_lossy(&run[..len]).into_owned(), at_work }))
+    }
+
+    /// The run has ended well, or what it left has been dealt with.
+    pub(super) fn run_is_over(&self, owner: &OsStr) -> io::Result<()> {
+        self.journal.remove_all(run_mark(owner))
+    }
+}
+
+/// A run that did not end well, or has not ended.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    pub(super) run: String,
+    pub(super) at_work: bool,
+}
+
+fn run_mark(owner: &OsStr) -> OsString {
+    let mut name = owner.to_owned();
+    name.push(".run");
+    name
+}
+
+/// A directory of the state, made where it is missing.
+pub(super) fn make(at: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
+    let name = name.as_ref();
+    match at.open_dir(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let dir = at.create_dir_all(name, 0o770)?;
+    // Made by another at the same time, or on a volume with modes of its own: it is as it is.
+    let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o2770));
+    Ok(dir)
+}
