@@ -4,6 +4,7 @@
 //! Who may block here: nobody. Every wait is a future on the runtime of the main thread, so that a signal is
 //! answered at once whatever else hangs.
 
+mod command;
 mod ending;
 mod fd_holder;
 mod leftovers;
@@ -15,10 +16,10 @@ mod stop;
 mod supervise;
 mod terminal;
 
+pub use command::{ChildStdio, Command};
 pub use ending::{Ending, Limits, Status};
 pub use fd_holder::leave_files;
 pub use leftovers::{Leftover, end_leftovers, leftovers};
-pub use spawn::{ChildStdio, Command};
 pub use spawn_error::{Reason, SpawnError};
 pub use stop::Stop;
 pub use supervise::{Abandoned, Supervisor};

@@ -6,7 +6,6 @@
 use nix::libc;
 use std::ffi::{CStr, CString, NulError, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,40 +14,11 @@ use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::unistd::{AccessFlags, Pid, access};
 
+use super::command::{ChildStdio, Command};
 use super::signals::{Before, as_sigset, restore_kept};
 use super::spawn_error::{Reason, SpawnError};
 use super::terminal::{SessionTerminal, make_controlling};
 use crate::support::signal_mask::block_all;
-
-/// What to start.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Command {
-    /// The program and its arguments; never empty. A name without a slash is looked up in PATH. A file without `#!`
-    /// is not given to a shell, as a container runtime does not either.
-    pub argv: Vec<OsString>,
-    /// Environment variables added to those of the runner.
-    pub env: Vec<(OsString, OsString)>,
-    /// A session of its own instead of a process group of its own. The terminal of the session that the runner leads
-    /// becomes that session's; a terminal that is a shell's stays the shell's.
-    pub setsid: bool,
-}
-
-/// Where the command's stdout and stderr go; stdin is always the runner's. `None` inherits the runner's.
-#[derive(Debug, Default)]
-pub struct ChildStdio {
-    /// Becomes descriptor 1.
-    pub stdout: Option<OwnedFd>,
-    /// Becomes descriptor 2; `None` with a `stdout` means the same pipe as that.
-    pub stderr: Option<OwnedFd>,
-}
-
-impl ChildStdio {
-    /// The descriptors that stand for 1 and 2.
-    fn pair(&self) -> [Option<i32>; 2] {
-        let out = self.stdout.as_ref().map(AsRawFd::as_raw_fd);
-        [out, self.stderr.as_ref().map(AsRawFd::as_raw_fd).or(out)]
-    }
-}
 
 /// The environment of this process, as a command is given it.
 pub(super) fn inherited() -> Vec<CString> {

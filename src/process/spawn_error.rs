@@ -136,7 +136,7 @@ impl SpawnError {
     }
 
     /// The pipes for its output could not be made.
-    pub fn pipes(command: &super::Command, error: io::Error) -> Self {
+    pub fn pipes(command: &super::command::Command, error: io::Error) -> Self {
         let command = command.argv.first().cloned().unwrap_or_default().into();
         Self { command, reason: Reason::Other(error) }
     }

@@ -24,10 +24,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
+use super::command::{ChildStdio, Command};
 use super::ending::{Ending, Limits, Status};
 use super::oom::oom_kills;
 use super::signals::{Before, Received, Signals, send};
-use super::spawn::{ChildStdio, Command, inherited, spawn};
+use super::spawn::{inherited, spawn};
 use super::spawn_error::{Reason, SpawnError};
 use super::stop::{Stop, Stops};
 use super::terminal::{SessionTerminal, Terminal, can_be_continued};

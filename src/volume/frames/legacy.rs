@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use super::read::Frame;
+use super::frame::Frame;
 use super::scan::range;
 use super::write::{CLOSE, FOOTER, OPEN, OUTPUT};
 use crate::volume::record::{Ended, Started};

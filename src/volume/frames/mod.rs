@@ -5,10 +5,12 @@
 //! is read from its end backwards, and lines that only look like a frame, such as those of a command that prints a log,
 //! are passed over. docs/formats.md states every byte.
 
+mod frame;
 mod legacy;
 mod read;
 mod scan;
 mod write;
 
-pub use read::{Frame, is_log, is_there, read};
+pub use frame::Frame;
+pub use read::{is_log, is_there, read};
 pub use write::{OPEN, footer, header};

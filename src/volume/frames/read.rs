@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use serde::de::DeserializeOwned;
 
+use super::frame::Frame;
 use super::legacy;
 use super::scan::{last_line_start, line_before, range};
 use super::write::{CLOSE, FOOTER, OPEN, OUTPUT, RECORD};
@@ -14,21 +14,6 @@ use crate::volume::record::{Ended, Started};
 
 /// Rows of a header hold names of steps; nothing of ours is longer.
 const LONGEST_HEADER: u64 = 4 << 20;
-
-/// One attempt in a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// What its header says.
-    pub started: Started,
-    /// What its last footer says; an attempt that was killed has none.
-    pub ended: Option<Ended>,
-    /// Where its header begins.
-    pub start: u64,
-    /// The command's bytes.
-    pub output: Range<u64>,
-    /// Where the next attempt begins, or the file ends.
-    pub end: u64,
-}
 
 /// Whether `file` begins as each preserved log does.
 pub fn is_log(file: &File) -> io::Result<bool> {

@@ -1,0 +1,20 @@
+//! One attempt as it stands in a log.
+
+use std::ops::Range;
+
+use crate::volume::record::{Ended, Started};
+
+/// One attempt in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// What its header says.
+    pub started: Started,
+    /// What its last footer says; an attempt that was killed has none.
+    pub ended: Option<Ended>,
+    /// Where its header begins.
+    pub start: u64,
+    /// The command's bytes.
+    pub output: Range<u64>,
+    /// Where the next attempt begins, or the file ends.
+    pub end: u64,
+}
