@@ -1,17 +1,16 @@
 //! From a host and a port to an open TCP connection: names, addresses tried in turn, time limits.
 //!
 //! May use the resolver and open sockets. Knows nothing of HTTP or TLS; `tcp:` conditions use it as it is.
-//! Names go to getaddrinfo(3): both musl and static glibc (2.34 and later) carry the DNS client inside, so
-//! `/etc/resolv.conf`, which the kubelet writes into every container, is the only file it needs.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::Endpoint;
+use super::lookup;
+use super::url::Endpoint;
 use crate::support::blocking::Repeated;
 
 /// How long one address may take to answer while there are others left to try. Two SYNs fit in (the first
@@ -109,12 +108,9 @@ impl Dialer {
         }
         let started = Instant::now();
         let name = host.clone();
-        let lookup = self.lookup.run(move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect));
+        let lookup = self.lookup.run(move || lookup::addresses(&name, port));
         match tokio::time::timeout_at(deadline, lookup).await {
             Err(_) => Err(DialError::ResolveTimeout { host, after: started.elapsed() }),
-            Ok(Ok(Ok(addresses))) if Vec::is_empty(&addresses) => {
-                Err(self.unresolved(io::Error::other("it has no address")))
-            }
             Ok(Ok(Ok(addresses))) => Ok(addresses),
             Ok(Ok(Err(source)) | Err(source)) => Err(self.unresolved(source)),
         }

@@ -5,6 +5,8 @@
 //! no cookie: what it reports is what this one server answered this once.
 
 mod dial;
+mod lookup;
+mod own_authority;
 mod tls;
 mod url;
 

@@ -10,8 +10,11 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+
+use super::own_authority::{OwnAuthority, is_authority};
 
 /// Where the trusted authorities come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,14 +74,22 @@ impl Roots {
     /// The CA file cannot be read or holds no usable certificate.
     pub fn connector(&self) -> Result<TlsConnector, RootsError> {
         let mut store = RootCertStore::empty();
-        match self {
-            Self::Bundled => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        let given = match self {
+            Self::Bundled => {
+                store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+                Vec::new()
+            }
             Self::File(path) => add_file(&mut store, path)?,
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        };
+        let provider = Arc::new(ring::default_provider());
+        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider));
+        let chains =
+            chains.build().map_err(|error| RootsError::Setup(TlsError::General(error.to_string())))?;
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(RootsError::Setup)?
-            .with_root_certificates(store)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(OwnAuthority { chains, given }))
             .with_no_client_auth();
         Ok(TlsConnector::from(Arc::new(config)))
     }
@@ -93,12 +104,14 @@ impl fmt::Display for Roots {
     }
 }
 
-fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
+fn add_file(store: &mut RootCertStore, path: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let unreadable =
         |why: &dyn fmt::Display| RootsError::Unreadable { path: path.into(), why: why.to_string() };
     let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let mut given = Vec::new();
     for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
         let certificate = certificate.map_err(|error| unreadable(&error))?;
+        given.push(certificate.clone());
         store.add(certificate).map_err(|error| RootsError::Certificate {
             path: path.into(),
             number: index + 1,
@@ -108,7 +121,7 @@ fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), RootsError> {
     if store.is_empty() {
         return Err(RootsError::Empty { path: path.into() });
     }
-    Ok(())
+    Ok(given)
 }
 
 /// A TLS fault in words for someone who has to repair a certificate.
@@ -130,9 +143,9 @@ pub(super) fn why(error: &TlsError) -> String {
             "its certificate was not signed by the authority of that name that is trusted here".into()
         }
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => "its certificate is not for a server".into(),
-        // webpki's CaUsedAsEndEntity, which rustls keeps as `Other`: what `openssl req -x509` makes.
-        C::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "its certificate is an authority's own (CA:TRUE), which no server may use".into()
+        C::Other(_) if is_authority(error) => {
+            "its certificate is an authority's own (CA:TRUE); give that very certificate with --ca-file"
+                .into()
         }
         other => format!("its certificate is refused: {other}"),
     }

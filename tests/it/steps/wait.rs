@@ -322,6 +322,33 @@ async fn https_with_a_bad_certificate_says_what_is_bad() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_its_own_authority_is_trusted_when_it_is_given() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let expired = |params: &mut rcgen::CertificateParams| {
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    };
+    let (settings, given) = Authority::own_server(&dir, &["127.0.0.1"], |_| ());
+    let server = Server::https(settings, |_, wire| answer(wire, 200, ""));
+    let mut trusting = wait(&server.url("/"), GENEROUS);
+    trusting.roots = Roots::File(given);
+    run(&trusting).await.expect("met");
+    let mut another = wait(&server.url("/"), SHORT);
+    another.roots = Roots::File(Authority::new().file_in(&dir));
+    holds(&failure(&another).await.0, "give that very certificate with --ca-file");
+
+    for (settings, told) in [
+        (Authority::own_server(&dir, &["other.example"], |_| ()), "for another name"),
+        (Authority::own_server(&dir, &["127.0.0.1"], expired), "has expired"),
+    ] {
+        let server = Server::https(settings.0, |_, wire| answer(wire, 200, ""));
+        let mut wait = wait(&server.url("/"), SHORT);
+        wait.roots = Roots::File(settings.1);
+        holds(&failure(&wait).await.0, told);
+    }
+}
+
+#[tokio::test]
 async fn https_to_a_plain_port_and_http_to_a_tls_port_are_told_apart() {
     let plain = Server::http(|_, wire| answer(wire, 400, "what is this"));
     let (message, advice) = failure(&wait(&plain.url("/").replace("http:", "https:"), SHORT)).await;
