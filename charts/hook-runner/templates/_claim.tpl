@@ -1,11 +1,8 @@
-{{/* The hook's claim: a resource of the release, kept on uninstall when asked. A pre-install hook runs before the
-     release's resources are there, so for one the claim is a hook resource itself: created once, never deleted by
-     Helm (hook-failed is the one policy that does not delete a claim with content). */}}
+{{/* The hook's claim, always a resource of the release. As a hook resource it would be deleted with what it holds: by Helm
+     before the next hook, by Argo CD when any hook of a sync fails. */}}
 {{- define "hook-runner.claim" -}}
-{{- $root := ternary .root . (eq (include "hook-runner.is-block" .) "true") -}}
+{{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
-{{- $early := has "pre-install" $hook.events -}}
-{{- if not (and $early (lookup "v1" "PersistentVolumeClaim" $root.Release.Namespace $hook.claim.name)) -}}
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
@@ -13,16 +10,9 @@ metadata:
   namespace: {{ $root.Release.Namespace }}
   labels:
     {{- include "hook-runner.labels" (dict "root" $root "hook" $hook) | nindent 4 }}
-  {{- if or $early $hook.claim.keep }}
+  {{- with merge ($hook.claim.keep | ternary (dict "helm.sh/resource-policy" "keep") dict) $hook.claim.annotations $hook.commonAnnotations }}
   annotations:
-    {{- if $early }}
-    helm.sh/hook: pre-install
-    helm.sh/hook-weight: {{ sub (int $hook.weight) 2 | quote }}
-    helm.sh/hook-delete-policy: hook-failed
-    {{- end }}
-    {{- if $hook.claim.keep }}
-    helm.sh/resource-policy: keep
-    {{- end }}
+    {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
   accessModes: [{{ $hook.claim.accessMode }}]
@@ -32,5 +22,4 @@ spec:
   resources:
     requests:
       storage: {{ $hook.claim.size }}
-{{- end }}
 {{- end -}}

@@ -1,9 +1,7 @@
 {{/* A duration such as 4m or 1m30s in seconds. "what" names the value in the message. */}}
 {{- define "hook-runner.seconds" -}}
 {{- $text := toString .text -}}
-{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $text | and (regexMatch "^[0-9]" $text)) -}}
-{{- fail (printf "hook-runner: %s is %q, which is no duration; write hours, minutes and seconds as in 90s, 4m or 1m30s" .what $text) -}}
-{{- end -}}
+{{- include "hook-runner.check-duration" (dict "what" .what "value" .text) -}}
 {{- $seconds := 0 -}}
 {{- range regexFindAll "[0-9]+[hms]" $text -1 -}}
 {{- $count := trimSuffix (substr (int (sub (len .) 1)) (len .) .) . | atoi -}}
@@ -17,6 +15,7 @@
 Every deadline out of `timeout`, innermost first, so that each layer ends before the one around it and can say why:
 
     grace        the runner, between TERM and KILL to the command
+    wait         each wait: three quarters of the attempt, so that one that is never met is told as such (69)
     attempt      the runner's --timeout of one attempt: the Job's less the pod's start and end
     termination  terminationGracePeriodSeconds: an eighth of the Job's, from 9 to 30 s; a third more than grace
     job          activeDeadlineSeconds, all attempts together
@@ -34,5 +33,10 @@ Every deadline out of `timeout`, innermost first, so that each layer ends before
 {{- fail (printf "hook-runner: timeout %s and %d s for the pod's end do not fit into helmTimeout %s; lower timeout, or raise helmTimeout and call helm with --timeout %s" .timeout $termination .helmTimeout (printf "%ds" (add $job $termination 10))) -}}
 {{- end -}}
 {{- $grace := div (mul $termination 2) 3 -}}
-{{- dict "job" $job "termination" $termination "grace" $grace "attempt" (sub (sub $job $termination) 10) | toJson -}}
+{{- if .grace }}{{ $grace = include "hook-runner.seconds" (dict "text" .grace "what" "grace") | int }}{{ end -}}
+{{- if ge (int $grace) $termination -}}
+{{- fail (printf "hook-runner: grace %s does not fit into the %d s that the pod has for its end (an eighth of timeout, at most 30 s); lower it, such as %ds" .grace $termination (div (mul $termination 2) 3)) -}}
+{{- end -}}
+{{- $attempt := sub (sub $job $termination) 10 -}}
+{{- dict "job" $job "termination" $termination "grace" $grace "attempt" $attempt "wait" (div (mul $attempt 3) 4) | toJson -}}
 {{- end -}}

@@ -1,8 +1,18 @@
-{{/* The hook Job. */}}
+{{/* The hook Job. The script and the hook file are annotations of its pod, which the pod mounts as files: they live exactly as
+     long as the Job, whatever deletes the rest. */}}
 {{- define "hook-runner.job" -}}
-{{- $root := ternary .root . (eq (include "hook-runner.is-block" .) "true") -}}
+{{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
 {{- $both := dict "root" $root "hook" $hook -}}
+{{- include "hook-runner.once" $both -}}
+{{- $spec := include "hook-runner.job-spec" $both | fromYaml -}}
+{{- $pod := include "hook-runner.pod" $both | fromYaml -}}
+{{- $metadata := dict "labels" (include "hook-runner.labels" (merge (dict "more" $hook.podLabels) $both) | fromYaml) -}}
+{{- $files := dict -}}
+{{- with $hook.script }}{{ $_ := set $files "hook-runner/script" . }}{{ end -}}
+{{- with $hook.steps }}{{ $_ := set $files "hook-runner/hook" (dict "steps" . | toYaml) }}{{ end -}}
+{{- with merge $files $hook.podAnnotations $hook.commonAnnotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
+{{- $_ := set $spec "template" (dict "metadata" $metadata "spec" (mergeOverwrite $pod $hook.podSpec)) -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
@@ -11,43 +21,52 @@ metadata:
   labels:
     {{- include "hook-runner.labels" $both | nindent 4 }}
   annotations:
-    {{- include "hook-runner.annotations" (dict "hook" $hook "weight" $hook.weight) | nindent 4 }}
-    # The delete policy removes a Job that succeeded; one that failed stays until the next release, to be looked at.
-    ignore-check.kube-linter.io/job-ttl-seconds-after-finished: "a failed hook must stay to be looked at"
-    {{- with $hook.annotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $annotations := dict
+      "helm.sh/hook" (join "," $hook.events)
+      "helm.sh/hook-weight" (toString $hook.weight)
+      "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded"
+      "ignore-check.kube-linter.io/job-ttl-seconds-after-finished" "a failed hook must stay to be looked at" }}
+    {{- mergeOverwrite $annotations $hook.commonAnnotations $hook.annotations | toYaml | nindent 4 }}
 spec:
-  {{- if gt (int $hook.shards) 1 }}
-  completionMode: Indexed
-  completions: {{ int $hook.shards }}
-  parallelism: {{ int $hook.shards }}
-  {{- end }}
-  backoffLimit: {{ int $hook.retries }}
-  activeDeadlineSeconds: {{ int $hook.seconds.job }}
-  # A new attempt starts when the last one's pod has ended: two pods on one volume would wait for each other.
-  podReplacementPolicy: Failed
-  {{- if eq $hook.restartPolicy "Never" }}
-  podFailurePolicy:
-    rules:
-      # The hook itself is wrong, or its command cannot be executed: another attempt would end the same way.
-      - action: FailJob
-        onExitCodes: {containerName: {{ include "hook-runner.judged" $hook }}, operator: In, values: [78, 126, 127]}
-      # The node went away; no fault of the hook, so it does not use up an attempt.
-      - action: Ignore
-        onPodConditions: [{type: DisruptionTarget}]
-      - action: Count
-        onExitCodes: {containerName: {{ include "hook-runner.judged" $hook }}, operator: In, values: [69, 74, 75, 124]}
-  {{- end }}
-  template:
-    metadata:
-      labels:
-        {{- include "hook-runner.labels" $both | nindent 8 }}
-    spec:
-      {{- include "hook-runner.pod" $both | nindent 6 }}
+  {{- mergeOverwrite $spec $hook.jobSpec | toYaml | nindent 2 }}
 {{- end -}}
 
-{{/* The container whose status the podFailurePolicy judges. */}}
-{{- define "hook-runner.judged" -}}
-{{ ternary "hook-runner" "hook" .sidecar.enabled }}
+{{/* The Job's own fields. */}}
+{{- define "hook-runner.job-spec" -}}
+{{- $hook := .hook -}}
+{{- if gt (int $hook.shards) 1 }}
+completionMode: Indexed
+completions: {{ int $hook.shards }}
+parallelism: {{ int $hook.shards }}
+{{- end }}
+backoffLimit: {{ int $hook.retries }}
+activeDeadlineSeconds: {{ int $hook.seconds.job }}
+{{- if not (kindIs "invalid" $hook.ttlSecondsAfterFinished) }}
+ttlSecondsAfterFinished: {{ int $hook.ttlSecondsAfterFinished }}
+{{- end }}
+# A new attempt starts when the last one's pod has ended: two pods on one volume would wait for each other.
+podReplacementPolicy: Failed
+{{- if eq $hook.restartPolicy "Never" }}
+{{- $judged := ternary "hook-runner" "hook" $hook.sidecar.enabled }}
+podFailurePolicy:
+  rules:
+    # The hook itself is wrong, or its command cannot be executed: another attempt would end the same way.
+    - action: FailJob
+      onExitCodes: {containerName: {{ $judged }}, operator: In, values: [78, 126, 127]}
+    # The node went away; no fault of the hook, so it does not use up an attempt.
+    - action: Ignore
+      onPodConditions: [{type: DisruptionTarget}]
+    - action: Count
+      onExitCodes: {containerName: {{ $judged }}, operator: In, values: [69, 74, 75, 124]}
+{{- end }}
+{{- end -}}
+
+{{/* Refuses a second Job of one name in one rendering, whichever chart of the release it comes from: Helm would run one
+     of them twice and the other never. Release is the one map that all charts of a release share. */}}
+{{- define "hook-runner.once" -}}
+{{- $seen := .root.Release.hookRunnerJobs | default dict -}}
+{{- if hasKey $seen .hook.fullname -}}
+{{- fail (printf "hook-runner: two hooks of this release are called %s; give each a name of its own (name: seed)" .hook.fullname) -}}
+{{- end -}}
+{{- $_ := set .root.Release "hookRunnerJobs" (set $seen .hook.fullname true) -}}
 {{- end -}}

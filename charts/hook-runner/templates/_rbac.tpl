@@ -1,17 +1,12 @@
-{{/* What the sidecar needs to follow the other container's log: its pod and that pod's log, read only. Hook resources
-     of a lower weight than the Job's; Helm creates equal weights in the order ServiceAccount, Role, RoleBinding. */}}
+{{/* What the sidecar needs to follow the other container's log: its pod and that pod's log, read only. */}}
 {{- define "hook-runner.rbac" -}}
-{{- $root := ternary .root . (eq (include "hook-runner.is-block" .) "true") -}}
+{{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
-{{- $metadata := dict "root" $root "hook" $hook -}}
-apiVersion: v1
-kind: ServiceAccount
-{{ include "hook-runner.rbac-metadata" $metadata }}
-automountServiceAccountToken: false
----
+{{- $metadata := dict "root" $root "hook" $hook "name" $hook.fullname -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-{{ include "hook-runner.rbac-metadata" $metadata }}
+metadata:
+  {{- include "hook-runner.companion-metadata" $metadata | nindent 2 }}
 rules:
   - apiGroups: [""]
     resources: [pods, pods/log]
@@ -19,23 +14,14 @@ rules:
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-{{ include "hook-runner.rbac-metadata" $metadata }}
+metadata:
+  {{- include "hook-runner.companion-metadata" $metadata | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
   name: {{ $hook.fullname }}
 subjects:
   - kind: ServiceAccount
-    name: {{ $hook.fullname }}
+    name: {{ $hook.serviceAccount.name }}
     namespace: {{ $root.Release.Namespace }}
-{{- end -}}
-
-{{- define "hook-runner.rbac-metadata" -}}
-metadata:
-  name: {{ .hook.fullname }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "hook-runner.labels" . | nindent 4 }}
-  annotations:
-    {{- include "hook-runner.annotations" (dict "hook" .hook "weight" (sub (int .hook.weight) 1)) | nindent 4 }}
 {{- end -}}

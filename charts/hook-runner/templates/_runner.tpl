@@ -12,7 +12,7 @@
 {{- if eq .runner.from "install" -}}
 - name: hook-runner-install
   image: {{ .runner.image | quote }}
-  imagePullPolicy: {{ .imagePullPolicy }}
+  imagePullPolicy: {{ .runner.imagePullPolicy }}
   args: [install, /runner]
   resources:
     {{- toYaml .runnerResources | nindent 4 }}
@@ -35,6 +35,6 @@
   emptyDir: {sizeLimit: 32Mi}
 {{- else if eq .runner.from "volume" -}}
 - name: hook-runner
-  image: {reference: {{ .runner.image | quote }}, pullPolicy: {{ .imagePullPolicy }}}
+  image: {reference: {{ .runner.image | quote }}, pullPolicy: {{ .runner.imagePullPolicy }}}
 {{- end }}
 {{- end -}}

@@ -1,20 +1,17 @@
-{{/* Pod Security "restricted", for the hook's pod and for the application's that shares its volume: the same ids, so that
-     each may change what the other wrote. An id that is null is left out, for clusters that assign one. */}}
+{{/* Pod Security "restricted" by default, for the hook's pod and for the application's that shares its volume: the same ids,
+     so that each may change what the other wrote. A field that is null is left out, for clusters that assign ids. */}}
 {{- define "hook-runner.pod-security" -}}
-runAsNonRoot: true
-{{- range $key := list "runAsUser" "runAsGroup" "fsGroup" }}
-{{- $id := index $.podSecurity $key }}
-{{- if not (kindIs "invalid" $id) }}
-{{ $key }}: {{ int64 $id }}
-{{- end }}
-{{- end }}
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
+{{- include "hook-runner.given" .podSecurityContext -}}
 {{- end -}}
 
-{{/* The same for each container, with a root filesystem that nothing writes to. */}}
 {{- define "hook-runner.container-security" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{- include "hook-runner.given" .containerSecurityContext -}}
+{{- end -}}
+
+{{/* The keys that have a value; nothing where `enabled` is false. */}}
+{{- define "hook-runner.given" -}}
+{{- $given := dict -}}
+{{- range $key, $value := . }}{{ if not (or (kindIs "invalid" $value) (eq $key "enabled")) }}{{ $_ := set $given $key $value }}{{ end }}{{ end -}}
+{{- if eq (toString .enabled) "false" }}{{ $given = dict }}{{ end -}}
+{{- toYaml $given -}}
 {{- end -}}

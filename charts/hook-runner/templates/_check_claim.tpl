@@ -1,0 +1,40 @@
+{{/* Refuses a claim that is not there when the hook runs, and what would be written beside the volumes. */}}
+{{- define "hook-runner.check-claim" -}}
+{{- if and (not .claim.name) (ne .log "none") -}}
+{{- fail "hook-runner: claim.name is empty; give the name of the claim that the preserved log is written to, set claim.create, or say log: none for a hook that has no volume" -}}
+{{- end -}}
+{{- if and .claim.name (not (regexMatch "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$" .claim.name)) -}}
+{{- fail (printf "hook-runner: claim.name is %q, which the API server refuses; write lower-case letters, digits, - and ., such as vote-data" .claim.name) -}}
+{{- end -}}
+{{- if and .claim.create .early -}}
+{{- fail (printf "hook-runner: claim.create makes the claim with the release's resources, and a hook of %s may run when they are not there: it would hang in Pending; name a claim that exists (claim: {name: vote-data, create: false}), or use post-install and post-upgrade" (join ", " .events)) -}}
+{{- end -}}
+{{- if hasPrefix "/" .claim.subPath -}}
+{{- fail (printf "hook-runner: claim.subPath is %q; write the folder of the volume without a leading slash, such as vote/content" .claim.subPath) -}}
+{{- end -}}
+{{- $mounts := list -}}
+{{- if .claim.name }}{{ $mounts = append $mounts .claim.mountPath }}{{ end -}}
+{{- range concat .volumeMounts .extraVolumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
+{{- range .copy -}}
+{{- if not (regexMatch "^/[^:]*:/" .) -}}
+{{- fail (printf "hook-runner: copy %q is not SOURCE:DESTINATION with absolute paths; write such as /app:/data/content" .) -}}
+{{- end -}}
+{{- include "hook-runner.on-a-volume" (dict "what" (printf "copy %s goes" .) "path" (regexReplaceAll "^[^:]*:" . "") "mounts" $mounts) -}}
+{{- end -}}
+{{- range .steps }}{{ with .copy }}
+{{- include "hook-runner.on-a-volume" (dict "what" (printf "the step that copies %s goes" .from) "path" .to "mounts" $mounts) -}}
+{{- end }}{{ end -}}
+{{- if ne .log "none" -}}
+{{- include "hook-runner.on-a-volume" (dict "what" (printf "log %s goes" .log) "path" .log "mounts" $mounts) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What is written beside the volumes is gone with the pod, or cannot be written at all. */}}
+{{- define "hook-runner.on-a-volume" -}}
+{{- $path := printf "%s/" (trimSuffix "/" .path) -}}
+{{- $found := false -}}
+{{- range .mounts }}{{ if hasPrefix (printf "%s/" (trimSuffix "/" .)) $path }}{{ $found = true }}{{ end }}{{ end -}}
+{{- if not $found -}}
+{{- fail (printf "hook-runner: %s to no volume: %s; write below a mounted volume, or add a mount to volumeMounts" .what (.mounts | empty | ternary "no claim is given (claim.name)" (printf "mounted are %s" (join ", " .mounts)))) -}}
+{{- end -}}
+{{- end -}}

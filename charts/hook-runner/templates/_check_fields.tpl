@@ -1,0 +1,74 @@
+{{/* Refuses what renders and then fails at the API server, after the Job before it was deleted. */}}
+{{- define "hook-runner.check-fields" -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$" .name) -}}
+{{- fail (printf "hook-runner: name is %q; write at most 40 lower-case letters, digits and -, such as post-task" .name) -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$" .fullname) -}}
+{{- fail (printf "hook-runner: the Job would be called %q; give a fullnameOverride of lower-case letters, digits and -, such as vote-post-task" .fullname) -}}
+{{- end -}}
+{{- range $what := list "timeout" "helmTimeout" "grace" "waitTimeout" "lockTimeout" "drain" "execTimeout" "backoff" -}}
+{{- $value := get $ $what -}}
+{{- if not (kindIs "invalid" $value | or (eq (toString $value) "")) }}{{ include "hook-runner.check-duration" (dict "what" $what "value" $value) }}{{ end -}}
+{{- end -}}
+{{- range $what := list "resources" "runnerResources" -}}
+{{- range $kind, $amounts := get $ $what }}{{ if kindIs "map" $amounts }}{{ range $name, $amount := $amounts -}}
+{{- include "hook-runner.check-quantity" (dict "what" (printf "%s.%s.%s" $what $kind $name) "value" $amount) -}}
+{{- end }}{{ end }}{{ end -}}
+{{- end -}}
+{{- include "hook-runner.check-quantity" (dict "what" "claim.size" "value" .claim.size) -}}
+{{- include "hook-runner.check-quantity" (dict "what" "tmp.sizeLimit" "value" .tmp.sizeLimit) -}}
+{{- $env := concat .env .extraEnvVars -}}
+{{- range $env -}}
+{{- if and (hasKey . "value") (not (kindIs "string" .value)) -}}
+{{- fail (printf "hook-runner: env %s has the value %v, which is no string; put it in quotes: {name: %s, value: %q}" .name .value .name (toString .value)) -}}
+{{- end -}}
+{{- end -}}
+{{- include "hook-runner.check-unique" (dict "what" "env" "key" "name" "items" $env "taken" (list "HOOK_RUNNER_RUN_ID" "HOOK_RUNNER_JOB" "HOOK_RUNNER_POD" "HOOK_RUNNER_NAMESPACE" "HOOK_RUNNER_NODE" "HOOK_RUNNER_RELEASE" "HOOK_RUNNER_REVISION" "HOOK_RUNNER_CHART" "HOOK_RUNNER_HOOK_EVENT")) -}}
+{{- $volumes := list "content" "tmp" "config" "hook-runner" -}}
+{{- include "hook-runner.check-unique" (dict "what" "volumes" "key" "name" "items" (concat .volumes .extraVolumes) "taken" $volumes) -}}
+{{- $paths := list "/tmp" -}}
+{{- if .claim.name }}{{ $paths = append $paths .claim.mountPath }}{{ end -}}
+{{- if or .script .steps }}{{ $paths = append $paths "/config" }}{{ end -}}
+{{- if and (ne .runner.from "image") (not .sidecar.enabled) }}{{ $paths = append $paths "/runner" }}{{ end -}}
+{{- if and .claim.name (not (hasPrefix "/" .claim.mountPath) | or (has .claim.mountPath (list "/" "/tmp" "/config" "/runner"))) -}}
+{{- fail (printf "hook-runner: claim.mountPath is %q; write an absolute path that is not /, /tmp, /config or /runner, such as /data" .claim.mountPath) -}}
+{{- end -}}
+{{- include "hook-runner.check-unique" (dict "what" "volumeMounts" "key" "mountPath" "items" (concat .volumeMounts .extraVolumeMounts) "taken" $paths) -}}
+{{- if and (eq (toString .podSecurityContext.runAsUser) "0") .podSecurityContext.runAsNonRoot -}}
+{{- fail "hook-runner: podSecurityContext.runAsUser is 0 and runAsNonRoot is true, and the node refuses that; for a hook that needs root write podSecurityContext: {runAsUser: 0, runAsNonRoot: false}" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hook-runner.check-duration" -}}
+{{- $text := toString .value -}}
+{{- if not (kindIs "string" .value) -}}
+{{- fail (printf "hook-runner: %s is the number %s; write its unit with it, such as %ss or 4m" .what $text $text) -}}
+{{- end -}}
+{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $text | and (regexMatch "^[0-9]" $text)) -}}
+{{- fail (printf "hook-runner: %s is %q, which is no duration; write hours, minutes and seconds as in 90s, 4m or 1m30s" .what $text) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* As apimachinery's resource.ParseQuantity takes it. */}}
+{{- define "hook-runner.check-quantity" -}}
+{{- $text := kindIs "string" .value | ternary .value (toJson .value) -}}
+{{- if not (regexMatch "^[0-9]+(\\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]+)?$" $text) -}}
+{{- fail (printf "hook-runner: %s is %q, which is no quantity of the API; write such as 500m for cpu, 64Mi for memory, 1Gi for a claim" .what $text) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* No two items of one key, and none of a key that the chart itself uses. */}}
+{{- define "hook-runner.check-unique" -}}
+{{- $seen := list -}}
+{{- range .items -}}
+{{- $value := get . $.key -}}
+{{- if hasPrefix "/" $value }}{{ $value = $value | trimSuffix "/" | default "/" }}{{ end -}}
+{{- if has $value $.taken -}}
+{{- fail (printf "hook-runner: %s: the %s %s is used by the chart itself (%s); take another" $.what $.key $value (join ", " $.taken)) -}}
+{{- end -}}
+{{- if has $value $seen -}}
+{{- fail (printf "hook-runner: %s: the %s %s is there twice; keep one" $.what $.key $value) -}}
+{{- end -}}
+{{- $seen = append $seen $value -}}
+{{- end -}}
+{{- end -}}

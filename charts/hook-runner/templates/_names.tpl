@@ -1,0 +1,67 @@
+{{/* Names, labels and Helm's annotations. */}}
+
+{{/* RELEASE-CHART-NAME in at most 52 bytes, so that with a pod's suffix it still is a label's value (63). The chart is left
+     out where the release's name holds it. An alias of the chart is its name here, so that two charts of an umbrella never
+     make one name. What is too long is cut and told apart by a hash; the hook's own name is not cut. */}}
+{{- define "hook-runner.fullname" -}}
+{{- $release := .root.Release.Name -}}
+{{- $prefix := contains .root.Chart.Name $release | ternary $release (printf "%s-%s" $release .root.Chart.Name) -}}
+{{- $full := .hook.fullnameOverride | default (printf "%s-%s" $prefix .hook.name) -}}
+{{- if gt (len $full) 52 -}}
+{{- $room := int (sub 44 (len .hook.name)) -}}
+{{- $full = printf "%s-%s-%s" (trunc $room $prefix | trimSuffix "-" | trimSuffix ".") (sha256sum $prefix | trunc 6) .hook.name -}}
+{{- end -}}
+{{- $full -}}
+{{- end -}}
+
+{{/* Says "true" for a hook with an event at which the release's own resources are not there, or not for certain. */}}
+{{- define "hook-runner.early" -}}
+{{- $early := false -}}
+{{- range .events }}{{ if has . (list "pre-install" "pre-upgrade" "pre-rollback" "post-delete") }}{{ $early = true }}{{ end }}{{ end -}}
+{{- $early -}}
+{{- end -}}
+
+{{/* The event the hook is rendered for. Install and upgrade are told apart when the release is rendered; a rollback
+     runs the hooks as an earlier revision rendered them, so a hook with other events names them all. */}}
+{{- define "hook-runner.event" -}}
+{{- $phase := ternary "install" "upgrade" .root.Release.IsInstall -}}
+{{- $now := list -}}
+{{- $other := false -}}
+{{- range .events -}}
+{{- if hasSuffix (printf "-%s" $phase) . }}{{ $now = append $now . }}{{ end -}}
+{{- if not (or (hasSuffix "-install" .) (hasSuffix "-upgrade" .)) }}{{ $other = true }}{{ end -}}
+{{- end -}}
+{{- if or $other (empty $now) }}{{ $now = .events }}{{ end -}}
+{{- join "," $now -}}
+{{- end -}}
+
+{{/* Labels of everything. The name is the hook's own, not the application's: a Service that selects the application by
+     name and instance must not send requests to the hook's pod. Merged, so that no key is there twice. */}}
+{{- define "hook-runner.labels" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" (printf "%s-%s" .root.Chart.Name .hook.name | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/instance" .root.Release.Name
+  "app.kubernetes.io/component" "hook"
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+-}}
+{{- mergeOverwrite $own (deepCopy .hook.commonLabels) (deepCopy .hook.labels) (deepCopy (.more | default dict)) | toYaml -}}
+{{- end -}}
+
+{{/* Metadata of what the Job needs: a resource of the release, or, for an event at which the release's resources are not
+     there, a hook resource that nothing deletes while the Job runs: Helm removes hook-succeeded resources when its own
+     --timeout is over, even below a Job that still runs. */}}
+{{- define "hook-runner.companion-metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "hook-runner.labels" . | nindent 2 }}
+{{- $annotations := merge (dict) (.annotations | default dict) .hook.commonAnnotations }}
+{{- if .hook.early }}
+{{- $annotations = merge (dict "helm.sh/hook" (join "," .hook.events) "helm.sh/hook-weight" (sub .hook.weight 1 | toString) "helm.sh/hook-delete-policy" "before-hook-creation") $annotations }}
+{{- end }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
