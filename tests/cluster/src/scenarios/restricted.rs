@@ -17,8 +17,7 @@ pub(super) fn show(case: &Case) -> Result<String> {
     ensure(!refused.ok && refused.text.contains("restricted"), || {
         format!("the namespace does not enforce it: {}", refused.text)
     })?;
-    let hook =
-        json!({"podSecurityContext": {"runAsUser": 1_000_770_000, "runAsGroup": 0, "fsGroup": 1_000_770_000}});
+    let hook = json!({"podSecurityContext": {"runAsUser": 1_000_770_000, "runAsGroup": 0, "fsGroup": 1_000_770_000}});
     let values = case.values("vote", &vote("localhost/vote:1.0.0", &hook))?;
     case.volume("vote")?;
     case.helm_ok(&["install", "vote", &case.chart("vote"), "-f", &values, "--timeout", "5m"])?;
