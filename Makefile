@@ -1,5 +1,5 @@
 # The one interface to the project; .ci/run calls the same targets.
-.PHONY: help build install demo test lint long-test root-test bare-test image chart-test e2e bench bench-copy bench-output fuzz
+.PHONY: help build install demo test lint long-test root-test bare-test image release publish release-test chart-test e2e bench bench-copy bench-output fuzz
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -40,6 +40,15 @@ bare-test:       ## make demo and make test in a Debian with only what the READM
 image:           ## the multi-arch image and its OCI archive
 	@tests/preflight image
 	@image/build
+
+release:         ## everything that is published, in dist/: VERSION=… [IMAGE=registry/hook-runner]
+	@IMAGE="$(IMAGE)" release/build "$(VERSION)"
+
+publish:         ## publishes dist/: IMAGE=registry/hook-runner CHARTS=oci://registry/charts [COSIGN_KEY=…]
+	@release/publish "$(IMAGE)" "$(CHARTS)"
+
+release-test:    ## a release twice, published to a registry on loopback, pulled and rendered from there
+	@tests/release/run
 
 chart-test:      ## rendering, lint and unit tests of the charts
 	@tests/preflight chart-test

@@ -28,9 +28,12 @@ pub use self::sidecar::Sidecar;
 pub use self::termination::Termination;
 pub use self::verify::Verify;
 
+/// What `--version` says; `-V` says the version alone.
+const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HOOK_RUNNER_BUILD"), ")");
+
 /// Runs a Helm hook in its pod: copies content onto a volume, runs the hook's command, preserves its log.
 #[derive(Debug, Parser)]
-#[command(name = "hook-runner", version, args_override_self = true, after_long_help = crate::exit::help(), max_term_width = 100)]
+#[command(name = "hook-runner", version, long_version = LONG_VERSION, args_override_self = true, after_long_help = crate::exit::help(), max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
