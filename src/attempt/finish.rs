@@ -47,7 +47,7 @@ pub(super) async fn finish(
             hangs = close(context, opened, written, end, supervisor, outcome).await;
         }
         let patience = if hangs { AFTER_A_HANG.min(left(end)) } else { left(end) };
-        let ended = written.ended(outcome);
+        let ended = written.ended(outcome, &opened.key);
         let entered = on_volume(opened, patience, supervisor, |opened| enter(opened, ended)).await;
         match entered {
             Ok(Ok(warning)) => warning.into_iter().for_each(|warning| tell(outcome, warning)),
@@ -82,7 +82,7 @@ struct Written {
 }
 
 impl Written {
-    fn ended(self, outcome: &Outcome) -> Ended {
+    fn ended(self, outcome: &Outcome, key: &str) -> Ended {
         Ended {
             run: outcome.identity.run.clone(),
             attempt: outcome.attempt,
@@ -93,15 +93,17 @@ impl Written {
             duration_ms: outcome.duration_ms,
             files_copied: outcome.files_copied,
             retries: outcome.retries,
+            steps: Vec::new(),
             output: self.output,
             above: 0,
             corrects: self.corrects,
             newline_added: self.newline_added,
+            key: key.to_owned(),
         }
     }
 
-    fn footer(self, outcome: &Outcome) -> Vec<u8> {
-        let ended = self.ended(outcome);
+    fn footer(self, outcome: &Outcome, key: &str) -> Vec<u8> {
+        let ended = self.ended(outcome, key);
         frames::footer(&outcome.title(), &outcome.rows(&ended.at), &ended).into_bytes()
     }
 }
@@ -130,7 +132,7 @@ async fn close(
             return true;
         }
     }
-    let footer = written.footer(outcome);
+    let footer = written.footer(outcome, &opened.key);
     written.corrects = footer.len() as u64;
     let (output, volume) = (written.output, outcome.failure.is_none());
     let sealed =
@@ -147,7 +149,7 @@ async fn close(
     log_failed(context, outcome, failure);
     if outcome.status() != claimed {
         // The footer says what does not hold; best effort, as the volume has just failed.
-        let correction = written.footer(outcome);
+        let correction = written.footer(outcome, &opened.key);
         let _ = on_volume(opened, left(end), supervisor, move |opened| {
             mutex::lock(&opened.log).append(&correction)
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::hook::identity::Identity;
 use crate::support::times;
-use crate::volume::record::{FORMAT, Started};
+use crate::volume::record::{FORMAT, Started, seal};
 use crate::volume::{Attempt, Keep, Volume, frames};
 
 /// What an attempt needs to know before it can open.
@@ -29,8 +29,9 @@ pub struct Plan {
     pub rows: Vec<(&'static str, String)>,
 }
 
-/// The record of an attempt that begins at `offset` of the log, after the `earlier` ones of its history.
-pub(super) fn started(plan: &Plan, volume: &Volume, earlier: &[Attempt], offset: u64) -> Started {
+/// The record of an attempt that begins at `offset` of the log, after the `earlier` ones of its history, and whose footer
+/// will show `key`.
+pub(super) fn started(plan: &Plan, volume: &Volume, earlier: &[Attempt], offset: u64, key: &str) -> Started {
     let identity = &plan.identity;
     let of_run = earlier.iter().filter(|attempt| attempt.started.run == identity.run);
     Started {
@@ -41,6 +42,7 @@ pub(super) fn started(plan: &Plan, volume: &Volume, earlier: &[Attempt], offset:
         at: times::now(),
         log: volume.log_name.to_string_lossy().into_owned(),
         offset,
+        seal: seal(key),
         release: identity.release.clone(),
         revision: identity.revision.clone(),
         event_name: identity.event.clone(),

@@ -34,6 +34,8 @@ pub struct Opened {
     pub volume: Volume,
     /// As the header says.
     pub started: Started,
+    /// The footer shows it.
+    pub key: String,
     /// The log, for its end. A call that hangs holds it for ever.
     pub log: Mutex<OpenLog>,
     /// What the output was written through, when it has ended.
@@ -125,7 +127,8 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
             "the end of an earlier attempt's output was kept apart (--max-log) and is in its log now".into(),
         );
     }
-    let (file, started, header) = begin(plan, &volume, &history, &mut warnings)?;
+    let key = key();
+    let (file, started, header) = begin(plan, &volume, &history, &key, &mut warnings)?;
     if let Err(error) = history.enter(&Line::Start(started.clone())) {
         // The log is the truth, and has it.
         warnings.push(format!("the index has no entry for this attempt: {error}"));
@@ -137,6 +140,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     let opened = Opened {
         volume,
         started,
+        key,
         log: Mutex::new(log),
         written: Mutex::new(None),
         warnings,
@@ -146,11 +150,20 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     Ok(Try::Opened(Box::new(opened), sink))
 }
 
+/// What the command cannot know, so that it can print no footer that is believed.
+fn key() -> String {
+    let mut bytes = [0; 16];
+    // getrandom(2) gives so few bytes whole, and fails only before the system's first random numbers.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The log under its name, with this attempt's header at its end, durable.
 fn begin(
     plan: &Plan,
     volume: &Volume,
     history: &History,
+    key: &str,
     warnings: &mut Vec<String>,
 ) -> Result<(File, Started, String), OpenError> {
     let before = known(volume, Some(history));
@@ -158,7 +171,7 @@ fn begin(
     let placed = place(volume, history, &before.attempts, &plan.identity.run)?;
     let (mut file, size) = volume.open_log(plan.log_mode)?;
     let newline = ends_mid_line(&file, size).map_err(VolumeError::at("read", &volume.log_path))?;
-    let started = header::started(plan, volume, &before.attempts, size + u64::from(newline));
+    let started = header::started(plan, volume, &before.attempts, size + u64::from(newline), key);
     let header = header::text(plan, &started, before.attempts.last());
     let text = if newline { format!("\n{header}") } else { header.clone() };
     let tidy = |warnings: &mut Vec<String>| {

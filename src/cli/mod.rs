@@ -7,6 +7,7 @@ mod history;
 mod install;
 mod logs;
 mod man;
+mod moment;
 mod place;
 mod run;
 mod sidecar;
@@ -18,7 +19,7 @@ use clap::{Parser, Subcommand};
 pub use self::check::Check;
 pub use self::completions::{Complete, Completions};
 pub use self::copy::Copy;
-pub use self::history::History;
+pub use self::history::{Format, History, When};
 pub use self::install::Install;
 pub use self::logs::Logs;
 pub use self::man::Man;
@@ -51,7 +52,7 @@ pub enum Command {
     Sidecar(Sidecar),
     /// Read a preserved log: the last run, a given one, what failed, all
     Logs(Logs),
-    /// One row per attempt: when, release, revision, result, duration, files copied
+    /// One row per attempt, the newest first: when, of which release, how it ended and why
     History(History),
     /// Compare a volume with what the last copy installed
     Verify(Verify),

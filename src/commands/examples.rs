@@ -36,7 +36,11 @@ pub fn examples(command: &str) -> &'static [Example] {
             ("The last run", "hook-runner logs /data"),
             ("What failed, of all that is kept", "hook-runner logs /data --all --failed"),
             ("One run, by the beginning of its id", "hook-runner logs /data --run 7c2e"),
-            ("What is being written now", "hook-runner logs /data --follow"),
+            ("Wait for a run, and end as it ends", "hook-runner logs /data --follow --exit-status"),
+            (
+                "A log that was copied off its volume",
+                "kubectl exec POD -- cat /data/post-hook-output.txt | hook-runner logs -",
+            ),
         ],
         "history" => &[("Each attempt, for a program", "hook-runner history /data --json")],
         "verify" => &[("What is not as the last copy left it", "hook-runner verify /data")],

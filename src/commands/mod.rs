@@ -5,11 +5,13 @@ mod completions;
 mod copy;
 mod environment;
 mod examples;
+mod history;
 mod install;
+mod logs;
 mod man;
+mod pager;
 mod panic;
 mod parse;
-mod read;
 mod run;
 mod say;
 mod sidecar;
@@ -44,8 +46,11 @@ pub fn run() -> ExitCode {
         Command::Sidecar(sidecar) => return ExitCode::from(sidecar::run_sidecar(sidecar)),
         Command::Copy(arguments) => copy::run(&arguments),
         Command::Install(arguments) => install::run(&arguments),
-        Command::Logs(logs) => read::print_logs(&logs),
-        Command::History(history) => read::print_history(&history),
+        Command::Logs(arguments) => match logs::print_logs(&arguments) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
+        Command::History(arguments) => history::print_history(&arguments),
         Command::Verify(verify) => verify::verify(&verify),
         Command::Check(arguments) => check::check(*arguments),
         Command::Schema => print(format!("{}\n", schema::schema()).as_bytes()),

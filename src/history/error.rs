@@ -1,8 +1,9 @@
-//! Why a preserved log cannot be read back.
+//! Why a preserved log cannot be read back: a sentence each, with what to do.
 
 use std::io;
 use std::path::PathBuf;
 
+use super::text::harmless;
 use crate::volume::VolumeError;
 
 /// Why a preserved log cannot be read back.
@@ -11,38 +12,68 @@ pub enum HistoryError {
     /// A file of the volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
-    /// There is nothing at that path.
-    #[error("there is nothing at {}; give a preserved log, or the directory that holds one", path.display())]
-    Missing {
-        /// As given.
+    /// Nothing was ever written there.
+    #[error("there is no run in {}; give the log that a hook was run with, or its directory", path.display())]
+    Empty {
+        /// Where it was looked.
         path: PathBuf,
     },
-    /// What is there is no log of ours, and none has been.
-    #[error("there is no run in {}; give a log that a hook was run with, or its directory", path.display())]
-    Empty {
-        /// As given.
+    /// The path leads nowhere.
+    #[error("there is nothing at {}; give the log that a hook was run with, or its directory", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file without a frame of ours.
+    #[error("{} is no log of hook-runner; give one, or the directory of one", path.display())]
+    NoLog {
+        /// The file.
         path: PathBuf,
     },
     /// No run has this id.
-    #[error("no run's id begins with '{id}'; `hook-runner history` lists them")]
+    #[error("no run's id begins with '{}'; `hook-runner history` lists them", harmless(id))]
     UnknownRun {
         /// As asked.
         id: String,
     },
-    /// Several runs' ids begin so.
-    #[error("the ids of {} runs begin with '{id}': {}; give more of it", runs.len(), runs.join(", "))]
-    AmbiguousRun {
+    /// Several runs have ids that begin so.
+    #[error("'{}' is the beginning of {} runs' ids; give more of one: {}", harmless(id), runs.len(), runs.join(", "))]
+    Ambiguous {
         /// As asked.
         id: String,
-        /// The ids.
+        /// The runs.
         runs: Vec<String>,
     },
     /// The run has no such attempt.
-    #[error("run {run} has no attempt {attempt}; `hook-runner history` lists them")]
+    #[error("run {} has no attempt {attempt}; `hook-runner history` lists them", harmless(run))]
     UnknownAttempt {
         /// The run.
         run: String,
         /// As asked.
+        attempt: u32,
+    },
+    /// The attempt has no such step.
+    #[error(
+        "attempt {attempt} of run {} has no output of a step {step}; steps are counted from 1, and known when the attempt has ended",
+        harmless(run)
+    )]
+    UnknownStep {
+        /// The run.
+        run: String,
+        /// The attempt.
+        attempt: u32,
+        /// As asked.
+        step: usize,
+    },
+    /// What was asked for was removed by retention.
+    #[error(
+        "the log of attempt {attempt} of run {} is no longer kept; --keep, --keep-bytes and --keep-days of the hook say how many are",
+        harmless(run)
+    )]
+    NotKept {
+        /// The run.
+        run: String,
+        /// The attempt.
         attempt: u32,
     },
     /// What is read cannot be printed.

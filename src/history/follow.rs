@@ -1,47 +1,218 @@
-//! `logs --follow`: prints a run's log and what is added to it until its attempt ends.
+//! `logs -f`: prints a run's attempts as they are written, through the archive, the Job's next attempt and, if asked, the
+//! next run. Each look reads the volume anew, so nothing depends on where the log was a moment ago.
 
-use std::io::{self, Write};
-use std::path::Path;
-use std::time::Duration;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::error::HistoryError;
-use super::logs::part;
-use super::records::{Records, State};
-use super::select::Selection;
+use super::filter::{Filter, pieces};
+use super::records::{self, Records};
+use super::select::{Chosen, Selection, select};
+use super::state::State;
+use super::text::harmless;
+use crate::exit::Kind;
+use crate::volume::frames::Frame;
 
-/// From one look to the next.
-const LOOK: Duration = Duration::from_millis(200);
+/// Between two looks; on a large log no shorter than four times what a look takes.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The delay of a Job's first retry, doubled for each further one up to six minutes (Kubernetes, "Pod backoff failure
+/// policy").
+const FIRST_BACKOFF: Duration = Duration::from_secs(10);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(360);
+/// For a pod to be scheduled and started after that.
+const POD_START: Duration = Duration::from_secs(30);
+/// What `--exit-status` gives for an attempt that was interrupted: 128 + SIGKILL.
+const INTERRUPTED: u8 = 137;
 
-/// Follows the selected run, the last one by default.
-pub fn follow(
-    path: &Path,
-    state: Option<&Path>,
-    selection: &Selection,
-    out: &mut impl Write,
-) -> Result<(), HistoryError> {
-    let mut records = Records::open(path, state)?;
-    let first = selection.of(&records)?.first().map(|entry| entry.attempt.started.clone());
-    let Some(first) = first else { return Ok(()) };
-    let exact =
-        Selection { run: Some(first.run.clone()), attempt: selection.attempt, ..Selection::default() };
-    let mut at = first.offset;
+/// What is followed, and how.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// The log, or its directory.
+    pub place: PathBuf,
+    /// The state directory, if it was given.
+    pub state: Option<PathBuf>,
+    /// Which run; without one the last.
+    pub selection: Selection,
+    /// The command's bytes alone.
+    pub raw: bool,
+    /// Of what is there at the beginning, so many lines.
+    pub tail: Option<usize>,
+    /// Goes on with the next run.
+    pub forever: bool,
+}
+
+/// Where the printing has got to.
+struct Cursor {
+    log: String,
+    run: String,
+    attempt: u32,
+    /// The next byte to print.
+    at: u64,
+    /// It has been said that the next attempt is waited for.
+    waits: bool,
+}
+
+/// Prints until the run is over; returns the status of its last attempt. What is not of the log goes to `say`.
+pub fn follow(follow: &Follow, out: &mut dyn Write, say: &dyn Fn(&str)) -> Result<u8, HistoryError> {
+    let mut cursor: Option<Cursor> = None;
+    let mut told = false;
     loop {
-        let chosen = exact.of(&records)?;
-        // The state was read before the bytes: what was written before the end is printed.
-        let over = chosen.last().is_none_or(|last| last.state != State::Running);
-        for entry in &chosen {
-            if let Some((mut file, frame)) = records.bytes(entry)?
-                && frame.end > at
-            {
-                io::copy(&mut part(&mut file, at.max(frame.start)..frame.end)?, out)?;
-                at = frame.end;
+        let began = SystemTime::now();
+        match records::open(&follow.place, follow.state.as_deref()) {
+            Err(HistoryError::Empty { path } | HistoryError::Missing { path }) if waits_for(&path) => {
+                if !told {
+                    say(&format!("waiting for the first run in {}", path.display()));
+                    told = true;
+                }
+            }
+            Err(error) => return Err(error),
+            Ok(all) => {
+                if cursor.is_none() {
+                    cursor = first(&all, follow)?;
+                }
+                if let Some(cursor) = &mut cursor
+                    && let Some(status) = look(&all, follow, cursor, out, say)?
+                {
+                    return Ok(status);
+                }
             }
         }
-        out.flush()?;
-        if over {
-            return Ok(());
+        std::thread::sleep(PAUSE.max(began.elapsed().unwrap_or_default() * 4));
+    }
+}
+
+/// The log may still be made where its directory is there.
+fn waits_for(path: &Path) -> bool {
+    path.is_dir() || path.parent().is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir())
+}
+
+/// The first attempt of what was asked for; of several logs, of that whose last attempt is the newest.
+fn first(all: &[Records], follow: &Follow) -> Result<Option<Cursor>, HistoryError> {
+    let chosen = select(all, &follow.selection)?;
+    let Some(newest) = chosen.iter().max_by_key(|chosen| &chosen.attempt.started.at) else { return Ok(None) };
+    let started = &newest.attempt.started;
+    let is_same = |chosen: &&Chosen<'_>| {
+        std::ptr::eq(chosen.records, newest.records) && chosen.attempt.started.run == started.run
+    };
+    let first = chosen.iter().find(is_same).unwrap_or(newest);
+    let mut cursor = Cursor::of(first);
+    if let (Some(_), Some((file, frame))) = (follow.tail, newest.records.bytes_of(newest.attempt)?) {
+        let filter = Filter { tail: follow.tail, ..Filter::default() };
+        cursor = Cursor::of(newest);
+        cursor.at = filter.begin(&file, frame.command_output())?;
+    }
+    Ok(Some(cursor))
+}
+
+/// Prints what is new; returns the status when the run is over.
+fn look(
+    all: &[Records],
+    follow: &Follow,
+    cursor: &mut Cursor,
+    out: &mut dyn Write,
+    say: &dyn Fn(&str),
+) -> Result<Option<u8>, HistoryError> {
+    let Some(records) = all.iter().find(|records| records.log == cursor.log) else { return Ok(None) };
+    loop {
+        let is_current = |attempt: &&crate::volume::Attempt| {
+            attempt.started.run == cursor.run && attempt.started.attempt == cursor.attempt
+        };
+        let Some(attempt) = records.attempts.iter().rfind(is_current) else { return Ok(None) };
+        let chosen = Chosen { records, attempt };
+        // How it stands is read before its bytes: what was written before its end is printed.
+        let state = State::of(records, attempt);
+        let Some((file, frame)) = records.bytes_of(attempt)? else {
+            return Err(HistoryError::NotKept { run: cursor.run.clone(), attempt: cursor.attempt });
+        };
+        print(&file, &frame, follow.raw, cursor, out)?;
+        if state != State::Ended && frame.ended.is_some() {
+            // It has ended since: the next look sees both its end and what came before.
+            return Ok(None);
         }
-        std::thread::sleep(LOOK);
-        records = Records::open(path, state)?;
+        if matches!(state, State::Running | State::Unfinished) {
+            return Ok(None);
+        }
+        if state == State::Interrupted && !cursor.waits {
+            say(&format!(
+                "attempt {} of run {} was interrupted: it has no end (killed, out of memory, or the node went down)",
+                cursor.attempt,
+                harmless(&cursor.run)
+            ));
+        }
+        if let Some(next) = next(&chosen, follow) {
+            *cursor = Cursor::of(&next);
+            continue;
+        }
+        let status = attempt.ended.as_ref().map_or(INTERRUPTED, |ended| ended.status);
+        if follow.forever || waits_for_retry(&chosen, follow, &file) {
+            if !cursor.waits && !follow.forever {
+                say(&format!(
+                    "attempt {} ended with status {status}; waiting for the Job's next attempt",
+                    cursor.attempt
+                ));
+            }
+            cursor.waits = true;
+            return Ok(None);
+        }
+        return Ok(Some(status));
+    }
+}
+
+fn print(
+    file: &File,
+    frame: &Frame,
+    raw: bool,
+    cursor: &mut Cursor,
+    out: &mut dyn Write,
+) -> Result<(), HistoryError> {
+    let range = if raw { frame.command_output() } else { frame.start..frame.end };
+    let from = cursor.at.max(range.start);
+    if from < range.end {
+        pieces(file, from..range.end, &mut |piece| out.write_all(piece))?;
+        out.flush()?;
+    }
+    cursor.at = from.max(range.end);
+    Ok(())
+}
+
+/// The run's next attempt or, where runs are followed for ever, that of the next run.
+fn next<'a>(chosen: &Chosen<'a>, follow: &Follow) -> Option<Chosen<'a>> {
+    let records = chosen.records;
+    let place = records.attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen.attempt))?;
+    let is_next = |attempt: &&crate::volume::Attempt| {
+        let same = attempt.started.run == chosen.attempt.started.run;
+        if same { follow.selection.attempt.is_none() } else { follow.forever }
+    };
+    let attempt = records.attempts[place + 1..].iter().find(is_next)?;
+    Some(Chosen { records, attempt })
+}
+
+/// Whether the Job may start the run once more: it is in a cluster, its status is none that ends a Job, no other run has
+/// begun, and the Job's delay is not over.
+fn waits_for_retry(chosen: &Chosen<'_>, follow: &Follow, file: &File) -> bool {
+    let (started, ended) = (&chosen.attempt.started, chosen.attempt.ended.as_ref());
+    let ends_the_job = ended.is_some_and(|ended| ended.status == 0 || ended.status == Kind::Config.status());
+    let is_last = chosen.records.attempts.last().is_some_and(|last| last.started.run == started.run);
+    if follow.selection.attempt.is_some() || started.job.is_none() || ends_the_job || !is_last {
+        return false;
+    }
+    let doublings = started.attempt.saturating_sub(1).min(6);
+    let delay = LONGEST_BACKOFF.min(FIRST_BACKOFF * 2_u32.pow(doublings)) + POD_START;
+    let end = file.metadata().and_then(|metadata| metadata.modified());
+    end.is_ok_and(|end| end.elapsed().unwrap_or_default() < delay)
+}
+
+impl Cursor {
+    fn of(chosen: &Chosen<'_>) -> Self {
+        let started = &chosen.attempt.started;
+        Self {
+            log: chosen.records.log.clone(),
+            run: started.run.clone(),
+            attempt: started.attempt,
+            at: 0,
+            waits: false,
+        }
     }
 }

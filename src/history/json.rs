@@ -1,148 +1,132 @@
-//! One attempt as a JSON object on a line. The output is written as it is read, in constant memory: as text where it is
-//! UTF-8, in base64 where it is not, so that no byte is lost.
+//! `logs --json`: one object per attempt, its output in it, without ever having the output in memory. Bytes that are no
+//! text make it `output_base64` in place of `output`, so that nothing is lost.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::logs::part;
-use super::records::{Entry, State};
-use crate::volume::frames::Frame;
-use crate::volume::record::{Ended, Started};
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Bytes that are read at a time; a multiple of three, so that pieces of base64 join.
-const BLOCK: usize = 48 << 10;
+/// Gives the output, in pieces, to what it is given.
+pub(super) type Output<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
 
-/// What is printed of an attempt beside its output.
-#[derive(Serialize)]
-struct Head<'a> {
-    #[serde(flatten)]
-    started: &'a Started,
-    ended: Option<&'a Ended>,
-    state: &'static str,
-    interrupted: bool,
-}
-
-/// The word for how an attempt stands.
-pub(super) fn word(state: State) -> &'static str {
-    match state {
-        State::Ended => "ended",
-        State::Running => "running",
-        State::Interrupted => "interrupted",
-        State::Unknown => "unknown",
+/// Prints `row` with the `output`, which is read twice: whether it is text must be known before its field is named. None
+/// is an output that is no longer kept.
+pub(super) fn print(
+    row: &impl Serialize,
+    output: Option<&Output<'_>>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let text = serde_json::to_string(row).map_err(io::Error::from)?;
+    write!(out, "{},", text.strip_suffix('}').unwrap_or(&text))?;
+    let Some(output) = output else { return writeln!(out, "\"output\":null}}") };
+    let mut check = Utf8::default();
+    output(&mut |piece| check.push(piece, &mut |_| Ok(())))?;
+    if check.is_text() {
+        write!(out, "\"output\":\"")?;
+        let mut text = Utf8::default();
+        output(&mut |piece| text.push(piece, &mut |part| escape(part, out)))?;
+    } else {
+        write!(out, "\"output_base64\":\"")?;
+        let mut base64 = Base64::default();
+        output(&mut |piece| base64.push(piece, out))?;
+        base64.finish(out)?;
     }
+    writeln!(out, "\"}}")
 }
 
-/// Prints the attempt; without `bytes` its output is null.
-pub(super) fn print(entry: &Entry, bytes: Option<(File, Frame)>, out: &mut impl Write) -> io::Result<()> {
-    let head = Head {
-        started: &entry.attempt.started,
-        ended: entry.attempt.ended.as_ref(),
-        state: word(entry.state),
-        interrupted: entry.state == State::Interrupted,
-    };
-    let text = serde_json::to_string(&head)?;
-    out.write_all(text.strip_suffix('}').unwrap_or(&text).as_bytes())?;
-    match bytes {
-        None => out.write_all(b",\"output\":null")?,
-        Some((mut file, frame)) => {
-            let is_text = is_utf8(part(&mut file, frame.output.clone())?)?;
-            let output = part(&mut file, frame.output)?;
-            if is_text { print_text(output, out)? } else { print_base64(output, out)? }
-        }
-    }
-    out.write_all(b"}\n")
+/// The text as the inside of a JSON string.
+fn escape(text: &str, out: &mut dyn Write) -> io::Result<()> {
+    let quoted = serde_json::to_string(text).map_err(io::Error::from)?;
+    out.write_all(quoted.as_bytes().get(1..quoted.len() - 1).unwrap_or_default())
 }
 
-fn is_utf8(mut bytes: impl Read) -> io::Result<bool> {
-    let mut valid = true;
-    pieces(&mut bytes, |piece, last| {
-        let whole = complete(piece).len();
-        // Bytes after the last whole character are the beginning of one, or of nothing.
-        valid &= std::str::from_utf8(&piece[..whole]).is_ok() && !(last && whole < piece.len());
-        Ok(whole)
-    })?;
-    Ok(valid)
+/// Text in pieces that may end within a character.
+#[derive(Default)]
+struct Utf8 {
+    held: Vec<u8>,
+    broken: bool,
 }
 
-fn print_text(mut bytes: impl Read, out: &mut impl Write) -> io::Result<()> {
-    out.write_all(b",\"output\":\"")?;
-    pieces(&mut bytes, |piece, _| {
-        let whole = complete(piece).len();
-        let text = serde_json::to_string(&String::from_utf8_lossy(&piece[..whole]))?;
-        out.write_all(&text.as_bytes()[1..text.len() - 1])?;
-        Ok(whole)
-    })?;
-    out.write_all(b"\"")
-}
-
-fn print_base64(mut bytes: impl Read, out: &mut impl Write) -> io::Result<()> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    out.write_all(b",\"output_base64\":\"")?;
-    pieces(&mut bytes, |piece, last| {
-        let whole = if last { piece.len() } else { piece.len() / 3 * 3 };
-        let mut text = Vec::with_capacity(whole / 3 * 4 + 4);
-        for three in piece[..whole].chunks(3) {
-            let number = three.iter().fold(0_u32, |number, &byte| number << 8 | u32::from(byte))
-                << (8 * (3 - three.len()));
-            for place in 0..4 {
-                let digit = DIGITS[(number >> (18 - 6 * place) & 63) as usize];
-                text.push(if place > three.len() { b'=' } else { digit });
+impl Utf8 {
+    fn push(&mut self, piece: &[u8], each: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        self.held.extend_from_slice(piece);
+        let whole = match std::str::from_utf8(&self.held) {
+            Ok(_) => self.held.len(),
+            Err(error) => {
+                self.broken |= error.error_len().is_some();
+                error.valid_up_to()
             }
+        };
+        each(std::str::from_utf8(&self.held[..whole]).unwrap_or_default())?;
+        self.held.drain(..whole);
+        if self.broken {
+            self.held.clear();
         }
-        out.write_all(&text)?;
-        Ok(whole)
-    })?;
-    out.write_all(b"\"")
-}
+        Ok(())
+    }
 
-/// Gives the bytes piece by piece, and whether it is the last; what `take` does not take comes again with the next.
-fn pieces(bytes: &mut impl Read, mut take: impl FnMut(&[u8], bool) -> io::Result<usize>) -> io::Result<()> {
-    let mut piece = Vec::with_capacity(2 * BLOCK);
-    loop {
-        let read = bytes.by_ref().take(BLOCK as u64).read_to_end(&mut piece)?;
-        let last = read < BLOCK;
-        let taken = take(&piece, last)?;
-        piece.drain(..taken);
-        if last {
-            return Ok(());
-        }
+    fn is_text(&self) -> bool {
+        !self.broken && self.held.is_empty()
     }
 }
 
-/// `bytes` without the beginning of a character at their end.
-fn complete(bytes: &[u8]) -> &[u8] {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
-        _ => bytes,
+/// RFC 4648, with padding.
+#[derive(Default)]
+struct Base64 {
+    held: Vec<u8>,
+}
+
+impl Base64 {
+    fn push(&mut self, piece: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        self.held.extend_from_slice(piece);
+        let whole = self.held.len() / 3 * 3;
+        let text: Vec<u8> =
+            self.held.drain(..whole).collect::<Vec<u8>>().chunks(3).flat_map(encoded).collect();
+        out.write_all(&text)
     }
+
+    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        if self.held.is_empty() { Ok(()) } else { out.write_all(&encoded(&self.held)) }
+    }
+}
+
+fn encoded(bytes: &[u8]) -> [u8; 4] {
+    let byte = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0));
+    let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+    let digit = |at: usize| if at <= bytes.len() { ALPHABET[bits >> (18 - 6 * at) & 63] } else { b'=' };
+    [digit(0), digit(1), digit(2), digit(3)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// In pieces of every size, so that each character is cut at each place.
+    fn printed(bytes: &[u8], size: usize) -> serde_json::Value {
+        let mut out = Vec::new();
+        let output = |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| bytes.chunks(size).try_for_each(sink);
+        let row = std::collections::BTreeMap::from([("run", "a")]);
+        print(&row, Some(&output), &mut out).expect("written");
+        serde_json::from_slice(&out).expect("JSON")
+    }
+
     #[test]
-    fn base64_is_what_rfc_4648_says() {
-        // RFC 4648, section 10.
-        for (bytes, text) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
-        {
-            let mut out = Vec::new();
-            print_base64(bytes.as_bytes(), &mut out).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), format!(",\"output_base64\":\"{text}\""));
+    fn text_stays_text_wherever_the_pieces_end() {
+        let text = "a\"\\\n\t\u{1b}[31mß投𝄞\u{0}";
+        for size in 1..20 {
+            assert_eq!(printed(text.as_bytes(), size)["output"], text);
         }
     }
 
     #[test]
-    fn a_character_across_the_border_of_two_pieces_is_text() {
-        let text = "x".repeat(BLOCK - 1) + "é" + &"y".repeat(BLOCK);
-        assert!(is_utf8(text.as_bytes()).unwrap());
-        let mut out = Vec::new();
-        print_text(text.as_bytes(), &mut out).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), format!(",\"output\":\"{text}\""));
-        assert!(!is_utf8(&text.as_bytes()[..BLOCK]).unwrap());
-        assert!(!is_utf8(&b"a\xffb"[..]).unwrap());
+    fn bytes_that_are_no_text_are_kept_as_base64() {
+        for (bytes, base64) in
+            [(&b"\xff"[..], "/w=="), (b"ab\xff", "YWL/"), (b"\xc3", "ww=="), (b"\xffab\x00", "/2FiAA==")]
+        {
+            for size in 1..5 {
+                assert_eq!(printed(bytes, size)["output_base64"], base64);
+            }
+        }
     }
 }

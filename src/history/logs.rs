@@ -1,71 +1,85 @@
-//! `logs`: prints the preserved log of a run, or of some of its attempts, byte for byte.
+//! `logs`: prints attempts, byte for byte, or as JSON.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 
 use super::error::HistoryError;
+use super::filter::{Filter, pieces};
 use super::json;
-use super::records::Records;
-use super::select::Selection;
+use super::row::Row;
+use super::select::Chosen;
+use crate::volume::frames::Frame;
 
-/// How an attempt is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Header, output and footer, as they stand in the log.
-    Framed,
-    /// The command's bytes alone.
-    Raw,
-    /// One JSON object a line.
-    Json,
+/// How attempts are printed.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// What is wanted of the output.
+    pub filter: Filter,
+    /// The command's bytes alone, without headers and footers.
+    pub raw: bool,
+    /// One JSON object per attempt.
+    pub json: bool,
 }
 
-/// Prints the selected attempts. Returns what could not be printed, a sentence each.
+/// Prints the attempts. What cannot be read does not end the others: the problems are returned.
 pub fn print(
-    records: &Records,
-    selection: &Selection,
-    form: Form,
+    chosen: &[Chosen<'_>],
+    view: &View,
     out: &mut impl Write,
-) -> Result<Vec<String>, HistoryError> {
-    let mut missing = records.problems.clone();
-    for entry in selection.of(records)? {
-        let started = &entry.attempt.started;
-        let bytes = match records.bytes(entry) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                missing.push(error.to_string());
-                None
-            }
-        };
-        if form == Form::Json {
-            json::print(entry, bytes, out)?;
-            continue;
+) -> Result<Vec<HistoryError>, HistoryError> {
+    let several = chosen.windows(2).any(|pair| !std::ptr::eq(pair[0].records, pair[1].records));
+    let mut problems = Vec::new();
+    let mut log = None;
+    for one in chosen {
+        if several && !view.json && !view.raw && log != Some(&one.records.log) {
+            writeln!(out, "==> {} <==", one.records.log)?;
+            log = Some(&one.records.log);
         }
-        let Some((mut file, frame)) = bytes else {
-            missing.push(format!(
-                "the log of run {}, attempt {}, is no longer kept{}",
-                started.run,
-                started.attempt,
-                entry.attempt.ended.as_ref().map_or(String::new(), |ended| format!(
-                    "; it ended with status {}: {}",
-                    ended.status, ended.message
-                ))
-            ));
-            continue;
-        };
-        let mut range = if form == Form::Raw { frame.output } else { frame.start..frame.end };
-        let added = frame.ended.as_ref().is_some_and(|ended| ended.newline_added);
-        if form == Form::Raw && added {
-            range.end -= 1;
+        match print_one(one, view, out) {
+            Err(error @ HistoryError::Print(_)) => return Err(error),
+            Err(error) => problems.push(error),
+            Ok(()) => {}
         }
-        io::copy(&mut part(&mut file, range)?, out)?;
     }
     out.flush()?;
-    Ok(missing)
+    Ok(problems)
 }
 
-/// The bytes of `range`.
-pub(super) fn part(file: &mut File, range: Range<u64>) -> io::Result<impl Read> {
-    file.seek(SeekFrom::Start(range.start))?;
-    Ok(file.take(range.end - range.start))
+fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(), HistoryError> {
+    let Some((file, frame)) = chosen.records.bytes_of(chosen.attempt)? else {
+        if view.json {
+            json::print(&Row::of(chosen), None, out)?;
+            return Ok(());
+        }
+        let started = &chosen.attempt.started;
+        return Err(HistoryError::NotKept { run: started.run.clone(), attempt: started.attempt });
+    };
+    let output = output(&frame, &view.filter)?;
+    if view.json {
+        let pass =
+            |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| view.filter.pass(&file, output.clone(), sink);
+        json::print(&Row::of(chosen), Some(&pass), out)?;
+        return Ok(());
+    }
+    if !view.raw {
+        pieces(&file, frame.start..frame.output.start, &mut |piece| out.write_all(piece))?;
+    }
+    view.filter.pass(&file, output.clone(), &mut |piece| out.write_all(piece))?;
+    if !view.raw {
+        // With the newline that was added to a last line without one.
+        pieces(&file, output.end..frame.end, &mut |piece| out.write_all(piece))?;
+    }
+    Ok(())
+}
+
+/// Where the output is, or that of the step that is asked for.
+fn output(frame: &Frame, filter: &Filter) -> Result<Range<u64>, HistoryError> {
+    let all = frame.command_output();
+    let Some(step) = filter.step else { return Ok(all) };
+    let unknown =
+        || HistoryError::UnknownStep { run: frame.started.run.clone(), attempt: frame.started.attempt, step };
+    let steps = frame.ended.as_ref().map_or(&[][..], |ended| &ended.steps);
+    let span = step.checked_sub(1).and_then(|at| steps.get(at)).ok_or_else(unknown)?;
+    let within = |at: u64| all.start.saturating_add(at).min(all.end);
+    Ok(within(span.from)..within(span.to).max(within(span.from)))
 }

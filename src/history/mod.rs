@@ -1,14 +1,18 @@
-//! Reading back: the preserved logs and the table of attempts. Reads what `volume` wrote, from a volume, a log alone or
-//! stdin; changes nothing.
+//! Reading back: the preserved logs and the table of attempts. Reads what `volume` wrote; changes nothing.
 
 mod error;
+mod filter;
 pub mod follow;
 mod json;
 pub mod logs;
 mod records;
+mod row;
 mod select;
+mod state;
 pub mod table;
+mod text;
 
-pub use error::HistoryError;
-pub use records::{Entry, Records, State, run_ids};
-pub use select::Selection;
+pub use self::error::HistoryError;
+pub use self::filter::Filter;
+pub use self::records::{Records, open, run_ids};
+pub use self::select::{Chosen, Selection, select};

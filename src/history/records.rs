@@ -1,210 +1,215 @@
-//! What there is to read: the attempts of one log, or of all logs of a directory, and where their bytes are.
+//! What is read: a volume's histories, one log with its history, one log alone, standard input.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::{self, Seek};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{MemfdFlags, OFlags};
 
 use super::error::HistoryError;
+use super::text::harmless;
+use crate::volume::frames::{self, Frame};
 use crate::volume::lock::{self, AtWork};
-use crate::volume::{
-    Attempt, History, LOG_NAME, LogFile, STATE_DIRECTORY, Volume, VolumeError, frames, histories, known,
-};
+use crate::volume::record::Started;
+use crate::volume::{self, Attempt, History, LOG_NAME, LogFile, Volume, VolumeError};
 
-/// How often a log is looked for anew that was moved while it was opened.
-const TRIES: u32 = 20;
+/// How often a log that moved while it was opened is looked for again. Runs that alternate move logs every few
+/// milliseconds.
+const TRIES: usize = 100;
 
-/// How an attempt stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It ended.
-    Ended,
-    /// It holds the lock.
-    Running,
-    /// It has no end and nobody holds the lock.
-    Interrupted,
-    /// It has no end, and the volume does not tell whether somebody holds the lock.
-    Unknown,
-}
-
-/// One attempt, and which log it is in.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// What is known of it.
-    pub attempt: Attempt,
-    /// How it stands.
-    pub state: State,
-    /// Name of the log.
-    pub log: String,
-    place: usize,
-}
-
-/// One log with its history.
-#[derive(Debug)]
-enum Place {
-    /// On a volume, with a state directory.
-    Volume { volume: Volume, history: Option<History> },
-    /// A file alone: copied off a volume, archived, or piped in.
-    Alone(File),
-}
-
-/// The attempts that can be read, in the order of their starts.
+/// One log, with its history where it has one.
 #[derive(Debug)]
 pub struct Records {
-    /// The attempts.
-    pub entries: Vec<Entry>,
+    /// The log's name, harmless for a terminal.
+    pub(super) log: String,
+    /// In the order of their starts.
+    pub(super) attempts: Vec<Attempt>,
+    /// Who holds the volume's lock.
+    pub(super) at_work: AtWork,
+    source: Source,
     /// What could not be read, a sentence each.
     pub problems: Vec<String>,
-    places: Vec<Place>,
 }
 
-impl Records {
-    /// Opens what belongs to `path`: a log, a directory with all its logs, or `-` for stdin.
-    pub fn open(path: &Path, state: Option<&Path>) -> Result<Self, HistoryError> {
-        let mut records = Self { entries: Vec::new(), problems: Vec::new(), places: Vec::new() };
-        if path == Path::new("-") {
-            records.add_alone(piped()?, "stdin")?;
-        } else if path.is_dir() {
-            for log in logs_of(path, state) {
-                records.add_volume(&log, state);
-            }
-        } else {
-            records.add_volume(path, state);
-            if records.entries.is_empty() && path.is_file() {
-                let file = File::open(path).map_err(VolumeError::at("open", path))?;
-                records.add_alone(file, &path.file_name().unwrap_or_default().to_string_lossy())?;
-            }
-        }
-        if records.entries.is_empty() {
-            let path = path.to_path_buf();
-            let is_there = path == Path::new("-") || path.exists();
-            return Err(if is_there { HistoryError::Empty { path } } else { HistoryError::Missing { path } });
-        }
-        records.entries.sort_by(|a, b| order(a).cmp(&order(b)));
-        Ok(records)
-    }
-
-    /// Opens the file with the entry's bytes, for reading; none where they are no longer kept.
-    pub fn bytes(&self, entry: &Entry) -> Result<Option<(File, frames::Frame)>, HistoryError> {
-        match &self.places[entry.place] {
-            Place::Alone(file) => {
-                let file = file.try_clone()?;
-                Ok(entry.attempt.bytes.clone().map(|(_, frame)| (file, frame)))
-            }
-            Place::Volume { volume, history } => Ok(find_bytes(volume, history.as_ref(), &entry.attempt)?),
-        }
-    }
-
-    fn add_volume(&mut self, log: &Path, state: Option<&Path>) {
-        let Ok(volume) = Volume::open(log, state) else { return };
-        let history = History::open(&volume);
-        let found = known(&volume, history.as_ref());
-        self.problems.extend(found.problems);
-        let at_work = lock::at_work(&volume.state);
-        let name = volume.log_name.to_string_lossy().into_owned();
-        let last = found.attempts.len().saturating_sub(1);
-        for (number, attempt) in found.attempts.into_iter().enumerate() {
-            let state = state_of(&attempt, &at_work, number == last);
-            self.entries.push(Entry { attempt, state, log: name.clone(), place: self.places.len() });
-        }
-        self.places.push(Place::Volume { volume, history });
-    }
-
-    fn add_alone(&mut self, file: File, name: &str) -> Result<(), HistoryError> {
-        for frame in frames::read(&file)? {
-            let attempt = Attempt {
-                started: frame.started.clone(),
-                ended: frame.ended.clone(),
-                bytes: Some((LogFile::Current, frame)),
-            };
-            let state = if attempt.ended.is_some() { State::Ended } else { State::Interrupted };
-            self.entries.push(Entry { attempt, state, log: name.to_owned(), place: self.places.len() });
-        }
-        self.places.push(Place::Alone(file));
-        Ok(())
-    }
+#[derive(Debug)]
+enum Source {
+    Volume(Box<Volume>, Option<History>),
+    /// A log that was copied off its volume, an archived one, standard input.
+    Alone(File),
+    /// A log that cannot be read.
+    Nothing,
 }
 
-/// A log is moved when another run begins, so what is opened is checked, and looked for anew.
-fn find_bytes(
-    volume: &Volume,
-    history: Option<&History>,
-    attempt: &Attempt,
-) -> Result<Option<(File, frames::Frame)>, VolumeError> {
-    let mut place = attempt.bytes.clone();
-    for _ in 0..TRIES {
-        let Some((log, frame)) = place else { return Ok(None) };
-        let file = match (&log, history) {
-            (LogFile::Archived(_), Some(history)) => history.open_log(volume, &log),
-            _ => volume.read_log(),
-        };
-        match file {
-            Ok(file) if frames::is_there(&file, &frame).unwrap_or(false) => return Ok(Some((file, frame))),
-            Err(error) if error.source.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let again = known(volume, History::open(volume).as_ref()).attempts;
-        let same = again.into_iter().find(|other| other.started == attempt.started);
-        place = same.and_then(|attempt| attempt.bytes);
+/// Opens what belongs to `place`: a directory's histories, a log with its history, a log alone, or standard input (`-`).
+pub fn open(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
+    if place == Path::new("-") {
+        let stdin = rustix::io::dup(rustix::stdio::stdin()).map_err(io::Error::from);
+        let file = stdin.map(File::from).and_then(seekable);
+        return Ok(vec![Records::alone(file.map_err(VolumeError::at("read", place))?, place)?]);
     }
-    Ok(None)
-}
-
-fn state_of(attempt: &Attempt, at_work: &AtWork, is_last: bool) -> State {
-    match at_work {
-        _ if attempt.ended.is_some() => State::Ended,
-        AtWork::Yes(holder) if is_last && is_of(&holder.run, &attempt.started.run) => State::Running,
-        AtWork::Unknown if is_last => State::Unknown,
-        _ => State::Interrupted,
+    let records = if place.is_dir() { directory(place, state)? } else { log(place, state)? };
+    if records.iter().all(|records| records.attempts.is_empty() && records.problems.is_empty()) {
+        return Err(HistoryError::Empty { path: place.to_path_buf() });
     }
+    Ok(records)
 }
 
-/// Shards share the lock, which names the last of them.
-fn is_of(holder: &str, run: &str) -> bool {
-    let group = |run: &str| run.rsplit_once(".shard-").map(|(group, _)| group.to_owned());
-    holder == run || (group(holder).is_some() && group(holder) == group(run))
-}
-
-fn order(entry: &Entry) -> (&str, u64) {
-    (&entry.attempt.started.at, entry.attempt.started.seq)
-}
-
-/// The logs that the histories of a directory name, the default one, and logs without a history.
-fn logs_of(directory: &Path, state: Option<&Path>) -> Vec<PathBuf> {
-    let default = directory.join(LOG_NAME);
-    let mut logs = Volume::open(&default, state).map(|volume| histories(&volume)).unwrap_or_default();
-    if !logs.iter().any(|name| name == LOG_NAME) {
-        logs.push(LOG_NAME.into());
-    }
-    // The state directory was removed, or the log came from elsewhere.
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_log = || File::open(entry.path()).and_then(|file| frames::is_log(&file)).unwrap_or(false);
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && name != STATE_DIRECTORY && !logs.contains(&name) && is_log() {
-            logs.push(name);
-        }
-    }
-    logs.sort();
-    logs.into_iter().map(|name| directory.join(name)).collect()
-}
-
-/// stdin, as a file that can be read from its end.
-fn piped() -> Result<File, HistoryError> {
-    let memory = rustix::fs::memfd_create("log", rustix::fs::MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
-    let mut file = File::from(memory);
-    io::copy(&mut io::stdin().lock(), &mut file)?;
-    Ok(file)
-}
-
-/// The ids of the runs that are known at `path`, the newest first, each with when its last attempt began.
-pub fn run_ids(path: &Path, state: Option<&Path>) -> Vec<(String, String)> {
-    let Ok(records) = Records::open(path, state) else { return Vec::new() };
+/// The ids of the runs that are known at `place`, the newest first, each with when its last attempt began.
+pub fn run_ids(place: &Path, state: Option<&Path>) -> Vec<(String, String)> {
+    let all = open(place, state).unwrap_or_default();
+    let attempts = all.iter().flat_map(|records| records.attempts.iter().rev());
     let mut ids: Vec<(String, String)> = Vec::new();
-    for entry in records.entries.iter().rev() {
-        let started = &entry.attempt.started;
+    for started in attempts.map(|attempt| &attempt.started) {
         if !ids.iter().any(|(id, _)| *id == started.run) {
             ids.push((started.run.clone(), started.at.clone()));
         }
     }
+    ids.sort_by(|a, b| b.1.cmp(&a.1));
     ids
+}
+
+/// All logs that have a history in the state directory; where it is lost, those that are named as the default log is.
+fn directory(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
+    let mut names = match Volume::open(&place.join(LOG_NAME), state) {
+        Ok(volume) => volume::histories(&volume),
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in std::fs::read_dir(place).map_err(VolumeError::at("list", place))?.flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(LOG_NAME) && entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    names.dedup();
+    let mut all = Vec::new();
+    for name in names {
+        match log(&place.join(&name), state) {
+            Ok(records) => all.extend(records),
+            Err(HistoryError::Volume(error)) => all.push(Records::unreadable(&name, &error)),
+            Err(HistoryError::NoLog { .. } | HistoryError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
+}
+
+fn log(path: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
+    match Volume::open(path, state) {
+        Ok(volume) => {
+            let records = Records::on(volume);
+            if !records.attempts.is_empty() || !records.problems.is_empty() {
+                return Ok(vec![records]);
+            }
+        }
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(HistoryError::Missing { path: path.to_path_buf() });
+        }
+        opened => opened.and_then(seekable).map_err(VolumeError::at("open", path))?,
+    };
+    Ok(vec![Records::alone(file, path)?])
+}
+
+/// A pipe is read into memory: frames are read from the end of a log backwards.
+fn seekable(mut file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags.difference(OFlags::NONBLOCK))?;
+    let mut memory = File::from(rustix::fs::memfd_create("log", MemfdFlags::CLOEXEC)?);
+    io::copy(&mut file, &mut memory)?;
+    memory.rewind()?;
+    Ok(memory)
+}
+
+impl Records {
+    fn on(volume: Volume) -> Self {
+        let history = History::open(&volume);
+        let known = volume::known(&volume, history.as_ref());
+        Self {
+            log: shown(&volume.log_name),
+            attempts: known.attempts,
+            problems: known.problems,
+            at_work: lock::at_work(&volume.state),
+            source: Source::Volume(Box::new(volume), history),
+        }
+    }
+
+    fn alone(file: File, path: &Path) -> Result<Self, HistoryError> {
+        let frames = frames::read(&file).map_err(VolumeError::at("read", path))?;
+        if frames.is_empty() {
+            return Err(HistoryError::NoLog { path: path.to_path_buf() });
+        }
+        let attempts = frames.into_iter().map(|frame| Attempt {
+            started: frame.started.clone(),
+            ended: frame.ended.clone(),
+            bytes: Some((LogFile::Current, frame)),
+        });
+        Ok(Self {
+            log: shown(path.file_name().unwrap_or(path.as_os_str())),
+            attempts: attempts.collect(),
+            problems: Vec::new(),
+            at_work: AtWork::Unknown,
+            source: Source::Alone(file),
+        })
+    }
+
+    fn unreadable(name: &OsStr, error: &VolumeError) -> Self {
+        Self {
+            log: shown(name),
+            attempts: Vec::new(),
+            problems: vec![error.to_string()],
+            at_work: AtWork::Unknown,
+            source: Source::Nothing,
+        }
+    }
+
+    /// The file that holds the bytes of `attempt`, and where. Its log may move while it is looked for, so what was opened
+    /// counts only when the attempt's own header stands in it. None when it is no longer kept.
+    pub(super) fn bytes_of(&self, attempt: &Attempt) -> Result<Option<(File, Frame)>, VolumeError> {
+        let (volume, history) = match (&self.source, &attempt.bytes) {
+            (Source::Alone(file), Some((_, frame))) => {
+                let file = file.try_clone().map_err(VolumeError::at("read", &self.log))?;
+                return Ok(Some((file, frame.clone())));
+            }
+            (Source::Alone(_) | Source::Nothing, _) => return Ok(None),
+            (Source::Volume(volume, history), _) => (volume, history.as_ref()),
+        };
+        let mut place = attempt.bytes.clone().map(|(place, _)| place);
+        for _ in 0..TRIES {
+            let Some(log) = &place else { return Ok(None) };
+            match volume::open_log(volume, history, log) {
+                Ok(file) => {
+                    let frame = volume::frame_of(log, &file, attempt);
+                    if let Some(frame) = frame.map_err(VolumeError::at("read", &volume.log_path))? {
+                        return Ok(Some((file, frame)));
+                    }
+                }
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            let known = volume::known(volume, history).attempts;
+            let found = known.into_iter().find(|known| is_same(&known.started, &attempt.started));
+            place = found.and_then(|known| known.bytes).map(|(place, _)| place);
+        }
+        Ok(None)
+    }
+}
+
+fn is_same(this: &Started, that: &Started) -> bool {
+    this.run == that.run && this.attempt == that.attempt && this.at == that.at
+}
+
+fn shown(name: &OsStr) -> String {
+    harmless(&name.to_string_lossy())
 }

@@ -1,69 +1,152 @@
-//! Which attempts are asked for.
+//! Which attempts are asked for: of which runs, logs, releases and times.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use super::error::HistoryError;
-use super::records::{Entry, Records, State};
+use super::records::Records;
+use super::state::{State, group};
+use super::text::harmless;
+use crate::volume::Attempt;
 
-/// Which attempts are asked for.
+/// The fewest characters of a run's id that are shown, as git's.
+const SHORTEST_ID: usize = 7;
+
+/// What is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// The run whose id begins so; without it the last run (or all, or the last failed).
+    /// The run whose id begins so.
     pub run: Option<String>,
     /// This attempt only.
     pub attempt: Option<u32>,
-    /// Only attempts that did not succeed; of every run, unless one is named.
+    /// Only attempts that did not succeed.
     pub failed: bool,
-    /// Every run that is kept.
+    /// Every run, in place of each log's last.
     pub all: bool,
+    /// Only attempts that began at this time or later.
+    pub since: Option<SystemTime>,
+    /// Only attempts that began at this time or before.
+    pub until: Option<SystemTime>,
+    /// Only of this Helm release.
+    pub release: Option<String>,
+    /// Only of this revision.
+    pub revision: Option<String>,
+    /// Only of this log.
+    pub log: Option<String>,
+}
+
+/// An attempt, and the log that it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen<'a> {
+    /// The log.
+    pub records: &'a Records,
+    /// The attempt.
+    pub attempt: &'a Attempt,
+}
+
+/// The attempts that are asked for, each log's in the order of their starts.
+pub fn select<'a>(all: &'a [Records], selection: &Selection) -> Result<Vec<Chosen<'a>>, HistoryError> {
+    let known: Vec<Chosen<'_>> = all
+        .iter()
+        .flat_map(|records| records.attempts.iter().map(move |attempt| Chosen { records, attempt }))
+        .filter(|chosen| selection.wants(chosen))
+        .collect();
+    let run = selection.run.as_deref().map(|id| resolve(&known, id)).transpose()?;
+    let many = selection.all || selection.failed || selection.since.is_some() || selection.until.is_some();
+    let chosen: Vec<Chosen<'_>> = known
+        .iter()
+        .filter(|chosen| match &run {
+            Some(Run::One(run)) => chosen.attempt.started.run == *run,
+            Some(Run::Group(run)) => group(&chosen.attempt.started.run) == run,
+            None => many || last_run(&known, chosen.records) == Some(chosen.attempt.started.run.as_str()),
+        })
+        .filter(|chosen| selection.attempt.is_none_or(|number| chosen.attempt.started.attempt == number))
+        .filter(|chosen| !selection.failed || chosen.failed())
+        .copied()
+        .collect();
+    match selection.attempt {
+        Some(attempt) if chosen.is_empty() => {
+            let last = known.last().map(|chosen| chosen.attempt.started.run.clone());
+            let run = selection.run.clone().or(last).unwrap_or_default();
+            Err(HistoryError::UnknownAttempt { run, attempt })
+        }
+        _ => Ok(chosen),
+    }
 }
 
 impl Selection {
-    /// The selected attempts, in the order of their starts.
-    pub fn of<'a>(&self, records: &'a Records) -> Result<Vec<&'a Entry>, HistoryError> {
-        let entries = &records.entries;
-        let run = match &self.run {
-            Some(id) => Some(run_with(entries, id)?),
-            None if self.all || self.failed => None,
-            None => entries.last().map(|last| (last.attempt.started.run.clone(), last.log.clone())),
+    fn wants(&self, chosen: &Chosen<'_>) -> bool {
+        let started = &chosen.attempt.started;
+        let is = |wanted: &Option<String>, found: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
-        let chosen: Vec<&Entry> = entries
-            .iter()
-            .filter(|entry| run.as_ref().is_none_or(|(run, log)| is_of(entry, run, log, self.run.is_some())))
-            .filter(|entry| self.attempt.is_none_or(|number| entry.attempt.started.attempt == number))
-            .filter(|entry| !self.failed || has_failed(entry))
-            .collect();
-        match (self.attempt, run) {
-            (Some(attempt), Some((run, _))) if chosen.is_empty() => {
-                Err(HistoryError::UnknownAttempt { run, attempt })
-            }
-            _ => Ok(chosen),
+        // An attempt without a time that can be read is shown rather than left out.
+        let at = humantime::parse_rfc3339(&started.at).ok();
+        is(&self.release, started.release.as_deref())
+            && is(&self.revision, started.revision.as_deref())
+            && is(&self.log, Some(&chosen.records.log))
+            && self.since.is_none_or(|since| at.is_none_or(|at| at >= since))
+            && self.until.is_none_or(|until| at.is_none_or(|at| at <= until))
+    }
+}
+
+impl Chosen<'_> {
+    fn failed(&self) -> bool {
+        match &self.attempt.ended {
+            Some(ended) => ended.status != 0,
+            None => State::of(self.records, self.attempt) != State::Running,
         }
     }
 }
 
-/// A run that was named may have several logs; the last run is the one of its log.
-fn is_of(entry: &Entry, run: &str, log: &str, any_log: bool) -> bool {
-    entry.attempt.started.run == run && (any_log || entry.log == log)
+enum Run {
+    One(String),
+    /// All shares of a run.
+    Group(String),
 }
 
-fn has_failed(entry: &Entry) -> bool {
-    match entry.state {
-        State::Running | State::Unknown => false,
-        State::Interrupted => true,
-        State::Ended => entry.attempt.ended.as_ref().is_some_and(|ended| ended.status != 0),
+/// The run that is meant by `id`: that of this very id, or the only one whose id begins so.
+fn resolve(known: &[Chosen<'_>], id: &str) -> Result<Run, HistoryError> {
+    let ids = || known.iter().map(|chosen| chosen.attempt.started.run.as_str());
+    if ids().any(|run| run == id) {
+        return Ok(Run::One(id.to_owned()));
     }
-}
-
-fn run_with(entries: &[Entry], id: &str) -> Result<(String, String), HistoryError> {
-    let mut found: Vec<&Entry> = entries.iter().filter(|entry| entry.attempt.started.run == id).collect();
-    if found.is_empty() {
-        found = entries.iter().filter(|entry| entry.attempt.started.run.starts_with(id)).collect();
+    if ids().any(|run| group(run) == id) {
+        return Ok(Run::Group(id.to_owned()));
     }
-    let mut runs: Vec<String> = found.iter().map(|entry| entry.attempt.started.run.clone()).collect();
-    runs.sort();
-    runs.dedup();
-    match (runs.len(), found.last()) {
+    let beginning: BTreeSet<&str> = ids().map(group).filter(|run| run.starts_with(id)).collect();
+    match (beginning.len(), beginning.first()) {
+        (1, Some(run)) => Ok(Run::Group((*run).to_owned())),
         (0, _) | (_, None) => Err(HistoryError::UnknownRun { id: id.to_owned() }),
-        (1, Some(last)) => Ok((last.attempt.started.run.clone(), last.log.clone())),
-        _ => Err(HistoryError::AmbiguousRun { id: id.to_owned(), runs }),
+        _ => Err(HistoryError::Ambiguous {
+            id: id.to_owned(),
+            runs: beginning.into_iter().map(harmless).collect(),
+        }),
+    }
+}
+
+fn last_run<'a>(known: &[Chosen<'a>], records: &Records) -> Option<&'a str> {
+    let last = known.iter().rfind(|chosen| std::ptr::eq(chosen.records, records))?;
+    Some(&last.attempt.started.run)
+}
+
+/// How many characters of the runs' ids tell them apart.
+pub(super) fn short_length<'a>(runs: impl Iterator<Item = &'a str>) -> usize {
+    let runs: BTreeSet<&str> = runs.map(group).collect();
+    // In their order, those that have most in common stand beside each other.
+    let common = |(a, b): (&&str, &&str)| a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    let longest = runs.iter().zip(runs.iter().skip(1)).map(common).max().unwrap_or(0);
+    SHORTEST_ID.max(longest + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_ids_are_as_long_as_they_must_be() {
+        assert_eq!(short_length(["a", "b"].into_iter()), 7);
+        assert_eq!(short_length(["0123456789", "0123456780"].into_iter()), 10);
+        assert_eq!(short_length(["0123456789.shard-0", "0123456789.shard-1"].into_iter()), 7);
     }
 }

@@ -1,135 +1,205 @@
-//! `history`: one row per attempt.
+//! `history`: one row per attempt, the newest first, and a last line with totals.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::error::HistoryError;
-use super::json::word;
-use super::records::{Entry, Records, State};
+use super::row::Row;
+use super::select::{Chosen, short_length};
+use super::state::group;
+use super::text::harmless;
 use crate::support::durations::shown;
+use crate::volume::record::StepEnd;
 
-/// The fewest characters of a run's id that are shown.
-const SHORTEST_ID: usize = 8;
-
-/// A row, as `--json` prints it.
-#[derive(Debug, Serialize)]
-struct Row<'a> {
-    format: u32,
-    started: &'a str,
-    run: &'a str,
-    attempt: u32,
-    release: Option<&'a str>,
-    revision: Option<&'a str>,
-    hook: Option<&'a str>,
-    job: Option<&'a str>,
-    pod: Option<&'a str>,
-    result: &'a str,
-    status: Option<u8>,
-    duration_ms: Option<u64>,
-    files_copied: Option<u64>,
-    retries: Option<u32>,
-    log: &'a str,
-    message: &'a str,
+/// How the table is printed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    /// At most so many attempts.
+    pub number: Option<usize>,
+    /// One JSON object per attempt.
+    pub json: bool,
+    /// Results in colour.
+    pub color: bool,
+    /// Columns of the terminal; none where it is none.
+    pub width: Option<usize>,
 }
 
-/// Prints the attempts, oldest first.
-pub fn print(records: &Records, json: bool, out: &mut impl Write) -> Result<(), HistoryError> {
-    let rows: Vec<Row<'_>> = records.entries.iter().map(row).collect();
-    if json {
-        for row in &rows {
+const HEADS: [&str; 14] = [
+    "STARTED", "LOG", "RELEASE", "REV", "EVENT", "RUN", "SHARD", "ATTEMPT", "RESULT", "DURATION", "COPIED",
+    "JOB", "POD", "CAUSE",
+];
+/// Shown where there are several.
+const LOG: usize = 1;
+const RESULT: usize = 8;
+const CAUSE: usize = 13;
+/// Left out first, in this order, where a terminal is too narrow: POD, JOB, COPIED, SHARD, DURATION, EVENT, REV.
+const DISPENSABLE: [usize; 7] = [12, 11, 10, 6, 9, 4, 3];
+/// A cause is cut to what is left of the line, for which other columns give way up to this.
+const SHORTEST_CAUSE: usize = 20;
+
+/// Prints the attempts.
+pub fn print(chosen: &[Chosen<'_>], style: Style, out: &mut impl Write) -> Result<(), HistoryError> {
+    let newest = newest_first(chosen, style.number.unwrap_or(usize::MAX));
+    if style.json {
+        for row in &newest {
             let text = serde_json::to_string(row).map_err(std::io::Error::from)?;
             writeln!(out, "{text}")?;
         }
         return Ok(());
     }
-    let id_length = id_length(&rows);
-    let heads = [
-        "STARTED", "RELEASE", "REVISION", "HOOK", "JOB", "RUN", "ATTEMPT", "RESULT", "DURATION", "COPIED",
-        "LOG", "CAUSE",
-    ];
-    let mut cells: Vec<[String; 12]> = vec![heads.map(String::from)];
-    cells.extend(rows.iter().map(|row| cells_of(row, id_length)));
-    let shown: Vec<usize> = (0..heads.len()).filter(|&column| is_shown(column, &cells)).collect();
-    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let length = short_length(newest.iter().map(|row| row.run));
+    let cells: Vec<[String; 14]> = newest.iter().map(|row| cells(row, length)).collect();
+    let columns = columns(&cells, style.width);
+    print_row(&HEADS.map(String::from), &columns, style, out)?;
     for row in &cells {
-        let line: Vec<String> =
-            shown.iter().map(|&column| format!("{:<width$}", row[column], width = width(column))).collect();
-        writeln!(out, "{}", line.join("  ").trim_end())?;
+        print_row(row, &columns, style, out)?;
     }
+    writeln!(out, "{}", totals(&newest))?;
     Ok(())
 }
 
-/// Columns in which no attempt has anything are left out, and that of the log where there is one only.
-fn is_shown(column: usize, cells: &[[String; 12]]) -> bool {
-    let values: BTreeSet<&str> = cells[1..].iter().map(|row| row[column].as_str()).collect();
-    match cells[0][column].as_str() {
-        "LOG" => values.len() > 1,
-        "RELEASE" | "REVISION" | "HOOK" | "JOB" | "CAUSE" => values.iter().any(|value| *value != "-"),
-        _ => true,
+/// Attempts of one log stay in the order of their starts, whatever the clock said; those of several logs are merged by it.
+fn newest_first<'a>(chosen: &[Chosen<'a>], number: usize) -> Vec<Row<'a>> {
+    let mut logs: Vec<Vec<Row<'a>>> = chosen
+        .chunk_by(|a, b| std::ptr::eq(a.records, b.records))
+        .map(|log| log.iter().map(Row::of).collect())
+        .collect();
+    let mut newest = Vec::new();
+    while newest.len() < number {
+        let last = logs.iter_mut().max_by_key(|log| log.last().map(|row| row.started));
+        let Some(row) = last.and_then(Vec::pop) else { break };
+        newest.push(row);
     }
+    newest
 }
 
-fn cells_of(row: &Row<'_>, id_length: usize) -> [String; 12] {
-    let dash = || "-".to_owned();
-    let text = |value: Option<&str>| value.map_or_else(dash, harmless);
+fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
+    let text = |text: Option<&str>| text.map(harmless).unwrap_or_default();
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let started = row.started.split('.').next().unwrap_or_default().trim_end_matches('Z');
+    let result = match row.status {
+        Some(status) if status != 0 => format!("{} ({status})", row.result),
+        _ => row.result.to_owned(),
+    };
     [
-        row.started.split('.').next().unwrap_or_default().replace('T', " ") + "Z",
+        harmless(&started.replace('T', " ")) + "Z",
+        row.log.to_owned(),
         text(row.release),
         text(row.revision),
-        text(row.hook),
-        text(row.job),
-        harmless(&row.run.chars().take(id_length).collect::<String>()),
+        text(row.event),
+        harmless(&group(row.run).chars().take(id).collect::<String>()),
+        number(row.shard.map(u64::from)),
         row.attempt.to_string(),
-        row.status
-            .filter(|&status| status != 0)
-            .map_or_else(|| harmless(row.result), |status| format!("{} ({status})", harmless(row.result))),
-        row.duration_ms.map_or_else(dash, |ms| shown(Duration::from_millis(ms))),
-        row.files_copied.map_or_else(dash, |files| files.to_string()),
-        harmless(row.log),
-        if row.message.is_empty() { dash() } else { harmless(row.message) },
+        harmless(&result),
+        row.duration_ms.map(|ms| shown(Duration::from_millis(ms))).unwrap_or_default(),
+        number(row.files_copied),
+        text(row.job),
+        text(row.pod),
+        harmless(row.message),
     ]
 }
 
-/// Enough of an id to tell all runs apart.
-fn id_length(rows: &[Row<'_>]) -> usize {
-    let runs: BTreeSet<&str> = rows.iter().map(|row| row.run).collect();
-    let longest = runs.iter().map(|run| run.chars().count()).max().unwrap_or(0);
-    let is_enough = |length: usize| {
-        let cut: BTreeSet<String> = runs.iter().map(|run| run.chars().take(length).collect()).collect();
-        cut.len() == runs.len()
+/// The columns that are shown, and their widths: those that say something, and of them what fits.
+fn columns(cells: &[[String; 14]], terminal: Option<usize>) -> Vec<(usize, usize)> {
+    let width = |column: usize| {
+        let widest = cells.iter().map(|row| width_of(&row[column])).max().unwrap_or(0);
+        widest.max(width_of(HEADS[column]))
     };
-    (SHORTEST_ID..longest).find(|&length| is_enough(length)).unwrap_or(longest)
-}
-
-/// What a log says of itself may be anybody's: nothing in it reaches a terminal as a command.
-fn harmless(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
-}
-
-fn row(entry: &Entry) -> Row<'_> {
-    let (started, ended) = (&entry.attempt.started, entry.attempt.ended.as_ref());
-    Row {
-        format: crate::volume::record::FORMAT,
-        started: &started.at,
-        run: &started.run,
-        attempt: started.attempt,
-        release: started.release.as_deref(),
-        revision: started.revision.as_deref(),
-        hook: started.event_name.as_deref(),
-        job: started.job.as_deref(),
-        pod: started.pod.as_deref(),
-        result: match entry.state {
-            State::Ended => ended.map_or("", |end| &end.result),
-            other => word(other),
-        },
-        status: ended.map(|end| end.status),
-        duration_ms: ended.map(|end| end.duration_ms),
-        files_copied: ended.map(|end| end.files_copied),
-        retries: ended.map(|end| end.retries),
-        log: &entry.log,
-        message: ended.map_or("", |end| &end.message),
+    let says = |column: usize| match column {
+        LOG => cells.iter().any(|row| row[LOG] != cells[0][LOG]),
+        _ => cells.is_empty() || cells.iter().any(|row| !row[column].is_empty()),
+    };
+    let mut columns: Vec<(usize, usize)> =
+        (0..HEADS.len()).filter(|&column| says(column)).map(|column| (column, width(column))).collect();
+    let Some(terminal) = terminal else { return columns };
+    let before_cause = |columns: &[(usize, usize)]| -> usize {
+        columns.iter().filter(|(column, _)| *column != CAUSE).map(|(_, width)| width + 2).sum()
+    };
+    for column in DISPENSABLE {
+        if before_cause(&columns) + SHORTEST_CAUSE > terminal {
+            columns.retain(|(other, _)| *other != column);
+        }
     }
+    let room = terminal.saturating_sub(before_cause(&columns));
+    for (column, width) in &mut columns {
+        if *column == CAUSE {
+            *width = room.min(*width);
+        }
+    }
+    columns.retain(|(_, width)| *width > 0);
+    columns
+}
+
+fn print_row(
+    row: &[String; 14],
+    columns: &[(usize, usize)],
+    style: Style,
+    out: &mut impl Write,
+) -> Result<(), HistoryError> {
+    let mut line = String::new();
+    for &(column, width) in columns {
+        let text = cut(&row[column], width);
+        let padding = width - width_of(&text);
+        match color(&row[column]).filter(|_| style.color && column == RESULT) {
+            Some(color) => line.push_str(&format!("\u{1b}[{color}m{text}\u{1b}[0m")),
+            None => line.push_str(&text),
+        }
+        line.extend(std::iter::repeat_n(' ', padding + 2));
+    }
+    writeln!(out, "{}", line.trim_end())?;
+    Ok(())
+}
+
+/// Green for success, cyan while it runs, yellow where the end is not known, red for a failure.
+fn color(result: &str) -> Option<u8> {
+    match result {
+        "RESULT" => None,
+        "succeeded" | "adopted" => Some(32),
+        "running" => Some(36),
+        "interrupted" | "unfinished" => Some(33),
+        _ => Some(31),
+    }
+}
+
+fn width_of(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if width_of(text) <= width {
+        return text.to_owned();
+    }
+    let mut shown = String::new();
+    for c in text.chars() {
+        if width_of(&shown) + unicode_width::UnicodeWidthChar::width(c).unwrap_or(0) + 1 > width {
+            break;
+        }
+        shown.push(c);
+    }
+    shown + "…"
+}
+
+/// `3 runs, 4 attempts, 1 failed; slowest step: 2. exec ./migrate (4m05s)`.
+fn totals(rows: &[Row<'_>]) -> String {
+    let runs: BTreeSet<&str> = rows.iter().map(|row| group(row.run)).collect();
+    let failed = rows.iter().filter(|row| row.status.is_some_and(|status| status != 0)).count();
+    let interrupted = rows.iter().filter(|row| ["interrupted", "unfinished"].contains(&row.result)).count();
+    let mut parts = vec![count(runs.len(), "run"), count(rows.len(), "attempt"), format!("{failed} failed")];
+    if interrupted > 0 {
+        parts.push(format!("{interrupted} without an end"));
+    }
+    let slowest: Option<&StepEnd> = rows.iter().flat_map(|row| row.steps).max_by_key(|step| step.duration_ms);
+    let slowest = slowest.map_or(String::new(), |step| {
+        format!(
+            "; slowest step: {} ({})",
+            harmless(&step.step),
+            shown(Duration::from_millis(step.duration_ms))
+        )
+    });
+    parts.join(", ") + &slowest
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

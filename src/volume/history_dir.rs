@@ -1,58 +1,27 @@
-//! The history of one preserved log: its directory in the state directory, and all attempts that the log, its archived
-//! logs and the index know. What a log says wins over the index.
+//! The history of one preserved log: its directory in the state directory, with the index and the archived logs. No two
+//! logs share one.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, OFlags};
 
 use super::error::VolumeError;
-use super::frames::{self, Frame};
 use super::index::Index;
 use super::paths::{Volume, create_state};
-use super::record::{Ended, Line, Started};
+use super::record::Line;
 use crate::support::rooted_dir::Dir;
-use crate::support::times;
 
 /// Holds a directory for each log name.
 const DIRECTORY: &str = "histories";
 /// How the name of an archived log ends.
 pub(super) const SUFFIX: &str = ".log";
-/// The result of a run that was not ours.
-pub(super) const ADOPTED: &str = "adopted";
+/// Holds a log's name where its directory has only the beginning of it.
+const NAME: &str = "name";
 /// Longer names of logs are cut, and told apart by a hash.
 const LONGEST_NAME: usize = 180;
-
-/// Which file holds an attempt's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogFile {
-    /// The log itself.
-    Current,
-    /// An archived log of this name.
-    Archived(OsString),
-}
-
-/// One attempt of a history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// How it started.
-    pub started: Started,
-    /// How it ended; an attempt that was killed has no end.
-    pub ended: Option<Ended>,
-    /// Where its bytes are; none when they are no longer kept.
-    pub bytes: Option<(LogFile, Frame)>,
-}
-
-/// What is known of a history.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// In the order of their starts.
-    pub attempts: Vec<Attempt>,
-    /// What could not be read, a sentence each.
-    pub problems: Vec<String>,
-}
 
 /// The history of one log.
 #[derive(Debug)]
@@ -69,6 +38,9 @@ impl History {
         let made = create_state(&volume.state, Path::new(DIRECTORY))
             .and_then(|_| create_state(&volume.state, &relative));
         let directory = made.map_err(VolumeError::at("create", &path))?;
+        if decoded(relative.file_name().unwrap_or_default()).is_none() {
+            write_name(&directory, &volume.log_name).map_err(VolumeError::at("write to", path.join(NAME)))?;
+        }
         Ok(Self { directory, path })
     }
 
@@ -89,17 +61,6 @@ impl History {
         Index::new(&self.directory, &self.path).trim()
     }
 
-    /// Opens the file of `log` for reading.
-    pub fn open_log(&self, volume: &Volume, log: &LogFile) -> Result<File, VolumeError> {
-        let (directory, name, path) = match log {
-            LogFile::Current => (&volume.directory, volume.log_name.as_os_str(), volume.log_path.clone()),
-            LogFile::Archived(name) => (&self.directory, name.as_os_str(), self.path.join(name)),
-        };
-        directory
-            .open_regular(name, OFlags::RDONLY, 0)
-            .map_err(VolumeError::at("open the preserved log", path))
-    }
-
     /// The archived logs.
     pub(super) fn archived(&self) -> Result<Vec<OsString>, VolumeError> {
         let entries = self.directory.entries().map_err(VolumeError::at("list", &self.path))?;
@@ -110,92 +71,28 @@ impl History {
     }
 }
 
-/// All attempts of the volume's log, from the log, its archived logs and the index. Nothing that cannot be read ends this.
-pub fn known(volume: &Volume, history: Option<&History>) -> Known {
-    let mut known = Known::default();
-    let mut logs = vec![LogFile::Current];
-    if let Some(history) = history {
-        match history.archived() {
-            Ok(names) => logs.extend(names.into_iter().map(LogFile::Archived)),
-            Err(error) => known.problems.push(error.to_string()),
-        }
-    }
-    for log in logs {
-        let file = match (&log, history) {
-            (LogFile::Archived(_), Some(history)) => history.open_log(volume, &log),
-            _ => volume.read_log(),
-        };
-        match file.and_then(|file| read(volume, file)) {
-            Ok((frames, file)) if frames.is_empty() => known.attempts.extend(adopted(&log, &file)),
-            Ok((frames, _)) => known.attempts.extend(frames.into_iter().map(|frame| Attempt {
-                started: frame.started.clone(),
-                ended: frame.ended.clone(),
-                bytes: Some((log.clone(), frame)),
-            })),
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => known.problems.push(error.to_string()),
-        }
-    }
-    if let Some(history) = history {
-        let entries = Index::new(&history.directory, &history.path).read();
-        if entries.unreadable > 0 {
-            let (lines, path) = (entries.unreadable, history.path.join(super::index::NAME));
-            known.problems.push(format!("{lines} lines of {} cannot be read", path.display()));
-        }
-        entries.attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
-    }
-    known.attempts.sort_by(|a, b| order(&a.started).cmp(&order(&b.started)));
-    known
+/// The names of the logs that have a history.
+pub(super) fn logs_with_history(volume: &Volume) -> Vec<OsString> {
+    let entries = volume.state.open_dir(DIRECTORY).and_then(|directory| directory.entries());
+    let directories =
+        entries.unwrap_or_default().into_iter().filter(|(_, kind)| *kind == FileType::Directory);
+    let name_of = |name: OsString| decoded(&name).or_else(|| read_name(volume, &name));
+    directories.filter_map(|(name, _)| name_of(name)).collect()
 }
 
-fn read(volume: &Volume, file: File) -> Result<(Vec<Frame>, File), VolumeError> {
-    let frames = frames::read(&file).map_err(VolumeError::at("read", &volume.log_path))?;
-    Ok((frames, file))
+/// A long name stands in a file, as its directory has the beginning only.
+fn write_name(directory: &Dir, name: &OsStr) -> io::Result<()> {
+    let mut file = directory.open_regular(NAME, OFlags::WRONLY | OFlags::CREATE, 0o660)?;
+    file.write_all(name.as_bytes())
 }
 
-/// An archived file without a frame is what the shell one-liner had left; its name is the run's.
-fn adopted(log: &LogFile, file: &File) -> Option<Attempt> {
-    let LogFile::Archived(name) = log else { return None };
-    let run = name.to_str()?.strip_suffix(SUFFIX)?.to_owned();
-    let metadata = file.metadata().ok()?;
-    let (at, end) = (times::of(metadata.modified().ok()?), metadata.len());
-    let started = Started { run: run.clone(), attempt: 1, at: at.clone(), ..Started::default() };
-    let ended = Ended { run, attempt: 1, at, result: ADOPTED.into(), output: end, ..Ended::default() };
-    let frame = Frame { started: started.clone(), ended: Some(ended.clone()), start: 0, output: 0..end, end };
-    Some(Attempt { started, ended: Some(ended), bytes: Some((log.clone(), frame)) })
-}
-
-/// What the index says is added to what the logs say: attempts whose log is gone, and ends that no footer could be
-/// written for, or that turned out to be none after the footer was written.
-fn add(attempts: &mut Vec<Attempt>, (started, ended): (Started, Option<Ended>)) {
-    let same = |known: &&mut Attempt| {
-        let other = &known.started;
-        other.run == started.run && other.attempt == started.attempt && other.at == started.at
-    };
-    match (attempts.iter_mut().find(same), ended) {
-        (None, ended) => attempts.push(Attempt { started, ended, bytes: None }),
-        (Some(known), Some(ended)) => {
-            let succeeded = known.ended.as_ref().is_none_or(|known| known.status == 0);
-            if succeeded && (known.ended.is_none() || ended.status != 0) {
-                known.ended = Some(ended);
-            }
-        }
-        (Some(_), None) => {}
-    }
-}
-
-fn order(started: &Started) -> (u64, &str, u64) {
-    (started.seq, &started.at, started.offset)
-}
-
-/// The state directories' histories: the name of each log and its directory's name.
-pub fn histories(volume: &Volume) -> Vec<OsString> {
-    let Ok(directory) = volume.state.open_dir(DIRECTORY) else { return Vec::new() };
-    let entries = directory.entries().unwrap_or_default();
-    let directories = entries.into_iter().filter(|(_, kind)| *kind == FileType::Directory);
-    let mut names: Vec<OsString> = directories.filter_map(|(name, _)| decoded(&name)).collect();
-    names.sort();
-    names
+fn read_name(volume: &Volume, directory: &OsStr) -> Option<OsString> {
+    let path = Path::new(DIRECTORY).join(directory).join(NAME);
+    let file = volume.state.open_regular(path, OFlags::RDONLY, 0).ok()?;
+    let mut name = Vec::new();
+    // NAME_MAX (limits.h).
+    file.take(255).read_to_end(&mut name).ok()?;
+    Some(OsString::from_vec(name)).filter(|name| !name.is_empty())
 }
 
 /// The directory of a log's history. A state directory that was given may serve logs of one name in several directories:
@@ -241,7 +138,7 @@ fn decoded(name: &OsStr) -> Option<OsString> {
         let digits = [*rest.next()?, *rest.next()?];
         bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
     }
-    Some(std::os::unix::ffi::OsStringExt::from_vec(bytes))
+    Some(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]

@@ -123,11 +123,22 @@ fn is_in_the_way(error: &std::io::Error) -> bool {
 }
 
 fn join(text: &[u8]) -> Entries {
+    let mut unreadable = 0;
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let lines: Vec<Line> =
+        lines.filter_map(|line| serde_json::from_slice(line).inspect_err(|_| unreadable += 1).ok()).collect();
+    let mut entries = joined(lines);
+    entries.unreadable += unreadable;
+    entries
+}
+
+/// Each attempt with its end; an end without a start cannot be told.
+pub(super) fn joined(lines: Vec<Line>) -> Entries {
     let mut entries = Entries::default();
-    for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        match serde_json::from_slice(line) {
-            Ok(Line::Start(started)) => entries.attempts.push((started, None)),
-            Ok(Line::End(ended)) => {
+    for line in lines {
+        match line {
+            Line::Start(started) => entries.attempts.push((started, None)),
+            Line::End(ended) => {
                 let same = |known: &&mut (Started, Option<Ended>)| {
                     known.0.run == ended.run && known.0.attempt == ended.attempt
                 };
@@ -136,7 +147,6 @@ fn join(text: &[u8]) -> Entries {
                     None => entries.unreadable += 1,
                 }
             }
-            Err(_) => entries.unreadable += 1,
         }
     }
     entries

@@ -2,15 +2,16 @@
 //! while content is copied, so that a pod that starts while a hook waits for it can still fill its volume. The
 //! kernel releases them with the process, however that ends; the files stay, with the last holder in them.
 //!
-//! Who only asks whether an attempt is at work tries `running`, which an attempt holds as long as `lock`: a question never
-//! keeps a run from its lock. Files are opened for reading and writing, as NFS answers EBADF to an exclusive lock
-//! otherwise.
+//! As long as `lock` an attempt holds a second one on `running`, of the kind that can be asked about without being taken
+//! (fcntl(2), `F_OFD_GETLK`): so no reader is ever in the way of a run, or of another reader. Two files, as NFS makes one
+//! kind of lock of both. They are opened for reading and writing, as NFS answers EBADF to an exclusive lock otherwise.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::error::VolumeError;
 use crate::support::rooted_dir::Dir;
 
-/// Held as long as `lock`; tried by who only asks.
+/// Held as long as `lock`; asked about by readers.
 const RUNNING: &str = "running";
-/// How often, and after which pause each time, a lock is tried that somebody asks about in this moment.
-const TRIES: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,17 +108,18 @@ pub fn try_take(
     Ok(Taken::Held(Lock { _file: file, _running: running }))
 }
 
-/// Somebody may be asking in this moment; who asks lets go at once.
+/// None where the volume has no such locks: then readers are not told either.
 fn take_running(state: &Dir, shared: bool) -> Option<File> {
     let file = open(state, RUNNING).ok()?;
-    for _ in 0..TRIES {
-        match flock(&file, shared) {
-            Answer::Taken => return Some(file),
-            Answer::Held => std::thread::sleep(PAUSE),
-            Answer::Unknown(_) => return None,
-        }
-    }
-    None
+    let kind = if shared { libc::F_RDLCK } else { libc::F_WRLCK };
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(kind))).ok()?;
+    Some(file)
+}
+
+/// A lock of all bytes of a file.
+fn whole_file(kind: libc::c_int) -> libc::flock {
+    let short = |number: libc::c_int| libc::c_short::try_from(number).unwrap_or_default();
+    libc::flock { l_type: short(kind), l_whence: short(libc::SEEK_SET), l_start: 0, l_len: 0, l_pid: 0 }
 }
 
 /// Whether an attempt is at work.
@@ -134,20 +133,34 @@ pub enum AtWork {
     Unknown,
 }
 
-/// Asks whether an attempt is at work; takes no lock that a run would want.
+/// Asks whether an attempt is at work; takes nothing.
 pub fn at_work(state: &Dir) -> AtWork {
-    let opened = state.open_regular(RUNNING, OFlags::RDWR, 0);
-    let file = match opened.or_else(|_| state.open_regular(RUNNING, OFlags::RDONLY, 0)) {
+    let file = match state.open_regular(RUNNING, OFlags::RDONLY, 0) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return at_work_by_flock(state),
+        Err(_) => return AtWork::Unknown,
+    };
+    let mut lock = whole_file(libc::F_WRLCK);
+    match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+        Ok(_) if libc::c_int::from(lock.l_type) == libc::F_UNLCK => AtWork::No,
+        Ok(_) => {
+            let holder = state.open_regular(Name::Attempt.file(), OFlags::RDONLY, 0);
+            AtWork::Yes(holder.map(|mut file| read(&mut file)).unwrap_or_default())
+        }
+        Err(_) => AtWork::Unknown,
+    }
+}
+
+/// Where only version 0.1 has run there is nothing to ask: its lock is taken for a moment.
+fn at_work_by_flock(state: &Dir) -> AtWork {
+    let mut file = match state.open_regular(Name::Attempt.file(), OFlags::RDWR, 0) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return AtWork::No,
         Err(_) => return AtWork::Unknown,
     };
-    match flock(&file, false) {
+    match flock(&file, true) {
         Answer::Taken => AtWork::No,
-        Answer::Held => {
-            let holder = state.open_regular(Name::Attempt.file(), OFlags::RDONLY, 0);
-            AtWork::Yes(holder.map(|mut file| read(&mut file)).unwrap_or_default())
-        }
+        Answer::Held => AtWork::Yes(read(&mut file)),
         Answer::Unknown(_) => AtWork::Unknown,
     }
 }

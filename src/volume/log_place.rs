@@ -8,12 +8,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags, Stat};
 
 use super::archive::{bring_back, put_away};
 use super::error::VolumeError;
 use super::frames;
-use super::history_dir::{ADOPTED, Attempt, History, LogFile};
+use super::history_dir::History;
+use super::known::{ADOPTED, Attempt, LogFile};
 use super::paths::{STATE_DIRECTORY, Volume, split};
 use super::record::{Ended, Line, Started};
 use crate::support::LOG_NAME;
@@ -31,6 +32,14 @@ pub enum LogProblem {
     Foreign {
         /// The path.
         path: PathBuf,
+    },
+    /// A link, a directory, a device: what a log cannot be.
+    #[error("{} is {what}, and a log is a file of its own", path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
     },
     /// A path among the runner's own files.
     #[error("{} is among hook-runner's own files", path.display())]
@@ -68,6 +77,9 @@ pub fn check(log: &Path) -> Result<(), LogProblem> {
         return Err(LogProblem::InState { path });
     }
     let Ok(directory) = Dir::open(&parent) else { return Ok(()) };
+    if let Some(what) = directory.find(&name).ok().flatten().and_then(|stat| no_file(&stat)) {
+        return Err(LogProblem::NoFile { path, what });
+    }
     match look(&directory, &name) {
         Ok(Found::Foreign) => Err(LogProblem::Foreign { path }),
         // Opening it says what is wrong with it.
@@ -119,6 +131,18 @@ pub fn place(
         placed = Placed::Moved;
     }
     Ok(placed)
+}
+
+fn no_file(stat: &Stat) -> Option<&'static str> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if stat.st_nlink > 1 => Some("one of several hard links to a file"),
+        FileType::RegularFile => None,
+        FileType::Symlink => Some("a symbolic link"),
+        FileType::Directory => Some("a directory"),
+        FileType::Fifo => Some("a pipe"),
+        FileType::Socket => Some("a socket"),
+        _ => Some("a device"),
+    }
 }
 
 fn is_in(attempt: &Attempt, log: &LogFile) -> bool {

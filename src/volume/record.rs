@@ -24,6 +24,9 @@ pub struct Started {
     pub log: String,
     /// Bytes in the log before this attempt's header.
     pub offset: u64,
+    /// BLAKE3 of the key that the footer shows.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub seal: String,
     /// Helm release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
@@ -65,6 +68,9 @@ pub struct Ended {
     /// Starts of commands after the first, all steps together.
     #[serde(skip_serializing_if = "is_zero")]
     pub retries: u32,
+    /// The steps that were begun, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepEnd>,
     /// Bytes of the footer before the row with this record.
     #[serde(skip_serializing_if = "is_zero")]
     pub above: u64,
@@ -76,6 +82,38 @@ pub struct Ended {
     /// The last byte of the output is a newline that the command did not print.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub newline_added: bool,
+    /// What the header's seal is the hash of: nobody but the runner knows it before the attempt ends.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub key: String,
+}
+
+impl Started {
+    /// Whether `ended` was written by who wrote this.
+    pub fn is_sealed_by(&self, ended: &Ended) -> bool {
+        let is_key = self.seal == seal(&ended.key);
+        self.run == ended.run && self.attempt == ended.attempt && is_key
+    }
+}
+
+/// What a header shows of a footer's key.
+pub fn seal(key: &str) -> String {
+    blake3::hash(key.as_bytes()).to_hex().to_string()
+}
+
+/// A step ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepEnd {
+    /// What it does, as in the header: `exec ./migrate`.
+    pub step: String,
+    /// How it ended.
+    pub result: String,
+    /// Duration in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes of output before this step's.
+    pub from: u64,
+    /// Bytes of output at its end.
+    pub to: u64,
 }
 
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
 use super::error::VolumeError;
-use super::history_dir::{Attempt, History, LogFile};
+use super::history_dir::History;
+use super::known::{Attempt, LogFile};
 
 /// How many logs of earlier runs stay; all limits hold.
 #[derive(Debug, Clone, Copy)]

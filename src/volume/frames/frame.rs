@@ -18,3 +18,11 @@ pub struct Frame {
     /// Where the next attempt begins, or the file ends.
     pub end: u64,
 }
+
+impl Frame {
+    /// The command's bytes alone, without the newline that was put before the footer.
+    pub fn command_output(&self) -> Range<u64> {
+        let added = self.ended.as_ref().is_some_and(|ended| ended.newline_added && ended.output > 0);
+        self.output.start..self.output.end - u64::from(added)
+    }
+}

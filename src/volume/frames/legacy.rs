@@ -1,73 +1,86 @@
-//! Logs that version 0.1 wrote: their frames hold no record and no lengths, so they are known by their looks only.
+//! Logs that version 0.1 wrote: their frames hold no record and no lengths, so they are known by their looks only. Nothing
+//! else is read so.
 
 use std::fs::File;
 use std::io;
 
 use super::frame::Frame;
-use super::scan::range;
-use super::write::{CLOSE, FOOTER, OPEN, OUTPUT};
+use super::scan::{last_line_start, line_before, range};
+use super::write::{FOOTER, OPEN};
 use crate::volume::record::{Ended, Started};
 
-/// More than version 0.1 was ever seen to write is not looked through.
-const MOST: u64 = 256 << 20;
+/// The rule after the rows of a header.
+const OUTPUT: &str = "\n--- output ---\n";
+/// The line that ends a footer.
+const CLOSE: &str = "=== end of attempt ===";
+/// No header or footer of 0.1 is longer.
+const LONGEST: u64 = 1 << 20;
 
-/// The attempts in the first `end` bytes.
+/// The attempts in the first `end` bytes, which must begin with one.
 pub(super) fn read(file: &File, end: u64) -> io::Result<Vec<Frame>> {
-    let bytes = range(file, 0, end.min(MOST))?;
-    let text = String::from_utf8_lossy(&bytes);
-    // Lossy text may be longer than the bytes; then places would be wrong.
-    if text.len() as u64 != end || !text.starts_with(OPEN) {
-        return Ok(Vec::new());
+    let mut frames: Vec<Frame> = Vec::new();
+    let (mut end, mut before) = (end, end);
+    while let Some(start) = last_line_start(file, before, OPEN.as_bytes())? {
+        if let Some(frame) = frame(file, start, end)? {
+            frames.push(frame);
+            end = start;
+        }
+        before = start;
     }
-    let starts: Vec<usize> = headers(&text);
-    let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    Ok(starts.iter().zip(ends).filter_map(|(&start, end)| frame(&text, start, end)).collect())
+    frames.reverse();
+    Ok(if frames.first().is_some_and(|first| first.start == 0) { frames } else { Vec::new() })
 }
 
-fn headers(text: &str) -> Vec<usize> {
-    let at_line_start = |at: usize| at == 0 || text.as_bytes()[at - 1] == b'\n';
-    text.match_indices(OPEN).map(|(at, _)| at).filter(|&at| at_line_start(at)).collect()
+/// The attempt whose header begins at `start` and that reaches up to `end`.
+fn frame(file: &File, start: u64, end: u64) -> io::Result<Option<Frame>> {
+    let head = range(file, start, end.min(start + LONGEST))?;
+    let Some(rule) = head.windows(OUTPUT.len()).position(|window| window == OUTPUT.as_bytes()) else {
+        return Ok(None);
+    };
+    let Some(started) = started(&String::from_utf8_lossy(&head[..rule]), start) else { return Ok(None) };
+    let output = start + (rule + OUTPUT.len()) as u64;
+    let is_closed = line_before(file, end)?.is_some_and(|(_, line)| line == CLOSE.as_bytes());
+    let footer = if is_closed { last_line_start(file, end, FOOTER.as_bytes())? } else { None };
+    let footer = footer.filter(|&footer| footer >= output && end - footer <= LONGEST);
+    let ended = match footer {
+        Some(footer) => ended(&String::from_utf8_lossy(&range(file, footer, end)?), &started),
+        None => None,
+    };
+    let output_end = footer.filter(|_| ended.is_some()).unwrap_or(end);
+    Ok(Some(Frame { started, ended, start, output: output..output_end, end }))
 }
 
-fn frame(text: &str, start: usize, end: usize) -> Option<Frame> {
-    let part = &text[start..end];
-    let title = part.strip_prefix(OPEN)?.lines().next()?;
+fn started(header: &str, offset: u64) -> Option<Started> {
+    let title = header.strip_prefix(OPEN)?.lines().next()?;
     let (attempt, rest) = title.split_once(" of run ")?;
-    let run = rest.split([' ', '\n']).next()?.to_owned();
-    let attempt: u32 = attempt.parse().ok()?;
-    let output = part.find(&format!("\n{OUTPUT}\n"))? + OUTPUT.len() + 2;
-    let row = |name: &str| part[..output].lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let at = row("started").and_then(|text| text.split(' ').next()).unwrap_or_default().to_owned();
-    let started = Started { run, attempt, at, offset: start as u64, ..Started::default() };
-    let footer = part.trim_end().ends_with(CLOSE).then(|| part.rfind(&format!("\n{FOOTER}"))).flatten();
-    let footer = footer.map_or(part.len(), |at| (at + 1).max(output));
-    Some(Frame {
-        ended: ended(&part[footer..], &started, (footer - output) as u64),
-        started,
-        start: start as u64,
-        output: (start + output) as u64..(start + footer) as u64,
-        end: end as u64,
+    let at = row(header, "started").and_then(|text| text.split(' ').next()).unwrap_or_default();
+    Some(Started {
+        run: rest.split(' ').next()?.to_owned(),
+        attempt: attempt.parse().ok()?,
+        at: at.to_owned(),
+        offset,
+        ..Started::default()
     })
 }
 
-fn ended(footer: &str, started: &Started, output: u64) -> Option<Ended> {
-    let title = footer.lines().next()?.strip_prefix("--- ")?;
+fn ended(footer: &str, started: &Started) -> Option<Ended> {
+    let title = footer.lines().next()?;
     let status = if title.contains(" succeeded after ") {
         0
     } else {
         title.split(" failed with status ").nth(1)?.split(' ').next()?.parse().ok()?
     };
-    let row = |name: &str| {
-        footer.lines().find_map(|line| line.strip_prefix(name)).map(|text| text.trim().to_owned())
-    };
     Some(Ended {
         run: started.run.clone(),
         attempt: started.attempt,
-        at: row("ended").unwrap_or_default(),
+        at: row(footer, "ended").unwrap_or_default().to_owned(),
         status,
         result: if status == 0 { "succeeded".into() } else { "failed".into() },
-        message: row("failed").unwrap_or_default(),
-        output,
+        message: row(footer, "failed").unwrap_or_default().to_owned(),
         ..Ended::default()
     })
+}
+
+fn row<'a>(frame: &'a str, name: &str) -> Option<&'a str> {
+    frame.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }

@@ -64,7 +64,7 @@ fn ended_at(file: &File, end: u64) -> io::Result<Option<Frame>> {
     let Some(output_end) = output_end else { return Ok(None) };
     let Some(output_start) = output_end.checked_sub(ended.output) else { return Ok(None) };
     let header = header_ending_at(file, output_start)?;
-    let header = header.filter(|(started, _)| started.run == ended.run && started.attempt == ended.attempt);
+    let header = header.filter(|(started, _)| started.is_sealed_by(&ended));
     Ok(header.map(|(started, start)| Frame {
         started,
         ended: Some(ended),

@@ -17,7 +17,7 @@ pub(super) const RECORD: &str = "record     ";
 
 /// A header. Its record says where in the file it begins.
 pub fn header(title: &str, rows: &[(&str, String)], started: &Started) -> String {
-    let mut text = format!("{OPEN}{title} ===\n");
+    let mut text = format!("{OPEN}{} ===\n", harmless(title).replace('\n', " "));
     table(&mut text, rows);
     // Strings and numbers can always be written as JSON.
     let record = serde_json::to_string(started).unwrap_or_default();
@@ -27,7 +27,7 @@ pub fn header(title: &str, rows: &[(&str, String)], started: &Started) -> String
 
 /// A footer, which begins at the start of a line. Its record says how many bytes of it, and of output, precede the record.
 pub fn footer(title: &str, rows: &[(&str, String)], ended: &Ended) -> String {
-    let mut text = format!("--- {title} ---\n");
+    let mut text = format!("--- {} ---\n", harmless(title).replace('\n', " "));
     table(&mut text, rows);
     let ended = Ended { above: text.len() as u64, ..ended.clone() };
     let record = serde_json::to_string(&ended).unwrap_or_default();
@@ -38,9 +38,16 @@ pub fn footer(title: &str, rows: &[(&str, String)], ended: &Ended) -> String {
 fn table(text: &mut String, rows: &[(&str, String)]) {
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         // A value of several lines keeps its column, so that a row can be told from the next.
-        let value = value.trim_end().replace('\n', "\n           ");
+        let value = harmless(value.trim_end()).replace('\n', "\n           ");
         let _ = writeln!(text, "{name:<10} {value}");
     }
+}
+
+/// Control characters but the newline as escapes: who looks at a log in a terminal must not be at the mercy of the name
+/// of a release.
+fn harmless(text: &str) -> String {
+    let escape = |c: char| c.is_control() && c != '\n';
+    text.chars().flat_map(|c| if escape(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ fn attempt(test: Test, run: &str, script: &str, status: i32) -> Done {
     test.args(["run", "--run-id", run, "--log", "{}/data/post-hook-output.txt", "--", "sh", "-c", script])
         .env("HOOK_RUNNER_RELEASE", "vote")
         .env("HOOK_RUNNER_REVISION", "3")
+        .env("HOOK_RUNNER_HOOK_EVENT", "post-upgrade")
+        .env("HOOK_RUNNER_JOB", "vote-hook")
+        .env("HOOK_RUNNER_POD", "vote-hook-x7f2p")
         .status(status)
         .any_stdout()
         .any_stderr()
@@ -18,10 +21,14 @@ fn three_attempts() -> Done {
     attempt(done.then(), "bbb", "echo three", 0)
 }
 
+fn objects(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
 #[test]
 fn logs_prints_the_last_run_a_given_one_and_what_failed() {
     let done = three_attempts();
-    let done = done.then().args(["logs", "{}/data"]).stdout_contains("three\n").run();
+    let done = done.then().args(["logs", "{}/data"]).stdout_contains("\nthree\n").run();
     assert!(!done.stdout.contains("\none\n"));
     let done = done.then().args(["logs", "data", "--run", "aa"]).stdout_contains("\none\n").run();
     assert!(done.stdout.contains("\ntwo\n"));
@@ -29,10 +36,10 @@ fn logs_prints_the_last_run_a_given_one_and_what_failed() {
         done.then().args(["logs", "data", "--run", "aaa", "--attempt", "2"]).stdout_contains("\ntwo\n").run();
     assert!(!done.stdout.contains("\none\n"));
     let done = done.then().args(["logs", "data", "--failed"]).stdout_contains("\none\n").run();
-    assert!(!done.stdout.contains("\ntwo\n") && !done.stdout.contains("three\n"));
+    assert!(!done.stdout.contains("\ntwo\n") && !done.stdout.contains("\nthree\n"));
     let done =
         done.then().args(["logs", "data/post-hook-output.txt", "--all"]).stdout_contains("\none\n").run();
-    assert!(done.stdout.contains("three\n"));
+    assert!(done.stdout.contains("\nthree\n"));
     let done = done
         .then()
         .args(["logs", "data", "--run", "zzz"])
@@ -42,30 +49,172 @@ fn logs_prints_the_last_run_a_given_one_and_what_failed() {
 }
 
 #[test]
-fn logs_as_json_holds_the_output_and_the_end_of_each_attempt() {
+fn the_beginning_of_several_ids_is_refused_with_the_list() {
+    let mut done = Test::new().args(["--version"]).any_stdout().run();
+    for run in ["3f2a-one", "3f2b-two", "3f2a"] {
+        done = attempt(done.then(), run, "true", 0);
+    }
+    let done = done.then().args(["logs", "data", "--run", "3f"]).status(78);
+    let done = done.stderr_contains("3f2a, 3f2a-one, 3f2b-two").run();
+    // A whole id is no beginning.
+    done.then().args(["logs", "data", "--run", "3f2a"]).stdout_contains("of run 3f2a (").run();
+}
+
+/// The fields are the schema's (docs/formats.md), the same for both commands.
+#[test]
+fn both_commands_print_one_schema() {
     let done = three_attempts().then().args(["logs", "data", "--all", "--json"]).any_stdout().run();
-    let lines: Vec<serde_json::Value> =
-        done.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines.len(), 3);
-    assert_eq!(lines[0]["ended"]["status"], 3);
-    assert!(lines[2]["output"].as_str().unwrap().contains("three\n"));
+    let mut logs = objects(&done.stdout);
+    assert_eq!(logs.len(), 3);
+    assert_eq!((&logs[0]["output"], &logs[2]["output"]), (&"one\n".into(), &"three\n".into()));
+    assert_eq!((&logs[0]["status"], &logs[0]["result"]), (&3.into(), &"command".into()));
+    assert_eq!(logs[0]["message"], "sh exited with 3; its output says why");
+    for (field, value) in [
+        ("log", "post-hook-output.txt"),
+        ("run", "aaa"),
+        ("release", "vote"),
+        ("revision", "3"),
+        ("event", "post-upgrade"),
+        ("job", "vote-hook"),
+        ("pod", "vote-hook-x7f2p"),
+    ] {
+        assert_eq!(logs[0][field], value, "{field}");
+    }
+    for line in &mut logs {
+        line.as_object_mut().expect("an object").remove("output");
+    }
+    let done = done.then().args(["history", "data", "-o", "json"]).any_stdout().run();
+    let mut history = objects(&done.stdout);
+    history.reverse();
+    assert_eq!(history, logs);
+    let formats = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/formats.md")).unwrap();
+    let schema = formats.split("**schema 2**").nth(1).expect("the schema");
+    for field in logs[0].as_object().expect("an object").keys() {
+        assert!(schema.contains(&format!("`{field}`")), "docs/formats.md does not tell of {field}");
+    }
 }
 
 #[test]
-fn history_has_one_row_per_attempt() {
+fn bytes_that_are_no_text_are_kept_in_json() {
+    let done = attempt(Test::new(), "aaa", r"printf 'a\377\000\n'", 0);
+    let done = done.then().args(["logs", "data", "--json"]).any_stdout().run();
+    // base64 of 61 ff 00 0a, by hand.
+    assert_eq!(objects(&done.stdout)[0]["output_base64"], "Yf8ACg==");
+}
+
+#[test]
+fn history_has_one_row_per_attempt_the_newest_first_and_totals() {
     let done = three_attempts().then().args(["history", "data"]).any_stdout().run();
     let rows: Vec<&str> = done.stdout.lines().collect();
-    assert_eq!(rows.len(), 4, "{}", done.stdout);
+    assert_eq!(rows.len(), 5, "{}", done.stdout);
     assert!(rows[0].starts_with("STARTED"));
     for (row, parts) in [
-        (1, ["vote", "aaa", "command (3)"]),
-        (2, ["3", "aaa", "succeeded"]),
-        (3, ["vote", "bbb", "succeeded"]),
+        (1, ["vote", "bbb", "succeeded"]),
+        (2, ["post-upgrade", "aaa", "succeeded"]),
+        (3, ["sh exited with 3", "aaa", "command (3)"]),
     ] {
         for part in parts {
             assert!(rows[row].contains(part), "{part} in {}", rows[row]);
         }
     }
+    assert!(rows[4].starts_with("2 runs, 3 attempts, 1 failed"), "{}", rows[4]);
+}
+
+#[test]
+fn history_shows_what_is_asked_for() {
+    let mut done = three_attempts();
+    for (arguments, runs) in [
+        (&["-n", "1"][..], &["bbb"][..]),
+        (&["--failed"], &["aaa"]),
+        (&["--release", "vote"], &["bbb", "aaa", "aaa"]),
+        (&["--release", "other"], &[]),
+        (&["--revision", "4"], &[]),
+        (&["--log", "post-hook-output.txt", "--run", "b"], &["bbb"]),
+        (&["--since", "1h"], &["bbb", "aaa", "aaa"]),
+        (&["--until", "2001-01-31"], &[]),
+        (&["--since", "2001-01-31T23:59:59Z", "--until", "0s"], &["bbb", "aaa", "aaa"]),
+    ] {
+        done = done.then().args(["history", "data", "--json"]).args(arguments).any_stdout().run();
+        let found: Vec<_> = objects(&done.stdout).iter().map(|row| row["run"].clone()).collect();
+        assert_eq!(found, runs, "{arguments:?}");
+    }
+    done.then()
+        .args(["history", "data", "--since", "yesterday"])
+        .status(78)
+        .stderr_contains("'yesterday' is no time")
+        .run();
+}
+
+#[test]
+fn the_table_fits_the_terminal_and_has_colour_when_asked() {
+    let done = three_attempts();
+    let table = |done: Done, arguments: &str, environment: &str| {
+        let shell = format!(
+            "stty cols 70; {environment} {} history data {arguments}",
+            crate::support::harness::PROGRAM
+        );
+        let output = std::process::Command::new("script")
+            .args(["-qec", &shell, "/dev/null"])
+            .current_dir(done.path(""))
+            .env_remove("NO_COLOR")
+            .output()
+            .expect("script(1)");
+        (done, String::from_utf8(output.stdout).expect("text"))
+    };
+    let (done, plain) = table(done, "", "NO_COLOR=1");
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    for line in plain.lines() {
+        assert!(line.trim_end().chars().count() <= 70, "{line}");
+    }
+    let (done, colored) = table(done, "", "");
+    assert!(colored.contains("\u{1b}[31mcommand (3)\u{1b}[0m"), "{colored:?}");
+    let (done, plain) = table(done, "--color never", "");
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    done.then().args(["history", "data", "--color", "always"]).stdout_contains("\u{1b}[32msucceeded").run();
+}
+
+#[test]
+fn what_a_terminal_obeys_does_not_reach_it() {
+    let test = Test::new().env("HOOK_RUNNER_RELEASE", "a\u{1b}[31m\nb\u{9b}c");
+    let done = test.args(["run", "--log", "data/log", "--", "true"]).any_stderr().run();
+    let done = done.then().args(["history", "data"]).any_stdout().run();
+    assert!(!done.stdout.contains('\u{1b}') && !done.stdout.contains('\u{9b}'), "{:?}", done.stdout);
+    assert!(done.stdout.contains(r"a\u{1b}[31m\nb\u{9b}c"), "{:?}", done.stdout);
+    let done = done.then().args(["logs", "data"]).any_stdout().run();
+    assert!(!done.stdout.contains('\u{1b}'), "{:?}", done.stdout);
+}
+
+#[test]
+fn a_part_of_the_output_is_printed_when_asked() {
+    let done = attempt(Test::new(), "aaa", "seq 1 20; printf end", 0);
+    let raw = |done: Done, arguments: &[&str], expected: &str| {
+        done.then().args(["logs", "data"]).args(arguments).stdout(expected).run()
+    };
+    let done = raw(done, &["--raw", "--tail", "2"], "20\nend");
+    let done = raw(done, &["--grep", "^1.$", "--tail", "3"], "17\n18\n19\n");
+    let done = raw(done, &["--grep", "^2"], "2\n20\n");
+    let done = raw(done, &["--raw", "--tail", "0"], "");
+    let done = done
+        .then()
+        .args(["logs", "data", "--tail", "1"])
+        .stdout_contains("--- output ---\nend\n--- attempt 1")
+        .run();
+    done.then().args(["logs", "data", "--grep", "("]).status(78).stderr_contains("--grep").run();
+}
+
+#[test]
+fn a_log_that_cannot_be_read_does_not_end_the_others() {
+    let done = three_attempts();
+    let done = done.then().args(["run", "--run-id", "x", "--log", "data/a", "--", "echo", "from-a"]);
+    let done = done.any_stdout().any_stderr().run();
+    std::fs::remove_file(done.path("data/a")).unwrap();
+    std::fs::create_dir(done.path("data/a")).unwrap();
+    let done = done.then().args(["history", "data"]).stdout_contains("bbb").stderr_contains("data/a").run();
+    done.then()
+        .args(["logs", "data", "--run", "bbb", "--raw"])
+        .stdout("three\n")
+        .stderr_contains("data/a")
+        .run();
 }
 
 #[test]
@@ -76,4 +225,21 @@ fn a_place_without_a_run_is_named() {
         .status(78)
         .stderr_contains("there is nothing at {}/nothing")
         .run();
+    let test = Test::new().file("x", "no log\n");
+    test.args(["logs", "x"]).status(78).stderr_contains("x is no log of hook-runner").run();
+}
+
+/// As at a prompt: what is longer than the screen can be scrolled.
+#[test]
+fn a_pager_is_used_on_a_terminal_only() {
+    let done = three_attempts();
+    let shell = format!("PAGER='sed s/three/paged/' {} logs data", crate::support::harness::PROGRAM);
+    let output = std::process::Command::new("script")
+        .args(["-qec", &shell, "/dev/null"])
+        .current_dir(done.path(""))
+        .env("TERM", "xterm")
+        .output()
+        .expect("script(1)");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("paged"), "{output:?}");
+    done.then().env("PAGER", "false").args(["logs", "data"]).stdout_contains("three").run();
 }

@@ -1,4 +1,8 @@
 //! The files on the volume.
 
 pub(crate) mod files;
+pub(crate) mod histories;
 pub(crate) mod power_cut;
+pub(crate) mod retention;
+pub(crate) mod truth;
+pub(crate) mod upgrade;

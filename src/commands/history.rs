@@ -1,0 +1,49 @@
+//! `history`: the table of attempts.
+
+use std::io::IsTerminal;
+
+use super::logs::{closed_pipe_is_no_failure, open, say_problems};
+use crate::attempt::outcome::Failure;
+use crate::cli::{self, Format, When};
+use crate::history::table::{self, Style};
+use crate::history::{Selection, select};
+
+/// Where nobody says how wide the terminal is.
+const WIDTH: usize = 80;
+
+pub(super) fn print_history(options: &cli::History) -> Result<(), Failure> {
+    let all = open(&options.place)?;
+    say_problems(&all);
+    let selection = Selection {
+        run: options.run.clone(),
+        all: true,
+        failed: options.failed,
+        since: options.since.map(|since| since.0),
+        until: options.until.map(|until| until.0),
+        release: options.release.clone(),
+        revision: options.revision.clone(),
+        log: options.log_name.clone(),
+        attempt: None,
+    };
+    let stdout = std::io::stdout();
+    let style = Style {
+        number: options.number,
+        json: options.json || options.output == Format::Json,
+        color: match options.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => {
+                stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        },
+        width: stdout.is_terminal().then(|| columns().unwrap_or(WIDTH)),
+    };
+    let done = select(&all, &selection).and_then(|chosen| table::print(&chosen, style, &mut stdout.lock()));
+    closed_pipe_is_no_failure(done)
+}
+
+/// Columns of the terminal.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
+}

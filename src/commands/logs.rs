@@ -1,0 +1,101 @@
+//! `logs`: what was preserved, read back.
+
+use std::process::ExitCode;
+
+use super::pager::Out;
+use crate::attempt::outcome::Failure;
+use crate::cli;
+use crate::exit::Kind;
+use crate::history::follow::{Follow, follow};
+use crate::history::logs::{View, print};
+use crate::history::{self, Filter, HistoryError, Records, Selection, select};
+use crate::output::say;
+
+pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
+    let selection = Selection {
+        run: logs.run.clone(),
+        attempt: logs.attempt,
+        failed: logs.failed,
+        all: logs.all,
+        since: logs.since.map(|since| since.0),
+        until: logs.until.map(|until| until.0),
+        ..Selection::default()
+    };
+    if logs.follow {
+        return follow_logs(logs, selection);
+    }
+    let all = open(&logs.place)?;
+    say_problems(&all);
+    let chosen = select(&all, &selection).map_err(unreadable)?;
+    let view = View {
+        filter: Filter { step: logs.step, grep: logs.grep.clone(), tail: logs.tail },
+        raw: logs.raw || logs.step.is_some() || logs.grep.is_some(),
+        json: logs.json,
+    };
+    let mut out = Out::open(!logs.no_pager && !logs.json);
+    let printed = print(&chosen, &view, &mut out);
+    out.finish();
+    let (mut problems, printed) = match printed {
+        Ok(problems) => (problems, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    closed_pipe_is_no_failure(printed)?;
+    // With --all it is no failure that retention has removed some.
+    if logs.all {
+        problems.retain(|problem| {
+            let is_gone = matches!(problem, HistoryError::NotKept { .. });
+            if is_gone {
+                say(&format!("hook-runner: {problem}\n"));
+            }
+            !is_gone
+        });
+    }
+    let last = problems.pop();
+    for problem in problems {
+        say(&format!("hook-runner: {problem}\n"));
+    }
+    last.map_or(Ok(ExitCode::SUCCESS), |problem| Err(unreadable(problem)))
+}
+
+fn follow_logs(logs: &cli::Logs, selection: Selection) -> Result<ExitCode, Failure> {
+    let what = Follow {
+        place: logs.place.log.clone(),
+        state: logs.place.state.clone(),
+        selection,
+        raw: logs.raw,
+        tail: logs.tail,
+        forever: logs.forever,
+    };
+    let told = |text: &str| say(&format!("hook-runner: {text}\n"));
+    match follow(&what, &mut std::io::stdout().lock(), &told) {
+        Ok(status) if logs.exit_status => Ok(ExitCode::from(status)),
+        done => closed_pipe_is_no_failure(done.map(drop)).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+pub(super) fn open(place: &cli::Place) -> Result<Vec<Records>, Failure> {
+    history::open(&place.log, place.state.as_deref()).map_err(unreadable)
+}
+
+/// What cannot be read of a history is said, and does not end the rest.
+pub(super) fn say_problems(all: &[Records]) {
+    for problem in all.iter().flat_map(|records| &records.problems) {
+        say(&format!("hook-runner: {problem}\n"));
+    }
+}
+
+/// `hook-runner logs | head` is no failure.
+pub(super) fn closed_pipe_is_no_failure(done: Result<(), HistoryError>) -> Result<(), Failure> {
+    match done {
+        Err(HistoryError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(unreadable),
+    }
+}
+
+fn unreadable(error: HistoryError) -> Failure {
+    let kind = match error {
+        HistoryError::Volume(_) | HistoryError::Print(_) | HistoryError::NotKept { .. } => Kind::Io,
+        _ => Kind::Config,
+    };
+    Failure::new(kind, error.to_string())
+}

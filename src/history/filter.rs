@@ -1,0 +1,117 @@
+//! Which part of an attempt's output is wanted: a step, the lines that match, the last lines. Reads in blocks: memory does
+//! not grow with the output.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use regex_lite::Regex;
+
+/// Bytes that are read at a time.
+const BLOCK: usize = 64 << 10;
+/// A longer line is taken in pieces of this size.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// What is wanted of the output.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// The step of this number, counted from 1.
+    pub step: Option<usize>,
+    /// The lines that match.
+    pub grep: Option<Regex>,
+    /// So many lines of the end.
+    pub tail: Option<usize>,
+}
+
+/// Takes the bytes that are wanted, one piece after the other.
+pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
+
+impl Filter {
+    /// Gives to `sink` what is wanted of the bytes of `range`.
+    pub(super) fn pass(&self, file: &File, range: Range<u64>, sink: &mut Sink<'_>) -> io::Result<()> {
+        match (&self.grep, self.tail) {
+            (None, None) => pieces(file, range, sink),
+            (grep, Some(number)) => {
+                for line in last_lines(file, range, grep.as_ref(), number)? {
+                    pieces(file, line, sink)?;
+                }
+                Ok(())
+            }
+            (Some(grep), None) => lines(file, range, &mut |_, line| {
+                if matches(grep, line) { sink(line) } else { Ok(()) }
+            }),
+        }
+    }
+
+    /// Where the last lines of `range` begin, or the range itself does.
+    pub(super) fn begin(&self, file: &File, range: Range<u64>) -> io::Result<u64> {
+        let Some(number) = self.tail else { return Ok(range.start) };
+        let end = range.end;
+        Ok(last_lines(file, range, None, number)?.front().map_or(end, |line| line.start))
+    }
+}
+
+fn matches(grep: &Regex, line: &[u8]) -> bool {
+    grep.is_match(&String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)))
+}
+
+fn last_lines(
+    file: &File,
+    range: Range<u64>,
+    grep: Option<&Regex>,
+    number: usize,
+) -> io::Result<VecDeque<Range<u64>>> {
+    let mut last = VecDeque::new();
+    lines(file, range, &mut |at, line| {
+        if grep.is_none_or(|grep| matches(grep, line)) {
+            last.push_back(at..at + line.len() as u64);
+            if last.len() > number {
+                last.pop_front();
+            }
+        }
+        Ok(())
+    })?;
+    Ok(last)
+}
+
+/// The bytes of `range`, in blocks.
+pub(super) fn pieces(file: &File, range: Range<u64>, sink: &mut Sink<'_>) -> io::Result<()> {
+    let mut block = vec![0; BLOCK];
+    let mut at = range.start;
+    while at < range.end {
+        let wanted = usize::try_from(range.end - at).unwrap_or(BLOCK).min(BLOCK);
+        match file.read_at(&mut block[..wanted], at)? {
+            // It has become shorter since it was measured.
+            0 => break,
+            read => {
+                sink(&block[..read])?;
+                at += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The lines of `range` with their places, each with its newline.
+fn lines(
+    file: &File,
+    range: Range<u64>,
+    each: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut at = range.start;
+    pieces(file, range, &mut |block| {
+        for part in block.split_inclusive(|&byte| byte == b'\n') {
+            line.extend_from_slice(part);
+            if part.ends_with(b"\n") || line.len() >= LONGEST_LINE {
+                each(at, &line)?;
+                at += line.len() as u64;
+                line.clear();
+            }
+        }
+        Ok(())
+    })?;
+    if line.is_empty() { Ok(()) } else { each(at, &line) }
+}

@@ -1,0 +1,48 @@
+//! How an attempt stands: decided from the log, and for one without an end from the lock.
+
+use super::records::Records;
+use crate::volume::Attempt;
+use crate::volume::lock::AtWork;
+
+/// How an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It ended.
+    Ended,
+    /// It has no end, and its run holds the lock.
+    Running,
+    /// It has no end, and nobody holds the lock.
+    Interrupted,
+    /// It has no end; whether it is running cannot be told: a log without its volume, or a volume without locks.
+    Unfinished,
+}
+
+/// The run's id without the number of a shard: the shares of a copy are one run.
+pub(super) fn group(run: &str) -> &str {
+    shard(run).map_or(run, |(group, _)| group)
+}
+
+/// The run's id and the number of the shard, where it is one.
+pub(super) fn shard(run: &str) -> Option<(&str, u32)> {
+    let (group, number) = run.rsplit_once(".shard-")?;
+    Some((group, number.parse().ok()?))
+}
+
+impl State {
+    /// How `attempt` of `records` stands.
+    pub(super) fn of(records: &Records, attempt: &Attempt) -> Self {
+        if attempt.ended.is_some() {
+            return Self::Ended;
+        }
+        let run = &attempt.started.run;
+        let last = records.attempts.iter().rfind(|known| known.started.run == *run);
+        let is_last = last.is_none_or(|last| last.started.attempt == attempt.started.attempt);
+        match &records.at_work {
+            _ if !is_last => Self::Interrupted,
+            AtWork::Unknown => Self::Unfinished,
+            AtWork::No => Self::Interrupted,
+            AtWork::Yes(holder) if group(&holder.run) == group(run) => Self::Running,
+            AtWork::Yes(_) => Self::Interrupted,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Texts from a log's metadata as a terminal may get them.
+
+/// Control characters, and those that reverse the direction of text, as escapes: an escape sequence in the name of a
+/// release must not reach the terminal of whoever looks.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let reverses =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || reverses { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown_in_place_of_being_done() {
+        assert_eq!(harmless("a\u{1b}[31m\nb\u{9b}c\u{202e}d"), "a\\u{1b}[31m\\nb\\u{9b}c\\u{202e}d");
+        assert_eq!(harmless("vote, größer, 投票"), "vote, größer, 投票");
+    }
+}

@@ -1,0 +1,177 @@
+//! All attempts that a log, its archived logs and the index know. The logs are the truth: the index adds attempts whose log
+//! is gone, and ends that no footer could be written for.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::bring_over::{RUNS, old, old_logs};
+use super::error::VolumeError;
+use super::frames::{self, Frame};
+use super::history_dir::{History, SUFFIX, logs_with_history};
+use super::index::{self, Index};
+use super::paths::Volume;
+use super::record::{Ended, Started};
+use crate::support::times;
+
+/// The result of a text from before hook-runner was used.
+pub(super) const ADOPTED: &str = "adopted";
+
+/// Which file holds an attempt's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogFile {
+    /// The log itself.
+    Current,
+    /// An archived log of this name.
+    Archived(OsString),
+    /// An archived log where version 0.1 kept them.
+    Old(OsString),
+}
+
+/// One attempt of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// How it started.
+    pub started: Started,
+    /// How it ended; an attempt that was killed has no end.
+    pub ended: Option<Ended>,
+    /// Where its bytes are; none when they are no longer kept.
+    pub bytes: Option<(LogFile, Frame)>,
+}
+
+/// What is known of a history.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// In the order of their starts.
+    pub attempts: Vec<Attempt>,
+    /// What could not be read, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// All attempts of the volume's log, from the log, its archived logs and the index. Nothing that cannot be read ends this.
+pub fn known(volume: &Volume, history: Option<&History>) -> Known {
+    let mut known = Known::default();
+    let old = old(volume);
+    let mut logs = vec![LogFile::Current];
+    logs.extend(old.runs.into_iter().map(LogFile::Old));
+    if let Some(history) = history {
+        match history.archived() {
+            Ok(names) => logs.extend(names.into_iter().map(LogFile::Archived)),
+            Err(error) => known.problems.push(error.to_string()),
+        }
+    }
+    for log in logs {
+        let file = open_log(volume, history, &log);
+        match file.and_then(|file| in_log(&log, &file).map_err(VolumeError::at("read", &volume.log_path))) {
+            Ok(attempts) => known.attempts.extend(attempts),
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => known.problems.push(error.to_string()),
+        }
+    }
+    index::joined(old.lines).attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
+    if let Some(history) = history {
+        let entries = Index::new(&history.directory, &history.path).read();
+        if entries.unreadable > 0 {
+            let (lines, path) = (entries.unreadable, history.path.join(super::index::NAME));
+            known.problems.push(format!("{lines} lines of {} cannot be read", path.display()));
+        }
+        entries.attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
+    }
+    known.attempts.sort_by(|a, b| order(&a.started).cmp(&order(&b.started)));
+    known
+}
+
+/// The attempts whose frames are in a log.
+fn in_log(log: &LogFile, file: &File) -> std::io::Result<Vec<Attempt>> {
+    let mut frames = frames::read(file)?;
+    if frames.is_empty() {
+        frames.extend(adopted(log, file)?);
+    }
+    let attempt = |frame: Frame| Attempt {
+        started: frame.started.clone(),
+        ended: frame.ended.clone(),
+        bytes: Some((log.clone(), frame)),
+    };
+    Ok(frames.into_iter().map(attempt).collect())
+}
+
+/// What the shell one-liner had left, known by its archived name: it has no frames.
+fn adopted(log: &LogFile, file: &File) -> std::io::Result<Option<Frame>> {
+    let LogFile::Archived(name) = log else { return Ok(None) };
+    let run = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).filter(|run| run.starts_with(ADOPTED));
+    let Some(run) = run.map(str::to_owned) else { return Ok(None) };
+    let metadata = file.metadata()?;
+    let at = times::of(metadata.modified()?);
+    let end = metadata.len();
+    let started = Started { run: run.clone(), attempt: 1, at: at.clone(), ..Started::default() };
+    let ended = Ended { run, attempt: 1, at, result: ADOPTED.into(), output: end, ..Ended::default() };
+    Ok(Some(Frame { started, ended: Some(ended), start: 0, output: 0..end, end }))
+}
+
+/// What the index says is added to what the logs say: attempts whose log is gone, and ends that no footer could be
+/// written for, or that turned out to be none after the footer was written.
+fn add(attempts: &mut Vec<Attempt>, (started, ended): (Started, Option<Ended>)) {
+    let same = |known: &&mut Attempt| {
+        let other = &known.started;
+        other.run == started.run && other.attempt == started.attempt && other.at == started.at
+    };
+    match (attempts.iter_mut().find(same), ended) {
+        (None, ended) => attempts.push(Attempt { started, ended, bytes: None }),
+        (Some(known), ended) if known.started.format == 0 => {
+            // Frames of version 0.1 hold less than its index.
+            let agrees =
+                known.ended.as_ref().map(|ended| ended.status) == ended.as_ref().map(|ended| ended.status);
+            known.started = Started { offset: known.started.offset, ..started };
+            if agrees || known.ended.is_none() {
+                known.ended = ended;
+            }
+        }
+        (Some(known), Some(ended)) => {
+            let succeeded = known.ended.as_ref().is_none_or(|known| known.status == 0);
+            if succeeded && (known.ended.is_none() || ended.status != 0) {
+                known.ended = Some(ended);
+            }
+        }
+        (Some(_), None) => {}
+    }
+}
+
+fn order(started: &Started) -> (u64, &str, u64) {
+    (started.seq, &started.at, started.offset)
+}
+
+/// Opens the file of `log` for reading.
+pub fn open_log(volume: &Volume, history: Option<&History>, log: &LogFile) -> Result<File, VolumeError> {
+    match (log, history) {
+        (LogFile::Old(name), _) => {
+            let path = Path::new(RUNS).join(name);
+            let file = volume.state.open_regular(&path, OFlags::RDONLY, 0);
+            file.map_err(VolumeError::at("open the preserved log", volume.state_path.join(path)))
+        }
+        (LogFile::Archived(name), Some(history)) => {
+            let file = history.directory.open_regular(name, OFlags::RDONLY, 0);
+            file.map_err(VolumeError::at("open the preserved log", history.path.join(name)))
+        }
+        _ => volume.read_log(),
+    }
+}
+
+/// Where the attempt stands in `file`, which was opened as `log`; none when it is another log's.
+pub fn frame_of(log: &LogFile, file: &File, attempt: &Attempt) -> std::io::Result<Option<Frame>> {
+    let started = &attempt.started;
+    let same = |known: &Attempt| {
+        let other = &known.started;
+        other.run == started.run && other.attempt == started.attempt && other.at == started.at
+    };
+    let found = in_log(log, file)?.into_iter().find(same);
+    Ok(found.and_then(|attempt| attempt.bytes).map(|(_, frame)| frame))
+}
+
+/// The names of all logs of the volume's directory that have a history.
+pub fn histories(volume: &Volume) -> Vec<OsString> {
+    let mut names = old_logs(volume);
+    names.extend(logs_with_history(volume));
+    names.into_iter().collect()
+}
