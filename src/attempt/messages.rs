@@ -92,6 +92,9 @@ pub(crate) fn store(error: &VolumeError) -> Failure {
 
 /// The preserved log failed while the hook ran.
 pub(crate) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
+    if failure.cause == Cause::Removed {
+        return not_whole(log, &failure.message);
+    }
     let missing = if missed > 0 { format!(", {missed} bytes are missing") } else { String::new() };
     let cause = failure.cause.to_string();
     Failure::new(Kind::Io, format!("the preserved log {log} is incomplete: {failure}{missing}"))
@@ -99,15 +102,18 @@ pub(crate) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
         .advise(volume_advice(&cause))
 }
 
+/// The hook did away with its log, or a part of it.
+fn not_whole(log: &str, how: &str) -> Failure {
+    Failure::new(Kind::Io, format!("the preserved log {log} is not whole: {how}"))
+        .because("log-removed")
+        .advise("let the hook leave its log alone, or give --log outside of what it cleans")
+}
+
 /// The log is not durable under its name.
 pub(crate) fn seal(error: &SealError, log: Option<&str>) -> Failure {
     let log = log.unwrap_or_default();
     match error {
-        SealError::Removed(how) => {
-            Failure::new(Kind::Io, format!("the preserved log {log} is not whole: {how}"))
-                .because("log-removed")
-                .advise("let the hook leave its log alone, or give --log outside of what it cleans")
-        }
+        SealError::Removed(how) => not_whole(log, how),
         SealError::Io { operation, source } => {
             let cause = Cause::of(source).to_string();
             Failure::new(

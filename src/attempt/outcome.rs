@@ -136,12 +136,13 @@ impl Outcome {
         }
     }
 
-    /// Records a failure; the first one stands, later ones become warnings.
+    /// Records a failure; the first one stands, later ones of another kind or cause become warnings.
     pub fn fail(&mut self, failure: Failure) {
-        if self.failure.is_none() {
-            self.failure = Some(failure);
-        } else {
-            self.warnings.push(failure.sentence());
+        match &self.failure {
+            None => self.failure = Some(failure),
+            Some(first)
+                if (first.kind, first.cause) == (failure.kind, failure.cause) && first.cause.is_some() => {}
+            Some(_) => self.warnings.push(failure.sentence()),
         }
     }
 

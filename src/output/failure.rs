@@ -17,6 +17,8 @@ pub enum Cause {
     Stale,
     /// The volume does not answer.
     Hung,
+    /// Another process truncated or overwrote the log.
+    Removed,
     /// Anything else (EIO).
     Io,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Cause {
             Self::ReadOnly => "read-only",
             Self::Stale => "stale",
             Self::Hung => "hung",
+            Self::Removed => "log-removed",
             Self::Io => "io",
         })
     }
@@ -67,5 +70,11 @@ impl fmt::Display for LogFailure {
 impl LogFailure {
     pub(super) fn new(operation: &'static str, at: u64, error: &io::Error) -> Self {
         Self { cause: Cause::of(error), operation, at, message: error.to_string() }
+    }
+
+    /// What was in the file up to `at` is no longer all there.
+    pub(super) fn truncated(at: u64) -> Self {
+        let message = "it was truncated or overwritten while the hook ran".into();
+        Self { cause: Cause::Removed, operation: "write", at, message }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
+use super::append_check::AppendCheck;
 use super::failure::LogFailure;
 use super::tail::{MaxLog, Tail};
 
@@ -40,6 +41,7 @@ pub(super) struct Log {
     last_error: String,
     retry_at: Option<Instant>,
     limit: Limit,
+    check: AppendCheck,
 }
 
 /// What `--max-log` still allows.
@@ -74,6 +76,7 @@ impl Log {
             last_error: String::new(),
             retry_at: None,
             limit: max.map_or(Limit::None, |max| Limit::Head { max, taken: 0 }),
+            check: AppendCheck::new(size),
         }
     }
 
@@ -113,7 +116,19 @@ impl Log {
         if self.mid_line && self.gap == 0 {
             line = line.or(self.append(b"\n"));
         }
-        line
+        line.or(self.look())
+    }
+
+    /// Looks whether what was written is still there. Returns as [`Log::append`] does.
+    fn look(&mut self) -> Option<String> {
+        let whole = self.file.as_ref().is_none_or(|file| self.check.is_whole(file));
+        if whole || self.failure.is_some() {
+            return None;
+        }
+        let failure = LogFailure::truncated(self.size);
+        let line = format!("hook-runner: {}: {}\n", self.name.display(), failure.message);
+        self.failure = Some(failure);
+        Some(line)
     }
 
     fn append_tail(&mut self) -> Option<String> {
@@ -181,7 +196,10 @@ impl Log {
             tail.take_back(bytes - in_file)?;
         }
         match &self.file {
-            Some(file) if in_file > 0 => file.set_len(size),
+            Some(file) if in_file > 0 => {
+                self.check.cut(size);
+                file.set_len(size)
+            }
             _ => Ok(()),
         }
     }
@@ -244,6 +262,9 @@ impl Log {
                     break;
                 }
             }
+        }
+        if let Some(file) = &mut self.file {
+            self.check.wrote(file, &bytes[..done]);
         }
         self.size += done as u64;
         self.written += done as u64;

@@ -6,6 +6,7 @@
 //! even when the runner is killed - but for what redaction holds back: written it would show the beginning of a secret,
 //! and left in the pipe it would die with the runner, who is its only reader. Stdout has not shown it either.
 
+mod append_check;
 mod blocking_writer;
 mod console;
 mod failure;

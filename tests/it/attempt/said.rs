@@ -132,6 +132,31 @@ fn a_fifo_in_place_of_what_max_log_keeps_does_not_hold_the_start() {
 }
 
 #[test]
+fn a_log_that_the_command_truncates_is_74_with_its_cause_whatever_is_done_to_its_size() {
+    for script in [
+        ": >{}/data/post-hook-output.txt",
+        "truncate -s -4 {}/data/post-hook-output.txt; truncate -s +4 {}/data/post-hook-output.txt",
+        "truncate -s -4 {}/data/post-hook-output.txt; truncate -s +4000 {}/data/post-hook-output.txt",
+        "truncate -s 300 {}/data/post-hook-output.txt; echo in place of it >>{}/data/post-hook-output.txt",
+    ] {
+        for after in ["", "; echo after"] {
+            // What is printed must be in the log before it is truncated.
+            let seen = "until grep -q '^important$' {}/data/post-hook-output.txt; do sleep 0.02; done";
+            let script = format!("echo important; {seen}; {script}{after}");
+            let done = Test::new()
+                .args(["run", "--log", LOG, "--termination-log", "{}/message", "--", "sh", "-c", &script])
+                .status(74)
+                .any_stdout()
+                .any_stderr()
+                .run();
+            assert!(done.stderr.contains("is not whole"), "{script}: {}", done.stderr);
+            assert!(done.read("message").contains(r#""cause":"log-removed""#), "{}", done.read("message"));
+            assert!(!done.log().contains("succeeded"), "{}", done.log());
+        }
+    }
+}
+
+#[test]
 fn the_end_of_a_long_output_is_kept_though_the_command_removes_the_state_directory() {
     let script = "seq 9999; rm -rf {}/data/.hook-runner/tail-*";
     let done = Test::new()
