@@ -134,9 +134,8 @@ async fn close(
     }
     let footer = written.footer(outcome, &opened.key);
     written.corrects = footer.len() as u64;
-    let (output, volume) = (written.output, outcome.failure.is_none());
-    let sealed =
-        on_volume(opened, left(end), supervisor, move |opened| seal(opened, output, &footer, volume));
+    let output = written.output;
+    let sealed = on_volume(opened, left(end), supervisor, move |opened| seal(opened, output, &footer));
     let failure = match sealed.await {
         Ok(Ok(())) => return false,
         Ok(Err(error)) => messages::seal(&error, outcome.log.as_deref()),
@@ -164,15 +163,17 @@ fn put_back(opened: &Opened, output: u64) -> Result<Option<String>, SealError> {
     if let Some(line) = &line {
         log.append(line.as_bytes())?;
     }
+    // Before the footer: a volume that hangs or fails now is not left with a success on it.
+    log.sync()?;
     Ok(line)
 }
 
-fn seal(opened: &Opened, output: u64, footer: &[u8], volume: bool) -> Result<(), SealError> {
+fn seal(opened: &Opened, output: u64, footer: &[u8]) -> Result<(), SealError> {
     let written = mutex::lock(&opened.written).take();
     let mut log = mutex::lock(&opened.log);
     log.append(footer)?;
     let size = log.size_with(output, footer.len());
-    log.seal(written, size, volume)
+    log.seal(written, size)
 }
 
 /// Enters the end in the index, after the log that it speaks of is durable. A state directory that the command removed

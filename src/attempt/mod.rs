@@ -1,6 +1,7 @@
 //! One attempt of a hook, straight down: load the secrets, open the volume, run the steps in order, settle the volume,
 //! finish the log. Everything that can go wrong is in the outcome.
 
+mod command_end;
 mod context;
 mod finish;
 mod header;
@@ -12,6 +13,7 @@ mod secrets;
 mod session;
 mod settle;
 mod steps;
+pub mod termination;
 mod volumes;
 
 use self::context::Context;

@@ -1,8 +1,7 @@
-//! The outcome of an attempt, as everybody reads it: one line for people, the footer of the log, JSON for the
-//! termination message. The sentence for the user is made here and nowhere else.
+//! The outcome of an attempt, as people read it: one line, and the footer of the log. The sentence for the user is made
+//! here and nowhere else.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,10 +9,6 @@ use serde::Serialize;
 use crate::exit::Kind;
 use crate::hook::identity::Identity;
 use crate::support::durations::shown;
-
-/// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
-/// Failure", 4096).
-pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, Serialize)]
@@ -204,101 +199,20 @@ impl Outcome {
             ("note", self.warnings.join("\n")),
         ]
     }
-
-    /// The JSON, at most `limit` bytes: when it is longer, warnings go first, then steps, and then the failure's
-    /// texts are cut on a character boundary, so that it stays valid JSON.
-    pub fn json(&self, limit: usize) -> String {
-        #[derive(Serialize)]
-        struct Message<'a> {
-            status: u8,
-            result: &'a str,
-            #[serde(flatten)]
-            outcome: &'a Outcome,
-        }
-        let render = |outcome: &Outcome| {
-            serde_json::to_string(&Message { status: self.status(), result: self.word(), outcome })
-                .unwrap_or_default()
-        };
-        let mut short = self.clone();
-        let mut room = limit;
-        loop {
-            let text = render(&short);
-            if text.len() <= limit || room == 0 {
-                return text;
-            }
-            room /= 2;
-            short.warnings.iter_mut().for_each(|text| cut(text, room / 16));
-            short.steps.iter_mut().for_each(|step| {
-                cut(&mut step.step, room / 8);
-                cut(&mut step.result, room / 8);
-            });
-            if room < limit / 2 {
-                short.warnings.truncate(room / 256);
-                let surplus = short.steps.len().saturating_sub(room / 128);
-                short.steps.drain(..surplus);
-            }
-            if let Some(failure) = &mut short.failure {
-                cut(&mut failure.message, room);
-                cut(&mut failure.advice, room / 2);
-            }
-            if let Some(log) = &mut short.log {
-                cut(log, room);
-            }
-        }
-    }
-}
-
-/// Cuts `text` to at most `limit` bytes on a character boundary.
-fn cut(text: &mut String, limit: usize) {
-    if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit.saturating_sub(3)));
-        text.push_str("...");
-    }
-}
-
-/// Writes the summary's JSON where the kubelet looks for it. Its failure is nobody's: the status stands.
-pub fn termination_message(outcome: &Outcome, path: Option<&Path>) {
-    // The default file is the kubelet's to make; outside a pod none appears in /dev.
-    let (path, create) = path.map_or((Path::new("/dev/termination-log"), false), |path| (path, true));
-    let opened = std::fs::OpenOptions::new().write(true).create(create).truncate(true).open(path);
-    if let Ok(mut file) = opened {
-        let _ = std::io::Write::write_all(&mut file, outcome.json(TERMINATION_MESSAGE_LIMIT).as_bytes());
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn outcome(message: &str, steps: usize) -> Outcome {
+    fn outcome(message: &str) -> Outcome {
         let identity = Identity { run: "r".into(), ..Identity::default() };
-        let mut outcome = Outcome::new(identity);
-        outcome.log = Some("/data/log".into());
-        outcome.fail(Failure::new(Kind::Command(3), message).advise("read the log"));
-        for _ in 0..steps {
-            outcome
-                .steps
-                .push(StepReport { step: "é".repeat(300), result: "ö".repeat(300), duration_ms: 1 });
-        }
-        outcome
-    }
-
-    #[test]
-    fn the_termination_message_is_valid_json_within_the_limit_whatever_the_size() {
-        for (message, steps) in
-            [("short".into(), 0), ("é".repeat(5000), 0), ("\u{1}".repeat(9000), 3), ("x".into(), 500)]
-        {
-            let text = outcome(&message, steps).json(TERMINATION_MESSAGE_LIMIT);
-            assert!(text.len() <= TERMINATION_MESSAGE_LIMIT, "{} bytes", text.len());
-            let value: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
-            assert_eq!(value["status"], 3);
-            assert_eq!(value["result"], "command");
-        }
+        Outcome::new(identity).failed(Failure::new(Kind::Command(3), message))
     }
 
     #[test]
     fn the_first_failure_stands_and_later_ones_are_told() {
-        let mut outcome = outcome("first", 0);
+        let mut outcome = outcome("first");
         outcome.fail(Failure::new(Kind::Io, "second"));
         assert_eq!(outcome.status(), 3);
         assert_eq!(outcome.warnings, ["second"]);

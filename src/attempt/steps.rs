@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::command_end;
 use super::context::Context;
 use super::messages;
 use super::outcome::{Failure, Outcome, StepReport};
@@ -201,16 +202,16 @@ async fn run_exec(
     let ran = exec::run(&exec, supervisor, session.tee.as_ref()).await;
     outcome.retries += ran.retries;
     if let exec::Outcome::Ended(ending) = &ran.outcome
-        && let Some(text) = messages::out_of_memory(ending)
+        && let Some(text) = command_end::out_of_memory(ending)
     {
         outcome.warnings.push(format!("{name}: {text}"));
     }
-    let limits = messages::CommandLimits {
+    let limits = command_end::CommandLimits {
         step: *timeout,
         attempt: context.hook.timeout,
         grace: context.limits.grace,
     };
-    let ended = messages::exec(&ran.outcome, &name, limits, supervisor.stop());
+    let ended = command_end::told(&ran.outcome, &name, limits, supervisor.stop());
     ended.map(|text| match ran.retries {
         0 => text,
         1 => format!("{text} after 1 retry"),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::say::complain;
 use crate::attempt;
-use crate::attempt::outcome::{self, Failure, Outcome};
+use crate::attempt::outcome::{Failure, Outcome};
 use crate::cli;
 use crate::exit::Kind;
 use crate::hook::{file, identity::Identity, layer::Layer, spec::Hook};
@@ -55,7 +55,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 /// Says what came of the attempt, to the kubelet and on stderr.
 fn report(outcome: &Outcome, termination_log: Option<&Path>) {
-    outcome::termination_message(outcome, termination_log);
+    attempt::termination::write(outcome, termination_log);
     let newline = if outcome.after_partial_line { "\n" } else { "" };
     crate::output::say(&format!("{newline}hook-runner: {}\n", outcome.line()));
 }
@@ -64,7 +64,7 @@ fn report(outcome: &Outcome, termination_log: Option<&Path>) {
 fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
     complain(failure);
     let outcome = Outcome::new(Identity::from_environment(None)).failed(failure.clone());
-    outcome::termination_message(&outcome, termination_log);
+    attempt::termination::write(&outcome, termination_log);
     outcome.status()
 }
 

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::attempt::outcome::{self, Failure, Outcome, StepReport};
+use crate::attempt;
+use crate::attempt::outcome::{Failure, Outcome, StepReport};
 use crate::hook::identity::Identity;
 
 const VARIABLE: &str = "HOOK_RUNNER_TERMINATION_LOG";
@@ -28,7 +29,7 @@ pub fn write(result: &Result<StepReport, Failure>, path: Option<&Path>) {
         Ok(step) => outcome.steps.push(step.clone()),
         Err(failure) => outcome.fail(failure.clone()),
     }
-    outcome::termination_message(&outcome, path);
+    attempt::termination::write(&outcome, path);
 }
 
 /// The file that the words before `--` name, or the environment.

@@ -1,28 +1,14 @@
 //! One exec step: the command under supervision, its output through the tee, its time, its retries, and what it
 //! leaves behind. The only place that joins `process` and `output`.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use nix::libc;
-
+use super::drain::{Drain, Patience};
 use super::heartbeat::with_heartbeat;
 use crate::output::{Attached, Audience, Tee, say};
-use crate::process::{
-    ChildStdio, Command, Ending, Limits, SpawnError, Status, Supervisor, end_leftovers, leftovers,
-};
+use crate::process::{ChildStdio, Command, Ending, Limits, SpawnError, Status, Stop, Supervisor};
 use crate::support::durations::shown;
-
-/// From TERM to KILL for processes that the command left behind, and from KILL until they are given up.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
-
-/// What is left of the drain and of the grace for leftovers when the attempt's time is over.
-const LATE_DRAIN: Duration = Duration::from_secs(1);
-const LATE_LEFTOVER_GRACE: Duration = Duration::from_millis(500);
-
-/// A pipe that nobody in sight holds open, and in which there has been nothing at so many looks in a row, is held by
-/// somebody out of sight: a process that was given the descriptor, in another container of the pod.
-const SILENT_LOOKS: u32 = 10;
-const LOOK: Duration = Duration::from_millis(100);
 
 /// How the command is to be run.
 #[derive(Debug, Clone)]
@@ -147,10 +133,16 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
         }
         Err(error) => return Outcome::CannotExecute(SpawnError::pipes(&exec.command, error)),
     };
+    let told = Cell::new(false);
+    let tell_of = |stop: &Stop| {
+        if !told.replace(true) {
+            let (name, grace) = (name(exec), shown(exec.grace));
+            tell(tee, &format!("{stop}: passed on to {name}, which has {grace} to end"));
+        }
+    };
     let stopped = supervisor.stopped();
     let tell_of_stop = async {
-        let stop = stopped.await;
-        tell(tee, &format!("{stop}: passed on to {}, which has {} to end", name(exec), shown(exec.grace)));
+        tell_of(&stopped.await);
         std::future::pending().await
     };
     let ending = tokio::select! {
@@ -161,12 +153,18 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
         Ok(ending) => ending,
         Err(error) => return Outcome::CannotExecute(error),
     };
+    if let (true, Some(stop)) = (ending.stopped, supervisor.stop()) {
+        // The command may have ended in the very moment.
+        tell_of(stop);
+    }
     if ending.timed_out && !ending.stopped {
         let how = if ending.killed { "TERM and, after its grace, KILL were" } else { "TERM was" };
         tell(tee, &format!("the time of {} was over: {how} sent", name(exec)));
     }
     if let (Some(tee), Some((inodes, drained))) = (tee, pipes) {
-        drain(exec, supervisor, tee, &ending, &inodes, drained).await;
+        let patience = Patience { deadline: exec.deadline, drain: exec.drain, grace: exec.grace };
+        let (name, ending, inodes) = (&name(exec), &ending, &inodes);
+        Drain { name, tee, patience, ending, inodes, drained }.run(supervisor).await;
     }
     supervisor.forget_group();
     match ending {
@@ -174,102 +172,6 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
         Ending { stopped: true, .. } => Outcome::Stopped(Some(ending)),
         _ => Outcome::Ended(ending),
     }
-}
-
-/// Waits until everything the command has written is through. Processes that it left and that still hold the pipe
-/// get `drain`, then TERM, then KILL; the log says so. With nobody left to write, what takes long is the log or
-/// stdout: that is waited for until the attempt's time is over, because nothing may be lost.
-async fn drain(
-    exec: &Exec,
-    supervisor: &mut Supervisor,
-    tee: &Tee,
-    ending: &Ending,
-    inodes: &[u64],
-    mut drained: tokio::sync::oneshot::Receiver<()>,
-) {
-    let stop = supervisor.stop_token();
-    let requested = supervisor.stopped();
-    // A stop leaves the leftovers what it leaves a command. A second TERM while waiting: the next, harder step at once.
-    let stopped = async {
-        let stop = requested.await;
-        let left = name(exec);
-        tell(Some(tee), &format!("{stop}: what {left} left has {} to end", shown(exec.grace)));
-        tokio::time::sleep(exec.grace).await;
-    };
-    let wait = async {
-        tokio::select! {
-            biased;
-            _ = &mut drained => true,
-            () = tokio::time::sleep(within(exec.deadline, exec.drain, LATE_DRAIN)) => false,
-            () = stopped => false,
-        }
-    };
-    if let Ok(true) = supervisor.attend(wait).await {
-        return;
-    }
-    for (signal, verb, what) in
-        [(libc::SIGTERM, "still holds", "TERM"), (libc::SIGKILL, "ignored TERM and holds", "KILL")]
-    {
-        let found = leftovers(ending.group, inodes);
-        if found.is_empty() {
-            break;
-        }
-        let names: Vec<String> = found.iter().map(ToString::to_string).collect();
-        let names = names.join(", ");
-        tell(
-            Some(tee),
-            &format!("{} has ended and left {names}, which {verb} its output; sending {what}", name(exec)),
-        );
-        end_leftovers(ending.group, &found, signal);
-        let grace = within(exec.deadline, LEFTOVER_GRACE, LATE_LEFTOVER_GRACE);
-        let wait = tokio::time::timeout(grace, &mut drained);
-        if let Ok(Ok(_)) = supervisor.attend(wait).await {
-            return;
-        }
-    }
-    if leftovers(ending.group, inodes).is_empty() && !ending.timed_out && !supervisor.stop_requested() {
-        let late = async {
-            match exec.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        let wait = async {
-            tokio::select! {
-                biased;
-                _ = &mut drained => Some(true),
-                () = stop.cancelled() => Some(false),
-                () = late => Some(false),
-                () = silence(tee) => None,
-            }
-        };
-        match supervisor.attend(wait).await {
-            Ok(Some(true)) => return,
-            Ok(None) => tell(
-                Some(tee),
-                &format!(
-                    "{} has ended, and a process that cannot be seen from here holds its output; what that still says is lost",
-                    name(exec)
-                ),
-            ),
-            _ => {}
-        }
-    }
-    tee.detach();
-}
-
-/// Ends when the tee has had nothing to do for a while.
-async fn silence(tee: &Tee) {
-    let mut silent = 0;
-    while silent < SILENT_LOOKS {
-        tokio::time::sleep(LOOK).await;
-        silent = if tee.is_idle() { silent + 1 } else { 0 };
-    }
-}
-
-/// `most`, but not past the attempt's deadline by more than `late`.
-fn within(deadline: Option<Instant>, most: Duration, late: Duration) -> Duration {
-    deadline.map_or(most, |end| most.min(end.saturating_duration_since(Instant::now()).max(late)))
 }
 
 fn tell(tee: Option<&Tee>, text: &str) {

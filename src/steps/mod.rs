@@ -1,6 +1,7 @@
 //! What a step does when it is its turn.
 
 pub mod copy;
+mod drain;
 pub mod exec;
 pub mod follow;
 pub(crate) mod heartbeat;

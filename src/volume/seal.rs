@@ -90,11 +90,11 @@ impl OpenLog {
         self.file.write_all(bytes).map_err(|source| SealError::Io { operation: "write", source })
     }
 
-    /// Makes the log durable, and with `volume` its whole filesystem, and closes the descriptor that the output was written
+    /// Makes the log durable, and closes the descriptor that the output was written
     /// through; then checks that the log's name leads to it and that it holds all of its `size` bytes. Success is never
     /// said before this has returned.
-    pub fn seal(&mut self, written: Option<File>, size: u64, volume: bool) -> Result<(), SealError> {
-        self.sync(volume)?;
+    pub fn seal(&mut self, written: Option<File>, size: u64) -> Result<(), SealError> {
+        self.sync()?;
         // close(2) is where NFS and FUSE may first tell of a failed write.
         if let Some(Err(errno)) = written.map(|file| nix::unistd::close(OwnedFd::from(file))) {
             return Err(SealError::Io { operation: "close", source: errno.into() });
@@ -106,7 +106,7 @@ impl OpenLog {
         let failed =
             |error| SealError::Removed(format!("it was removed at the end, and cannot be put back: {error}"));
         self.restore().map_err(failed)?;
-        self.sync(volume)?;
+        self.sync()?;
         match self.name() {
             Name::Here => Ok(()),
             _ => Err(SealError::Removed("its name does not lead to it, even after it was put back".into())),
@@ -118,7 +118,8 @@ impl OpenLog {
         self.offset + self.header.len() as u64 + output + footer as u64
     }
 
-    fn sync(&self, volume: bool) -> Result<(), SealError> {
+    /// fsync of the log and of the directory that names it.
+    pub fn sync(&self) -> Result<(), SealError> {
         let failed = |operation| move |source| SealError::Io { operation, source };
         self.file.sync_all().map_err(failed("fsync"))?;
         // A directory that is gone is found by the check of the name. Some filesystems refuse to sync directories.
@@ -129,9 +130,6 @@ impl OpenLog {
                 }
                 _ => {}
             }
-        }
-        if volume {
-            rustix::fs::syncfs(&self.file).map_err(|errno| failed("syncfs")(errno.into()))?;
         }
         Ok(())
     }

@@ -134,7 +134,7 @@ fn a_stop_ends_the_attempt_with_128_and_the_signal_whatever_status_the_command_g
                 "\nbye\n",
                 &sender,
                 "which has 1h to end",
-                &format!("it exited with {status} within its grace of 1h"),
+                &format!("after that it exited with {status}, within its grace of 1h"),
             ] {
                 assert!(log.contains(part), "{part} in {log}");
             }
@@ -170,7 +170,7 @@ fn a_command_that_ignores_term_or_int_is_killed_after_the_grace() {
         assert_eq!(running.end(), 128 + signal);
         let log = running.read("data/post-hook-output.txt");
         assert!(log.contains("end of attempt"), "the log is sealed: {log}");
-        assert!(log.contains("not ended after it (grace 1s), it was killed"), "{log}");
+        assert!(log.contains("not ended after that (grace 1s), it was killed"), "{log}");
         assert!(!log.contains("OOM"), "the runner killed it, not the kernel: {log}");
     }
 }

@@ -1,0 +1,123 @@
+//! The termination message: the outcome as JSON, where the kubelet looks for it and `kubectl describe` shows it.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::libc;
+use serde::Serialize;
+
+use super::outcome::Outcome;
+
+/// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
+/// Failure", 4096).
+const LIMIT: usize = 4096;
+
+/// Where the kubelet looks, unless the container says otherwise.
+const DEFAULT: &str = "/dev/termination-log";
+
+/// Writes the message. Its failure is nobody's: the status stands.
+pub fn write(outcome: &Outcome, path: Option<&Path>) {
+    // The default file is the kubelet's to make; outside a pod none appears in /dev.
+    let (path, create) = path.map_or((Path::new(DEFAULT), false), |path| (path, true));
+    // A FIFO that nobody reads is refused in place of being waited for.
+    let mut options = File::options();
+    options.write(true).create(create).truncate(true).custom_flags(libc::O_NONBLOCK);
+    let opened = options.open(path);
+    if let Ok(mut file) = opened {
+        let _ = file.write_all(json(outcome, LIMIT).as_bytes());
+    }
+}
+
+/// The JSON, at most `limit` bytes: when it is longer, warnings go first, then steps, and then the failure's
+/// texts are cut on a character boundary, so that it stays valid JSON.
+fn json(outcome: &Outcome, limit: usize) -> String {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        status: u8,
+        result: &'a str,
+        #[serde(flatten)]
+        outcome: &'a Outcome,
+    }
+    let render = |outcome: &Outcome| {
+        serde_json::to_string(&Message { status: outcome.status(), result: outcome.word(), outcome })
+            .unwrap_or_default()
+    };
+    let mut short = outcome.clone();
+    let mut room = limit;
+    loop {
+        let text = render(&short);
+        if text.len() <= limit {
+            return text;
+        }
+        if room == 0 {
+            // An identity of that size is nobody's.
+            return format!(r#"{{"status":{},"result":"{}"}}"#, outcome.status(), outcome.word());
+        }
+        room /= 2;
+        short.warnings.iter_mut().for_each(|text| cut(text, room / 16));
+        short.steps.iter_mut().for_each(|step| {
+            cut(&mut step.step, room / 8);
+            cut(&mut step.result, room / 8);
+        });
+        if room < limit / 2 {
+            short.warnings.truncate(room / 256);
+            let surplus = short.steps.len().saturating_sub(room / 128);
+            short.steps.drain(..surplus);
+        }
+        if let Some(failure) = &mut short.failure {
+            cut(&mut failure.message, room);
+            cut(&mut failure.advice, room / 2);
+        }
+        if let Some(log) = &mut short.log {
+            cut(log, room);
+        }
+    }
+}
+
+/// Cuts `text` to at most `limit` bytes on a character boundary.
+fn cut(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit.saturating_sub(3)));
+        text.push_str("...");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::outcome::{Failure, StepReport};
+    use crate::exit::Kind;
+    use crate::hook::identity::Identity;
+
+    #[test]
+    fn an_identity_of_any_size_leaves_room_for_the_status() {
+        let identity = Identity { run: "r".repeat(9000), ..Identity::default() };
+        let outcome = Outcome::new(identity).failed(Failure::new(Kind::Io, "x"));
+        assert_eq!(json(&outcome, LIMIT), r#"{"status":74,"result":"io"}"#);
+    }
+
+    fn outcome(message: &str, steps: usize) -> Outcome {
+        let identity = Identity { run: "r".into(), ..Identity::default() };
+        let mut outcome = Outcome::new(identity);
+        outcome.log = Some("/data/log".into());
+        outcome.fail(Failure::new(Kind::Command(3), message).advise("read the log"));
+        let step = StepReport { step: "é".repeat(300), result: "ö".repeat(300), duration_ms: 1 };
+        outcome.steps = vec![step; steps];
+        outcome
+    }
+
+    #[test]
+    fn the_termination_message_is_valid_json_within_the_limit_whatever_the_size() {
+        for (message, steps) in
+            [("short".into(), 0), ("é".repeat(5000), 0), ("\u{1}".repeat(9000), 3), ("x".into(), 500)]
+        {
+            let text = json(&outcome(&message, steps), LIMIT);
+            assert!(text.len() <= LIMIT, "{} bytes", text.len());
+            let value: serde_json::Value = serde_json::from_str(&text).expect("valid JSON");
+            assert_eq!(value["status"], 3);
+            assert_eq!(value["result"], "command");
+        }
+    }
+}

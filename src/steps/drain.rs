@@ -1,0 +1,153 @@
+//! The output of a command after its end: waits until everything is through, and ends processes that the command left and
+//! that still hold the pipe. With nobody left to write, what takes long is the log or stdout: that is waited for until the
+//! attempt's time is over, because nothing may be lost.
+
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use tokio::sync::oneshot;
+
+use crate::output::{Audience, Tee};
+use crate::process::{Ending, Supervisor, end_leftovers, leftovers};
+use crate::support::durations::shown;
+
+/// From TERM to KILL for processes that the command left behind, and from KILL until they are given up.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+
+/// What is left of the drain and of the grace for leftovers when the attempt's time is over.
+const LATE_DRAIN: Duration = Duration::from_secs(1);
+const LATE_LEFTOVER_GRACE: Duration = Duration::from_millis(500);
+
+/// A pipe that nobody in sight holds open, and in which there has been nothing at so many looks in a row, is held by
+/// somebody out of sight: a process that was given the descriptor, in another container of the pod.
+const SILENT_LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long each part may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Of the whole attempt.
+    pub(super) deadline: Option<Instant>,
+    /// For processes that the command left, before they are told to end.
+    pub(super) drain: Duration,
+    /// In place of that after a stop.
+    pub(super) grace: Duration,
+}
+
+/// The output of one command that has ended.
+#[derive(Debug)]
+pub(super) struct Drain<'a> {
+    /// The command, for messages.
+    pub(super) name: &'a str,
+    pub(super) tee: &'a Tee,
+    pub(super) patience: Patience,
+    pub(super) ending: &'a Ending,
+    /// Inode numbers of its pipes.
+    pub(super) inodes: &'a [u64],
+    pub(super) drained: oneshot::Receiver<()>,
+}
+
+impl Drain<'_> {
+    pub(super) async fn run(mut self, supervisor: &mut Supervisor) {
+        if self.by_itself(supervisor).await || self.by_force(supervisor).await {
+            return;
+        }
+        let seen = !leftovers(self.ending.group, self.inodes).is_empty();
+        if seen || self.ending.timed_out || supervisor.stop_requested() || !self.by_patience(supervisor).await
+        {
+            self.tee.detach();
+        }
+    }
+
+    /// A stop leaves the leftovers what it leaves a command. A second one while waiting: the next, harder step at once.
+    async fn by_itself(&mut self, supervisor: &mut Supervisor) -> bool {
+        let patience = self.patience;
+        let (requested, tee, name) = (supervisor.stopped(), self.tee, self.name);
+        let stopped = async move {
+            let stop = requested.await;
+            let grace = shown(patience.grace);
+            tee.note(&format!("{stop}: what {name} left has {grace} to end"), Audience::Everyone);
+            tokio::time::sleep(patience.grace).await;
+        };
+        let wait = async {
+            tokio::select! {
+                biased;
+                _ = &mut self.drained => true,
+                () = tokio::time::sleep(within(patience.deadline, patience.drain, LATE_DRAIN)) => false,
+                () = stopped => false,
+            }
+        };
+        matches!(supervisor.attend(wait).await, Ok(true))
+    }
+
+    /// TERM, then KILL, to whoever holds the output; the log says so.
+    async fn by_force(&mut self, supervisor: &mut Supervisor) -> bool {
+        for (signal, verb, what) in
+            [(libc::SIGTERM, "still holds", "TERM"), (libc::SIGKILL, "ignored TERM and holds", "KILL")]
+        {
+            let found = leftovers(self.ending.group, self.inodes);
+            if found.is_empty() {
+                return false;
+            }
+            let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+            let (name, names) = (self.name, names.join(", "));
+            self.tell(&format!("{name} has ended and left {names}, which {verb} its output; sending {what}"));
+            end_leftovers(self.ending.group, &found, signal);
+            let grace = within(self.patience.deadline, LEFTOVER_GRACE, LATE_LEFTOVER_GRACE);
+            let wait = tokio::time::timeout(grace, &mut self.drained);
+            if let Ok(Ok(_)) = supervisor.attend(wait).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Nobody is seen to hold the pipe: the log or stdout is slow, or its holder is out of sight.
+    async fn by_patience(&mut self, supervisor: &mut Supervisor) -> bool {
+        let (stop, deadline) = (supervisor.stop_token(), self.patience.deadline);
+        let late = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let wait = async {
+            tokio::select! {
+                biased;
+                _ = &mut self.drained => Some(true),
+                () = stop.cancelled() => Some(false),
+                () = late => Some(false),
+                () = silence(self.tee) => None,
+            }
+        };
+        match supervisor.attend(wait).await {
+            Ok(Some(drained)) => drained,
+            Ok(None) => {
+                let name = self.name;
+                self.tell(&format!(
+                    "{name} has ended, and a process that cannot be seen from here holds its output; what that still says is lost"
+                ));
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        self.tee.note(text, Audience::Everyone);
+    }
+}
+
+/// Ends when the tee has had nothing to do for a while.
+async fn silence(tee: &Tee) {
+    let mut silent = 0;
+    while silent < SILENT_LOOKS {
+        tokio::time::sleep(LOOK).await;
+        silent = if tee.is_idle() { silent + 1 } else { 0 };
+    }
+}
+
+/// `most`, but not past the attempt's deadline by more than `late`.
+fn within(deadline: Option<Instant>, most: Duration, late: Duration) -> Duration {
+    deadline.map_or(most, |end| most.min(end.saturating_duration_since(Instant::now()).max(late)))
+}
