@@ -1,5 +1,6 @@
 //! The scenarios, in the order of the table. Each is a function of a `Case` that tells in one line what was seen.
 
+mod controller;
 mod interrupted;
 mod one_liner;
 mod output_policy;
@@ -9,6 +10,7 @@ mod restricted;
 mod retry;
 mod revisions;
 mod runner_entry;
+mod several;
 mod shards;
 mod sidecar;
 mod two_jobs;
@@ -90,6 +92,13 @@ pub(crate) fn all() -> Vec<Scenario> {
             output_policy::show,
         ),
         scenario(12, "Sidecar of a hook that cannot be changed", "-", sidecar::show),
+        scenario(13, "Two hooks with two logs in one release", "both write one file", several::show),
+        scenario(
+            14,
+            "Argo CD's way of applying; the log when nothing mounts the claim",
+            "-",
+            controller::show,
+        ),
     ]
 }
 

@@ -23,7 +23,8 @@ pub(super) fn show(case: &Case) -> Result<String> {
     job["spec"]["completions"] = json!(4);
     job["spec"]["parallelism"] = json!(4);
     let container = manifest::container(&mut job);
-    container["resources"] = json!({"limits": {"cpu": "100m", "memory": "256Mi"}});
+    // So little that the copy takes seconds, and one of them is seen while it runs.
+    container["resources"] = json!({"limits": {"cpu": "20m", "memory": "256Mi"}});
     if let Some(environment) = container["env"].as_array_mut() {
         environment.push(json!({"name": "HOOK_RUNNER_COMPLETIONS", "value": "4"}));
     }
