@@ -22,6 +22,12 @@ pub struct Copy {
     /// Print what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Print one line for each entry that was installed, replaced, kept or removed, and why
+    #[arg(long)]
+    pub changes: bool,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    pub json: bool,
     /// Where the summary goes.
     #[command(flatten)]
     pub termination: Termination,

@@ -38,6 +38,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     let mut options = copy_options(&arguments.options, &CopyStep::default())
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     options.dry_run = arguments.dry_run;
+    options.list_changes = arguments.changes || arguments.json;
     let destination = arguments.destination.clone();
     preflight::places(&arguments.source, &destination, false)
         .and_then(|()| preflight::empty(&arguments.source, &destination, &options))
@@ -76,6 +77,14 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         CopyFailure::Copy(error) => messages::copy(&error),
     })?;
     report.warnings().iter().for_each(|warning| warn(warning));
+    if arguments.json {
+        let text = serde_json::to_string(&report).map_err(messages::fault)?;
+        print(format!("{text}\n").as_bytes())?;
+        return Ok(report.summary());
+    }
+    if arguments.changes {
+        print(report.changes.lines().iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
+    }
     print(format!("hook-runner: {}\n", report.summary()).as_bytes())?;
     Ok(report.summary())
 }

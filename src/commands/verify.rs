@@ -17,9 +17,13 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
         let text = serde_json::to_string(&report).map_err(messages::fault)?;
         let _ = writeln!(out, "{text}");
     } else {
-        for (what, list) in
-            [("missing", &report.missing), ("modified", &report.modified), ("mode", &report.mode)]
-        {
+        for (what, list) in [
+            ("missing", &report.missing),
+            ("modified", &report.modified),
+            ("mode", &report.mode),
+            ("kept", &report.users),
+            ("added", &report.added),
+        ] {
             for path in &list.items {
                 let _ = writeln!(out, "{what:<9} {path}");
             }

@@ -68,6 +68,7 @@ impl Engine<'_> {
                     worker.report.plan.push(format!("create {}/", shown(&here.child(name))));
                 }
                 if target != Target::Lazy || !on_demand {
+                    worker.report.changes.push(&here.child(name), "installed", "a directory of the source");
                     worker.report.dirs += 1;
                 }
                 let mut new = here.node.child(name, target);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::ahead::{Ahead, Spare};
 use super::entry::Later;
 use super::error::{Error, Reached};
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::layers::{Claims, Layers};
 use super::links::Links;
 use super::listing::Listing;
@@ -33,7 +33,7 @@ use super::share::Shares;
 use super::stage::{Leftovers, Stage};
 use super::state::State;
 use super::transfer::Reflink;
-use super::{Request, durable, earlier, shard, space};
+use super::{Request, durable, earlier, shard, space, unread};
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
@@ -132,9 +132,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    fn new(dry_run: bool) -> Self {
+    fn new(options: &super::Options) -> Self {
         let mut report = Report::default();
-        report.plan.whole = dry_run;
+        (report.plan.whole, report.changes.whole) = (options.dry_run, options.list_changes);
         Self {
             buffer: Vec::new(),
             other: Vec::new(),
@@ -160,6 +160,9 @@ pub(super) fn copy(
     cancel: &CancellationToken,
 ) -> Result<Report, Error> {
     let (engine, mut report) = Engine::open(request, cancel)?;
+    if unread::is_as_left(&engine, &mut report)? {
+        return Ok(report);
+    }
     let outcome = watched(&engine, progress, || engine.run(&mut report));
     let outcome = outcome.and_then(|()| engine.close(&mut report));
     if let Err(mut error) = outcome {
@@ -172,6 +175,9 @@ pub(super) fn copy(
         let done = engine.counters.copied();
         error.reached = Reached { files: done.0, bytes: done.1 };
         return Err(error);
+    }
+    if engine.filter.is_selective() && engine.counters.snapshot().files == 0 && report.links == 0 {
+        report.remarks.push("--include matches nothing in the source".to_owned());
     }
     report.not_permitted = engine.permissions.refused();
     report.sort();
@@ -250,7 +256,8 @@ impl<'a> Engine<'a> {
         let owner = owner_of(request);
         let manifest_name = manifest::file_name(&owner);
         let mut report = Report::default();
-        report.plan.whole = options.dry_run;
+        (report.plan.whole, report.changes.whole) = (options.dry_run, options.list_changes);
+        report.remarks.extend(filter::doubts(options));
         let (mut old, mut intent, mut unfinished) = (Manifest::default(), Intent::default(), None);
         let mut brought_over = None;
         let mut leftovers = Leftovers::default();
@@ -294,7 +301,7 @@ impl<'a> Engine<'a> {
         let head = Head {
             owner,
             since: Some(layers.since()),
-            source_version: version.map(|version| version.clone().into_bytes()),
+            source_version: version.map(|version| unread::version(version, options)),
         };
         let at_work = unfinished
             .as_ref()
@@ -344,7 +351,7 @@ impl<'a> Engine<'a> {
     }
 
     pub(super) fn workers(&self) -> Vec<Worker> {
-        (0..self.worker_count).map(|_| Worker::new(self.request.options.dry_run)).collect()
+        (0..self.worker_count).map(|_| Worker::new(&self.request.options)).collect()
     }
 
     fn run(&self, report: &mut Report) -> Result<(), Error> {
@@ -389,6 +396,7 @@ impl<'a> Engine<'a> {
         let follow = self.request.options.follow_destination_links;
         Node::root(source.into(), &source_stat, made, follow).map_err(failed).map(|mut root| {
             if let Some(root) = Arc::get_mut(&mut root) {
+                root.dereference = self.request.options.dereference;
                 root.shared = self.shares.is_some();
                 root.in_place = root.shared && !self.request.options.dry_run;
                 root.others = self.shares.as_ref().is_some_and(|shares| !shares.completes(b""));

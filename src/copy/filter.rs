@@ -66,6 +66,45 @@ fn parse(option: &str, patterns: &[String]) -> Result<Vec<gix_glob::Pattern>, Er
     patterns.iter().map(one).collect()
 }
 
+/// What is wrong with patterns that can match nothing: a bracket that never closes, a first one that takes back what nothing
+/// has excluded.
+pub(super) fn doubts(options: &Options) -> Vec<String> {
+    let mut doubts = Vec::new();
+    for (option, patterns) in [("exclude", &options.exclude), ("include", &options.include)] {
+        for (at, text) in patterns.iter().enumerate() {
+            if text.starts_with('!') && !patterns[..at].iter().any(|earlier| !earlier.starts_with('!')) {
+                doubts.push(format!("--{option} {text}: there is nothing before it that it could take back"));
+            } else if is_open(text) {
+                doubts
+                    .push(format!("--{option} {text}: a bracket is not closed, so that it matches nothing"));
+            }
+        }
+    }
+    doubts
+}
+
+/// Whether a bracket expression is not closed. A `]` right after the bracket, or after its `!` or `^`, is one of its
+/// characters.
+fn is_open(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => drop(rest.next()),
+            '[' => {
+                let inner: String = rest.clone().collect();
+                let start = inner.len() - inner.trim_start_matches(['!', '^']).len();
+                let skip = start + usize::from(inner[start..].starts_with(']'));
+                match inner[skip..].find(']') {
+                    Some(end) => rest.nth(inner[..=skip + end].chars().count() - 1).map_or((), drop),
+                    None => return true,
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 fn matches(patterns: &[gix_glob::Pattern], path: &[u8], is_dir: bool) -> bool {
     let basename = path.iter().rposition(|b| *b == b'/').map(|at| at + 1);
     patterns
@@ -118,6 +157,23 @@ mod tests {
         assert!(f.skips(b"other/static", b"x.css", false));
         assert!(f.skips(b"a", b"secret.html", false));
         assert!(!f.skips(b"", b"a", true));
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_match_is_told() {
+        let doubts = |patterns: &[&str]| {
+            let exclude = patterns.iter().map(|p| (*p).to_owned()).collect();
+            doubts(&Options { exclude, ..Options::default() }).len()
+        };
+        for (patterns, told) in [
+            (&["[z-a"][..], 1),
+            (&["!x"], 1),
+            (&["*.log", "!x.log"], 0),
+            (&["[ab]c", "[]]", "[!]a]", "\\[a", "a]"], 0),
+            (&["a[b", "[!"], 2),
+        ] {
+            assert_eq!(doubts(patterns), told, "{patterns:?}");
+        }
     }
 
     #[test]

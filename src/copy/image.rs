@@ -13,7 +13,7 @@ use super::engine::{Engine, Task, Worker};
 use super::entry::{Entry, Here, Later};
 use super::error::Error;
 use super::install::{Data, Incoming};
-use super::links::Claim;
+use super::links::{Claim, Outcome};
 use super::manifest::{Content, Flags, Hash, Kind, Left, Record};
 use super::metadata::{Meta, time_of};
 use super::path::shown;
@@ -361,6 +361,26 @@ impl Engine<'_> {
 
     /// A symbolic link of the image.
     pub(super) fn link(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+        let failed = |e: Errno| self.source_error("read the link", &here.child(entry.name), e);
+        let stat = rustix::fs::statat(here.source, entry.name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        if stat.st_nlink == 1 || here.node.aside {
+            return self.link_alone(worker, here, entry).map(drop);
+        }
+        here.node.hold();
+        if let Claim::First = self.links.claim(&stat, here.node, entry) {
+            let (outcome, version) = self.link_alone(worker, here, entry)?;
+            self.links.settled(&stat, here.node, entry.name, version, outcome);
+        }
+        Ok(())
+    }
+
+    /// A symbolic link of the image, whatever other names it has.
+    pub(super) fn link_alone(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<(Outcome, Version<'static>), Error> {
         let name = entry.name;
         let failed = |e: Errno| self.source_error("read the link", &here.child(name), e);
         let stat = rustix::fs::statat(here.source, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
@@ -373,7 +393,8 @@ impl Engine<'_> {
             xattrs: None,
         };
         worker.xattrs.clear();
-        self.settle(worker, here, entry, Incoming { version: &version, data: Data::Link }).map(drop)
+        let outcome = self.settle(worker, here, entry, Incoming { version: &version, data: Data::Link })?;
+        Ok((outcome, version))
     }
 }
 

@@ -76,6 +76,7 @@ impl Engine<'_> {
         self.complete_file(worker, here.node, name, &to, &meta, created_final)?;
         let version = self.version(worker, &from.stat, len, how.content(hash));
         worker.report.files += 1;
+        worker.report.changes.push(&here.child(name), "installed", "new in the source");
         worker.report.bytes += len;
         self.counters.add(1, 0);
         self.counters.wrote(1, len);

@@ -184,10 +184,16 @@ impl Engine<'_> {
     ) -> Result<Version<'static>, Error> {
         let stat =
             self.source_stat(here, name).map_err(|e| self.source_error("stat", &here.child(name), e))?;
-        Ok(Version { meta: self.permissions.wanted(&stat), ..known.clone() })
+        let meta = self.permissions.wanted(&stat);
+        let mode = if known.kind == super::manifest::Kind::Link { known.meta.mode } else { meta.mode };
+        Ok(Version { meta: super::metadata::Meta { mode, ..meta }, ..known.clone() })
     }
 
     fn copy_alone(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+        let kind = self.source_stat(here, entry.name).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        if kind == Ok(FileType::Symlink) {
+            return self.link_alone(worker, here, entry).map(drop);
+        }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let failed = |e: Errno| self.source_error("open", &here.child(entry.name), e);
         let file = rustix::fs::openat(here.source, entry.name, flags, Mode::empty()).map_err(failed)?;

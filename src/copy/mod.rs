@@ -5,6 +5,7 @@
 #![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
 
 mod ahead;
+mod chmod;
 mod compare;
 mod complete;
 mod decide;
@@ -44,6 +45,7 @@ mod stage;
 mod state;
 mod swap;
 mod transfer;
+mod unread;
 mod verify;
 mod walk;
 
@@ -56,7 +58,7 @@ use crate::support::rooted_dir::Dir;
 pub use error::{Cause, Error, Reached};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 pub use progress::{Progress, Silent, Snapshot, Stderr};
-pub use report::{List, Report, VerifyReport, human_bytes};
+pub use report::{Change, Changes, List, Report, VerifyReport, human_bytes};
 
 /// One copy.
 #[derive(Debug, Clone, Default)]

@@ -50,6 +50,8 @@ pub(super) struct Node {
     pub(super) on_demand: bool,
     /// Following links of the volume is allowed.
     pub(super) follow: bool,
+    /// Links of the source are followed.
+    pub(super) dereference: bool,
     /// The image has another mtime for it than it had at the last copy.
     pub(super) redated: bool,
     /// The image has another mode or owner for it than it had at the last copy.
@@ -105,6 +107,10 @@ impl Slot {
         self.identity.get().is_some()
     }
 
+    fn is(&self, stat: &Stat) -> bool {
+        self.identity.get() == Some(&(stat.st_dev, stat.st_ino))
+    }
+
     fn close(&self) {
         if mutex::lock(&self.open).take().is_some() {
             OPEN.fetch_sub(1, Ordering::Relaxed);
@@ -146,6 +152,7 @@ impl Node {
     fn bare(parent: Option<Arc<Self>>, name: CString, target: Target, follow: bool) -> Self {
         Self {
             aside: parent.as_ref().is_some_and(|parent| parent.aside),
+            dereference: parent.as_ref().is_some_and(|parent| parent.dereference),
             parent,
             name,
             alias: None,
@@ -193,6 +200,11 @@ impl Node {
         }
         names.reverse();
         (node, names.join(&b'/'))
+    }
+
+    /// Whether this, or a directory that it is in, is that directory of the source.
+    pub(super) fn is_below(&self, stat: &Stat) -> bool {
+        std::iter::successors(Some(self), |node| node.parent.as_deref()).any(|node| node.source.is(stat))
     }
 
     /// The name on the volume.
@@ -293,7 +305,10 @@ impl Node {
     }
 
     fn open(&self, at: impl AsFd, name: &CStr, side: Side) -> rustix::io::Result<OwnedFd> {
-        let follow = side == Side::Made && self.follow && self.target == Target::Existing;
+        let follow = match side {
+            Side::Made => self.follow && self.target == Target::Existing,
+            Side::Source => self.dereference,
+        };
         let flags = if follow { DIRECTORY } else { DIRECTORY | OFlags::NOFOLLOW };
         match rustix::fs::openat(&at, name, flags, Mode::empty()) {
             Err(Errno::NOENT) if self.in_place && side == Side::Made => {

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::chmod::ModeChange;
+
 /// Everything that changes how a copy decides or works. The default copies as the image says.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -42,6 +44,8 @@ pub struct Options {
     pub allow_empty_source: bool,
     /// What the source is called (an image's digest): where it is called as it was at the last copy, it is not read.
     pub source_version: Option<String>,
+    /// List every change in the report, not only the first hundred.
+    pub list_changes: bool,
     /// Copy what symbolic links of the source lead to, not the links.
     pub dereference: bool,
 }
@@ -125,116 +129,6 @@ impl fmt::Display for Owner {
     }
 }
 
-/// A change to permission bits: octal (`0644`, set for files and, with execute where there is read, for
-/// directories) or symbolic clauses as chmod(1) has them (`u=rwX,go-w,+X`), applied to the image's mode.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModeChange {
-    text: String,
-    clauses: Vec<Clause>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Clause {
-    /// Permission bits that the clause reaches (`u` = 0o4700, `g` = 0o2070, `o` = 0o1007).
-    who: u32,
-    operation: Operation,
-    /// `rwxst` spread over all three classes.
-    bits: u32,
-    /// `X`: execute for directories and for files that somebody may execute.
-    execute_if_any: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Add,
-    Remove,
-    Set,
-    /// An octal mode: sets everything; directories gain execute where they have read.
-    Octal,
-}
-
-impl ModeChange {
-    /// The mode (`st_mode & 0o7777`) after the change.
-    pub fn apply(&self, mode: u32, is_dir: bool) -> u32 {
-        self.clauses.iter().fold(mode, |mode, clause| {
-            let mut bits = clause.bits & clause.who;
-            if clause.execute_if_any && (is_dir || mode & 0o111 != 0) {
-                bits |= 0o111 & clause.who;
-            }
-            match clause.operation {
-                Operation::Add => mode | bits,
-                Operation::Remove => mode & !bits,
-                Operation::Set => mode & !clause.who | bits,
-                Operation::Octal if is_dir => clause.bits | (clause.bits & 0o444) >> 2,
-                Operation::Octal => clause.bits,
-            }
-        })
-    }
-}
-
-impl FromStr for ModeChange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let clauses = if text.bytes().all(|b| b.is_ascii_digit()) {
-            u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777).map(|bits| {
-                vec![Clause { who: 0o7777, operation: Operation::Octal, bits, execute_if_any: false }]
-            })
-        } else {
-            text.split(',').map(clause).collect()
-        };
-        clauses.map(|clauses| Self { text: text.to_owned(), clauses }).ok_or_else(|| {
-            format!("{text:?} is not a mode: write it octal (0644) or as chmod does (u=rwX,go-w)")
-        })
-    }
-}
-
-fn clause(text: &str) -> Option<Clause> {
-    let at = text.find(['+', '-', '='])?;
-    let (who, rest) = text.split_at(at);
-    let who = if who.is_empty() {
-        0o7777
-    } else {
-        who.bytes().try_fold(0, |mask, class| {
-            Some(
-                mask | match class {
-                    b'u' => 0o4700,
-                    b'g' => 0o2070,
-                    b'o' => 0o1007,
-                    b'a' => 0o7777,
-                    _ => return None,
-                },
-            )
-        })?
-    };
-    let (operation, permissions) = rest.split_at(1);
-    let operation = match operation {
-        "+" => Operation::Add,
-        "-" => Operation::Remove,
-        _ => Operation::Set,
-    };
-    let mut bits = 0;
-    let mut execute_if_any = false;
-    for permission in permissions.bytes() {
-        match permission {
-            b'r' => bits |= 0o444,
-            b'w' => bits |= 0o222,
-            b'x' => bits |= 0o111,
-            b's' => bits |= 0o6000,
-            b't' => bits |= 0o1000,
-            b'X' => execute_if_any = true,
-            _ => return None,
-        }
-    }
-    Some(Clause { who, operation, bits, execute_if_any })
-}
-
-impl fmt::Display for ModeChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 /// One copier of several that share a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
@@ -281,30 +175,6 @@ serde_as_text!(Owner, ModeChange, Shard);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn modes_change_as_chmod_changes_them() {
-        for (change, before, is_dir, after) in [
-            ("0640", 0o755, false, 0o640),
-            ("0640", 0o755, true, 0o750),
-            ("2775", 0o644, true, 0o2775),
-            ("g=u", 0, false, u32::MAX),
-            ("go-w", 0o666, false, 0o644),
-            ("u=rwX,go=rX", 0o640, false, 0o644),
-            ("u=rwX,go=rX", 0o700, false, 0o755),
-            ("u=rwX,go=rX", 0o700, true, 0o755),
-            ("+X", 0o600, true, 0o711),
-            ("+X", 0o600, false, 0o600),
-            ("g+s", 0o755, true, 0o2755),
-            ("u=rw", 0o4755, false, 0o655),
-            ("+t", 0o777, true, 0o1777),
-        ] {
-            match change.parse::<ModeChange>() {
-                Ok(parsed) => assert_eq!(parsed.apply(before, is_dir), after, "{change} of {before:o}"),
-                Err(_) => assert_eq!(after, u32::MAX, "{change} must parse"),
-            }
-        }
-    }
 
     #[test]
     fn what_is_no_value_is_refused() {

@@ -228,7 +228,10 @@ impl Engine<'_> {
             let _ = rustix::fs::fchmod(dir, Mode::from_raw_mode(mode));
         }
         match removed {
-            Ok(()) => going.report.removed += 1,
+            Ok(()) => {
+                going.report.removed += 1;
+                going.report.changes.push(path, "removed", "not in the source");
+            }
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NOENT) => {}
                 Some(Errno::NOTEMPTY | Errno::EXIST) if is_dir => return Ok(false),

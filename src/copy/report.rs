@@ -26,6 +26,9 @@ pub struct Report {
     pub removed: u64,
     /// Entries of the volume that stayed although the image has something else.
     pub kept: u64,
+    /// What became of which entry.
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    pub changes: Changes,
     /// What a dry run would have done, in words (`create`, `replace`, `remove`, `keep`) and path.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub plan: List,
@@ -47,6 +50,59 @@ pub struct Report {
     /// Leftovers of a copy that was interrupted, cleared away.
     #[serde(skip_serializing_if = "is_zero")]
     pub leftovers: u64,
+}
+
+/// What became of one entry, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Change {
+    /// Relative to the destination.
+    pub path: String,
+    /// `installed`, `replaced`, `kept`, `conflict`, `metadata`, `removed`.
+    pub action: &'static str,
+    /// In words.
+    pub reason: &'static str,
+}
+
+/// Changes: the first hundred, or all where they were asked for.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Changes {
+    /// Sorted by path.
+    pub items: Vec<Change>,
+    /// How many more there were.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more: u64,
+    #[serde(skip)]
+    pub(crate) whole: bool,
+}
+
+impl Changes {
+    /// One line an entry.
+    pub fn lines(&self) -> Vec<String> {
+        self.items.iter().map(|c| format!("{:<9} {} ({})", c.action, c.path, c.reason)).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, path: &[u8], action: &'static str, reason: &'static str) {
+        if self.whole || self.items.len() < LISTED {
+            self.items.push(Change { path: super::path::shown(path), action, reason });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.more += other.more;
+        for change in other.items {
+            if self.whole || self.items.len() < LISTED {
+                self.items.push(change);
+            } else {
+                self.more += 1;
+            }
+        }
+    }
 }
 
 /// A list that keeps its first hundred items and counts the others.
@@ -163,6 +219,7 @@ impl Report {
         self.kept += other.kept;
         self.leftovers += other.leftovers;
         self.plan.merge(other.plan);
+        self.changes.merge(other.changes);
         self.conflicts.merge(other.conflicts);
         self.skipped.merge(other.skipped);
         self.changed_source.merge(other.changed_source);
@@ -179,6 +236,7 @@ impl Report {
         for list in [&mut self.plan, &mut self.conflicts, &mut self.skipped, &mut self.changed_source] {
             list.items.sort_unstable();
         }
+        self.changes.items.sort_unstable();
         self.not_permitted.sort_unstable();
     }
 }
@@ -198,6 +256,8 @@ pub struct VerifyReport {
     pub kept: u64,
     /// Which those are.
     pub users: List,
+    /// Entries of directories that copies made or filled, which no copy installed.
+    pub added: List,
 }
 
 impl VerifyReport {
@@ -222,13 +282,15 @@ impl VerifyReport {
         self.matching += other.matching;
         self.kept += other.kept;
         self.users.merge(other.users);
+        self.added.merge(other.added);
         self.modified.merge(other.modified);
         self.mode.merge(other.mode);
         self.missing.merge(other.missing);
     }
 
     pub(crate) fn sort(&mut self) {
-        for list in [&mut self.modified, &mut self.mode, &mut self.missing, &mut self.users] {
+        for list in [&mut self.modified, &mut self.mode, &mut self.missing, &mut self.users, &mut self.added]
+        {
             list.items.sort_unstable();
         }
     }

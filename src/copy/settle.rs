@@ -21,6 +21,27 @@ struct Verdict {
     state: Volume,
 }
 
+impl Verdict {
+    /// For the list of changes: what is done, and why; nothing of what stays as it is to be.
+    fn told(&self, entry: Entry<'_>) -> Option<(&'static str, &'static str)> {
+        let reason = match self.state {
+            Volume::Absent | Volume::LeftAbsent if entry.record.is_none() => "new in the source",
+            Volume::Absent | Volume::LeftAbsent => "missing on the volume",
+            Volume::AsLeft { .. } => "changed in the source",
+            Volume::LeftByRun => "changed by a run that failed",
+            Volume::AnotherOwners => "another copy had it",
+            Volume::Differs => "changed on the volume",
+        };
+        match self.action {
+            Action::Install if entry.volume.is_none() => Some(("installed", reason)),
+            Action::Install => Some(("replaced", reason)),
+            Action::Conflict => Some(("conflict", "changed by the user and in the source")),
+            Action::Keep => Some(("kept", "changed by the user")),
+            Action::Leave | Action::Nothing | Action::Adopt => None,
+        }
+    }
+}
+
 impl Engine<'_> {
     /// Decides, acts and records.
     pub(super) fn settle(
@@ -137,6 +158,9 @@ impl Engine<'_> {
         let Entry { name, record, .. } = entry;
         let version = incoming.version;
         let flags = record.map_or(Flags::default(), |r| r.flags);
+        if let Some((action, reason)) = verdict.told(entry) {
+            worker.report.changes.push(&here.child(name), action, reason);
+        }
         match verdict.action {
             Action::Install => self.put(worker, here, entry, incoming),
             Action::Nothing | Action::Adopt => self.in_place(worker, here, entry, incoming, verdict),

@@ -14,8 +14,9 @@ use super::error::Error;
 use super::listing::{self, Listing};
 use super::manifest::{Kind, records};
 use super::metadata::time_of;
-use super::path::join;
+use super::path::{join, shown};
 use super::pool::Pool;
+use super::prune::{fold, is_caseless};
 use super::seen::Sight;
 use super::transfer;
 
@@ -63,15 +64,19 @@ pub(super) fn check(engine: &Engine<'_>) -> Result<(), Error> {
         old: worker.old,
         files: Vec::new(),
     });
+    let caseless = is_caseless(&engine.destination);
     let scanned = pool.run(scanners.collect(), |scanner, task| {
         if engine.cancel.is_cancelled() {
             return Err(Error::cancelled());
         }
         // What cannot be read here fails, with its path, when it is copied; then the estimate is of no use.
-        scan(engine, &pool, scanner, &task, block, &totals).map_err(|e| Error::system("read", path, e))
+        scan(engine, &pool, scanner, &task, block, &totals).map_err(|e| Error::system("read", path, e))?;
+        if caseless { apart(&task.path, &scanner.listing) } else { Ok(()) }
     });
     match scanned {
-        Err(error) if error.cause() == super::Cause::Cancelled => return Err(error),
+        Err(error) if matches!(error.cause(), super::Cause::Cancelled | super::Cause::Config) => {
+            return Err(error);
+        }
         Err(_) => return Ok(()),
         Ok(_) => {}
     }
@@ -90,6 +95,23 @@ pub(super) fn check(engine: &Engine<'_>) -> Result<(), Error> {
     // Filesystems that make inodes as needed say that they have none in all.
     if free.f_files > 0 && sum(&totals.needed_inodes) > free.f_favail {
         return Err(Error::space("inodes", path, sum(&totals.needed_inodes), free.f_favail));
+    }
+    Ok(())
+}
+
+/// Refuses two names that are one on a volume that does not tell upper from lower case.
+fn apart(dir: &[u8], listing: &Listing) -> Result<(), Error> {
+    let mut seen = std::collections::HashMap::new();
+    for at in 0..listing.len() {
+        let (name, _) = listing.get(at);
+        if let Some(other) = seen.insert(fold(name.to_bytes()), name) {
+            return Err(Error::request(format!(
+                "{} and {} of the source are one name on this volume, which does not tell upper from lower case: \
+                 rename or exclude one of them",
+                shown(&join(dir, other.to_bytes())),
+                shown(&join(dir, name.to_bytes()))
+            )));
+        }
     }
     Ok(())
 }
@@ -168,7 +190,6 @@ fn scan(
         }
     }
     engine.seen.keep(&task.path, itself, &scanner.listing, &scanner.files);
-    scanner.listing.shrink();
     for (counter, n) in [
         (&totals.files, files),
         (&totals.bytes, bytes),

@@ -1,5 +1,6 @@
 //! Comparing a volume with what its copies installed, whoever did.
 
+use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -94,6 +95,9 @@ fn verify_block(
     manifest.load(at, block)?;
     let dir = open(root, manifest.path(at), None)?;
     let claims: Claims = layers.directory(manifest.path(at))?;
+    if let Some(dir) = &dir {
+        added(dir, manifest.path(at), block, &claims, &mut report)?;
+    }
     for record in records(block) {
         let c_name = CString::new(record.name.to_vec())?;
         if record.flags.orphan || claims.later(&c_name).is_some() {
@@ -121,6 +125,19 @@ fn verify_block(
         }
     }
     Ok(report)
+}
+
+/// Lists what is in a directory and was installed by nobody.
+fn added(dir: &Dir, path: &[u8], block: &[u8], claims: &Claims, report: &mut VerifyReport) -> io::Result<()> {
+    let known: HashSet<Vec<u8>> = records(block).map(|record| record.name.to_vec()).collect();
+    for (name, _) in dir.entries()? {
+        let bytes = name.as_bytes();
+        let ours = bytes == STATE.as_bytes() || path.is_empty() && bytes == b"lost+found";
+        if !ours && !known.contains(bytes) && !claims.has(bytes) {
+            report.added.push(shown(&join(path, bytes)));
+        }
+    }
+    Ok(())
 }
 
 fn verify_entry(

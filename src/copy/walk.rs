@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::FileType;
+use rustix::fs::{AtFlags, FileType};
 
 use super::ahead::{Foreseen, WINDOW};
 use super::compare::compare_content;
@@ -262,7 +262,18 @@ impl Engine<'_> {
     ) -> Result<(), Error> {
         // A large directory on a slow volume takes longer than a stop may.
         self.go_on()?;
+        let kind = match kind {
+            FileType::Symlink if self.request.options.dereference => self.followed(here, name)?,
+            kind => kind,
+        };
+        if kind == FileType::Unknown {
+            return Ok(());
+        }
         let is_dir = kind == FileType::Directory;
+        // The generation of a ConfigMap that its links lead to.
+        if self.request.options.dereference && is_dir && name.to_bytes().starts_with(b"..") {
+            return Ok(());
+        }
         if self.is_reserved(here, name) {
             if name.to_bytes() != STATE.as_bytes() && name != c"lost+found" {
                 let path = shown(&here.child(name));
@@ -306,6 +317,20 @@ impl Engine<'_> {
                 record.map_or(Ok(()), |record| self.dropped(worker, here, record.clone()))
             }
         }
+    }
+
+    /// What a link of the source leads to. `Unknown` for what the kubelet keeps beside a ConfigMap's files, which are links
+    /// to it.
+    fn followed(&self, here: &Here<'_>, name: &CStr) -> Result<FileType, Error> {
+        if name.to_bytes().starts_with(b"..") {
+            return Ok(FileType::Unknown);
+        }
+        let failed = |e| self.source_error("follow the link", &here.child(name), e);
+        let stat = rustix::fs::statat(here.source, name, AtFlags::empty()).map_err(failed)?;
+        if here.node.is_below(&stat) {
+            return Err(failed(rustix::io::Errno::LOOP));
+        }
+        Ok(FileType::from_raw_mode(stat.st_mode))
     }
 
     /// The record of another owner that says what the volume has under a name.

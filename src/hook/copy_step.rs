@@ -131,11 +131,10 @@ impl Keyed for CopyStep {
 words!(Policy);
 words!(Prune);
 form!(Owner, "UID:GID in quotes", format!("(?:{ID}):(?:{ID})"));
-form!(
-    ModeChange,
-    "a mode in quotes such as '0644'",
-    "0*[0-7]{1,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*)*"
-);
+form!(ModeChange, "a mode in quotes such as '0644'", format!("0*[0-7]{{1,4}}|{CLAUSE}(?:,{CLAUSE})*"));
+
+/// A clause of chmod(1).
+const CLAUSE: &str = "[ugoa]*(?:[-+=](?:[ugo]|[rwxXst]*))+";
 
 /// 0 to 4294967294: the last one means "leave as it is" to chown(2).
 const ID: &str = "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|\
@@ -170,6 +169,7 @@ pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, 
             Some(Sharding::Auto) => Some(shard_from_environment()?),
         },
         dry_run: false,
+        list_changes: false,
     })
 }
 
