@@ -167,7 +167,7 @@ pub(super) fn copy(
     let outcome = outcome.and_then(|()| engine.close(&mut report));
     if let Err(mut error) = outcome {
         // What is complete in staging is for the next attempt, unless others need the space.
-        if error.cause() == super::Cause::NoSpace {
+        if matches!(error.cause(), super::Cause::NoSpace | super::Cause::Config) {
             // Best effort: the error that ended the copy is the one to tell.
             let _ = mutex::lock(&engine.stage).take().map(|stage| stage.remove());
             let _ = engine.leftovers.remove();
@@ -462,7 +462,7 @@ impl<'a> Engine<'a> {
         }
         let state = self.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let name = shard::stage_name(&self.manifest_name, self.request);
-        let new = Arc::new(Stage::open(&state.root, &name, &self.leftovers)?);
+        let new = Arc::new(Stage::open(&state.root, &self.destination, &name, &self.leftovers)?);
         self.permissions.set_own(&new.sample);
         *stage = Some(new.clone());
         Ok(new)

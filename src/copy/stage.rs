@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::listing;
@@ -126,13 +126,20 @@ impl Leftover<'_> {
 
 impl Stage {
     /// Makes a new generation of an owner's staging in the state directory.
-    pub(super) fn open(state: &Dir, owner: &str, leftovers: &Leftovers) -> io::Result<Self> {
+    pub(super) fn open(
+        state: &Dir,
+        destination: &Dir,
+        owner: &str,
+        leftovers: &Leftovers,
+    ) -> io::Result<Self> {
         let home = make(state, "stage")?;
         let name = format!("{owner}.{}", leftovers.next());
         home.create_dir(&name, 0o770)?;
         let dir = home.open_dir(&name)?;
-        // The set-group-ID bit is the state directory's, and not what the image's directories are to have.
-        let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o770));
+        // What is made here has the set-group-ID bit and the group that it would have in the destination.
+        let there = destination.stat()?;
+        let _ = rustix::fs::fchown(&dir, None, Some(Gid::from_raw(there.st_gid)));
+        let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o770 | there.st_mode & 0o2000));
         // A default ACL would reach into everything made below; failing to drop it means there is none, or that
         // the modes are set explicitly anyway.
         let _ = rustix::fs::fremovexattr(&dir, c"system.posix_acl_default");

@@ -42,7 +42,7 @@ fn killed_at(points: u32, temp: &Path) {
             let found = found.get(path).map(|found| (found.kind, found.mode, &found.content));
             assert_eq!(found, Some((entry.kind, entry.mode, &entry.content)), "{}", path.escape_ascii());
         }
-        let manifests: Vec<_> = std::fs::read_dir(volume.join(".hook-runner/manifest"))
+        let manifests: Vec<_> = std::fs::read_dir(volume.join(".hook-runner/manifests"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();

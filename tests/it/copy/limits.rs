@@ -237,13 +237,12 @@ fn a_state_directory_on_another_mount_of_the_same_volume_serves() {
         Mount(to)
     };
     let _binds = (bind("data"), bind("log"));
-    let state = temp.path().join("log/.hook-runner");
-    let output =
-        copy_command(&source, &temp.path().join("data")).arg("--state").arg(&state).output().unwrap();
+    let state = temp.path().join("data/.hook-runner");
+    let output = copy_command(&source, &temp.path().join("data")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(std::fs::read_to_string(temp.path().join("data/file")).unwrap(), "x");
     assert_eq!(std::fs::read_dir(state.join("stage")).unwrap().count(), 0);
-    assert!(state.join("manifest").exists());
+    assert!(state.join("manifests/root").exists());
 }
 
 #[test]
@@ -337,19 +336,19 @@ fn no_name_is_given_before_it_is_noted_what_is_about_to_be_installed() {
         std::fs::create_dir(dir).unwrap();
     }
     let mount = faultfs::Mount::start(&backing, &volume).unwrap();
-    let manifests = backing.join(".hook-runner/manifest");
+    let state = backing.join(".hook-runner");
     for release in ["first", "second"] {
         let before = std::fs::read(backing.join("file")).ok();
         file(source.join("file"), release.as_bytes(), 0o644);
         // Neither the note's content nor its name may be lost.
-        for (synced, part) in [("fsync", "/root.next"), ("fsyncdir", "/manifest")] {
+        for (synced, part) in [("fsync", "/root.next"), ("fsyncdir", "/journal")] {
             mount.set(synced, faultfs::Fault::Errno(faultfs::EIO).on_path(part));
             let output = copy_command(&source, &volume).output().unwrap();
             mount.clear();
             assert_eq!(output.status.code(), Some(74), "{release}, {synced} of {part}: {output:?}");
             assert_eq!(std::fs::read(backing.join("file")).ok(), before, "{release}, {synced} of {part}");
         }
-        let _ = std::fs::remove_file(manifests.join("root.next"));
+        let _ = std::fs::remove_file(state.join("journal/root.next"));
         mount.set("rename", faultfs::Fault::Hang.on_path("/file"));
         let mut copy = copy_command(&source, &volume);
         let mut copy = copy.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -357,12 +356,12 @@ fn no_name_is_given_before_it_is_noted_what_is_about_to_be_installed() {
             (mount.statistics()["hanging"] > 0 || copy.try_wait().unwrap().is_some()).then_some(())
         });
         let held = std::fs::read(backing.join("file")).ok();
-        let noted = std::fs::read(manifests.join("root.next")).ok();
+        let noted = std::fs::read(state.join("journal/root.next")).ok();
         mount.clear();
         let status = eventually("the end of the copy", || copy.try_wait().unwrap());
         assert!(status.success(), "{release}: {status}");
         assert_eq!(held, before, "{release}: no rename was held back: nothing is shown");
-        assert_eq!(noted, Some(std::fs::read(manifests.join("root")).unwrap()), "{release}");
+        assert_eq!(noted, Some(std::fs::read(state.join("manifests/root")).unwrap()), "{release}");
         assert_eq!(std::fs::read_to_string(backing.join("file")).unwrap(), release);
     }
 }

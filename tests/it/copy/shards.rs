@@ -40,15 +40,14 @@ fn shared(run: &str, from: &Path, to: &Path) {
 /// The volume has the image's content, one manifest beside so many parts of one at most, and nothing else that only a
 /// copy at work needs.
 fn complete(from: &Path, to: &Path, parts: usize) {
-    let mut manifests: Vec<_> = std::fs::read_dir(to.join(".hook-runner/manifest"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "root.merge")
-        .collect();
-    manifests.sort();
-    assert_eq!(manifests[0], "root", "{manifests:?}");
-    assert!(manifests.len() <= 1 + parts, "{manifests:?}");
-    assert!(manifests[1..].iter().all(|name| name.contains("-of-") && !name.contains(".n")), "{manifests:?}");
+    let names = |directory: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(to.join(".hook-runner").join(directory)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(names("manifests"), ["root"]);
+    let left: Vec<_> = names("journal").into_iter().filter(|name| name != "root.merge").collect();
+    assert!(left.len() <= parts, "{left:?}");
+    assert!(left.iter().all(|name| name.contains("-of-") && !name.contains(".n")), "{left:?}");
     assert_eq!(std::fs::read_dir(to.join(".hook-runner/stage")).unwrap().count(), 0, "leftovers");
     done(Command::new(PROGRAM).arg("verify").arg(to).stdout(Stdio::null()));
     assert_same_entries(from, to, true);
@@ -246,7 +245,7 @@ fn no_directory_has_its_name_before_it_is_noted_that_it_gets_one() {
         let hangs = mount.statistics()["hanging"] > 0;
         (hangs || copy.try_wait().unwrap().is_some()).then_some(hangs)
     });
-    let manifests = std::fs::read_dir(backing.join(".hook-runner/manifest")).unwrap();
+    let manifests = std::fs::read_dir(backing.join(".hook-runner/journal")).unwrap();
     let noted = manifests
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "next"))

@@ -175,7 +175,8 @@ pub(crate) fn old_or_new(
 
 pub(crate) fn copy_command(from: &Path, to: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.arg("copy").arg(from).arg(to).stdin(Stdio::null());
+    // Releases of one image, wherever they are: the manifest is called `root`.
+    command.arg("copy").arg(from).arg(to).args(["--owner", "root"]).stdin(Stdio::null());
     command
 }
 

@@ -204,7 +204,7 @@ fn kept_during<'a>(
             }
         });
         // The manifest of what is about to be installed.
-        let next = data.join(".hook-runner/manifest/root.next");
+        let next = data.join(".hook-runner/journal/root.next");
         let mut number = 0;
         for to in [1, 0] {
             let to = &releases[to];
