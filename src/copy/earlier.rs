@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::Request;
-use super::manifest::{self, Manifest, Reading};
-use super::places::Places;
-use super::state::STATE;
+use crate::copy::Request;
+use crate::copy::manifest::{self, Manifest, Reading};
+use crate::copy::preflight::Places;
+use crate::copy::state::STATE;
 use crate::support::rooted_dir::Dir;
 
 /// The directory of manifests in a state directory of 0.1.

@@ -12,28 +12,33 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::{Ahead, Spare};
-use super::entry::Later;
-use super::error::{Error, Reached};
-use super::filter::{self, Filter};
-use super::layers::{Claims, Layers};
-use super::links::Links;
-use super::listing::Listing;
-use super::manifest::{self, Head, Manifest, Reading, Spill};
-use super::metadata::{Permissions, Xattrs};
-use super::node::{Node, handle_budget};
-use super::notes::{Intent, Noted};
-use super::options::Policy;
-use super::places::{Places, Protected, Single, is_emptied};
-use super::pool::Pool;
-use super::progress::{Counters, Progress};
-use super::report::Report;
-use super::seen::Seen;
-use super::share::Shares;
-use super::stage::{Leftovers, Stage};
-use super::state::State;
-use super::transfer::Reflink;
-use super::{Request, durable, earlier, shard, space, unread};
+use crate::copy::Request;
+use crate::copy::earlier;
+use crate::copy::error::{Error, Reached};
+use crate::copy::io::durable;
+use crate::copy::io::listing::Listing;
+use crate::copy::io::metadata::{Permissions, Xattrs};
+use crate::copy::io::pool::Pool;
+use crate::copy::io::readahead::{Ahead, Spare};
+use crate::copy::io::transfer::Reflink;
+use crate::copy::journal::read::{Intent, Noted};
+use crate::copy::manifest::{self, Head, Manifest, Reading, Spill};
+use crate::copy::options::Policy;
+use crate::copy::plan::entry::Later;
+use crate::copy::plan::filter::{self, Filter};
+use crate::copy::plan::layers::{Claims, Layers};
+use crate::copy::plan::links::Links;
+use crate::copy::plan::stat_cache::Seen;
+use crate::copy::plan::unread;
+use crate::copy::preflight::{Places, Protected, Single, is_emptied};
+use crate::copy::progress::{Counters, Progress};
+use crate::copy::report::Report;
+use crate::copy::shard::merge;
+use crate::copy::shard::partition::Shares;
+use crate::copy::stage::node::{Node, handle_budget};
+use crate::copy::stage::space;
+use crate::copy::stage::staging::{Leftovers, Stage};
+use crate::copy::state::State;
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
@@ -132,7 +137,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    fn new(options: &super::Options) -> Self {
+    fn new(options: &crate::copy::Options) -> Self {
         let mut report = Report::default();
         (report.plan.whole, report.changes.whole) = (options.dry_run, options.list_changes);
         Self {
@@ -153,7 +158,7 @@ impl Worker {
     }
 }
 
-/// Copies as [`super::copy`] says.
+/// Copies as [`crate::copy::copy`] says.
 pub(super) fn copy(
     request: &Request,
     progress: &dyn Progress,
@@ -167,7 +172,7 @@ pub(super) fn copy(
     let outcome = outcome.and_then(|()| engine.close(&mut report));
     if let Err(mut error) = outcome {
         // What is complete in staging is for the next attempt, unless others need the space.
-        if matches!(error.cause(), super::Cause::NoSpace | super::Cause::Config) {
+        if matches!(error.cause(), crate::copy::Cause::NoSpace | crate::copy::Cause::Config) {
             // Best effort: the error that ended the copy is the one to tell.
             let _ = mutex::lock(&engine.stage).take().map(|stage| stage.remove());
             let _ = engine.leftovers.remove();
@@ -265,7 +270,7 @@ impl<'a> Engine<'a> {
             let name = &manifest_name;
             unfinished = state.unfinished_run(name).map_err(failed)?;
             intent = Intent::read(state, name, request, shares.as_ref()).map_err(failed)?;
-            match shard::base(state, name, request, shares.as_ref()).map_err(failed)? {
+            match merge::base(state, name, request, shares.as_ref()).map_err(failed)? {
                 Reading::Read(manifest) => old = manifest,
                 Reading::Absent => {
                     if let Some((manifest, dir, name)) = earlier::read(request, &places).map_err(failed)? {
@@ -278,7 +283,7 @@ impl<'a> Engine<'a> {
                 ),
             }
             if !options.dry_run {
-                let staging = shard::stage_name(name, request);
+                let staging = merge::stage_name(name, request);
                 leftovers = Leftovers::find(&state.root, &staging).map_err(failed)?;
             }
         }
@@ -436,7 +441,7 @@ impl<'a> Engine<'a> {
     /// An error where nothing more is to be done: when it was asked for, or where a test cuts the copy short.
     pub(super) fn go_on(&self) -> Result<(), Error> {
         #[cfg(test)]
-        if super::tests::cut::is_due(self.request) {
+        if crate::copy::tests::cut::is_due(self.request) {
             return Err(Error::cancelled());
         }
         if self.cancel.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
@@ -461,7 +466,7 @@ impl<'a> Engine<'a> {
             return Ok(stage.clone());
         }
         let state = self.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let name = shard::stage_name(&self.manifest_name, self.request);
+        let name = merge::stage_name(&self.manifest_name, self.request);
         let new = Arc::new(Stage::open(&state.root, &self.destination, &name, &self.leftovers)?);
         self.permissions.set_own(&new.sample);
         *stage = Some(new.clone());

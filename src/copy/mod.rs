@@ -4,50 +4,24 @@
 
 #![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
 
-mod ahead;
 mod chmod;
-mod compare;
-mod complete;
-mod decide;
-mod directory;
-mod durable;
+mod commit;
 mod earlier;
 mod engine;
-mod entry;
 mod error;
-mod filter;
-mod image;
-mod install;
-mod intent;
-mod layers;
-mod links;
-mod listing;
+mod io;
+mod journal;
 mod manifest;
-mod metadata;
-mod node;
-mod notes;
 mod options;
-mod path;
-mod places;
-mod pool;
+mod plan;
+mod preflight;
 mod progress;
 mod prune;
 mod publish;
-mod record;
 mod report;
-mod seal;
-mod seen;
-mod settle;
 mod shard;
-mod share;
-mod space;
 mod stage;
 mod state;
-mod swap;
-mod transfer;
-mod unread;
-mod verify;
-mod walk;
 
 use std::path::{Path, PathBuf};
 
@@ -91,8 +65,8 @@ pub struct Request {
 /// # Errors
 /// [`Cause::Config`] with the reason.
 pub fn check(request: &Request) -> Result<(), Error> {
-    filter::Filter::new(&request.options)?;
-    places::Places::find(request).map(drop)
+    plan::filter::Filter::new(&request.options)?;
+    preflight::Places::find(request).map(drop)
 }
 
 /// Whether pruning after this copy would remove everything that copies have installed: the source has nothing, and nobody
@@ -109,14 +83,14 @@ pub fn empties(source: &Path, destination: &Path) -> bool {
 /// # Errors
 /// As [`copy`].
 pub fn prepare(request: &Request) -> Result<(PathBuf, Dir), Error> {
-    let places = places::Places::find(request)?;
+    let places = preflight::Places::find(request)?;
     let (_, state) = places.make(request)?;
     Ok((places.destination.join(state::STATE), state.root))
 }
 
 /// Where the state directory of the request's destination is, or will be.
 pub fn state_of(request: &Request) -> PathBuf {
-    places::Places::of_destination(request).join(state::STATE)
+    preflight::Places::of_destination(request).join(state::STATE)
 }
 
 /// A run that may change what was installed is at work as long as this lives.
@@ -131,7 +105,7 @@ pub struct Run {
 /// # Errors
 /// As [`copy`].
 pub fn begin_run(request: &Request) -> Result<Run, Error> {
-    let destination = places::Places::of_destination(request);
+    let destination = preflight::Places::of_destination(request);
     let failed = |e| Error::system("write to the journal of", &destination, e);
     let root = match Dir::open(&destination) {
         // A later step copies there.
@@ -164,7 +138,7 @@ pub fn copy(request: &Request, progress: &dyn Progress, cancel: &CancellationTok
 /// # Errors
 /// As [`copy`].
 pub fn seal(request: &Request) -> Result<(), Error> {
-    seal::seal(request)
+    commit::seal::seal(request)
 }
 
 /// Compares the volume with the manifest of its last copy, content included.
@@ -172,7 +146,7 @@ pub fn seal(request: &Request) -> Result<(), Error> {
 /// # Errors
 /// As [`copy`]; [`Cause::Config`] where there is no manifest for this destination.
 pub fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result<VerifyReport, Error> {
-    verify::verify(destination, earlier_state)
+    commit::verify::verify(destination, earlier_state)
 }
 
 #[cfg(test)]

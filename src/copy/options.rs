@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::chmod::ModeChange;
+pub use crate::copy::chmod::ModeChange;
 
 /// Everything that changes how a copy decides or works. The default copies as the image says.
 #[derive(Debug, Clone, Default)]

@@ -87,7 +87,7 @@ impl Changes {
 
     pub(crate) fn push(&mut self, path: &[u8], action: &'static str, reason: &'static str) {
         if self.whole || self.items.len() < LISTED {
-            self.items.push(Change { path: super::path::shown(path), action, reason });
+            self.items.push(Change { path: crate::copy::io::path::shown(path), action, reason });
         } else {
             self.more += 1;
         }

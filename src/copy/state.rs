@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use super::manifest::sync_directory;
+use crate::copy::manifest::sync_directory;
 use crate::support::rooted_dir::Dir;
 
 /// The name of the state directory.

@@ -8,7 +8,7 @@ const OTHERS: [&str; 3] = ["file", "link", "directory"];
 #[test]
 fn the_table_holds_in_every_combination() {
     let mut rows = 0;
-    for line in include_str!("../decide.rs").lines().filter_map(|line| line.strip_prefix("//! | ")) {
+    for line in include_str!("../plan/decide.rs").lines().filter_map(|line| line.strip_prefix("//! | ")) {
         let cells: Vec<&str> = line.trim_end_matches('|').split('|').map(str::trim).collect();
         let [manifest, volume, outcomes @ ..] = &cells[..] else { panic!("a row of the table") };
         if *manifest == "manifest" {

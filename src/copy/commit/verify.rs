@@ -1,0 +1,174 @@
+//! Comparing a volume with what its copies installed, whoever did.
+
+use std::collections::HashSet;
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use rustix::fs::{FileType, Stat};
+
+use crate::copy::commit::seal::{WORKERS, open};
+use crate::copy::error::Error;
+use crate::copy::io::path::{join, shown, shown_path};
+use crate::copy::io::pool::Pool;
+use crate::copy::manifest::{self, Content, Kind, Manifest, Reading, Record, records};
+use crate::copy::plan::compare::compare_content;
+use crate::copy::plan::layers::{Claims, Layers};
+use crate::copy::report::VerifyReport;
+use crate::copy::state::{STATE, State};
+use crate::support::mutex;
+use crate::support::rooted_dir::Dir;
+
+/// As [`crate::copy::verify`].
+pub(in crate::copy) fn verify(
+    destination: &Path,
+    earlier_state: Option<&Path>,
+) -> Result<VerifyReport, Error> {
+    let root = Dir::open(destination).map_err(|e| Error::unusable("open", destination, e))?;
+    let failed = |e| Error::system("verify", destination, e);
+    let mut report = VerifyReport::default();
+    for manifest in manifests(&root, destination, earlier_state)? {
+        let own = manifest::file_name(&manifest.head.owner);
+        let layers = Layers::read(destination, &own, manifest.head.since).map_err(failed)?;
+        let found = Mutex::new(VerifyReport::default());
+        let pool = Pool::new((0..manifest.len()).collect::<Vec<_>>());
+        pool.run(vec![(Vec::new(), Vec::new()); WORKERS], |(block, data), at| {
+            let at_path = || destination.join(OsStr::from_bytes(manifest.path(at)));
+            let one = verify_block(&root, &manifest, at, &layers, (block, data));
+            mutex::lock(&found).merge(one.map_err(|e| Error::system("verify", at_path(), e))?);
+            Ok(())
+        })?;
+        report.merge(std::mem::take(&mut *mutex::lock(&found)));
+    }
+    report.sort();
+    Ok(report)
+}
+
+/// The manifests in force, of all owners; that of version 0.1 where it was not brought over yet.
+fn manifests(root: &Dir, destination: &Path, earlier: Option<&Path>) -> Result<Vec<Manifest>, Error> {
+    let failed = |e| Error::system("read the manifests of", destination, e);
+    let mut all = Vec::new();
+    let state = State::open(root).map_err(failed)?;
+    if let Some(state) = &state {
+        for owner in state.owners().map_err(failed)? {
+            match Manifest::read(&state.manifests, &owner).map_err(failed)? {
+                Reading::Read(manifest) => all.push(manifest),
+                Reading::Absent => {}
+                Reading::Unusable => {
+                    return Err(Error::request(format!(
+                        "a manifest of {} cannot be read: copy again",
+                        shown_path(destination)
+                    )));
+                }
+            }
+        }
+    }
+    let inside = destination.join(STATE);
+    if all.is_empty()
+        && let Some((manifest, ..)) =
+            crate::copy::earlier::find(destination, earlier.into_iter().chain([&*inside])).map_err(failed)?
+    {
+        all.push(manifest);
+    }
+    if all.is_empty() {
+        let parts = match &state {
+            Some(state) => state.has_parts().map_err(failed)?,
+            None => false,
+        };
+        let what = if parts {
+            "the shards that copied there were not put together: give all of them one run id (--run-id), and copy again"
+        } else {
+            "nothing was copied there yet"
+        };
+        return Err(Error::request(format!("there is no manifest of {}: {what}", shown_path(destination))));
+    }
+    Ok(all)
+}
+
+fn verify_block(
+    root: &Dir,
+    manifest: &Manifest,
+    at: usize,
+    layers: &Layers,
+    (block, data): (&mut Vec<u8>, &mut Vec<u8>),
+) -> io::Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    manifest.load(at, block)?;
+    let dir = open(root, manifest.path(at), None)?;
+    let claims: Claims = layers.directory(manifest.path(at))?;
+    if let Some(dir) = &dir {
+        added(dir, manifest.path(at), block, &claims, &mut report)?;
+    }
+    for record in records(block) {
+        let c_name = CString::new(record.name.to_vec())?;
+        if record.flags.orphan || claims.later(&c_name).is_some() {
+            continue;
+        }
+        let path = shown(&join(manifest.path(at), &record.name));
+        if record.flags.kept {
+            report.kept += 1;
+            report.users.push(path);
+            continue;
+        }
+        let name = OsStr::from_bytes(&record.name);
+        let stat = match &dir {
+            Some(dir) => dir.find(name)?,
+            None => None,
+        };
+        match (stat, record.as_left(), &dir) {
+            (None, None, _) => report.matching += 1,
+            (None, Some(_), _) => report.missing.push(path),
+            (Some(_), None, _) => report.modified.push(path),
+            (Some(stat), Some(_), Some(dir)) => {
+                verify_entry(dir, &record, &stat, path, (&mut report, data))?;
+            }
+            (Some(_), Some(_), None) => {}
+        }
+    }
+    Ok(report)
+}
+
+/// Lists what is in a directory and was installed by nobody.
+fn added(dir: &Dir, path: &[u8], block: &[u8], claims: &Claims, report: &mut VerifyReport) -> io::Result<()> {
+    let known: HashSet<Vec<u8>> = records(block).map(|record| record.name.to_vec()).collect();
+    for (name, _) in dir.entries()? {
+        let bytes = name.as_bytes();
+        let ours = bytes == STATE.as_bytes() || path.is_empty() && bytes == b"lost+found";
+        if !ours && !known.contains(bytes) && !claims.has(bytes) {
+            report.added.push(shown(&join(path, bytes)));
+        }
+    }
+    Ok(())
+}
+
+fn verify_entry(
+    dir: &Dir,
+    record: &Record<'_>,
+    stat: &Stat,
+    path: String,
+    (report, buffer): (&mut VerifyReport, &mut Vec<u8>),
+) -> io::Result<()> {
+    let Some((kind, size, _, mode, content)) = record.as_left() else { return Ok(()) };
+    let name = CString::new(record.name.to_vec())?;
+    let same = match kind {
+        Kind::Dir => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
+        _ => compare_content(dir, &name, kind, size, content, stat, buffer)?,
+    };
+    let found = stat.st_mode & 0o7777;
+    // mkdir(2): a directory made in one with the set-group-ID bit has it too; a volume with an fsGroup has it. A file
+    // whose owner could not be kept has neither bit.
+    let ignored = match kind {
+        Kind::Dir => 0o2000 & !mode,
+        _ => mode & 0o6000 & !found,
+    };
+    if !same {
+        report.modified.push(path);
+    } else if !matches!(content, Content::Target(_)) && found & !ignored != mode & !ignored {
+        report.mode.push(path);
+    } else {
+        report.matching += 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! A directory opened, and the names in it: sorted, in one allocation that a worker keeps from directory to directory.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::path::Arg;
+
+/// Opens a directory in another, never through a link.
+pub(in crate::copy) fn open(at: impl AsFd, name: impl Arg) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(at, name, flags, Mode::empty())
+}
+
+/// Sorted names with their types.
+#[derive(Debug, Clone, Default)]
+pub(in crate::copy) struct Listing {
+    /// The names, each with its NUL.
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    start: u32,
+    /// Without the NUL.
+    len: u16,
+    kind: FileType,
+}
+
+impl Listing {
+    /// Reads the whole directory, from the start of the handle's position.
+    pub(in crate::copy) fn read(
+        &mut self,
+        dir: impl AsFd,
+        buffer: &mut [MaybeUninit<u8>],
+    ) -> rustix::io::Result<()> {
+        self.arena.clear();
+        self.entries.clear();
+        let dir = dir.as_fd();
+        let mut raw = RawDir::new(dir, buffer);
+        while let Some(entry) = raw.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                kind = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    Err(rustix::io::Errno::NOENT) => continue,
+                    Err(errno) => return Err(errno),
+                };
+            }
+            // 4 GiB of names in one directory is beyond what a filesystem here holds.
+            let start = u32::try_from(self.arena.len()).map_err(|_| rustix::io::Errno::OVERFLOW)?;
+            let len = u16::try_from(name.to_bytes().len()).map_err(|_| rustix::io::Errno::NAMETOOLONG)?;
+            self.arena.extend_from_slice(name.to_bytes_with_nul());
+            self.entries.push(Entry { start, len, kind });
+        }
+        let arena = &self.arena;
+        self.entries.sort_unstable_by(|a, b| bytes(arena, *a).cmp(bytes(arena, *b)));
+        Ok(())
+    }
+
+    /// Holds a single file.
+    pub(in crate::copy) fn only(&mut self, name: &CStr) {
+        self.arena = name.to_bytes_with_nul().to_vec();
+        let len = u16::try_from(name.to_bytes().len()).unwrap_or(u16::MAX);
+        self.entries = vec![Entry { start: 0, len, kind: FileType::RegularFile }];
+    }
+
+    pub(in crate::copy) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is an entry of this name.
+    pub(in crate::copy) fn has(&self, name: &[u8]) -> bool {
+        self.entries.binary_search_by(|entry| bytes(&self.arena, *entry).cmp(name)).is_ok()
+    }
+
+    pub(in crate::copy) fn get(&self, at: usize) -> (&CStr, FileType) {
+        let entry = self.entries[at];
+        let start = entry.start as usize;
+        let name = &self.arena[start..=start + usize::from(entry.len)];
+        // Written by `read` from a CStr: the NUL is where it says.
+        (CStr::from_bytes_with_nul(name).unwrap_or_default(), entry.kind)
+    }
+
+    /// A huge directory's memory is not kept.
+    pub(in crate::copy) fn shrink(&mut self) {
+        if self.arena.capacity() > 1 << 20 {
+            *self = Self::default();
+        }
+    }
+}
+
+fn bytes(arena: &[u8], entry: Entry) -> &[u8] {
+    &arena[entry.start as usize..][..usize::from(entry.len)]
+}

@@ -1,0 +1,292 @@
+//! Bytes of one file from the source to the volume, hashed on the way. A file that fits the buffer takes one read
+//! and one write; the read asks for one byte more than the size, so that a file that has grown shows itself and the
+//! end needs no second read. Larger ones go through the same buffer piece by piece, as each byte has to pass the
+//! hash anyway (`copy_file_range(2)` would leave a second read of the source for that); where source and volume
+//! share a filesystem with reflinks, the blocks are shared instead of written. Holes stay holes.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{SeekFrom, Stat};
+use rustix::io::Errno;
+
+use crate::copy::manifest::{Hash, Hashing};
+
+/// Fits the second-level cache of most processors, so that what was hashed is still there when it is written.
+pub(in crate::copy) const BUFFER: usize = 256 << 10;
+
+/// Below this size a hole is not worth the calls that find it.
+const SPARSE_FROM: u64 = 64 << 10;
+
+/// From so many bytes of holes on they are left out of the hash.
+const HOLES_FROM: u64 = 64 << 20;
+
+/// What is a hole, or is not, for a hash that leaves them out.
+const BLOCK: u64 = 64 << 10;
+
+/// Below this size sharing blocks gains nothing over writing them.
+const CLONE_FROM: u64 = 64 << 10;
+
+/// So much of a large file is written before the disk is set to work on it.
+const FLUSH_EVERY: u64 = 8 << 20;
+
+/// Reads a file of up to [`BUFFER`] bytes. The length may differ from `size` when the file changed.
+pub(in crate::copy) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    if buffer.len() <= BUFFER {
+        *buffer = vec![0; BUFFER + 1];
+    }
+    let mut have = 0;
+    // A file of procfs or sysfs says that it is empty, and gives what it has to one read only.
+    let mut want = if size == 0 { BUFFER + 1 } else { size + 1 };
+    loop {
+        match rustix::io::pread(&file, &mut buffer[have..want.min(BUFFER + 1)], have as u64) {
+            Ok(0) => return Ok(have),
+            Ok(n) => {
+                have += n;
+                // Short of the size, or grown beyond it: go on until the end or the buffer's.
+                if have == size || have > BUFFER {
+                    return Ok(have);
+                }
+                want = BUFFER + 1;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Whether the file has holes that are worth keeping.
+pub(in crate::copy) fn is_sparse(stat: &Stat) -> bool {
+    size(stat) >= SPARSE_FROM && u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size(stat)
+}
+
+/// Larger, or more sparse, than what goes through a worker's buffer at once.
+pub(in crate::copy) fn is_large(stat: &Stat) -> bool {
+    size(stat) > BUFFER as u64 || is_sparse(stat)
+}
+
+pub(in crate::copy) fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// False once the kernel has said that the two filesystems share no blocks.
+#[derive(Debug)]
+pub(in crate::copy) struct Reflink(AtomicBool);
+
+impl Default for Reflink {
+    fn default() -> Self {
+        Self(AtomicBool::new(true))
+    }
+}
+
+impl Reflink {
+    /// Shares the blocks of a whole file; false where that cannot be.
+    fn share(&self, from: impl AsFd, to: impl AsFd, size: u64) -> bool {
+        if size < CLONE_FROM || !self.0.load(Ordering::Relaxed) {
+            return false;
+        }
+        match rustix::fs::ioctl_ficlone(to, from) {
+            Ok(()) => true,
+            Err(errno) => {
+                // EXDEV, EOPNOTSUPP, EINVAL, ENOTTY, EPERM: for good. Others may be this file's alone.
+                if !matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::TXTBSY) {
+                    self.0.store(false, Ordering::Relaxed);
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Writes everything at an offset.
+pub(in crate::copy) fn write_all(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(&file, bytes, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                bytes = &bytes[n..];
+                at += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Has the kernel start writing a part of a file to the disk, so that the disk works while the copy goes on and the sync
+/// at the end finds little left. `POSIX_FADV_DONTNEED` does that first (mm/fadvise.c: "start async writeback"), and
+/// waits for nothing; the pages, dirty still, stay where they are. Advice: what comes of it does not matter.
+fn start_writing(file: impl AsFd, at: u64, len: u64) {
+    let _ = rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
+}
+
+/// Which side of a transfer failed: the caller names the path.
+#[derive(Debug)]
+pub(in crate::copy) enum Failed {
+    Reading(io::Error),
+    Writing(io::Error),
+    Stopped,
+}
+
+/// Where the bytes of a stream go, and how they are hashed.
+#[derive(Clone, Copy)]
+pub(in crate::copy) struct Target<'a> {
+    pub(in crate::copy) file: Option<std::os::fd::BorrowedFd<'a>>,
+    pub(in crate::copy) reflink: Option<&'a Reflink>,
+    pub(in crate::copy) how: Hashing,
+}
+
+impl Target<'_> {
+    /// They are only hashed.
+    pub(in crate::copy) fn none(how: Hashing) -> Self {
+        Self { file: None, reflink: None, how }
+    }
+}
+
+/// How a file of the source is hashed: large holes are left out.
+pub(in crate::copy) fn hashing(stat: &Stat) -> Hashing {
+    let holes = size(stat).saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0) * 512);
+    if holes >= HOLES_FROM { Hashing::Sparse } else { Hashing::Whole }
+}
+
+/// Reads a whole file of any size, hashes it, and writes it to the target where there is one. `step` is told of each piece
+/// and says whether to go on. Answers the hash and how many bytes there were.
+pub(in crate::copy) fn stream(
+    from: impl AsFd,
+    stat: &Stat,
+    target: Target<'_>,
+    buffer: &mut Vec<u8>,
+    step: &mut dyn FnMut(u64) -> bool,
+) -> Result<(Hash, u64), Failed> {
+    if buffer.len() <= BUFFER {
+        *buffer = vec![0; BUFFER + 1];
+    }
+    let size = size(stat);
+    let shared = target.file.zip(target.reflink).is_some_and(|(to, reflink)| reflink.share(&from, to, size));
+    let to = if shared { None } else { target.file };
+    let mut hasher = Hasher { blake3: blake3::Hasher::new(), how: target.how };
+    let mut extents = Extents { sparse: is_sparse(stat) || target.how == Hashing::Sparse, size, end: 0 };
+    let (mut at, mut flushed) = (0, 0);
+    loop {
+        let next = extents.data_from(&from, at)?;
+        hasher.hole(next - at, step)?;
+        at = next;
+        if extents.sparse && at >= size {
+            break;
+        }
+        let want = usize::try_from((extents.end - at).min(BUFFER as u64)).unwrap_or(BUFFER);
+        let n = match rustix::io::pread(&from, &mut buffer[..want], at) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(Failed::Reading(errno.into())),
+        };
+        // Short of a block's end: the rest of it belongs to the same step of the hash.
+        let n = if target.how == Hashing::Sparse { fill(&from, &mut buffer[..want], n, at)? } else { n };
+        hasher.data(&buffer[..n], at);
+        if let Some(to) = to {
+            write_all(to, &buffer[..n], at).map_err(Failed::Writing)?;
+        }
+        at += n as u64;
+        if at - flushed >= FLUSH_EVERY {
+            if let Some(to) = to {
+                start_writing(to, flushed, at - flushed);
+            }
+            flushed = at;
+        }
+        if !step(n as u64) {
+            return Err(Failed::Stopped);
+        }
+    }
+    if let (Some(to), true) = (to, extents.sparse) {
+        rustix::fs::ftruncate(to, at).map_err(|errno| Failed::Writing(errno.into()))?;
+    }
+    Ok((hasher.finish(at), at))
+}
+
+fn fill(from: impl AsFd, buffer: &mut [u8], mut have: usize, at: u64) -> Result<usize, Failed> {
+    while have < buffer.len() {
+        match rustix::io::pread(&from, &mut buffer[have..], at + have as u64) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Failed::Reading(errno.into())),
+        }
+    }
+    Ok(have)
+}
+
+/// Where the data of a file with holes is.
+struct Extents {
+    sparse: bool,
+    size: u64,
+    /// Up to here there is data; of a file without holes, up to the end.
+    end: u64,
+}
+
+impl Extents {
+    /// The next offset with data, in whole blocks.
+    fn data_from(&mut self, from: impl AsFd, at: u64) -> Result<u64, Failed> {
+        if !self.sparse {
+            self.end = u64::MAX;
+        }
+        if at < self.end {
+            return Ok(at);
+        }
+        let seek = |position| match rustix::fs::seek(&from, position) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(errno) => Err(Failed::Reading(errno.into())),
+        };
+        let Some(data) = seek(SeekFrom::Data(at))? else {
+            self.end = self.size.max(at);
+            return Ok(self.end);
+        };
+        let hole = seek(SeekFrom::Hole(data))?.unwrap_or(self.size);
+        self.end = hole.next_multiple_of(BLOCK).max(at + BLOCK);
+        Ok((data - data % BLOCK).max(at))
+    }
+}
+
+/// A hash that may leave holes out.
+struct Hasher {
+    blake3: blake3::Hasher,
+    how: Hashing,
+}
+
+impl Hasher {
+    fn data(&mut self, bytes: &[u8], at: u64) {
+        if self.how == Hashing::Whole {
+            self.blake3.update(bytes);
+            return;
+        }
+        for (n, block) in bytes.chunks(usize::try_from(BLOCK).unwrap_or(1 << 16)).enumerate() {
+            if block.iter().any(|byte| *byte != 0) {
+                self.blake3.update(&(at + n as u64 * BLOCK).to_le_bytes()).update(block);
+            }
+        }
+    }
+
+    fn hole(&mut self, mut len: u64, step: &mut dyn FnMut(u64) -> bool) -> Result<(), Failed> {
+        // Small, as it is stored in the program; BLAKE3's widest step takes 16 KiB.
+        static ZEROS: [u8; 1 << 14] = [0; 1 << 14];
+        while len > 0 && self.how == Hashing::Whole {
+            let n = len.min(ZEROS.len() as u64);
+            self.blake3.update(&ZEROS[..usize::try_from(n).unwrap_or(0)]);
+            len -= n;
+            if !step(n) {
+                return Err(Failed::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, size: u64) -> Hash {
+        if self.how == Hashing::Sparse {
+            self.blake3.update(&size.to_le_bytes());
+        }
+        *self.blake3.finalize().as_bytes()
+    }
+}

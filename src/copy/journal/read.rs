@@ -1,0 +1,158 @@
+//! The notes that copies left which were cut short, read: what each was about to install. Knows manifests, nothing of the
+//! volume; what is there of it `intent` finds out.
+//!
+//! What copiers of a shared tree recorded counts as noted too, where their parts were never put together: one of them
+//! never finished, and the next copy is of another run.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+
+use crate::copy::Request;
+use crate::copy::io::path::parent;
+use crate::copy::journal::write;
+use crate::copy::manifest::{self, Flags, Manifest, Reading, Record, records};
+use crate::copy::shard::merge;
+use crate::copy::shard::partition::Shares;
+use crate::copy::stage::node::Node;
+use crate::copy::state::State;
+
+/// The notes of copies that were cut short.
+#[derive(Debug, Default)]
+pub(in crate::copy) struct Intent {
+    /// Of the last one, under the name that this copy's own gets.
+    own: Option<Manifest>,
+    /// Parts of the manifest, and notes of such, from copiers of another run: they were never put together.
+    parts: Vec<Manifest>,
+    /// Directories that those went through, by the one that each is in and its name, of which the copier that was to record
+    /// them did not: they may have been there before.
+    unrecorded: BTreeSet<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Intent {
+    pub(in crate::copy) fn read(
+        state: &State,
+        name: &OsStr,
+        request: &Request,
+        shares: Option<&Shares>,
+    ) -> io::Result<Self> {
+        let dir = &state.journal;
+        let read = |name: &OsStr| {
+            Ok(match Manifest::read(dir, name)? {
+                Reading::Read(note) => Some(note),
+                Reading::Absent | Reading::Unusable => None,
+            })
+        };
+        let parts = merge::parts_of_others(dir, name, request, shares)?;
+        let parts = parts.iter().filter_map(|part| read(part).transpose()).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            own: read(&write::next_name(name, request, shares))?,
+            unrecorded: unrecorded(&parts)?,
+            parts,
+        })
+    }
+
+    pub(in crate::copy) fn notes(&self) -> impl Iterator<Item = &Manifest> {
+        self.own.iter().chain(&self.parts)
+    }
+
+    pub(in crate::copy) fn own(&self) -> Option<&Manifest> {
+        self.own.as_ref()
+    }
+
+    pub(in crate::copy) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    pub(in crate::copy) fn is_empty(&self) -> bool {
+        self.notes().next().is_none()
+    }
+
+    /// Whether something was noted of what is in a directory.
+    pub(in crate::copy) fn has(&self, node: &Node) -> bool {
+        !self.is_empty() && {
+            let path = node.path();
+            self.notes().any(|note| note.find(&path).is_some())
+        }
+    }
+
+    /// Reads what was noted of a directory, sorted by name, into `into` (cleared first).
+    pub(in crate::copy) fn load(&self, dir: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
+        let mut all = Vec::new();
+        into.clear();
+        for (note, at) in self.notes().filter_map(|note| Some((note, note.find(dir)?))) {
+            note.load(at, into)?;
+            all.append(into);
+        }
+        for (_, name) in self.unrecorded.range((dir.to_vec(), Vec::new())..).take_while(|(at, _)| at == dir) {
+            let flags = Flags { found: true, ..Flags::default() };
+            Record { flags, ..Record::directory(name) }.write(&mut all);
+        }
+        manifest::gather(&all, into);
+        Ok(())
+    }
+
+    /// The paths of a directory and of those below it of which something was noted.
+    pub(in crate::copy) fn subtree(&self, path: &[u8]) -> BTreeSet<&[u8]> {
+        self.notes().flat_map(|note| note.subtree(path).map(|at| note.path(at))).collect()
+    }
+}
+
+fn unrecorded(parts: &[Manifest]) -> io::Result<BTreeSet<(Vec<u8>, Vec<u8>)>> {
+    let split = |path: &[u8]| {
+        let parent = parent(path)?;
+        let name = path[parent.len()..].iter().copied().skip_while(|b| *b == b'/');
+        Some((parent.to_vec(), name.collect()))
+    };
+    let paths = |part: &Manifest| (0..part.len()).filter_map(|at| split(part.path(at))).collect::<Vec<_>>();
+    let mut unrecorded: BTreeSet<_> = parts.iter().flat_map(paths).collect();
+    let mut block = Vec::new();
+    for part in parts {
+        for at in 0..part.len() {
+            part.load(at, &mut block)?;
+            for record in records(&block) {
+                unrecorded.remove(&(part.path(at).to_vec(), record.name.to_vec()));
+            }
+        }
+    }
+    Ok(unrecorded)
+}
+
+/// Where a worker is in the records that were noted: it asks for the names of a directory in their order.
+#[derive(Debug, Default)]
+pub(in crate::copy) struct Noted {
+    dir: Option<Vec<u8>>,
+    block: Vec<u8>,
+    at: usize,
+    last: Vec<u8>,
+}
+
+impl Noted {
+    /// What was noted of a name.
+    pub(in crate::copy) fn find(
+        &mut self,
+        intent: &Intent,
+        dir: &[u8],
+        name: &[u8],
+    ) -> io::Result<impl Iterator<Item = Record<'_>>> {
+        if self.dir.as_deref() != Some(dir) {
+            self.dir = None;
+            intent.load(dir, &mut self.block)?;
+            self.dir = Some(dir.to_vec());
+            self.at = 0;
+        }
+        if *name < *self.last {
+            self.at = 0;
+        }
+        self.last.clear();
+        self.last.extend_from_slice(name);
+        for line in self.block[self.at..].split_inclusive(|b| *b == b'\n') {
+            match Record::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
+                Some(record) if *record.name < *name => self.at += line.len(),
+                _ => break,
+            }
+        }
+        let name = &*self.last;
+        Ok(records(&self.block[self.at..]).take_while(move |record| *record.name == *name))
+    }
+}

@@ -1,0 +1,253 @@
+//! Source and destination before a copy begins: what cannot be copied is refused here, before anything is made.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Uid};
+
+use crate::copy::Request;
+use crate::copy::error::Error;
+use crate::copy::manifest::{self, Manifest};
+use crate::copy::state::State;
+use crate::support::rooted_dir::Dir;
+
+/// A copy's places as directories: a source that is a file is one name of the directory that it is in.
+#[derive(Debug)]
+pub(in crate::copy) struct Places {
+    pub(in crate::copy) source: Dir,
+    pub(in crate::copy) single: Option<Single>,
+    /// The directory that is copied into.
+    pub(in crate::copy) destination: PathBuf,
+}
+
+/// One file of a directory, and the name that it is copied to.
+#[derive(Debug, Clone)]
+pub(in crate::copy) struct Single {
+    pub(in crate::copy) from: CString,
+    pub(in crate::copy) to: CString,
+}
+
+impl Places {
+    /// Opens the source and finds out where the destination is. Makes nothing.
+    pub(in crate::copy) fn find(request: &Request) -> Result<Self, Error> {
+        let (source, destination) = (&request.source, &request.destination);
+        let missing = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound => {
+                Error::request(format!("there is no source {}", crate::copy::io::path::shown_path(source)))
+            }
+            _ => Error::unusable("open the source", source, e),
+        };
+        let stat = rustix::fs::stat(source).map_err(|e| missing(e.into()))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                if let Ok(there) = rustix::fs::stat(destination)
+                    && FileType::from_raw_mode(there.st_mode) != FileType::Directory
+                {
+                    return Err(Error::request(format!(
+                        "the destination {} is not a directory, and the source {} is one",
+                        crate::copy::io::path::shown_path(destination),
+                        crate::copy::io::path::shown_path(source)
+                    )));
+                }
+                let found = Self {
+                    source: Dir::open(source).map_err(missing)?,
+                    single: None,
+                    destination: destination.clone(),
+                };
+                found.apart(request)?;
+                Ok(found)
+            }
+            FileType::RegularFile => Self::find_single(request),
+            _ => Err(Error::request(format!(
+                "the source {} is neither a directory nor a file",
+                crate::copy::io::path::shown_path(source)
+            ))),
+        }
+    }
+
+    fn find_single(request: &Request) -> Result<Self, Error> {
+        let (source, destination) = (&request.source, &request.destination);
+        let unusable = |e: io::Error| Error::unusable("open the source", source, e);
+        let real = source.canonicalize().map_err(unusable)?;
+        let is_directory = destination.is_dir() || destination.as_os_str().as_bytes().ends_with(b"/");
+        let (Some(to), false) = (destination.file_name(), is_directory) else {
+            return Err(Error::request(format!(
+                "the source {} is a file and the destination {} a directory: name the file there",
+                crate::copy::io::path::shown_path(source),
+                crate::copy::io::path::shown_path(destination)
+            )));
+        };
+        let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let name = |name: &std::ffi::OsStr| CString::new(name.as_bytes()).unwrap_or_default();
+        let same = destination.canonicalize().is_ok_and(|there| there == real);
+        if same {
+            return Err(Error::request(format!(
+                "source and destination are the same file, {}",
+                crate::copy::io::path::shown_path(destination)
+            )));
+        }
+        Ok(Self {
+            source: Dir::open(real.parent().unwrap_or(Path::new("/"))).map_err(unusable)?,
+            single: Some(Single { from: name(real.file_name().unwrap_or_default()), to: name(to) }),
+            destination: parent.unwrap_or(Path::new(".")).to_owned(),
+        })
+    }
+
+    /// The directory that a request copies into, without a look at its source, which a run may have removed.
+    pub(in crate::copy) fn of_destination(request: &Request) -> PathBuf {
+        let destination = &request.destination;
+        if destination.is_dir() {
+            return destination.clone();
+        }
+        match destination.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() && !destination.as_os_str().is_empty() => {
+                if destination.is_file() {
+                    parent.to_owned()
+                } else {
+                    destination.clone()
+                }
+            }
+            _ => destination.clone(),
+        }
+    }
+
+    /// Neither may be inside the other: a copy would meet its own work.
+    fn apart(&self, request: &Request) -> Result<(), Error> {
+        let (from, to) = (request.source.as_path(), request.destination.as_path());
+        let shown = crate::copy::io::path::shown_path;
+        let failed = |e| Error::system("open", to, e);
+        let existing = Dir::open(to).ok();
+        let nearest = to
+            .ancestors()
+            .find_map(|path| Dir::open(if path.as_os_str().is_empty() { Path::new(".") } else { path }).ok());
+        if let Some(nearest) = &nearest
+            && inside(nearest, &self.source).map_err(failed)?
+        {
+            return Err(Error::request(format!(
+                "the destination {} is inside the source {}",
+                shown(to),
+                shown(from)
+            )));
+        }
+        if let Some(existing) = &existing
+            && inside(&self.source, existing).map_err(failed)?
+        {
+            return Err(Error::request(format!(
+                "the source {} is inside the destination {}",
+                shown(from),
+                shown(to)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Opens the destination with its state, and makes what is missing: a new destination with the source's mode and owner.
+    pub(in crate::copy) fn make(&self, request: &Request) -> Result<(Dir, State), Error> {
+        let path = &self.destination;
+        let failed = |e| Error::unusable("open the destination", path, e);
+        let is_new = match Dir::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            opened => return self.with_state(opened.map_err(failed)?),
+        };
+        std::fs::create_dir_all(path).map_err(|e| Error::unusable("create the destination", path, e))?;
+        let (destination, state) = self.with_state(Dir::open(path).map_err(failed)?)?;
+        if is_new && self.single.is_none() {
+            let unmarked = |e| Error::system("write to the journal of", path, e);
+            state.mark_new_root().map_err(unmarked)?;
+            let stat =
+                self.source.stat().map_err(|e| Error::unusable("open the source", &request.source, e))?;
+            give(&destination, &stat, request);
+        }
+        Ok((destination, state))
+    }
+
+    fn with_state(&self, destination: Dir) -> Result<(Dir, State), Error> {
+        let state = State::create(&destination);
+        let made = state.map_err(|e| Error::system("create the state directory in", &self.destination, e))?;
+        Ok((destination, made))
+    }
+}
+
+/// Gives a new destination the owner and mode of the source, as far as that is permitted.
+fn give(destination: &Dir, source: &Stat, request: &Request) {
+    let options = &request.options;
+    let owner = options.chown.map_or((source.st_uid, source.st_gid), |owner| (owner.uid, owner.gid));
+    let mode = source.st_mode & 0o7777;
+    let mode = options.chmod.as_ref().map_or(mode, |change| change.apply(mode, true));
+    let _ = rustix::fs::fchown(destination, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
+    let _ = rustix::fs::fchmod(destination, Mode::from_raw_mode(mode | 0o700));
+}
+
+fn inside(inner: &Dir, outer: &Dir) -> io::Result<bool> {
+    let wanted = outer.stat()?;
+    let mut stat = inner.stat()?;
+    let mut at = rustix::fs::openat(inner, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    loop {
+        if (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino) {
+            return Ok(true);
+        }
+        at = rustix::fs::openat(&at, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let up = rustix::fs::fstat(&at)?;
+        if (up.st_dev, up.st_ino) == (stat.st_dev, stat.st_ino) {
+            return Ok(false);
+        }
+        stat = up;
+    }
+}
+
+/// Whether nothing of the last copy is left: no absence is a user's doing then.
+pub(in crate::copy) fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> {
+    let Some(at) = old.find(b"") else { return Ok(false) };
+    let mut block = Vec::new();
+    old.load(at, &mut block)?;
+    let mut any = false;
+    for record in manifest::records(&block) {
+        // What the user changed or removed tells nothing: where pruning took the rest, an empty volume is his doing.
+        if record.left == manifest::Left::Absent || record.flags.kept {
+            continue;
+        }
+        any = true;
+        if destination.find(std::ffi::OsStr::from_bytes(&record.name))?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(any)
+}
+
+/// What is the runner's own in the destination.
+#[derive(Debug, Default)]
+pub(in crate::copy) struct Protected {
+    inodes: Vec<(u64, u64)>,
+    /// As seen from the destination: a name may be taken before it is there.
+    paths: Vec<Vec<u8>>,
+}
+
+impl Protected {
+    pub(in crate::copy) fn of(request: &Request, destination: &Path, state: Option<&State>) -> Self {
+        let named = request.protect.iter().filter_map(|path| rustix::fs::lstat(path).ok());
+        let state = state.and_then(|state| state.root.stat().ok());
+        let inodes = named.chain(state).map(|stat| (stat.st_dev, stat.st_ino)).collect();
+        let Ok(root) = destination.canonicalize() else { return Self { inodes, paths: Vec::new() } };
+        let below = |path: &PathBuf| {
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let real = parent.canonicalize().ok()?.join(path.file_name()?);
+            Some(real.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())
+        };
+        Self { inodes, paths: request.protect.iter().filter_map(below).collect() }
+    }
+
+    pub(in crate::copy) fn is_inode(&self, stat: &Stat) -> bool {
+        self.inodes.contains(&(stat.st_dev, stat.st_ino))
+    }
+
+    /// Whether an entry of a directory is one of them by its path.
+    pub(in crate::copy) fn is_below(&self, dir: &[u8], name: &[u8]) -> bool {
+        !self.paths.is_empty() && self.is_path(&crate::copy::io::path::join(dir, name))
+    }
+
+    pub(in crate::copy) fn is_path(&self, path: &[u8]) -> bool {
+        self.paths.iter().any(|own| own == path)
+    }
+}

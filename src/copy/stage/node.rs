@@ -1,0 +1,424 @@
+//! A directory of the tree while it is worked on: its handles in the source and in the destination, and how many
+//! children are unfinished, as a directory gets its mtime when the last of them is done.
+//!
+//! Handles are kept within a budget. One that was closed is opened again by walking down from the nearest ancestor
+//! that is open, name by name, and must turn out to be the same directory.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustix::fs::{Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::copy::io::metadata::Meta;
+use crate::support::mutex;
+
+/// Where the entries of a directory go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::copy) enum Target {
+    /// The directory is on the volume. New entries are staged and renamed into it.
+    Existing,
+    /// It is built in staging; entries are made under their final names.
+    New,
+    /// As `New`, but made only once something is put into it.
+    Lazy,
+}
+
+#[derive(Debug)]
+pub(in crate::copy) struct Node {
+    pub(in crate::copy) parent: Option<Arc<Node>>,
+    pub(in crate::copy) name: CString,
+    /// The name on the volume where it is another (`NAME.from-image`).
+    pub(in crate::copy) alias: Option<CString>,
+    pub(in crate::copy) target: Target,
+    /// The image's version beside the user's: no part of the manifest.
+    pub(in crate::copy) aside: bool,
+    /// What it is to have; set when its task starts.
+    pub(in crate::copy) meta: OnceLock<Meta>,
+    pub(in crate::copy) source: Slot,
+    pub(in crate::copy) made: Slot,
+    /// Staging of an `Existing` directory.
+    pub(in crate::copy) stage: OnceLock<(u64, Arc<OwnedFd>)>,
+    /// Children, and the task itself, that are not finished.
+    pub(in crate::copy) pending: AtomicUsize,
+    /// A `Lazy` directory came to be; something was put into an `Existing` one.
+    pub(in crate::copy) touched: AtomicBool,
+    /// Made only if something is put into it.
+    pub(in crate::copy) on_demand: bool,
+    /// Following links of the volume is allowed.
+    pub(in crate::copy) follow: bool,
+    /// Links of the source are followed.
+    pub(in crate::copy) dereference: bool,
+    /// The image has another mtime for it than it had at the last copy.
+    pub(in crate::copy) redated: bool,
+    /// The image has another mode or owner for it than it had at the last copy.
+    pub(in crate::copy) changed: bool,
+    /// No copy before this one knew it as a directory.
+    pub(in crate::copy) unrecorded: bool,
+    /// The digest of the extended attributes that the image had for it at the last copy.
+    pub(in crate::copy) xattrs: Option<u64>,
+    /// The image has others for it now: found out when it is completed.
+    pub(in crate::copy) attributed: AtomicBool,
+    /// Several copiers go through it, and some of its entries may be another's.
+    pub(in crate::copy) shared: bool,
+    /// It is another copier's to complete.
+    pub(in crate::copy) others: bool,
+    /// A later owner has it too: its metadata are that one's.
+    pub(in crate::copy) covered: bool,
+    /// Made in place, as any of those who share it may need it first.
+    pub(in crate::copy) in_place: bool,
+    /// What is below it is needed where it is in staging until everything is copied.
+    pub(in crate::copy) held: AtomicBool,
+    making: Mutex<()>,
+}
+
+/// A handle that may be closed and opened again.
+#[derive(Debug, Default)]
+pub(in crate::copy) struct Slot {
+    open: Mutex<Option<Arc<OwnedFd>>>,
+    identity: OnceLock<(u64, u64)>,
+}
+
+/// Open handles in slots, over all nodes.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Slot {
+    pub(in crate::copy) fn set(&self, fd: OwnedFd, stat: &Stat) -> io::Result<Arc<OwnedFd>> {
+        let identity = (stat.st_dev, stat.st_ino);
+        if *self.identity.get_or_init(|| identity) != identity {
+            return Err(Errno::STALE.into());
+        }
+        let fd = Arc::new(fd);
+        let mut open = mutex::lock(&self.open);
+        if open.replace(fd.clone()).is_none() {
+            OPEN.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(fd)
+    }
+
+    pub(in crate::copy) fn get(&self) -> Option<Arc<OwnedFd>> {
+        mutex::lock(&self.open).clone()
+    }
+
+    pub(in crate::copy) fn is_known(&self) -> bool {
+        self.identity.get().is_some()
+    }
+
+    fn is(&self, stat: &Stat) -> bool {
+        self.identity.get() == Some(&(stat.st_dev, stat.st_ino))
+    }
+
+    fn close(&self) {
+        if mutex::lock(&self.open).take().is_some() {
+            OPEN.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Which of a node's two trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Made,
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Node {
+    pub(in crate::copy) fn root(
+        source: OwnedFd,
+        source_stat: &Stat,
+        made: Option<(OwnedFd, Stat)>,
+        follow: bool,
+    ) -> io::Result<Arc<Self>> {
+        let target = if made.is_some() { Target::Existing } else { Target::Lazy };
+        let node = Self::bare(None, CString::default(), target, follow);
+        node.source.set(source, source_stat)?;
+        if let Some((fd, stat)) = made {
+            node.made.set(fd, &stat)?;
+        }
+        Ok(Arc::new(node))
+    }
+
+    fn bare(parent: Option<Arc<Self>>, name: CString, target: Target, follow: bool) -> Self {
+        Self {
+            aside: parent.as_ref().is_some_and(|parent| parent.aside),
+            dereference: parent.as_ref().is_some_and(|parent| parent.dereference),
+            parent,
+            name,
+            alias: None,
+            target,
+            meta: OnceLock::new(),
+            source: Slot::default(),
+            made: Slot::default(),
+            stage: OnceLock::new(),
+            pending: AtomicUsize::new(1),
+            touched: AtomicBool::new(false),
+            on_demand: false,
+            follow,
+            redated: false,
+            changed: false,
+            unrecorded: false,
+            xattrs: None,
+            attributed: AtomicBool::new(false),
+            shared: false,
+            others: false,
+            covered: false,
+            in_place: false,
+            held: AtomicBool::new(false),
+            making: Mutex::new(()),
+        }
+    }
+
+    /// One thing more to wait for.
+    pub(in crate::copy) fn begin(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A child that is unfinished from now on.
+    pub(in crate::copy) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
+        self.begin();
+        Self::bare(Some(self.clone()), name.to_owned(), target, self.follow)
+    }
+
+    /// The nearest directory that is on the volume already, this one or one above, and the way from there.
+    pub(in crate::copy) fn way(&self) -> (&Self, Vec<u8>) {
+        let mut names = Vec::new();
+        let mut node = self;
+        while let (Target::New | Target::Lazy, Some(parent)) = (node.target, &node.parent) {
+            names.push(node.made_name().to_bytes());
+            node = parent;
+        }
+        names.reverse();
+        (node, names.join(&b'/'))
+    }
+
+    /// Whether this, or a directory that it is in, is that directory of the source.
+    pub(in crate::copy) fn is_below(&self, stat: &Stat) -> bool {
+        std::iter::successors(Some(self), |node| node.parent.as_deref()).any(|node| node.source.is(stat))
+    }
+
+    /// The name on the volume.
+    pub(in crate::copy) fn made_name(&self) -> &CStr {
+        self.alias.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The path below the destination.
+    pub(in crate::copy) fn path(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut node = self;
+        while let Some(parent) = &node.parent {
+            names.push(node.made_name().to_bytes());
+            node = parent;
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+
+    /// Whether this copy made it in place, so that it held nothing then.
+    pub(in crate::copy) fn is_just_made(&self) -> bool {
+        self.in_place && self.touched.load(Ordering::Relaxed)
+    }
+
+    /// Whether it gets its name as a whole, in a directory that several copiers share.
+    pub(in crate::copy) fn is_piece(&self) -> bool {
+        self.target == Target::New
+            && !self.shared
+            && self.alias.is_none()
+            && self.parent.as_ref().is_some_and(|parent| parent.in_place)
+    }
+
+    /// Keeps the piece that this is in from getting its final name before all the others.
+    pub(in crate::copy) fn hold(&self) {
+        let mut node = self;
+        while let Some(parent) = &node.parent {
+            if parent.in_place {
+                return node.held.store(true, Ordering::Relaxed);
+            }
+            node = parent;
+        }
+    }
+
+    /// The directory in the source.
+    pub(in crate::copy) fn source(&self) -> io::Result<Arc<OwnedFd>> {
+        self.handle(Side::Source)
+    }
+
+    /// The directory on the volume: its final place if `Existing`, otherwise in staging.
+    pub(in crate::copy) fn made(&self) -> io::Result<Arc<OwnedFd>> {
+        self.handle(Side::Made)
+    }
+
+    fn slot(&self, side: Side) -> &Slot {
+        match side {
+            Side::Source => &self.source,
+            Side::Made => &self.made,
+        }
+    }
+
+    fn handle(&self, side: Side) -> io::Result<Arc<OwnedFd>> {
+        if let Some(open) = self.slot(side).get() {
+            return Ok(open);
+        }
+        // Up to the nearest open ancestor, then down again; only the wanted handle is kept.
+        let mut trail = vec![self];
+        let mut at: Option<Arc<OwnedFd>> = None;
+        let mut node = self;
+        while let Some(parent) = node.parent.as_deref() {
+            // A new directory below an existing one is in that one's staging.
+            if side == Side::Made && parent.target == Target::Existing && node.target != Target::Existing {
+                at = Some(parent.stage.get().map(|(_, stage)| stage.clone()).ok_or(Errno::STALE)?);
+                break;
+            }
+            if let Some(open) = parent.slot(side).get() {
+                at = Some(open);
+                break;
+            }
+            trail.push(parent);
+            node = parent;
+        }
+        let mut at = at.ok_or(Errno::STALE)?;
+        while let Some(node) = trail.pop() {
+            let name = if side == Side::Source { node.name.as_c_str() } else { node.made_name() };
+            let fd = node.open(&*at, name, side)?;
+            if trail.is_empty() {
+                let stat = rustix::fs::fstat(&fd)?;
+                return node.slot(side).set(fd, &stat);
+            }
+            at = Arc::new(fd);
+        }
+        Err(Errno::STALE.into())
+    }
+
+    /// What it is made with in place; the copier that completes it sets the right one.
+    pub(in crate::copy) fn mode_in_place(&self) -> u32 {
+        self.meta.get().map_or(0o755, |meta| meta.mode & 0o777 | 0o700)
+    }
+
+    fn open(&self, at: impl AsFd, name: &CStr, side: Side) -> rustix::io::Result<OwnedFd> {
+        let follow = match side {
+            Side::Made => self.follow && self.target == Target::Existing,
+            Side::Source => self.dereference,
+        };
+        let flags = if follow { DIRECTORY } else { DIRECTORY | OFlags::NOFOLLOW };
+        match rustix::fs::openat(&at, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) if self.in_place && side == Side::Made => {
+                match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(self.mode_in_place())) {
+                    Ok(()) => self.touched.store(true, Ordering::Relaxed),
+                    Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+                rustix::fs::openat(&at, name, flags, Mode::empty())
+            }
+            opened => opened,
+        }
+    }
+
+    /// The directory that new entries are put into: for an `Existing` one its staging, made by `stage` on first
+    /// use; a `Lazy` one is made by `make` (in the directory given, under the name given) with its parents.
+    #[allow(clippy::type_complexity)] // two functions, told apart by their names
+    pub(in crate::copy) fn place(
+        &self,
+        stage: &dyn Fn(&Self) -> io::Result<(u64, Arc<OwnedFd>)>,
+        make: &dyn Fn(&Self, &OwnedFd) -> io::Result<OwnedFd>,
+    ) -> io::Result<Arc<OwnedFd>> {
+        if self.target == Target::Existing {
+            if let Some((_, stage)) = self.stage.get() {
+                return Ok(stage.clone());
+            }
+            let _making = mutex::lock(&self.making);
+            if self.stage.get().is_none() {
+                let _ = self.stage.set(stage(self)?);
+            }
+            return Ok(self.stage.get().map(|(_, stage)| stage.clone()).ok_or(Errno::STALE)?);
+        }
+        if self.made.is_known() {
+            return self.made();
+        }
+        // Ancestors first, from the top: the chain may be deeper than the stack.
+        let mut chain = vec![self];
+        let mut node = self;
+        while let Some(parent) = node.parent.as_deref() {
+            if parent.target == Target::Existing || parent.made.is_known() {
+                break;
+            }
+            chain.push(parent);
+            node = parent;
+        }
+        let mut made = None;
+        while let Some(node) = chain.pop() {
+            let _making = mutex::lock(&node.making);
+            if node.made.is_known() {
+                made = Some(node.made()?);
+                continue;
+            }
+            let Some(parent) = node.parent.as_deref() else { return Err(Errno::STALE.into()) };
+            let at = match made {
+                Some(at) => at,
+                None if parent.target == Target::Existing => parent.place(stage, make)?,
+                None => parent.made()?,
+            };
+            let fd = make(node, &at)?;
+            let stat = rustix::fs::fstat(&fd)?;
+            node.touched.store(true, Ordering::Relaxed);
+            made = Some(node.made.set(fd, &stat)?);
+        }
+        Ok(made.ok_or(Errno::STALE)?)
+    }
+
+    /// In a dry run: calls `plan` with it and each of its parents that would be made only now that something is put into
+    /// it, the first time.
+    pub(in crate::copy) fn for_unplanned(&self, plan: &mut dyn FnMut(&Self)) {
+        let mut node = Some(self);
+        while let Some(lazy) =
+            node.filter(|node| node.on_demand && !node.touched.swap(true, Ordering::Relaxed))
+        {
+            plan(lazy);
+            node = lazy.parent.as_deref();
+        }
+    }
+
+    /// Closes the parent's handles when more are open than the budget allows.
+    pub(in crate::copy) fn relieve(&self, budget: usize) {
+        if OPEN.load(Ordering::Relaxed) > budget
+            && let Some(parent) = &self.parent
+            && parent.parent.is_some()
+        {
+            parent.source.close();
+            parent.made.close();
+        }
+    }
+}
+
+impl Drop for Node {
+    /// A chain of nodes is as deep as the tree: taken apart in a loop, not by recursion.
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(parent) = next {
+            next = match Arc::try_unwrap(parent) {
+                Ok(mut parent) => parent.parent.take(),
+                Err(_) => None,
+            };
+        }
+    }
+}
+
+/// How many handles may be kept open: half of what the process may have, the rest is for files and the caller.
+pub(in crate::copy) fn handle_budget() -> usize {
+    half_of_handles().max(64).saturating_sub(32)
+}
+
+/// Half of the handles that the process may have, up to 4096.
+pub(in crate::copy) fn half_of_handles() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+    usize::try_from(limit / 2).unwrap_or(4096).min(4096)
+}

@@ -1,0 +1,194 @@
+//! Staging: `stage/<owner>.<n>/` in the state directory. Below it, one directory for each directory of the destination
+//! that something goes into, named by the hash of its path; what is in one is complete and only has to be renamed.
+//! Nothing of the volume's ever comes here, as staging is what gets deleted.
+//!
+//! A copy that was cut short leaves its staging behind. The next one of the same owner begins a generation of its own, and
+//! takes from the earlier ones each file that has the size, mtime and content that it wants: so a copy longer than one
+//! attempt comes to its end. All of it goes when a copy has.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::copy::io::listing;
+use crate::copy::state::make;
+use crate::support::rooted_dir::Dir;
+
+/// Earlier generations that are kept at most.
+const GENERATIONS: usize = 8;
+
+/// The staging of one copy.
+#[derive(Debug)]
+pub(in crate::copy) struct Stage {
+    /// `stage/` of a state directory.
+    home: Dir,
+    name: String,
+    pub(in crate::copy) dir: Dir,
+    /// What a new file here looks like: whose it is.
+    pub(in crate::copy) sample: Stat,
+}
+
+/// Staging that earlier copies of the same owner left, the latest first.
+#[derive(Debug, Default)]
+pub(in crate::copy) struct Leftovers {
+    home: Option<Dir>,
+    generations: Vec<(u32, String, Dir)>,
+}
+
+/// A file that an earlier copy had staged.
+#[derive(Debug)]
+pub(in crate::copy) struct Leftover<'a> {
+    generation: &'a Dir,
+    path: PathBuf,
+    pub(in crate::copy) file: File,
+    pub(in crate::copy) stat: Stat,
+}
+
+impl Leftovers {
+    /// Finds what is left of the copies called `owner`.
+    pub(in crate::copy) fn find(state: &Dir, owner: &str) -> io::Result<Self> {
+        let home = match state.open_dir("stage") {
+            Ok(home) => home,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
+        let mut generations = Vec::new();
+        for (name, _) in home.entries()? {
+            let Some(name) = name.to_str() else { continue };
+            let number = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
+            let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
+            generations.push((number, name.to_owned(), home.open_dir(name)?));
+        }
+        generations.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
+        while generations.len() > GENERATIONS {
+            if let Some((_, name, _)) = generations.pop() {
+                home.remove_all(name)?;
+            }
+        }
+        Ok(Self { home: Some(home), generations })
+    }
+
+    pub(in crate::copy) fn is_empty(&self) -> bool {
+        self.generations.is_empty()
+    }
+
+    fn next(&self) -> u32 {
+        self.generations.first().map_or(1, |(number, ..)| number + 1)
+    }
+
+    /// What was staged to get the name `path` below the directory whose staging is called `key`.
+    pub(in crate::copy) fn open(&self, key: u64, path: &[u8]) -> Option<Leftover<'_>> {
+        let path = PathBuf::from(key_name(key)).join(std::ffi::OsStr::from_bytes(path));
+        self.generations.iter().find_map(|(.., generation)| {
+            let file = generation.open_read(&path).ok()?;
+            let stat = rustix::fs::fstat(&file).ok()?;
+            let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+            (is_file && stat.st_nlink == 1).then(|| Leftover { generation, path: path.clone(), file, stat })
+        })
+    }
+
+    /// The bytes that they take on the volume.
+    pub(in crate::copy) fn bytes(&self) -> u64 {
+        let mut bytes = 0;
+        let reopened = self.generations.iter().filter_map(|(.., dir)| dir.reopen().ok());
+        let mut todo: Vec<Dir> = reopened.collect();
+        while let Some(dir) = todo.pop() {
+            for (name, kind) in dir.entries().unwrap_or_default() {
+                if kind == FileType::Directory {
+                    todo.extend(dir.open_dir(&name));
+                } else if let Ok(stat) = dir.stat_at(&name) {
+                    bytes += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+                }
+            }
+        }
+        bytes
+    }
+
+    pub(in crate::copy) fn remove(&self) -> io::Result<()> {
+        let Some(home) = &self.home else { return Ok(()) };
+        self.generations.iter().try_for_each(|(_, name, _)| home.remove_all(name))
+    }
+}
+
+impl Leftover<'_> {
+    /// Moves it to where it is staged now.
+    pub(in crate::copy) fn take(&self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<()> {
+        let place = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(place, 0)?);
+        self.generation.rename(&self.path, &place, std::ffi::OsStr::from_bytes(name.to_bytes()))
+    }
+}
+
+impl Stage {
+    /// Makes a new generation of an owner's staging in the state directory.
+    pub(in crate::copy) fn open(
+        state: &Dir,
+        destination: &Dir,
+        owner: &str,
+        leftovers: &Leftovers,
+    ) -> io::Result<Self> {
+        let home = make(state, "stage")?;
+        let name = format!("{owner}.{}", leftovers.next());
+        home.create_dir(&name, 0o770)?;
+        let dir = home.open_dir(&name)?;
+        // What is made here has the set-group-ID bit and the group that it would have in the destination.
+        let there = destination.stat()?;
+        let _ = rustix::fs::fchown(&dir, None, Some(Gid::from_raw(there.st_gid)));
+        let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o770 | there.st_mode & 0o2000));
+        // A default ACL would reach into everything made below; failing to drop it means there is none, or that
+        // the modes are set explicitly anyway.
+        let _ = rustix::fs::fremovexattr(&dir, c"system.posix_acl_default");
+        dir.create_new("sample", 0o600)?;
+        let sample = dir.stat_at("sample")?;
+        dir.unlink("sample")?;
+        Ok(Self { home, name, dir, sample })
+    }
+
+    /// A new directory for what goes into the directory `path` of the destination.
+    pub(in crate::copy) fn add(&self, path: &[u8]) -> io::Result<(u64, Arc<OwnedFd>)> {
+        let key = key(path);
+        let name = key_name(key);
+        match rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o700)) {
+            // A piece of a shared tree that was published early had it before.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok((key, Arc::new(listing::open(&self.dir, &*name)?)))
+    }
+
+    /// Removes the directory that was for what goes into one of the destination, if nothing is left in it.
+    pub(in crate::copy) fn discard(&self, key: u64) {
+        // What stays goes with all of staging.
+        let _ = rustix::fs::unlinkat(&self.dir, key_name(key), AtFlags::REMOVEDIR);
+    }
+
+    /// A file without a name, for what does not fit into memory.
+    pub(in crate::copy) fn overflow(&self) -> io::Result<File> {
+        let name = "overflow";
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let file = self.dir.open_with(name, flags, 0o600)?;
+        self.dir.unlink(name)?;
+        Ok(file)
+    }
+
+    /// Removes it with whatever is in it.
+    pub(in crate::copy) fn remove(&self) -> io::Result<()> {
+        self.home.remove_all(&self.name)
+    }
+}
+
+/// What the staging of a directory is called.
+pub(in crate::copy) fn key(path: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(path).as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+fn key_name(key: u64) -> String {
+    format!("{key:016x}")
+}
