@@ -185,11 +185,13 @@ fn follow(error: &kubernetes::Failure) -> Failure {
 /// How the other container ended: in words when it was well, else the failure.
 pub(crate) fn followed(container: &str, ended: &kubernetes::Ended) -> Result<String, Failure> {
     let how = &ended.how;
-    let reason = match how.reason.as_str() {
-        "" | "Completed" | "Error" => String::new(),
-        reason => format!(" ({reason})"),
+    let reason = match (how.reason.as_str(), how.message.trim()) {
+        ("" | "Completed" | "Error", _) => String::new(),
+        (reason, "") => format!(" ({reason})"),
+        (reason, message) => format!(" ({reason}: {message})"),
     };
-    let text = format!("container {container} exited with {}{reason}", how.exit_code);
+    let verb = if how.never_started() { "could not be started, status" } else { "exited with" };
+    let text = format!("container {container} {verb} {}{reason}", how.exit_code);
     // The API's exit code is an int32; a Linux container's fits.
     let status = u8::try_from(how.exit_code).unwrap_or(u8::MAX);
     match (status, ended.gaps) {
@@ -199,8 +201,10 @@ pub(crate) fn followed(container: &str, ended: &kubernetes::Ended) -> Result<Str
             format!("{text}, and its log has gaps: {gaps} times lines may be missing, marked in the log"),
         )
         .advise(
-            "the container prints faster than the kubelet keeps; raise the kubelet's containerLogMaxSize",
+            "list the sidecar before the container in the pod, so that it starts first; else the container prints faster than the kubelet keeps: raise the kubelet's containerLogMaxSize",
         )),
+        _ if how.never_started() => Err(Failure::new(Kind::Command(status), text)
+            .advise("check the container's command, its image and its volumes")),
         (137, _) => Err(Failure::new(Kind::Command(status), text)
             .advise("see the container's memory limit, and whether the pod was being stopped")),
         _ => Err(Failure::new(Kind::Command(status), text).advise("its output says why")),

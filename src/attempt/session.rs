@@ -81,7 +81,7 @@ async fn open_volume(
     let cancel = supervisor.stop_token().child_token();
     let opening = open::open(plan(context, outcome)?, &cancel);
     let what = format!("opening the log {}", context.hook.log.as_deref().unwrap_or(Path::new("")).display());
-    let mut opening = pin!(with_heartbeat(opening, &what, String::new));
+    let mut opening = pin!(with_heartbeat(opening, &what, || Some(String::new())));
     let opened = match context.limits.droppable(supervisor, opening.as_mut()).await {
         Ok(opened) => opened,
         Err(failure) => {

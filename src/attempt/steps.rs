@@ -165,7 +165,7 @@ async fn run_wait(
     let what = context.secrets.clean(&format!("waiting for {}", wait.condition));
     // On the heap: a client with its connection is large.
     let work = Box::pin(wait::until(wait, &cancel, &observed));
-    let work = with_heartbeat(work, &what, || context.secrets.clean(&observed.get()));
+    let work = with_heartbeat(work, &what, || Some(context.secrets.clean(&observed.get())));
     let met = context.limits.cancellable(supervisor, work, &cancel).await?;
     met.map(|met| format!("met: {}", met.observation)).map_err(|error| match error {
         NotMet::Roots { .. } => Failure::new(Kind::Config, error.to_string()).advise(error.advice()),
@@ -235,8 +235,27 @@ async fn run_follow(
         .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
     let cancel = supervisor.stop_token().child_token();
     let followed = Followed::of(&opened.volume).map_err(|error| messages::store(&error))?;
-    let work = Box::pin(follow::run(follow, pipe, followed));
-    let ended = context.limits.cancellable(supervisor, work, &cancel).await?;
-    let ended = ended.map_err(|error| messages::follow_step(&error))?;
+    let observed = Observed::default();
+    let trouble = || Some(observed.get()).filter(|seen| !seen.is_empty());
+    let what = format!("following container {}", follow.container);
+    let work = with_heartbeat(Box::pin(follow::run(follow, pipe, followed, &observed)), &what, trouble);
+    let in_time = async {
+        let over = async {
+            cancel.cancelled().await;
+            if !context.limits.is_over() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = work => Some(ended),
+            () = over => None,
+        }
+    };
+    let ended = context.limits.cancellable(supervisor, in_time, &cancel).await;
+    let seen = trouble().map_or_else(String::new, |seen| format!(": {seen}"));
+    let ended =
+        ended.map_err(|failure| Failure { message: format!("{}{seen}", failure.message), ..failure })?;
+    let unseen = || context.limits.timed_out(&format!("container {} has not ended{seen}", follow.container));
+    let ended = ended.ok_or_else(unseen)?.map_err(|error| messages::follow_step(&error))?;
     messages::followed(&follow.container, &ended)
 }

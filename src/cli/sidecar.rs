@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::termination::Termination;
-use crate::hook::duration::Timespan;
+use crate::hook::duration::{Limit, Timespan};
 use crate::hook::run_id::RunId;
 
 /// Preserve the log of another container of this pod, and exit as it does
@@ -24,6 +24,9 @@ pub struct Sidecar {
     /// Time from TERM to the end, for the other container's last lines [default: 20s]
     #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_GRACE")]
     pub grace: Option<Timespan>,
+    /// Time limit of the whole attempt; keep it below `helm --timeout` [default: none]
+    #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_TIMEOUT")]
+    pub timeout: Option<Limit>,
     /// Certificates (PEM) of the API server [default: the service account's]
     #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_CA_FILE")]
     pub ca_file: Option<PathBuf>,

@@ -17,6 +17,7 @@ pub(super) fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
             state: sidecar.state,
             run_id: sidecar.run_id,
             grace: sidecar.grace,
+            timeout: sidecar.timeout,
             termination_log: sidecar.termination.log.clone(),
             ..Layer::default()
         };

@@ -12,6 +12,7 @@ use hyper::header::{AUTHORIZATION, HeaderValue};
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::pod::Pod;
 use crate::http::{self, Answer, Client, Endpoint, Roots, RootsError};
 
 /// Where the kubelet puts token, CA and namespace (Kubernetes: "Accessing the Kubernetes API from a Pod").
@@ -214,148 +215,6 @@ struct Status {
     message: String,
 }
 
-/// `v1.Pod`, the parts that matter here. Field names are the API's.
-#[derive(Debug, Deserialize)]
-pub struct Pod {
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    status: PodStatus,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    restart_policy: String,
-    containers: Vec<Named>,
-    init_containers: Vec<Named>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Named {
-    name: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PodStatus {
-    container_statuses: Vec<ContainerStatus>,
-    init_container_statuses: Vec<ContainerStatus>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ContainerStatus {
-    name: String,
-    #[serde(rename = "containerID")]
-    container_id: String,
-    state: ContainerState,
-    last_state: ContainerState,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct ContainerState {
-    waiting: Option<Waiting>,
-    running: Option<serde::de::IgnoredAny>,
-    terminated: Option<Terminated>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Waiting {
-    reason: String,
-    message: String,
-}
-
-/// How a container ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Terminated {
-    /// Its exit status; 128 + n after a signal.
-    pub exit_code: i32,
-    /// `Completed`, `Error`, `OOMKilled`, …
-    pub reason: String,
-    /// The termination message.
-    pub message: String,
-    /// Which start of the container it was.
-    #[serde(rename = "containerID")]
-    pub container_id: String,
-}
-
-/// What a container is doing.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Not started yet, and why.
-    Waiting(String),
-    /// This start of it runs.
-    Running(String),
-    /// This start of it has ended. A newer one may have taken its place.
-    Ended {
-        how: Terminated,
-        /// A newer one runs or has run.
-        replaced: bool,
-    },
-    /// A newer start runs, and nothing is known any more of the one that was asked for.
-    Gone,
-}
-
-impl Pod {
-    /// Names of the containers, in the pod's order.
-    pub(super) fn containers(&self) -> impl Iterator<Item = &str> {
-        self.spec.init_containers.iter().chain(&self.spec.containers).map(|container| container.name.as_str())
-    }
-
-    /// Whether the kubelet starts a container again that ended so.
-    pub(super) fn restarts_after(&self, how: &Terminated) -> bool {
-        match self.spec.restart_policy.as_str() {
-            "Never" => false,
-            "OnFailure" => how.exit_code != 0,
-            _ => true,
-        }
-    }
-
-    /// The container's state; with `instance`, that of this start of it.
-    pub(super) fn state(&self, container: &str, instance: Option<&str>) -> State {
-        let mut statuses = self.status.container_statuses.iter().chain(&self.status.init_container_statuses);
-        let Some(status) = statuses.find(|status| status.name == container) else {
-            return State::Waiting("the kubelet has not reported it yet".into());
-        };
-        let ended = |state: &ContainerState, known_id: &str| {
-            let mut how = state.terminated.clone()?;
-            if how.container_id.is_empty() {
-                known_id.clone_into(&mut how.container_id);
-            }
-            Some(how)
-        };
-        let now = ended(&status.state, &status.container_id);
-        let before = ended(&status.last_state, "");
-        if let Some(instance) = instance {
-            if let Some(how) = now.filter(|how| how.container_id == instance) {
-                return State::Ended { how, replaced: false };
-            }
-            if let Some(how) = before.filter(|how| how.container_id == instance) {
-                // While the next start is waited for, the log is still served as the current one.
-                let replaced = status.state.waiting.is_none();
-                return State::Ended { how, replaced };
-            }
-            let other = status.state.running.is_some() && status.container_id != instance;
-            return if other { State::Gone } else { State::Running(instance.into()) };
-        }
-        if status.state.running.is_some() && !status.container_id.is_empty() {
-            return State::Running(status.container_id.clone());
-        }
-        match (now, before, &status.state.waiting) {
-            (Some(how), ..) | (None, Some(how), Some(_)) => State::Ended { how, replaced: false },
-            (_, _, Some(waiting)) => {
-                let colon = if waiting.message.is_empty() { "" } else { ": " };
-                State::Waiting(format!("{}{colon}{}", waiting.reason, waiting.message))
-            }
-            _ => State::Waiting("it is being started".into()),
-        }
-    }
-}
-
 impl ApiError {
     /// Whether nothing but time is needed: the API server or the kubelet is away or busy, or the container has
     /// not started (400). What is left is a matter of permission or of the pod.
@@ -372,9 +231,9 @@ impl ApiError {
     pub fn advice(&self) -> String {
         match self {
             Self::Refused { status: 403, request, .. } => {
-                let (verb, resource) = request.split_once(' ').unwrap_or(("get", request));
+                let resource = request.trim_start_matches("get ");
                 format!(
-                    "the pod's service account needs a Role with the rule apiGroups: [\"\"], resources: [{resource}], verbs: [{verb}], and a RoleBinding to it; both must exist before the Job (a hook of lower weight)"
+                    "{resource} is not among what the pod's service account may get: it needs a Role with the rule apiGroups: [\"\"], resources: [pods, pods/log], verbs: [get], and a RoleBinding to it; both must exist before the Job (a hook of lower weight)"
                 )
             }
             Self::Refused { status: 401, .. } => {

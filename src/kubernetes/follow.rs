@@ -7,119 +7,66 @@
 //! an answer is complete. A connection can die without a sign: while it is silent the pod's status is asked
 //! for now and then, and after a longer silence a new connection is made.
 
-use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::api::{Access, ApiError, Pod, State, Terminated};
+use super::Follow;
+use super::api::{Access, ApiError};
 use super::cursor::Cursor;
+use super::failure::{Ended, Failure};
+use super::pace::{Pace, Patience};
+use super::pod::{Pod, State, Terminated};
+use super::stamp::Stamp;
 use crate::http::Answer;
-
-/// How often and how long. The defaults are for a cluster.
-#[derive(Debug, Clone)]
-pub struct Pace {
-    /// Between two looks at a pod whose container has not started; the first pause after a failure.
-    pub poll: Duration,
-    /// The longest pause between two tries.
-    pub longest: Duration,
-    /// After so much silence the pod's status is looked at.
-    pub check: Duration,
-    /// After so much silence a new connection is made.
-    pub reopen: Duration,
-    /// How long a missing permission, pod or file is taken for something that is on its way.
-    pub settle: Duration,
-    /// How long the rest of the log is asked for after the container's end.
-    pub last: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            poll: Duration::from_millis(250),
-            longest: Duration::from_secs(5),
-            check: Duration::from_secs(3),
-            reopen: Duration::from_secs(60),
-            settle: Duration::from_secs(10),
-            last: Duration::from_secs(60),
-        }
-    }
-}
-
-/// The container has ended and its log is written.
-#[derive(Debug)]
-pub struct Ended {
-    /// How.
-    pub how: Terminated,
-    /// How often lines may be missing, because the log was rotated while no connection was there.
-    pub gaps: u32,
-    /// The log does not end in a line break.
-    pub mid_line: bool,
-}
-
-/// The log was not preserved.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The API server does not let us.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// No such container.
-    #[error("this pod has no container {name:?}; it has {}", there.join(", "))]
-    UnknownContainer {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        there: Vec<String>,
-    },
-    /// The container ended, and its log cannot be had to its end.
-    #[error("the container ended with status {}, and the rest of its log cannot be had: {why}", how.exit_code)]
-    LogLost {
-        /// How it ended.
-        how: Terminated,
-        /// Why not.
-        why: String,
-    },
-    /// The container was started again, more than once, before its end was seen.
-    #[error(
-        "container {name:?} was started again and again while the API server was away; its end was not seen"
-    )]
-    Gone {
-        /// The container.
-        name: String,
-    },
-    /// The sink takes no more.
-    #[error("the log cannot be written: {source}")]
-    Sink {
-        /// Why.
-        source: io::Error,
-    },
-}
+use crate::support::observed::Observed;
 
 /// What is written where lines may be missing.
 const GAP: &str = "[hook-runner: lines may be missing here: the container's log was rotated while the connection was broken]\n";
+
+/// What is written before the first line where others may have been before it.
+const LATE: &str = "[hook-runner: lines may be missing here: the container had started earlier, and the kubelet rotates away what is old]\n";
+
+/// `startedAt` is cut to whole seconds, and a program needs a moment until its first line.
+const FIRST_LINE: Duration = Duration::from_secs(2);
 
 /// Follows the log of `container` in this pod until it has ended, and writes it to `sink` as it comes.
 ///
 /// `preserved` is the id of the start of the container that was preserved before (the kubelet starts a
 /// container of a pod with `restartPolicy: OnFailure` again, and the sidecar too): the next one is waited for.
 ///
+/// `observed` is told what is waited for; it is empty while the log comes.
+///
 /// Dropping the future loses what came since the last write, nothing else.
 ///
 /// # Errors
 /// See [`Failure`]. What can pass is waited for without end: the API server may be away for minutes.
 pub async fn follow<W: AsyncWrite + Unpin>(
-    access: &Access,
-    container: &str,
+    follow: &Follow,
     preserved: Option<&str>,
-    pace: &Pace,
+    observed: &Observed,
     sink: &mut W,
 ) -> Result<Ended, Failure> {
-    let mut following = Following { access, container, pace, sink, cursor: Cursor::default(), gaps: 0 };
+    let Follow { container, access, pace } = follow;
+    let mut following = Following {
+        access,
+        container,
+        pace,
+        observed,
+        sink,
+        cursor: Cursor::default(),
+        started_at: None,
+        asked_at: None,
+        unbroken: false,
+        gaps: 0,
+    };
     let instance = following.started(preserved).await?;
     tracing::info!(container, instance, "following");
     let how = following.until_end(&instance).await?;
-    following.rest(&instance, &how).await?;
+    if !how.never_started() {
+        following.rest(&instance, &how).await?;
+    }
     let mid_line = following.cursor.is_mid_line();
     Ok(Ended { how, gaps: following.gaps, mid_line })
 }
@@ -128,8 +75,15 @@ struct Following<'a, W> {
     access: &'a Access,
     container: &'a str,
     pace: &'a Pace,
+    observed: &'a Observed,
     sink: &'a mut W,
     cursor: Cursor,
+    /// When the container started, by the pod's status.
+    started_at: Option<Stamp>,
+    /// When its log was asked for the first time.
+    asked_at: Option<Stamp>,
+    /// The last connection that followed ended as one does when the container has: by itself, not broken.
+    unbroken: bool,
     gaps: u32,
 }
 
@@ -153,15 +107,20 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                 return Err(Failure::UnknownContainer { name: self.container.into(), there });
             }
             let waiting = match pod.state(self.container, None) {
-                State::Running(instance) => return Ok(instance),
+                State::Running(instance) => {
+                    self.begins(&pod, &instance);
+                    return Ok(instance);
+                }
                 State::Ended { how, .. }
                     if preserved != Some(&how.container_id) || !pod.restarts_after(&how) =>
                 {
+                    self.begins(&pod, &how.container_id);
                     return Ok(how.container_id);
                 }
                 State::Ended { .. } | State::Gone => "it is about to be started again".into(),
                 State::Waiting(why) => why,
             };
+            self.observed.set(format!("container {} has not started: {waiting}", self.container));
             if waiting != told {
                 tracing::info!(container = self.container, "not started: {waiting}");
                 told = waiting;
@@ -171,13 +130,27 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         }
     }
 
+    /// This start of the container is the one to follow.
+    fn begins(&mut self, pod: &Pod, instance: &str) {
+        self.observed.set("");
+        self.started_at = pod.started_at(self.container, instance);
+        // Both containers of the pod, and the kubelet that stamps the lines, have the clock of one node.
+        self.asked_at = SystemTime::now().try_into().ok();
+    }
+
     /// The pod, whatever passes being waited for.
     async fn pod(&self) -> Result<Pod, Failure> {
         let mut patience = Patience::new(self.pace);
         loop {
             match self.access.pod().await {
-                Ok(pod) => return Ok(pod),
-                Err(error) => patience.wait(error).await?,
+                Ok(pod) => {
+                    self.observed.set("");
+                    return Ok(pod);
+                }
+                Err(error) => {
+                    self.observed.set(error.to_string());
+                    patience.wait(error).await?;
+                }
             }
         }
     }
@@ -201,7 +174,10 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                     }
                     patience.rest().await;
                 }
-                Err(error) => patience.wait(error).await?,
+                Err(error) => {
+                    self.observed.set(error.to_string());
+                    patience.wait(error).await?;
+                }
             }
         }
     }
@@ -211,6 +187,9 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         let (access, container, pace) = (self.access, self.container, self.pace);
         let since = self.cursor.reconnect();
         let mut came = Came::default();
+        // A new connection that has nothing to say does not mend one that broke before it.
+        let unbroken = self.unbroken || self.cursor.first().is_none();
+        self.unbroken = false;
         let mut quiet_since = Instant::now();
         let head = access.log(container, since.as_deref(), true, false, quiet_since + pace.reopen);
         let mut head = std::pin::pin!(head);
@@ -234,7 +213,10 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                     return Ok(Ok(came));
                 }
                 Ok(Err(error)) if answer.is_none() => return Ok(Err(error)),
-                Ok(Ok(None)) => return Ok(Ok(came)),
+                Ok(Ok(None)) => {
+                    self.unbroken = unbroken || self.cursor.caught_up();
+                    return Ok(Ok(came));
+                }
                 Ok(Err(error)) => {
                     tracing::info!("the connection broke: {error}");
                     return Ok(Ok(came));
@@ -264,7 +246,9 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
             let replaced = matches!(state, State::Ended { replaced: true, .. });
             let fault = match self.whole(replaced, deadline).await? {
                 Ok(came) if came.lines || came.foreign.is_none() => {
-                    if !self.cursor.caught_up() {
+                    // Begun anew after the last line, the file is empty: everything came while we followed.
+                    let nothing_after = self.unbroken && !came.lines && !self.cursor.is_mid_line();
+                    if !self.cursor.caught_up() && !nothing_after {
                         self.gap(self.cursor.is_mid_line()).await?;
                     }
                     return Ok(());
@@ -272,8 +256,10 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                 Ok(came) => came.foreign.unwrap_or_default(),
                 // A try that the deadline cut short says less than the one before.
                 Err(ApiError::Http(error)) if error.is_timeout() && why.is_some() => String::new(),
+                Err(error) if patience.is_over(&error) => return Err(error.into()),
                 Err(error) => error.to_string(),
             };
+            self.observed.set(format!("the rest of the log cannot be had: {fault}"));
             tracing::warn!("the rest of the log: {fault}");
             why = Some(fault).filter(|fault| !fault.is_empty()).or(why);
             if Instant::now() + patience.pause >= deadline {
@@ -307,7 +293,13 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
 
     async fn take(&mut self, piece: &[u8], came: &mut Came) -> Result<(), Failure> {
         let mid_line = self.cursor.is_mid_line();
+        let before_first = self.cursor.first().is_none();
         let news = self.cursor.take(piece);
+        if before_first && self.is_late() {
+            self.gaps += 1;
+            tracing::warn!("the log begins after the container's start: lines may be missing");
+            self.write(LATE.as_bytes()).await?;
+        }
         if news.gap {
             self.gap(mid_line).await?;
         }
@@ -318,6 +310,16 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         came.lines |= self.cursor.saw_lines();
         came.foreign = news.foreign.or(came.foreign.take());
         Ok(())
+    }
+
+    /// Whether lines may have been rotated away before the log was asked for: the first that the kubelet still has was
+    /// printed before that, and well after the container's start.
+    fn is_late(&self) -> bool {
+        let (Some(first), Some(started), Some(asked)) = (self.cursor.first(), self.started_at, self.asked_at)
+        else {
+            return false;
+        };
+        first < asked && started.later_by(FIRST_LINE) < first
     }
 
     async fn gap(&mut self, mid_line: bool) -> Result<(), Failure> {
@@ -335,33 +337,5 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
             self.sink.flush().await
         };
         written.await.map_err(|source| Failure::Sink { source })
-    }
-}
-
-/// How failures that follow one another are met: with growing pauses, and those that do not pass by themselves
-/// only for a while.
-struct Patience<'a> {
-    pace: &'a Pace,
-    pause: Duration,
-    since: Instant,
-}
-
-impl<'a> Patience<'a> {
-    fn new(pace: &'a Pace) -> Self {
-        Self { pace, pause: pace.poll, since: Instant::now() }
-    }
-
-    async fn wait(&mut self, error: ApiError) -> Result<(), Failure> {
-        if !error.passes() && self.since.elapsed() >= self.pace.settle {
-            return Err(error.into());
-        }
-        tracing::info!("{error}");
-        self.rest().await;
-        Ok(())
-    }
-
-    async fn rest(&mut self) {
-        sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(self.pace.longest);
     }
 }

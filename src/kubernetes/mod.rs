@@ -19,16 +19,21 @@
 //! started again at once can get ahead of its observer: `Never` is the policy to choose.
 //!
 //! What the API cannot give: lines that the kubelet rotated away (10 MiB by default) before they were first
-//! asked for, or while no connection was there. The second case is noticed, marked in the log, and is no
-//! success.
+//! asked for, or while no connection was there. Both are noticed, marked in the log, and no success.
 
 mod api;
 mod cursor;
+mod failure;
 mod follow;
+mod pace;
+mod pod;
 mod stamp;
 
-pub use api::{Access, AccessError, ApiError, Pod, SERVICE_ACCOUNT, Terminated};
-pub use follow::{Ended, Failure, Pace, follow};
+pub use api::{Access, AccessError, ApiError, SERVICE_ACCOUNT};
+pub use failure::{Ended, Failure};
+pub use follow::follow;
+pub use pace::Pace;
+pub use pod::{Pod, Terminated};
 
 /// What a sidecar is to do.
 #[derive(Debug, Clone)]

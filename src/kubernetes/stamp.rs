@@ -2,6 +2,8 @@
 //!
 //! Only values. The kubelet writes RFC 3339 with nanoseconds, in the node's own time zone.
 
+use std::time::{Duration, SystemTime, SystemTimeError};
+
 /// A point in time: seconds since 1970 in UTC, and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stamp {
@@ -45,6 +47,21 @@ impl Stamp {
         };
         let seconds = days(year, month, day) * 86_400 + (hour * 60 + minute) * 60 + second - offset;
         Some(Self { seconds, nanos: u32::try_from(nanos).ok()? })
+    }
+
+    /// So much later, in whole seconds.
+    pub(super) fn later_by(self, time: Duration) -> Self {
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        Self { seconds: self.seconds.saturating_add(seconds), ..self }
+    }
+}
+
+impl TryFrom<SystemTime> for Stamp {
+    type Error = SystemTimeError;
+
+    fn try_from(time: SystemTime) -> Result<Self, SystemTimeError> {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH)?;
+        Ok(Self { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() })
     }
 }
 

@@ -93,7 +93,7 @@ pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) ->
             }
         };
         let what = format!("waiting before retry {next} of {of}");
-        let pause = with_heartbeat(pause, &what, || format!("{} {what_happened}", name(exec)));
+        let pause = with_heartbeat(pause, &what, || Some(format!("{} {what_happened}", name(exec))));
         if supervisor.attend(pause).await.is_err() || supervisor.stop_requested() {
             return Ran { outcome, retries };
         }

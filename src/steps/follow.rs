@@ -10,6 +10,7 @@ use tokio::net::unix::pipe;
 use crate::kubernetes::{self, Ended, Follow};
 use crate::output::Attached;
 use crate::support::blocking;
+use crate::support::observed::Observed;
 use crate::volume::VolumeError;
 use crate::volume::followed::Followed;
 
@@ -25,15 +26,19 @@ pub enum FollowError {
 }
 
 /// Follows until the container has ended and everything of its log is written.
-pub async fn run(follow: &Follow, pipe: Attached, followed: Followed) -> Result<Ended, FollowError> {
+pub async fn run(
+    follow: &Follow,
+    pipe: Attached,
+    followed: Followed,
+    observed: &Observed,
+) -> Result<Ended, FollowError> {
     let Attached { stdout, stderr, drained, .. } = pipe;
     drop(stderr);
     let mut sink = pipe::Sender::from_owned_fd(stdout).map_err(FollowError::System)?;
     let followed = Arc::new(followed);
     let earlier = Arc::clone(&followed);
     let last = blocking::run(move || earlier.last()).await.map_err(FollowError::System)?;
-    let ended =
-        kubernetes::follow(&follow.access, &follow.container, last.as_deref(), &follow.pace, &mut sink).await;
+    let ended = kubernetes::follow(follow, last.as_deref(), observed, &mut sink).await;
     drop(sink);
     // Closed without an answer is a tee that has ended, which its report says.
     let _ = drained.await;

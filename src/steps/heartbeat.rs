@@ -9,13 +9,17 @@ use crate::support::durations::shown;
 /// From one line to the next.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The output of `work`. `what` is being done meanwhile; `seen` is asked for the last observation.
-pub(crate) async fn with_heartbeat<F: Future>(work: F, what: &str, seen: impl Fn() -> String) -> F::Output {
+/// The output of `work`. `what` is being done meanwhile; `seen` is asked for the last observation, `None` where all is well.
+pub(crate) async fn with_heartbeat<F: Future>(
+    work: F,
+    what: &str,
+    seen: impl Fn() -> Option<String>,
+) -> F::Output {
     let began = Instant::now();
     let beat = async {
         loop {
             tokio::time::sleep(PERIOD).await;
-            let seen = seen();
+            let Some(seen) = seen() else { continue };
             let colon = if seen.is_empty() { "" } else { ": " };
             say(&format!("hook-runner: {what} for {}{colon}{seen}\n", shown(began.elapsed())));
         }

@@ -5,10 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use hook_runner::kubernetes::{Ended, Failure, follow};
+use hook_runner::support::observed::Observed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::api_server::{ApiServer, pace};
+use crate::support::api_server::ApiServer;
 use crate::support::harness::{Test, eventually};
 
 /// Long enough that a test which reaches it has failed.
@@ -23,9 +24,8 @@ async fn run(api: &ApiServer) -> (Result<Ended, Failure>, String) {
 /// Follows while `script` goes on.
 async fn run_beside(api: &ApiServer, script: impl Future<Output = ()>) -> (Result<Ended, Failure>, String) {
     let mut log = Vec::new();
-    let access = api.access();
-    let pace = pace();
-    let following = follow(&access, "app", None, &pace, &mut log);
+    let (of, observed) = (api.follow(), Observed::default());
+    let following = follow(&of, None, &observed, &mut log);
     let both = async { tokio::join!(following, script).0 };
     let outcome = tokio::time::timeout(GENEROUS, both).await.expect("the sidecar ends by itself");
     (outcome, String::from_utf8(log).expect("text"))
@@ -175,6 +175,63 @@ async fn rotation_that_took_lines_away_is_marked_and_counted() {
 }
 
 #[tokio::test]
+async fn what_was_rotated_away_before_the_first_connection_is_marked_and_counted() {
+    let api = ApiServer::start();
+    print_lines(&api, 0..50);
+    // The file begins four seconds after the container did.
+    api.change(|cluster| cluster.rotate(28));
+    api.exit(0);
+    let (ended, log) = run(&api).await;
+    assert_eq!(ended.expect("the end").gaps, 1);
+    assert!(log.starts_with("[hook-runner: lines may be missing here"), "{log}");
+    assert!(log.contains("]\nline 28\n") && log.ends_with("line 49\n"), "{log}");
+}
+
+#[tokio::test]
+async fn a_first_line_that_comes_while_the_log_is_followed_is_the_first_however_late() {
+    let api = ApiServer::start();
+    let script = async {
+        until(|| api.log_requests() > 0).await;
+        let later = std::time::SystemTime::now() + Duration::from_secs(60);
+        let later = later.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        api.print(later, 0, "quiet until now\n");
+        api.exit(0);
+    };
+    let (ended, log) = run_beside(&api, script).await;
+    assert_eq!((ended.expect("the end").gaps, log.as_str()), (0, "quiet until now\n"));
+}
+
+#[tokio::test]
+async fn a_rotation_between_the_last_line_and_the_end_loses_nothing() {
+    let api = ApiServer::start();
+    let plain = print_lines(&api, 0..10);
+    let script = async {
+        until(|| api.log_requests() > 0).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        api.change(|cluster| {
+            cluster.rotate(10);
+            cluster.exit_code = Some(0);
+        });
+    };
+    let (ended, log) = run_beside(&api, script).await;
+    assert_eq!((ended.expect("the end").gaps, log), (0, plain));
+}
+
+#[tokio::test]
+async fn a_container_that_could_not_be_started_is_told_with_the_runtimes_words() {
+    let api = ApiServer::start();
+    api.change(|cluster| {
+        cluster.reason = Some(("StartError", "exec: \"/nothing\": no such file or directory"));
+        cluster.in_place_of_log = Some("failed to try resolving symlinks in path");
+    });
+    api.exit(128);
+    let (ended, log) = run(&api).await;
+    let how = ended.expect("the end").how;
+    assert_eq!((how.exit_code, how.reason.as_str(), log.as_str()), (128, "StartError", ""));
+    assert!(how.message.contains("/nothing"), "{}", how.message);
+}
+
+#[tokio::test]
 async fn a_token_that_is_replaced_while_the_pod_runs_is_read_again() {
     let api = ApiServer::start();
     let plain = print_lines(&api, 0..5);
@@ -222,18 +279,19 @@ async fn a_permission_that_comes_a_little_late_is_waited_for() {
 
 #[tokio::test]
 async fn a_permission_that_is_missing_is_named_as_a_rule_of_a_role() {
-    for (part, resource) in [("/pods/", "[pods]"), ("/log?", "[pods/log]")] {
+    for (part, resource) in [("/pods/", "pods"), ("/log?", "pods/log")] {
         let api = ApiServer::start();
+        // Of a container that ended before the sidecar looked, too.
+        print_lines(&api, 0..1);
+        api.exit(0);
         api.change(|cluster| cluster.refusals = vec![(part, 403, "cannot get resource"); 1000]);
         let error = run(&api).await.0.expect_err("no permission");
         let Failure::Api(error) = error else { panic!("{error:?}") };
         assert!(error.to_string().contains("403"), "{error}");
         assert!(error.to_string().contains("cannot get resource"), "{error}");
-        assert!(
-            error.advice().contains(&format!("resources: {resource}, verbs: [get]")),
-            "{}",
-            error.advice()
-        );
+        let advice = error.advice();
+        assert!(advice.starts_with(&format!("{resource} is not among")), "{advice}");
+        assert!(advice.contains("resources: [pods, pods/log], verbs: [get]"), "{advice}");
     }
 }
 
@@ -274,13 +332,14 @@ async fn a_start_that_was_preserved_before_is_not_preserved_again() {
     api.exit(1);
     api.change(|cluster| cluster.restart_policy = "OnFailure");
     let mut log = Vec::new();
-    let (access, pace) = (api.access(), pace());
-    let following = follow(&access, "app", Some("containerd://first"), &pace, &mut log);
+    let (of, observed) = (api.follow(), Observed::default());
+    let following = follow(&of, Some("containerd://first"), &observed, &mut log);
     let script = async {
         until(|| api.server.requests().len() > 3).await;
         api.change(|cluster| {
             cluster.rotate(1);
             cluster.lines.push((T + 20, 0, "of the second start\n".into()));
+            cluster.started_at = "2026-11-22T20:12:58Z".into();
             (cluster.id, cluster.exit_code) = ("containerd://second", Some(0));
         });
     };
@@ -389,5 +448,45 @@ fn a_sidecar_that_cannot_work_says_what_is_missing_and_ends_with_78() {
     sidecar(&api, "web", "1s")
         .status(78)
         .stderr_contains("this pod has no container \"web\"; it has app, log-keeper; correct --container")
+        .run();
+}
+
+#[test]
+fn a_container_that_cannot_start_is_told_in_log_stderr_and_termination_message() {
+    let api = ApiServer::start();
+    api.change(|cluster| {
+        cluster.started = false;
+        cluster.reason = Some(("ImagePullBackOff", "Back-off pulling image \"nowhere/app:1\""));
+    });
+    let done = sidecar(&api, "app", "1s")
+        .args(["--timeout", "2s", "--termination-log", "{}/message"])
+        .status(124)
+        .stderr_contains("the attempt's time of 2s was over: container app has not ended")
+        .stderr_contains("ImagePullBackOff: Back-off pulling image")
+        .run();
+    assert!(done.log().contains("ImagePullBackOff: Back-off"), "{}", done.log());
+    let message = std::fs::read_to_string(done.path("message")).expect("a termination message");
+    assert!(message.contains("ImagePullBackOff: Back-off"), "{message}");
+
+    let failed = ApiServer::start();
+    failed.change(|cluster| cluster.reason = Some(("StartError", "exec: no such file")));
+    failed.exit(128);
+    sidecar(&failed, "app", "1s")
+        .status(128)
+        .stderr_contains("container app could not be started, status 128 (StartError: exec: no such file)")
+        .run();
+}
+
+#[test]
+fn an_api_server_out_of_reach_is_told_and_ends_at_the_timeout() {
+    let api = ApiServer::start();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
+    sidecar(&api, "app", "1s")
+        .env("KUBERNETES_SERVICE_PORT", &port.to_string())
+        .args(["--timeout", "2s"])
+        .status(124)
+        .stderr_contains("has not ended: the API server gives no answer: 127.0.0.1")
         .run();
 }

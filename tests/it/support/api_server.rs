@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use hook_runner::kubernetes::{Access, Pace};
+use hook_runner::kubernetes::{Access, Follow, Pace};
 use tempfile::TempDir;
 
 use crate::support::server::{Authority, Request, Server, Wire, answer};
@@ -37,6 +37,10 @@ pub(crate) struct Cluster {
     pub(crate) token: String,
     /// Sent in place of the log, as the kubelet does when it cannot read the file.
     pub(crate) in_place_of_log: Option<&'static str>,
+    /// When the container started, RFC 3339.
+    pub(crate) started_at: String,
+    /// Why the container waits or ended, in place of what its state says: reason and message.
+    pub(crate) reason: Option<(&'static str, &'static str)>,
     over: bool,
 }
 
@@ -73,6 +77,8 @@ impl ApiServer {
             silent: false,
             token: "first".into(),
             in_place_of_log: None,
+            started_at: "2026-11-22T20:12:38Z".into(),
+            reason: None,
             over: false,
         };
         let cluster = Arc::new((Mutex::new(cluster), Condvar::new()));
@@ -107,7 +113,12 @@ impl ApiServer {
         self.change(|cluster| cluster.exit_code = Some(code));
     }
 
-    pub(crate) fn access(&self) -> Access {
+    /// Follows the container `app` at the pace of a test.
+    pub(crate) fn follow(&self) -> Follow {
+        Follow { container: "app".into(), access: self.access(), pace: pace() }
+    }
+
+    fn access(&self) -> Access {
         Access {
             server: self.server.address().to_string().parse().expect("an endpoint"),
             service_account: self.account.path().into(),
@@ -129,7 +140,7 @@ impl Drop for ApiServer {
 }
 
 /// Quick, so that a test takes no longer than it must.
-pub(crate) fn pace() -> Pace {
+fn pace() -> Pace {
     Pace {
         poll: Duration::from_millis(10),
         longest: Duration::from_millis(100),
@@ -174,11 +185,19 @@ fn refuse(wire: Wire<'_>, status: u16, message: &str) {
 fn pod(cluster: &Cluster) -> String {
     let id = cluster.id;
     let state = match (cluster.started, cluster.exit_code) {
-        (false, _) => serde_json::json!({"waiting": {"reason": "ContainerCreating"}}),
-        (true, None) => serde_json::json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}),
+        (false, _) => serde_json::json!({"waiting": {
+            "reason": cluster.reason.map_or("ContainerCreating", |why| why.0),
+            "message": cluster.reason.map_or("", |why| why.1),
+        }}),
+        (true, None) => serde_json::json!({"running": {"startedAt": cluster.started_at}}),
         (true, Some(code)) => serde_json::json!({"terminated": {
-            "exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" },
-            "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:01:00Z", "containerID": id,
+            "exitCode": code, "reason": match (cluster.reason, code) {
+                (Some(why), _) => why.0,
+                (None, 0) => "Completed",
+                (None, _) => "Error",
+            },
+            "message": cluster.reason.map_or("", |why| why.1),
+            "startedAt": cluster.started_at, "finishedAt": "2026-11-23T00:01:00Z", "containerID": id,
         }}),
     };
     let containers: Vec<_> =

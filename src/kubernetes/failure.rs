@@ -1,0 +1,55 @@
+//! How following a container's log ends: with the container's own end, or without the log.
+
+use std::io;
+
+use super::api::ApiError;
+use super::pod::Terminated;
+
+/// The container has ended and its log is written.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub how: Terminated,
+    /// How often lines may be missing, because the log was rotated while no connection was there, or before the first.
+    pub gaps: u32,
+    /// The log does not end in a line break.
+    pub mid_line: bool,
+}
+
+/// The log was not preserved.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The API server does not let us.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// No such container.
+    #[error("this pod has no container {name:?}; it has {}", there.join(", "))]
+    UnknownContainer {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        there: Vec<String>,
+    },
+    /// The container ended, and its log cannot be had to its end.
+    #[error("the container ended with status {}, and the rest of its log cannot be had: {why}", how.exit_code)]
+    LogLost {
+        /// How it ended.
+        how: Terminated,
+        /// Why not.
+        why: String,
+    },
+    /// The container was started again, more than once, before its end was seen.
+    #[error(
+        "container {name:?} was started again and again while the API server was away; its end was not seen"
+    )]
+    Gone {
+        /// The container.
+        name: String,
+    },
+    /// The sink takes no more.
+    #[error("the log cannot be written: {source}")]
+    Sink {
+        /// Why.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,183 @@
+//! A pod as the API server describes it: which containers it has, and what one of them is doing.
+//!
+//! Only values. Knows nothing of requests.
+
+use serde::Deserialize;
+
+use super::stamp::Stamp;
+
+/// `v1.Pod`, the parts that matter here. Field names are the API's.
+#[derive(Debug, Deserialize)]
+pub struct Pod {
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: PodStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    restart_policy: String,
+    containers: Vec<Named>,
+    init_containers: Vec<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    container_statuses: Vec<ContainerStatus>,
+    init_container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerStatus {
+    name: String,
+    #[serde(rename = "containerID")]
+    container_id: String,
+    state: ContainerState,
+    last_state: ContainerState,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct ContainerState {
+    waiting: Option<Waiting>,
+    running: Option<Running>,
+    terminated: Option<Terminated>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Waiting {
+    reason: String,
+    message: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Running {
+    started_at: Option<String>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated {
+    /// Its exit status; 128 + n after a signal.
+    pub exit_code: i32,
+    /// `Completed`, `Error`, `OOMKilled`, …
+    pub reason: String,
+    /// The termination message.
+    pub message: String,
+    /// Which start of the container it was.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// When it had started, in whole seconds (RFC 3339); nothing where it never did.
+    pub started_at: Option<String>,
+}
+
+impl Terminated {
+    /// Whether the runtime could not start it, so that it printed nothing (containerd's and CRI-O's reasons).
+    pub fn never_started(&self) -> bool {
+        matches!(self.reason.as_str(), "StartError" | "ContainerCannotRun" | "CreateContainerError")
+    }
+}
+
+/// What a container is doing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not started yet, and why.
+    Waiting(String),
+    /// This start of it runs.
+    Running(String),
+    /// This start of it has ended. A newer one may have taken its place.
+    Ended {
+        how: Terminated,
+        /// A newer one runs or has run.
+        replaced: bool,
+    },
+    /// A newer start runs, and nothing is known any more of the one that was asked for.
+    Gone,
+}
+
+impl Pod {
+    /// Names of the containers, in the pod's order.
+    pub(super) fn containers(&self) -> impl Iterator<Item = &str> {
+        self.spec.init_containers.iter().chain(&self.spec.containers).map(|container| container.name.as_str())
+    }
+
+    /// When this start of the container began; `None` where the pod's status does not say it.
+    pub(super) fn started_at(&self, container: &str, instance: &str) -> Option<Stamp> {
+        let status = self.status(container)?;
+        let ended = [&status.state, &status.last_state]
+            .into_iter()
+            .filter_map(|state| state.terminated.as_ref())
+            .find(|how| how.container_id == instance);
+        let text = match (&status.state.running, ended) {
+            (_, Some(how)) => how.started_at.as_deref(),
+            (Some(running), None) if status.container_id == instance => running.started_at.as_deref(),
+            _ => None,
+        };
+        Stamp::parse(text?.as_bytes())
+    }
+
+    fn status(&self, container: &str) -> Option<&ContainerStatus> {
+        let mut statuses = self.status.container_statuses.iter().chain(&self.status.init_container_statuses);
+        statuses.find(|status| status.name == container)
+    }
+
+    /// Whether the kubelet starts a container again that ended so.
+    pub(super) fn restarts_after(&self, how: &Terminated) -> bool {
+        match self.spec.restart_policy.as_str() {
+            "Never" => false,
+            "OnFailure" => how.exit_code != 0,
+            _ => true,
+        }
+    }
+
+    /// The container's state; with `instance`, that of this start of it.
+    pub(super) fn state(&self, container: &str, instance: Option<&str>) -> State {
+        let Some(status) = self.status(container) else {
+            return State::Waiting("the kubelet has not reported it yet".into());
+        };
+        let ended = |state: &ContainerState, known_id: &str| {
+            let mut how = state.terminated.clone()?;
+            if how.container_id.is_empty() {
+                known_id.clone_into(&mut how.container_id);
+            }
+            Some(how)
+        };
+        let now = ended(&status.state, &status.container_id);
+        let before = ended(&status.last_state, "");
+        if let Some(instance) = instance {
+            if let Some(how) = now.filter(|how| how.container_id == instance) {
+                return State::Ended { how, replaced: false };
+            }
+            if let Some(how) = before.filter(|how| how.container_id == instance) {
+                // While the next start is waited for, the log is still served as the current one.
+                let replaced = status.state.waiting.is_none();
+                return State::Ended { how, replaced };
+            }
+            let other = status.state.running.is_some() && status.container_id != instance;
+            return if other { State::Gone } else { State::Running(instance.into()) };
+        }
+        if status.state.running.is_some() && !status.container_id.is_empty() {
+            return State::Running(status.container_id.clone());
+        }
+        match (now, before, &status.state.waiting) {
+            (Some(how), ..) | (None, Some(how), Some(_)) => State::Ended { how, replaced: false },
+            (_, _, Some(waiting)) => {
+                let colon = if waiting.message.is_empty() { "" } else { ": " };
+                State::Waiting(format!("{}{colon}{}", waiting.reason, waiting.message))
+            }
+            _ => State::Waiting("it is being started".into()),
+        }
+    }
+}
