@@ -154,7 +154,7 @@ pub fn open(state: &Dir) -> io::Result<File> {
             prune(state)?;
         }
     }
-    state.open_regular(NAME, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE, 0o640)
+    state.open_for_group(NAME, OFlags::WRONLY | OFlags::APPEND)
 }
 
 /// Removes all but the newest days; their names sort by date.

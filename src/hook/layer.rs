@@ -50,7 +50,7 @@ pub struct Layer {
     #[arg(long, value_name = "ID", env = "HOOK_RUNNER_RUN_ID")]
     pub run_id: Option<RunId>,
 
-    /// Mode of a new log file [default: 0640]
+    /// Mode of a new log file [default: 0660]
     #[arg(help_heading = "Log", long, value_name = "MODE", env = "HOOK_RUNNER_LOG_MODE")]
     pub log_mode: Option<Mode>,
 

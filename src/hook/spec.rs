@@ -127,7 +127,7 @@ impl Hook {
             log,
             state: flags.state.or(file.state),
             run_id: flags.run_id.or(file.run_id).map(|id| id.0),
-            log_mode: flags.log_mode.or(file.log_mode).map_or(0o640, |mode| mode.0),
+            log_mode: flags.log_mode.or(file.log_mode).map_or(0o660, |mode| mode.0),
             log_failure: flags.log_failure.or(file.log_failure).unwrap_or_default(),
             timeout: flags.timeout.or(file.timeout).map(|limit| limit.0),
             pod_grace: pod_grace()?,

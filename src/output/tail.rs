@@ -116,8 +116,7 @@ impl Tail {
         let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
         // Whatever stands there, of an earlier attempt or of somebody else: it is in the runner's own directory.
         self.directory.remove_all(&self.names[next])?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        let mut file = self.directory.open_regular(&self.names[next], flags, 0o640)?;
+        let mut file = self.directory.open_for_group(&self.names[next], OFlags::RDWR | OFlags::EXCL)?;
         file.write_all(format!("{MAGIC} {} {}\n", self.total, self.head).as_bytes())?;
         self.previous = self.current.take();
         self.current = Some(Segment { file, start: self.total, room: self.capacity });

@@ -24,6 +24,9 @@ use self::resolve::plain_names;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
+/// Of a file that a volume's group shares.
+const GROUP_MODE: u32 = 0o660;
+
 /// A handle of a directory. Every name given to its methods is relative to it, made of plain names only
 /// (neither absolute nor containing `..`: those answer `EINVAL`), and no symbolic link is followed on the way,
 /// the last name included.
@@ -118,6 +121,16 @@ impl Dir {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has more than one hard link"));
         }
         Ok((file, stat))
+    }
+
+    /// Opens a file of the runner's own, made where it is missing, which every user of the volume's group can use, whatever
+    /// the umask is. Who does not own it may not change its mode, and need not.
+    pub fn open_for_group(&self, rel: impl AsRef<Path>, flags: OFlags) -> io::Result<File> {
+        let (file, stat) = self.open_regular_stat(rel, flags | OFlags::CREATE, GROUP_MODE)?;
+        if stat.st_mode & GROUP_MODE != GROUP_MODE {
+            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(stat.st_mode & 0o777 | GROUP_MODE));
+        }
+        Ok(file)
     }
 
     /// Creates one directory (permission bits in `mode`, less the umask).

@@ -40,10 +40,8 @@ impl Followed {
     /// Remembers `id`. A torn one is an id that no container has: then the start is preserved twice, which is better than
     /// never.
     pub fn remember(&self, id: &str) -> Result<(), VolumeError> {
-        let mut file = self
-            .state
-            .open_regular(NAME, OFlags::WRONLY | OFlags::CREATE, 0o660)
-            .map_err(VolumeError::at("open", &self.path))?;
+        let mut file =
+            self.state.open_for_group(NAME, OFlags::WRONLY).map_err(VolumeError::at("open", &self.path))?;
         let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));
         written.and_then(|()| file.sync_data()).map_err(VolumeError::at("write to", &self.path))
     }

@@ -82,7 +82,7 @@ pub(super) fn logs_with_history(volume: &Volume) -> Vec<OsString> {
 
 /// A long name stands in a file, as its directory has the beginning only.
 fn write_name(directory: &Dir, name: &OsStr) -> io::Result<()> {
-    let mut file = directory.open_regular(NAME, OFlags::WRONLY | OFlags::CREATE, 0o660)?;
+    let mut file = directory.open_for_group(NAME, OFlags::WRONLY)?;
     file.write_all(name.as_bytes())
 }
 
@@ -96,13 +96,13 @@ fn read_name(volume: &Volume, directory: &OsStr) -> Option<OsString> {
 }
 
 /// The directory of a log's history. A state directory that was given may serve logs of one name in several directories:
-/// there the directory's inode is a part of the key.
+/// there the directory's path is a part of the key: two volumes may have the same
+/// inode number for their roots.
 fn key(volume: &Volume) -> OsString {
     let mut key = encoded(&volume.log_name);
-    if volume.state_is_elsewhere
-        && let Ok(stat) = volume.directory.stat()
-    {
-        key.push(format!("@{:x}", stat.st_ino));
+    if volume.state_is_elsewhere {
+        let directory = volume.log_path.parent().unwrap_or(Path::new("/"));
+        key.push(format!("@{}", &blake3::hash(directory.as_os_str().as_bytes()).to_hex()[..16]));
     }
     key
 }

@@ -53,8 +53,7 @@ impl<'a> Index<'a> {
 
     /// Appends a line and makes it durable. What stands in the index's place and is no file is moved out of the way.
     pub(super) fn append(&self, line: &Line) -> Result<(), VolumeError> {
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
-        let open = || self.directory.open_regular(NAME, flags, 0o660);
+        let open = || self.directory.open_for_group(NAME, OFlags::RDWR | OFlags::APPEND);
         let mut file = match open() {
             Err(error) if error.kind() == std::io::ErrorKind::InvalidInput || is_in_the_way(&error) => {
                 self.move_away().and_then(|()| open())
@@ -107,7 +106,7 @@ impl<'a> Index<'a> {
                 text[half..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| half + at + 1);
             let temporary = "index.jsonl.new";
             self.directory.remove_all(temporary)?;
-            let mut file = self.directory.create_new(temporary, 0o660)?;
+            let mut file = self.directory.open_for_group(temporary, OFlags::WRONLY | OFlags::EXCL)?;
             file.write_all(&text[cut..])?;
             file.sync_data()?;
             self.directory.rename(temporary, self.directory, NAME)?;

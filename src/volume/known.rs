@@ -14,8 +14,11 @@ use super::history_dir::{History, SUFFIX, logs_with_history};
 use super::index::{self, Index};
 use super::paths::Volume;
 use super::record::{Ended, Started};
+use crate::support::rooted_dir::Dir;
 use crate::support::times;
 
+/// How often logs that move are looked at again.
+const TRIES: usize = 100;
 /// The result of a text from before hook-runner was used.
 pub(super) const ADOPTED: &str = "adopted";
 
@@ -51,7 +54,32 @@ pub struct Known {
 }
 
 /// All attempts of the volume's log, from the log, its archived logs and the index. Nothing that cannot be read ends this.
+/// Logs that move meanwhile, as other runs begin, are looked at once more.
 pub fn known(volume: &Volume, history: Option<&History>) -> Known {
+    for _ in 0..TRIES {
+        let before = logs_now(volume, history);
+        let known = known_now(volume, history);
+        if before == logs_now(volume, history) {
+            return known;
+        }
+    }
+    known_now(volume, history)
+}
+
+/// Which file each name of the history leads to.
+fn logs_now(volume: &Volume, history: Option<&History>) -> Vec<(OsString, u64)> {
+    let inode =
+        |directory: &Dir, name: &OsString| directory.find(name).ok().flatten().map_or(0, |stat| stat.st_ino);
+    let mut logs = vec![(OsString::new(), inode(&volume.directory, &volume.log_name))];
+    if let Some(history) = history {
+        let names = history.archived().unwrap_or_default();
+        logs.extend(names.into_iter().map(|name| (name.clone(), inode(&history.directory, &name))));
+        logs.sort();
+    }
+    logs
+}
+
+fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     let mut known = Known::default();
     let old = old(volume);
     let mut logs = vec![LogFile::Current];

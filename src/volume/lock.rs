@@ -92,7 +92,7 @@ pub fn try_take(
     holder: &Holder,
 ) -> Result<Taken, VolumeError> {
     let path = state_path.join(name.file());
-    let mut file = open(state, name.file()).map_err(VolumeError::at("open", &path))?;
+    let mut file = state.open_for_group(name.file(), OFlags::RDWR).map_err(VolumeError::at("open", &path))?;
     match flock(&file, shared) {
         Answer::Taken => {}
         Answer::Held => return Ok(Taken::Busy(read(&mut file))),
@@ -110,7 +110,7 @@ pub fn try_take(
 
 /// None where the volume has no such locks: then readers are not told either.
 fn take_running(state: &Dir, shared: bool) -> Option<File> {
-    let file = open(state, RUNNING).ok()?;
+    let file = state.open_for_group(RUNNING, OFlags::RDWR).ok()?;
     let kind = if shared { libc::F_RDLCK } else { libc::F_WRLCK };
     fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(kind))).ok()?;
     Some(file)
@@ -180,14 +180,6 @@ fn flock(file: &File, shared: bool) -> Answer {
         Err(Errno::WOULDBLOCK) => Answer::Held,
         Err(errno) => Answer::Unknown(errno.into()),
     }
-}
-
-/// Usable by the volume's group, whatever the umask is.
-fn open(state: &Dir, name: &str) -> io::Result<File> {
-    let file = state.open_regular(name, OFlags::RDWR | OFlags::CREATE, 0o660)?;
-    // Whoever does not own it may not, and need not: its owner has done so.
-    let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
-    Ok(file)
 }
 
 fn read(file: &mut File) -> Holder {

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::VolumeError;
@@ -51,7 +51,7 @@ impl Volume {
                     check_log(&directory, &name).map_err(VolumeError::at("open the preserved log", &log))?;
                     create_state(&directory, Path::new(STATE_DIRECTORY))
                 }
-                opened => opened,
+                opened => opened.inspect(open_to_group),
             }
             .map_err(VolumeError::at("create", &state_path))?,
         };
@@ -88,8 +88,13 @@ impl Volume {
     /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing; and its size.
     pub fn open_log(&self, mode: u32) -> Result<(File, u64), VolumeError> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+        let is_new = matches!(self.directory.find(&self.log_name), Ok(None));
         let opened = self.directory.open_regular_stat(&self.log_name, flags, mode);
         let (file, stat) = opened.map_err(VolumeError::at("open the preserved log", &self.log_path))?;
+        if is_new {
+            // Whatever the umask is. A volume that refuses modes has its own.
+            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(mode));
+        }
         Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
     }
 
@@ -114,16 +119,19 @@ fn open_or_create_state(path: &Path) -> Result<Dir, VolumeError> {
 pub(super) fn create_state(dir: &Dir, rel: &Path) -> io::Result<Dir> {
     match dir.open_dir(rel) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened,
+        opened => return opened.inspect(open_to_group),
     }
     let made = dir.create_dir_all(rel, 0o770)?;
     open_to_group(&made);
     Ok(made)
 }
 
-/// Whatever the umask is. A volume that refuses modes has its own.
+/// Whatever the umask is, and whatever version 0.1 made. A volume that refuses modes has its own.
 fn open_to_group(dir: &Dir) {
-    let _ = rustix::fs::fchmod(dir, rustix::fs::Mode::from_raw_mode(STATE_MODE));
+    let mode = dir.stat().map_or(0, |stat| stat.st_mode & 0o7777);
+    if mode & STATE_MODE != STATE_MODE {
+        let _ = rustix::fs::fchmod(dir, Mode::from_raw_mode(mode & 0o7707 | STATE_MODE));
+    }
 }
 
 /// Refuses what stands in the log's place and is no file; a link is refused when it is opened.

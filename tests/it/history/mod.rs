@@ -1,3 +1,4 @@
 //! Reading back.
 
+pub(crate) mod follow;
 pub(crate) mod reading;

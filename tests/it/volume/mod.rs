@@ -4,5 +4,6 @@ pub(crate) mod files;
 pub(crate) mod histories;
 pub(crate) mod power_cut;
 pub(crate) mod retention;
+pub(crate) mod shared;
 pub(crate) mod truth;
 pub(crate) mod upgrade;

@@ -1,0 +1,106 @@
+//! `logs -f`: what is being written, through whatever becomes of the log meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::harness::{PROGRAM, Test, eventually, with_default_actions};
+
+/// A volume, and what follows on it.
+struct Volume {
+    directory: tempfile::TempDir,
+}
+
+impl Volume {
+    fn new() -> Self {
+        let directory = Test::new().into_directory();
+        std::fs::create_dir(directory.path().join("d")).unwrap();
+        Self { directory }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = with_default_actions(PROGRAM);
+        command.args(arguments).current_dir(self.directory.path());
+        command
+    }
+
+    /// `logs` with its output in the file `out`, its words in `err`.
+    fn follow(&self, arguments: &[&str]) -> Child {
+        let file = |name: &str| std::fs::File::create(self.at(name)).unwrap();
+        let mut command = self.command(&["logs", "-f"]);
+        command.args(arguments).stdout(file("out")).stderr(file("err")).spawn().unwrap()
+    }
+
+    fn run(&self, run: &str, script: &str) -> Child {
+        let mut command = self.command(&["run", "--run-id", run, "--log", "d/log", "--", "sh", "-c", script]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn shows(&self, file: &str, text: &str) {
+        let path = self.at(file);
+        eventually(&format!("{text:?} in {file}"), || {
+            std::fs::read_to_string(&path).unwrap_or_default().contains(text).then_some(())
+        });
+    }
+}
+
+fn ends(mut child: Child) -> Option<i32> {
+    eventually("the end", || child.try_wait().unwrap()).code()
+}
+
+fn touch(path: &Path) {
+    std::fs::write(path, "").unwrap();
+}
+
+#[test]
+fn it_waits_for_a_first_run_and_ends_as_the_run_ends() {
+    let volume = Volume::new();
+    let follow = volume.follow(&["d/log", "--exit-status"]);
+    volume.shows("err", "waiting for the first run in d/log");
+    let run = volume.run("r1", "echo one; until [ -e go ]; do sleep 0.02; done; echo two; exit 3");
+    volume.shows("out", "one\n");
+    touch(&volume.at("go"));
+    assert_eq!(ends(run), Some(3));
+    assert_eq!(ends(follow), Some(3));
+    assert_eq!(std::fs::read(volume.at("out")).unwrap(), std::fs::read(volume.at("d/log")).unwrap());
+}
+
+/// The log is archived, and brought back, while it is printed.
+#[test]
+fn it_goes_on_when_the_log_is_archived_and_with_the_next_attempt() {
+    let volume = Volume::new();
+    assert_eq!(ends(volume.run("r1", "echo one; exit 3")), Some(3));
+    let follow = volume.follow(&["d/log", "--raw", "--forever"]);
+    volume.shows("out", "one\n");
+    assert_eq!(ends(volume.run("r2", "echo two")), Some(0));
+    volume.shows("out", "two\n");
+    assert_eq!(ends(volume.run("r2", "echo three")), Some(0));
+    volume.shows("out", "one\ntwo\nthree\n");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(follow.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(ends(follow), None);
+}
+
+#[test]
+fn it_follows_the_run_that_was_asked_for() {
+    let volume = Volume::new();
+    for run in ["r1", "r2"] {
+        assert_eq!(ends(volume.run(run, &format!("echo from-{run}"))), Some(0));
+    }
+    assert_eq!(ends(volume.follow(&["d/log", "--raw", "--run", "r1"])), Some(0));
+    assert_eq!(std::fs::read_to_string(volume.at("out")).unwrap(), "from-r1\n");
+    assert_eq!(ends(volume.follow(&["d/log", "--attempt", "9"])), Some(78));
+    assert_eq!(ends(volume.follow(&["nowhere/log"])), Some(78));
+}
+
+#[test]
+fn it_says_that_an_attempt_was_interrupted() {
+    let volume = Volume::new();
+    assert_eq!(ends(volume.run("r1", "echo half; kill -KILL $PPID")), None);
+    assert_eq!(ends(volume.follow(&["d/log", "--exit-status"])), Some(137));
+    volume.shows("err", "attempt 1 of run r1 was interrupted");
+    volume.shows("out", "half\n");
+}
