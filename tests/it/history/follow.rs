@@ -96,10 +96,14 @@ fn it_follows_the_run_that_was_asked_for() {
     assert_eq!(ends(volume.follow(&["nowhere/log"])), Some(78));
 }
 
+/// Kills its runner once that has preserved what it printed.
+const KILLED: &str =
+    "echo half; until tail -n 1 d/log | grep -qx half; do sleep 0.02; done; kill -KILL $PPID";
+
 #[test]
 fn it_says_that_an_attempt_was_interrupted() {
     let volume = Volume::new();
-    assert_eq!(ends(volume.run("r1", "echo half; kill -KILL $PPID")), None);
+    assert_eq!(ends(volume.run("r1", KILLED)), None);
     assert_eq!(ends(volume.follow(&["d/log", "--exit-status"])), Some(137));
     volume.shows("err", "attempt 1 of run r1 was interrupted");
     volume.shows("out", "half\n");
