@@ -3,6 +3,7 @@
 //! cannot hold the attempt at each of its parts.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,13 @@ use super::context::Context;
 use super::limits::LAST_WORDS;
 use super::messages;
 use super::open::Opened;
-use super::outcome::{Failure, Outcome};
+use super::outcome::{Failure, Outcome, StepReport};
 use super::session::Session;
 use crate::hook::log_target::OnLogFailure;
 use crate::output::{Cause, LogFailure, Report, Tee, say};
 use crate::process::{Supervisor, leave_files};
 use crate::support::{blocking, mutex, times};
-use crate::volume::record::{Ended, Line};
+use crate::volume::record::{Ended, Line, StepEnd};
 use crate::volume::{History, SealError, Volume, VolumeError, frames};
 
 /// What is left for the index after a log that hangs: it is most likely on the same volume.
@@ -93,7 +94,7 @@ impl Written {
             duration_ms: outcome.duration_ms,
             files_copied: outcome.files_copied,
             retries: outcome.retries,
-            steps: Vec::new(),
+            steps: step_ends(outcome),
             output: self.output,
             above: 0,
             corrects: self.corrects,
@@ -106,6 +107,18 @@ impl Written {
         let ended = self.ended(outcome, key);
         frames::footer(&outcome.title(), &outcome.rows(&ended.at), &ended).into_bytes()
     }
+}
+
+fn step_ends(outcome: &Outcome) -> Vec<StepEnd> {
+    let steps = outcome.steps.iter().zip(&outcome.borders);
+    let end = |(report, bytes): (&StepReport, &Range<u64>)| StepEnd {
+        step: report.step.clone(),
+        result: report.result.clone(),
+        duration_ms: report.duration_ms,
+        from: bytes.start,
+        to: bytes.end,
+    };
+    steps.map(end).collect()
 }
 
 /// The log back under its name, the footer, everything durable, the name checked. True when the volume hangs.

@@ -2,6 +2,7 @@
 //! here and nowhere else.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -80,6 +81,9 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// Each step that was begun.
     pub steps: Vec<StepReport>,
+    /// Where each of them begins and ends in the attempt's output, in bytes.
+    #[serde(skip)]
+    pub borders: Vec<Range<u64>>,
     /// What is no failure and worth knowing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -105,6 +109,7 @@ impl Outcome {
             attempt: 1,
             failure: None,
             steps: Vec::new(),
+            borders: Vec::new(),
             warnings: Vec::new(),
             duration_ms: 0,
             files_copied: 0,

@@ -1,7 +1,7 @@
 //! One step of the attempt: what is handed to it, what is said while it goes on, how its end is told.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::command_end;
 use super::context::Context;
@@ -26,6 +26,9 @@ use crate::support::observed::Observed;
 use crate::volume::STATE_DIRECTORY;
 use crate::volume::followed::Followed;
 
+/// How long a border of a step may wait for the volume.
+const BORDER_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Runs the step `number` and records in the outcome how it went.
 pub(super) async fn run(
     number: usize,
@@ -40,19 +43,28 @@ pub(super) async fn run(
     let title = format!("step {} of {}", number + 1, context.hook.steps.len());
     tracing::info!(step = words, "step begins");
     announce(context, session, &format!("{title} begins: {words}"));
+    let from = written(session, supervisor).await;
     let result = if supervisor.stop_requested() {
         Err(messages::stopped_by(supervisor.stop(), "before this step"))
     } else {
         Box::pin(dispatch(step, context, session, supervisor, outcome)).await
     };
     let text = context.secrets.clean(result.as_ref().unwrap_or_else(|failure| &failure.message));
+    let to = written(session, supervisor).await;
     // Why it failed is told once, at the end of the attempt.
     let end = if result.is_ok() { format!(": {text}") } else { ", failed".to_owned() };
     announce(context, session, &format!("{title} ended after {}{end}", shown(began.elapsed())));
     let report = StepReport { step: words, result: text, duration_ms: milliseconds(began.elapsed()) };
     tracing::info!(result = report.result, duration_ms = report.duration_ms, "step ended");
     outcome.steps.push(report);
+    outcome.borders.push(from..to);
     result.map(drop)
+}
+
+/// Bytes of output in the log, for the borders of steps; 0 where the volume does not answer.
+async fn written(session: &Session, supervisor: &mut Supervisor) -> u64 {
+    let Some(tee) = &session.tee else { return 0 };
+    supervisor.attend(tee.written(BORDER_PATIENCE)).await.ok().flatten().unwrap_or(0)
 }
 
 /// The border of a step, in the log and on stderr. The one command of a hook without other steps is framed by the attempt.

@@ -88,6 +88,11 @@ impl Sinks {
         }
     }
 
+    /// Bytes that this attempt has written to the log.
+    pub(super) fn written(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.written)
+    }
+
     /// Ends the output: what became of it all, and the log's file. To close it is left to who waits for nothing else:
     /// close(2) on a volume that hangs cannot be interrupted.
     pub(super) fn finish(&mut self) -> (Report, Option<File>) {

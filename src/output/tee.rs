@@ -115,6 +115,14 @@ impl Tee {
         self.send(Job::Note { line: format!("hook-runner: {text}\n"), to });
     }
 
+    /// Bytes that the log has got so far, everything that was given before included. None when that is not told within
+    /// `patience`.
+    pub async fn written(&self, patience: Duration) -> Option<u64> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Written(reply));
+        tokio::time::timeout(patience, answer).await.ok()?.ok()
+    }
+
     /// Ends the output: everything given so far is written. What became of it, and the log's file, which the caller closes.
     /// A thread that does not get there within `patience` is reported as a log that hangs.
     pub async fn finish(&self, patience: Duration) -> (Report, Option<File>) {

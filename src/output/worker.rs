@@ -32,6 +32,7 @@ pub(super) enum Job {
     Attach { sources: Vec<Source>, done: oneshot::Sender<()> },
     Detach,
     Note { line: String, to: Audience },
+    Written(oneshot::Sender<u64>),
     Finish(oneshot::Sender<(Report, Option<File>)>),
 }
 
@@ -138,6 +139,8 @@ impl Worker {
                 Some(redactor) => self.sinks.note(&redactor.redact(line.as_bytes()), to),
                 None => self.sinks.note(line.as_bytes(), to),
             },
+            // The caller may have stopped waiting.
+            Job::Written(reply) => drop(reply.send(self.sinks.written())),
             Job::Finish(_) => {}
         }
     }

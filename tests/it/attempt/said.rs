@@ -43,6 +43,21 @@ fn the_borders_of_steps_are_said_and_in_the_log() {
 }
 
 #[test]
+fn the_footer_says_which_bytes_of_the_output_are_each_steps() {
+    let steps = "log: data/log\nsteps:\n  - exec: {command: [echo, one]}\n  - exec: {command: [echo, two]}\n";
+    let done = Test::new().file("hook.yaml", steps).args(["run", "--hook", "hook.yaml"]);
+    let done = done.stdout("one\ntwo\n").any_stderr().run();
+    let log = done.read("data/log");
+    let (_, output) = log.split_once("--- output ---\n").expect("a header");
+    let record = log.lines().rev().find_map(|line| line.strip_prefix("record")).expect("a record");
+    let record: serde_json::Value = serde_json::from_str(record.trim()).expect("JSON");
+    for (step, text) in record["steps"].as_array().expect("steps").iter().zip(["one\n", "two\n"]) {
+        let at = |end: &str| usize::try_from(step[end].as_u64().expect("a number")).expect("a number");
+        assert_eq!(&output[at("from")..at("to")], text, "{log}");
+    }
+}
+
+#[test]
 fn who_waits_says_every_ten_seconds_what_was_seen_last() {
     let done = Test::new()
         .args(["run", "--log", LOG, "--wait-for", "file:/nowhere/at/all", "--wait-timeout", "12s"])
