@@ -177,7 +177,9 @@ fn give(destination: &Dir, source: &Stat, request: &Request) {
     let mode = source.st_mode & 0o7777;
     let mode = options.chmod.as_ref().map_or(mode, |change| change.apply(mode, true));
     let _ = rustix::fs::fchown(destination, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
-    let _ = rustix::fs::fchmod(destination, Mode::from_raw_mode(mode | 0o700));
+    // On a volume with an fsGroup it has the set-group-ID bit from where it was made.
+    let inherited = destination.stat().map_or(0, |stat| stat.st_mode & 0o2000);
+    let _ = rustix::fs::fchmod(destination, Mode::from_raw_mode(mode | inherited | 0o700));
 }
 
 fn inside(inner: &Dir, outer: &Dir) -> io::Result<bool> {

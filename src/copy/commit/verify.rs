@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Stat};
 
 use crate::copy::commit::seal::{WORKERS, open};
 use crate::copy::error::Error;
-use crate::copy::io::path::{join, shown, shown_path};
+use crate::copy::io::path::{join, parent, shown, shown_path};
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Content, Kind, Manifest, Reading, Record, records};
 use crate::copy::plan::compare::compare_content;
@@ -101,6 +101,9 @@ fn verify_block(
     if let Some(dir) = &dir {
         added(dir, manifest.path(at), block, &claims, &mut report)?;
     }
+    if dir.is_none() && is_below_kept(manifest, manifest.path(at))? {
+        return Ok(report);
+    }
     for record in records(block) {
         let c_name = CString::new(record.name.to_vec())?;
         if record.flags.orphan || claims.later(&c_name).is_some() {
@@ -128,6 +131,23 @@ fn verify_block(
         }
     }
     Ok(report)
+}
+
+/// Whether a user keeps something else where one of the directories above would be.
+fn is_below_kept(manifest: &Manifest, path: &[u8]) -> io::Result<bool> {
+    let mut block = Vec::new();
+    let mut below = path;
+    while let Some(above) = parent(below) {
+        if let Some(at) = manifest.find(above) {
+            manifest.load(at, &mut block)?;
+            let name = below[above.len()..].strip_prefix(b"/").unwrap_or(below);
+            if records(&block).any(|record| *record.name == *name && record.flags.kept) {
+                return Ok(true);
+            }
+        }
+        below = above;
+    }
+    Ok(false)
 }
 
 /// Lists what is in a directory and was installed by nobody.

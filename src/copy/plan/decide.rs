@@ -30,8 +30,7 @@
 //!
 //! Two more rows, of what the table does not know by the manifest of this owner alone. *As another owner left it*: the
 //! later copy has the name, so it is adopted or installed (`missing` leaves it). *Changed by a run that did not end well*,
-//! as the journal tells: no user's edit; where steps follow they get the image's version to work on, otherwise it stays
-//! until the image has another. A name that a later owner has is not decided about: it is that one's.
+//! as the journal tells: no user's edit, so that the image's version is installed anew (`missing` leaves it). A name that a later owner has is not decided about: it is that one's.
 //!
 //! What was left absent counts as `as left` while it is absent. Where the manifest has a record and the image has
 //! nothing, pruning decides (see `prune`). A volume on which nothing of the manifest is left was emptied: there, no
@@ -102,7 +101,6 @@ pub(in crate::copy) fn decide(policy: Policy, image: Image, volume: Volume, arou
         (Policy::Missing, ..) => Do(Leave),
 
         (_, _, Volume::AnotherOwners) => AdoptOr(Install),
-        (_, Image::Same, Volume::LeftByRun) if !around.steps_follow => Do(Nothing),
         (_, _, Volume::LeftByRun) => AdoptOr(Install),
 
         (_, Image::Same, Volume::AsLeft { image: true }) => Do(Nothing),

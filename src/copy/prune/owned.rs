@@ -346,7 +346,7 @@ impl Engine<'_> {
             below => below.map_err(failed)?,
         };
         if !below.is_on_mount_of(here.made).map_err(failed)? {
-            going.report.remarks.push(format!("{} is a mount: not pruned", shown(path)));
+            going.report.remarks.push(format!("{} is a mount, or holds one: not pruned", shown(path)));
             return Ok(Vec::new());
         }
         // Another destination: whatever is in it is pruned by its own copies.

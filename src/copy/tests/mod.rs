@@ -6,6 +6,7 @@ mod history;
 mod hostile;
 mod metadata;
 mod orphans;
+mod owners;
 mod policies;
 mod shards;
 mod table;

@@ -349,6 +349,8 @@ fn no_name_is_given_before_it_is_noted_what_is_about_to_be_installed() {
             assert_eq!(std::fs::read(backing.join("file")).ok(), before, "{release}, {synced} of {part}");
         }
         let _ = std::fs::remove_file(state.join("journal/root.next"));
+        // What was staged would be renamed too, to be used again.
+        let _ = std::fs::remove_dir_all(state.join("stage"));
         mount.set("rename", faultfs::Fault::Hang.on_path("/file"));
         let mut copy = copy_command(&source, &volume);
         let mut copy = copy.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
