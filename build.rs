@@ -16,5 +16,5 @@ fn main() {
     features.sort();
     let features = if features.is_empty() { "none".to_owned() } else { features.join(",") };
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-env=HOOK_RUNNER_BUILD=commit {commit}, {date}, {target}, features {features}");
+    println!("cargo::rustc-env=BUILD_DESCRIPTION=commit {commit}, {date}, {target}, features {features}");
 }

@@ -30,7 +30,7 @@ pub use self::termination::Termination;
 pub use self::verify::Verify;
 
 /// What `--version` says; `-V` says the version alone.
-const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HOOK_RUNNER_BUILD"), ")");
+const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_DESCRIPTION"), ")");
 
 /// Runs a Helm hook in its pod: copies content onto a volume, runs the hook's command, preserves its log.
 #[derive(Debug, Parser)]
