@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::hook::identity::Identity;
+use crate::support::observed::Observed;
 use crate::support::times;
 use crate::volume::record::{FORMAT, Started, seal};
 use crate::volume::{Attempt, Keep, Volume, frames};
@@ -11,6 +12,8 @@ use crate::volume::{Attempt, Keep, Volume, frames};
 /// What an attempt needs to know before it can open.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Told what the opening waits for.
+    pub waiting: Observed,
     /// The preserved log.
     pub log: PathBuf,
     /// One of several that copy their shares at the same time: the lock is shared with them, and kept from others.

@@ -94,7 +94,8 @@ pub async fn open(plan: Plan, cancel: &CancellationToken) -> Result<(Opened, Log
             Try::Busy(holder, state) if left.is_zero() => {
                 return Err(OpenError::Locked { state, holder, waited: lock_timeout });
             }
-            Try::Busy(..) => {
+            Try::Busy(holder, _) => {
+                plan.waiting.set(format!("its lock is held by {holder}"));
                 let waited = cancel.run_until_cancelled(sleep(pause.min(left))).await;
                 waited.ok_or(OpenError::Cancelled)?;
             }

@@ -18,6 +18,7 @@ use crate::process::Supervisor;
 use crate::steps::heartbeat::with_heartbeat;
 use crate::support::blocking;
 use crate::support::durations::shown;
+use crate::support::observed::Observed;
 use crate::volume::{Keep, VolumeError};
 
 /// What is open.
@@ -79,9 +80,11 @@ async fn open_volume(
     outcome: &mut Outcome,
 ) -> Result<(Arc<Opened>, LogFile), Failure> {
     let cancel = supervisor.stop_token().child_token();
-    let opening = open::open(plan(context, outcome)?, &cancel);
+    let plan = plan(context, outcome)?;
+    let waiting = plan.waiting.clone();
+    let opening = open::open(plan, &cancel);
     let what = format!("opening the log {}", context.hook.log.as_deref().unwrap_or(Path::new("")).display());
-    let mut opening = pin!(with_heartbeat(opening, &what, || Some(String::new())));
+    let mut opening = pin!(with_heartbeat(opening, &what, || Some(waiting.get())));
     let opened = match context.limits.droppable(supervisor, opening.as_mut()).await {
         Ok(opened) => opened,
         Err(failure) => {
@@ -111,6 +114,7 @@ fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
         steps.map(|(at, step)| context.secrets.clean(&format!("{}. {step}", at + 1))).collect();
     let timeout = hook.timeout.map_or("none".into(), shown);
     Ok(Plan {
+        waiting: Observed::default(),
         log,
         shared: hook.shard().is_some(),
         state: hook.state.clone(),
