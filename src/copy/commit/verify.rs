@@ -101,7 +101,7 @@ fn verify_block(
     if let Some(dir) = &dir {
         added(dir, manifest.path(at), block, &claims, &mut report)?;
     }
-    if dir.is_none() && is_below_kept(manifest, manifest.path(at))? {
+    if dir.is_none() && is_below_others(manifest, layers, manifest.path(at))? {
         return Ok(report);
     }
     for record in records(block) {
@@ -133,15 +133,17 @@ fn verify_block(
     Ok(report)
 }
 
-/// Whether a user keeps something else where one of the directories above would be.
-fn is_below_kept(manifest: &Manifest, path: &[u8]) -> io::Result<bool> {
+/// Whether a user keeps, or a later owner has, something else where one of the directories above would be.
+fn is_below_others(manifest: &Manifest, layers: &Layers, path: &[u8]) -> io::Result<bool> {
     let mut block = Vec::new();
     let mut below = path;
     while let Some(above) = parent(below) {
         if let Some(at) = manifest.find(above) {
             manifest.load(at, &mut block)?;
-            let name = below[above.len()..].strip_prefix(b"/").unwrap_or(below);
-            if records(&block).any(|record| *record.name == *name && record.flags.kept) {
+            let name = &below[above.len()..];
+            let name = name.strip_prefix(b"/").unwrap_or(name);
+            let later = layers.directory(above)?.later(&CString::new(name)?).is_some();
+            if later || records(&block).any(|record| *record.name == *name && record.flags.kept) {
                 return Ok(true);
             }
         }
