@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::control;
 use crate::fault::Rule;
+use crate::manners::Manner;
 
 /// Time for the daemon to start or to end, generous because tests share a machine.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -34,6 +35,7 @@ pub struct Mount {
 pub struct Options {
     delay: Duration,
     ttl: Duration,
+    manners: Vec<Manner>,
 }
 
 impl Options {
@@ -49,6 +51,13 @@ impl Options {
         Options { ttl, ..self }
     }
 
+    /// Be such a volume, too.
+    #[must_use]
+    pub fn manner(mut self, manner: Manner) -> Options {
+        self.manners.push(manner);
+        self
+    }
+
     /// Mounts `backing` on `mountpoint`, both existing directories.
     pub fn start(&self, backing: &Path, mountpoint: &Path) -> io::Result<Mount> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -62,6 +71,7 @@ impl Options {
             .arg(format!("{}us", self.delay.as_micros()))
             .arg("--ttl")
             .arg(format!("{}us", self.ttl.as_micros()))
+            .args(self.manners.iter().flat_map(|manner| ["--manner", manner.word()]))
             .arg(backing)
             .arg(mountpoint)
             .stdin(Stdio::null())
@@ -88,7 +98,7 @@ impl Options {
 impl Mount {
     /// No delay, and a kernel that believes what it saw for one second.
     pub fn options() -> Options {
-        Options { delay: Duration::ZERO, ttl: Duration::from_secs(1) }
+        Options { delay: Duration::ZERO, ttl: Duration::from_secs(1), manners: Vec::new() }
     }
 
     /// Mounts `backing` on `mountpoint`, both existing directories, with no fault yet.

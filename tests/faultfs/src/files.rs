@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fuser::FileHandle;
+use rustix::fs::{FileType, Stat, fstat};
 
 /// Open files and directories.
 #[derive(Debug, Default)]
@@ -25,6 +26,16 @@ impl Files {
     pub(crate) fn get(&self, fh: FileHandle) -> io::Result<Arc<OwnedFd>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(&fh.0).cloned().ok_or(io::Error::from_raw_os_error(libc::EBADF))
+    }
+
+    /// Whether a regular file is open.
+    pub(crate) fn holds(&self, wanted: &Stat) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        FileType::from_raw_mode(wanted.st_mode) == FileType::RegularFile
+            && open
+                .values()
+                .filter_map(|file| fstat(&**file).ok())
+                .any(|stat| (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino))
     }
 
     pub(crate) fn remove(&self, fh: FileHandle) {

@@ -10,11 +10,12 @@ use std::time::Duration;
 use faultfs::control;
 use faultfs::fault::parse_duration;
 use faultfs::gate::Gate;
+use faultfs::manners::{Manner, Manners};
 use faultfs::passthrough::Passthrough;
 use fuser::{Config, MountOption, Session, SessionACL};
 
 const USAGE: &str = "\
-usage: faultfs [--control SOCKET] [--delay 1ms] [--ttl 1s] [--threads 64] BACKING MOUNTPOINT
+usage: faultfs [--control SOCKET] [--delay 1ms] [--ttl 1s] [--threads 64] [--manner NAME]… BACKING MOUNTPOINT
        faultfs ctl SOCKET set OPS errno ERRNO|delay TIME|hang [after-bytes N] [after-ops N] [times N] [path PART]
        faultfs ctl SOCKET clear [OPS]
        faultfs ctl SOCKET stats";
@@ -50,6 +51,7 @@ struct Options {
     delay: Duration,
     ttl: Duration,
     threads: usize,
+    manners: Vec<Manner>,
 }
 
 impl Options {
@@ -57,7 +59,7 @@ impl Options {
         let usage = || io::Error::other(USAGE);
         let (mut control, mut delay, mut ttl, mut threads) =
             (None, Duration::ZERO, Duration::from_secs(1), 64);
-        let mut paths = Vec::new();
+        let (mut paths, mut manners) = (Vec::new(), Vec::new());
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(usage);
@@ -66,18 +68,24 @@ impl Options {
                 "--delay" => delay = parse_duration(&value()?).map_err(io::Error::other)?,
                 "--ttl" => ttl = parse_duration(&value()?).map_err(io::Error::other)?,
                 "--threads" => threads = value()?.parse().map_err(io::Error::other)?,
+                "--manner" => manners.push(value()?.parse().map_err(io::Error::other)?),
                 option if option.starts_with('-') => return Err(usage()),
                 path => paths.push(PathBuf::from(path)),
             }
         }
         let [backing, mountpoint] = <[PathBuf; 2]>::try_from(paths).map_err(|_| usage())?;
-        Ok(Options { backing, mountpoint, control, delay, ttl, threads })
+        Ok(Options { backing, mountpoint, control, delay, ttl, threads, manners })
     }
 }
 
 fn serve(options: &Options) -> io::Result<()> {
     let gate = Arc::new(Gate::new(options.delay));
-    let filesystem = Passthrough::new(&options.backing, Arc::clone(&gate), options.ttl)?;
+    let filesystem = Passthrough::new(
+        &options.backing,
+        Arc::clone(&gate),
+        Manners::new(options.manners.clone()),
+        options.ttl,
+    )?;
     // The modes of new entries come from the kernel, which has applied the caller's umask.
     rustix::process::umask(rustix::fs::Mode::empty());
     let signals = block_signals()?;
