@@ -1,5 +1,5 @@
 # The one interface to the project; .ci/run calls the same targets.
-.PHONY: help build install demo test lint long-test root-test bare-test image release publish release-test chart-test e2e bench bench-copy bench-output fuzz
+.PHONY: help build install demo test lint long-test root-test bare-test model-test fault-test image release publish release-test chart-test e2e bench bench-copy bench-output fuzz
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -36,6 +36,12 @@ root-test:       ## every test, the long ones too, as root and as the users that
 
 bare-test:       ## make demo and make test in a Debian with only what the README installs (needs root)
 	@tests/bare/run
+
+model-test:      ## 5,000 random histories of copies against the reference (tests/model)
+	@tests/model/check $(or $(HISTORIES),5000)
+
+fault-test:      ## what can happen to a volume and its logs, done (tests/faults)
+	@tests/faults/check $(or $(CASES),200)
 
 image:           ## the multi-arch image and its OCI archive
 	@tests/preflight image

@@ -89,6 +89,11 @@ class Reference:
             return self.install(path, wanted)
         earlier = any(path in r and r[path].installed and r[path].left == present for r in self.earlier)
         taken_over = earlier and not (record and record.installed) or self.abandoned.get(path) == present
+        if present == ("d",) and wanted != ("d",) and policy == "keep-modified" and not beside(path):
+            # A directory in the way of a file: it goes when nothing of the user's is in it, which the volume alone cannot tell.
+            if self.choose(path, wanted, present) == present:
+                return Record(wanted, None, False)
+            return self.install(path, wanted)
         if policy == "replace" or taken_over:
             return self.install(path, wanted)
         if record is None or record.source != wanted:
