@@ -44,5 +44,5 @@ pub(super) fn show(case: &Case) -> Result<String> {
         &ended.text,
         &["post-install: http://vote:5000 answers 200"],
     )?;
-    Ok("`helm template | kubectl apply` twice at revision 1: two runs, the claim kept; the command of NOTES.txt shows the log when nothing mounts the claim".into())
+    Ok("`helm template` to `kubectl apply`, twice at revision 1: two runs, the claim kept; the command of NOTES.txt shows the log when nothing mounts the claim".into())
 }
