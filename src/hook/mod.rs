@@ -8,6 +8,7 @@ pub mod duration;
 mod exec_step;
 pub mod file;
 mod file_value;
+pub mod header;
 pub mod identity;
 mod keys;
 pub mod layer;

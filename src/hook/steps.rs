@@ -12,7 +12,7 @@ use crate::hook::exec_step::ExecStep;
 use crate::hook::layer::Layer;
 use crate::hook::spec_error::SpecError;
 use crate::hook::step::Step as StepLayer;
-use crate::hook::wait::Wait;
+use crate::hook::wait::{Auth, DEFAULT_PROBE_TIMEOUT, Wait};
 use crate::hook::wait_step::WaitStep;
 use crate::http::Roots;
 use crate::kubernetes::Follow;
@@ -97,6 +97,26 @@ pub fn merge(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> Res
     steps.into_iter().map(|step| checked(step, flags, ca_file)).collect()
 }
 
+fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Result<Wait, SpecError> {
+    let auth = |of: &WaitStep| {
+        let file = of.auth_file.clone().map(Auth::File);
+        file.or_else(|| of.auth_env.clone().map(Auth::Variable))
+    };
+    let auth = auth(flags).or_else(|| auth(&step));
+    let timeout = flags.timeout.or(step.timeout).map_or(Duration::from_secs(60), |time| time.0);
+    let probe_timeout = flags.try_timeout.or(step.try_timeout).map_or(DEFAULT_PROBE_TIMEOUT, |time| time.0);
+    Ok(Wait {
+        timeout: Some(timeout),
+        probe_timeout,
+        status: flags.status.or(step.status).unwrap_or_default(),
+        roots: Roots::choose(ca_file),
+        headers: if flags.headers.is_empty() { step.headers } else { flags.headers.clone() },
+        auth,
+        unix_socket: flags.unix_socket.clone().or(step.unix_socket),
+        ..Wait::new(step.r#for.ok_or(SpecError::NoSteps)?)
+    })
+}
+
 fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Step, SpecError> {
     Ok(match step {
         StepLayer::Copy(step) => {
@@ -108,14 +128,7 @@ fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Ste
             let options = Box::new(copy_options(&flags.copy, &step)?);
             Step::Copy { from: step.from, to: step.to, options }
         }
-        StepLayer::Wait(step) => {
-            let mut wait = Wait::new(step.r#for.ok_or(SpecError::NoSteps)?);
-            wait.timeout =
-                Some(flags.wait.timeout.or(step.timeout).map_or(Duration::from_secs(60), |time| time.0));
-            wait.status = flags.wait.status.or(step.status).unwrap_or_default();
-            wait.roots = Roots::choose(ca_file);
-            Step::Wait(wait)
-        }
+        StepLayer::Wait(step) => Step::Wait(checked_wait(step, &flags.wait, ca_file)?),
         StepLayer::Exec(step) if step.command.first().is_some_and(|name| name.is_empty()) => {
             return Err(SpecError::EmptyCommand);
         }

@@ -1,9 +1,11 @@
 //! What a wait step waits for, and how. The waiting itself is `steps::wait`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::hook::accepted::Accepted;
 use crate::hook::condition::Condition;
+use crate::hook::header::Header;
 use crate::http::Roots;
 
 /// The longest pause between probes, unless told otherwise.
@@ -25,6 +27,21 @@ pub struct Wait {
     pub status: Accepted,
     /// Whom to trust for `https`.
     pub roots: Roots,
+    /// Header fields of the request.
+    pub headers: Vec<Header>,
+    /// Where user and password for HTTP basic authentication stand.
+    pub auth: Option<Auth>,
+    /// Connect to this socket in place of the URL's host and port.
+    pub unix_socket: Option<PathBuf>,
+}
+
+/// Where `USER:PASSWORD` stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// In a file, such as a mounted Secret's; a line break at its end does not count.
+    File(PathBuf),
+    /// In this environment variable.
+    Variable(String),
 }
 
 impl Wait {
@@ -38,6 +55,9 @@ impl Wait {
             probe_timeout: DEFAULT_PROBE_TIMEOUT,
             status: Accepted::default(),
             roots: Roots::choose(None),
+            headers: Vec::new(),
+            auth: None,
+            unix_socket: None,
         }
     }
 }

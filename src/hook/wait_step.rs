@@ -2,11 +2,14 @@
 
 #![allow(clippy::doc_markdown)]
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::hook::accepted::Accepted;
 use crate::hook::condition::Condition;
 use crate::hook::duration::Limit;
+use crate::hook::header::Header;
 use crate::hook::keys::{Keyed, Keys};
 use crate::hook::yaml::Mistake;
 
@@ -25,6 +28,54 @@ pub struct WaitStep {
     /// HTTP status to wait for [default: any from 200 to 399]
     #[arg(id = "wait-status", long = "wait-status", value_name = "STATUS", env = "HOOK_RUNNER_WAIT_STATUS")]
     pub status: Option<Accepted>,
+
+    /// Time limit of each try of a wait [default: 10s]
+    #[arg(
+        id = "wait-try-timeout",
+        long = "wait-try-timeout",
+        value_name = "TIME",
+        env = "HOOK_RUNNER_WAIT_TRY_TIMEOUT"
+    )]
+    pub try_timeout: Option<Limit>,
+
+    /// Send this header, as in 'Host: shop.example' (repeatable)
+    #[arg(
+        id = "wait-header",
+        long = "wait-header",
+        value_name = "NAME: VALUE",
+        env = "HOOK_RUNNER_WAIT_HEADER",
+        value_delimiter = '\n',
+        hide_env_values = true
+    )]
+    pub headers: Vec<Header>,
+
+    /// Send USER:PASSWORD from this file (HTTP basic authentication)
+    #[arg(
+        id = "wait-auth-file",
+        long = "wait-auth-file",
+        value_name = "FILE",
+        env = "HOOK_RUNNER_WAIT_AUTH_FILE"
+    )]
+    pub auth_file: Option<PathBuf>,
+
+    /// Send USER:PASSWORD from this environment variable
+    #[arg(
+        id = "wait-auth-env",
+        long = "wait-auth-env",
+        value_name = "NAME",
+        env = "HOOK_RUNNER_WAIT_AUTH_ENV",
+        conflicts_with = "wait-auth-file"
+    )]
+    pub auth_env: Option<String>,
+
+    /// Connect to this Unix socket instead of the URL's host and port
+    #[arg(
+        id = "wait-unix-socket",
+        long = "wait-unix-socket",
+        value_name = "PATH",
+        env = "HOOK_RUNNER_WAIT_UNIX_SOCKET"
+    )]
+    pub unix_socket: Option<PathBuf>,
 }
 
 impl Keyed for WaitStep {
@@ -34,6 +85,11 @@ impl Keyed for WaitStep {
     fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake> {
         keys.required("for", "file:PATH, tcp:HOST:PORT, http://… or https://…", &mut self.r#for)?;
         keys.optional("timeout", &mut self.timeout)?;
-        keys.optional("status", &mut self.status)
+        keys.optional("status", &mut self.status)?;
+        keys.optional("try-timeout", &mut self.try_timeout)?;
+        keys.many("headers", &mut self.headers)?;
+        keys.optional("auth-file", &mut self.auth_file)?;
+        keys.optional("auth-env", &mut self.auth_env)?;
+        keys.optional("unix-socket", &mut self.unix_socket)
     }
 }

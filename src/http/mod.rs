@@ -4,12 +4,15 @@
 //! Knows nothing of hooks or of Kubernetes. It follows no redirect, uses no proxy, keeps no connection and
 //! no cookie: what it reports is what this one server answered this once.
 
+mod basic_auth;
 mod dial;
 mod lookup;
 mod own_authority;
 mod tls;
 mod url;
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,10 +23,12 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use self::basic_auth::basic_auth;
 pub(crate) use self::dial::seconds;
 pub use self::dial::{DialError, Dialer};
 pub use self::tls::{Roots, RootsError};
@@ -32,6 +37,8 @@ pub use self::url::{Endpoint, Malformed, Url};
 /// Speaks to one server.
 pub struct Client {
     dialer: Dialer,
+    /// Connected to in place of the endpoint.
+    socket: Option<PathBuf>,
     tls: Option<Tls>,
 }
 
@@ -46,6 +53,14 @@ pub enum Error {
     /// No connection.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// No connection to a Unix socket.
+    #[error("the socket {}: {source}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// ENOENT, ECONNREFUSED, EACCES, ...
+        source: io::Error,
+    },
     /// The server's certificate does not hold.
     #[error("{endpoint}: {why}; trusted: {roots}")]
     Certificate {
@@ -123,12 +138,19 @@ impl Client {
     /// The CA file cannot be used.
     pub fn new(endpoint: Endpoint, roots: Option<Roots>) -> Result<Self, RootsError> {
         let tls = roots.map(|roots| Ok(Tls { connector: roots.connector()?, roots })).transpose()?;
-        Ok(Self { dialer: Dialer::new(endpoint), tls })
+        Ok(Self { dialer: Dialer::new(endpoint), socket: None, tls })
+    }
+
+    /// The same server behind a Unix socket: the endpoint only names it, in the Host header and for TLS.
+    #[must_use]
+    pub fn through(self, socket: Option<PathBuf>) -> Self {
+        Self { socket, ..self }
     }
 
     /// Sends `GET target` on a new connection and returns when the answer's head is there.
     ///
-    /// `target` is path and query. `headers` are sent beside Host, User-Agent, Accept and Connection.
+    /// `target` is path and query. `headers` are sent beside Host, User-Agent, Accept and Connection; Host and Accept may be
+    /// among them.
     ///
     /// # Errors
     /// No connection, no trust, no HTTP, or no head of an answer before `deadline`. An answer of any status
@@ -140,7 +162,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<Answer, Error> {
         let started = Instant::now();
-        let stream = self.dialer.dial(deadline).await?;
+        let stream = self.connect(deadline).await?;
         let endpoint = self.dialer.endpoint().clone();
         match tokio::time::timeout_at(deadline, self.exchange(stream, target, headers)).await {
             Ok(answer) => answer,
@@ -148,15 +170,26 @@ impl Client {
         }
     }
 
+    async fn connect(&mut self, deadline: Instant) -> Result<Box<dyn Stream>, Error> {
+        let Some(path) = self.socket.clone() else {
+            return Ok(Box::new(self.dialer.dial(deadline).await?));
+        };
+        match tokio::time::timeout_at(deadline, UnixStream::connect(&path)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(source)) => Err(Error::Socket { path, source }),
+            Err(_) => Err(Error::Socket { path, source: io::ErrorKind::TimedOut.into() }),
+        }
+    }
+
     async fn exchange(
         &self,
-        stream: tokio::net::TcpStream,
+        stream: Box<dyn Stream>,
         target: &str,
         headers: HeaderMap,
     ) -> Result<Answer, Error> {
         let endpoint = self.dialer.endpoint();
         let stream: Box<dyn Stream> = match &self.tls {
-            None => Box::new(stream),
+            None => stream,
             Some(tls) => Box::new(tls.handshake(endpoint, stream).await?),
         };
         let broken = |error: hyper::Error| Error::Broken { endpoint: endpoint.clone(), why: why(&error) };
@@ -182,8 +215,8 @@ impl Tls {
     async fn handshake(
         &self,
         endpoint: &Endpoint,
-        stream: tokio::net::TcpStream,
-    ) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, Error> {
+        stream: Box<dyn Stream>,
+    ) -> Result<tokio_rustls::client::TlsStream<Box<dyn Stream>>, Error> {
         let name = ServerName::try_from(endpoint.host.clone())
             .map_err(|error| Error::Tls { endpoint: endpoint.clone(), why: error.to_string() })?;
         self.connector.connect(name, stream).await.map_err(|error| {
@@ -220,7 +253,7 @@ fn request(
     };
     let host = HeaderValue::from_str(host).map_err(|error| invalid(format!("the host name: {error}")))?;
     let fields = request.headers_mut();
-    fields.insert(HOST, host);
+    fields.entry(HOST).or_insert(host);
     fields.insert(USER_AGENT, HeaderValue::from_static(concat!("hook-runner/", env!("CARGO_PKG_VERSION"))));
     fields.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     fields.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -7,6 +7,7 @@
 //! mostly waits for something that is there or nearly there. Each probe is a new one: name looked up anew,
 //! new connection. A probe that gets no answer is given up after the probe timeout.
 
+mod credentials;
 mod observation;
 
 use std::io;
@@ -68,6 +69,14 @@ pub enum NotMet {
         /// How many probes were made.
         probes: u32,
     },
+    /// User and password cannot be had: the hook itself is wrong, and waiting does not help.
+    #[error("{condition} cannot be asked for: {why}")]
+    Credentials {
+        /// What was to be waited for.
+        condition: Condition,
+        /// What is wrong.
+        why: String,
+    },
     /// The CA file cannot be used: the hook itself is wrong, and waiting does not help.
     #[error("{condition} cannot be checked: {source}")]
     Roots {
@@ -85,6 +94,9 @@ impl NotMet {
             Self::TimedOut { last_observation: Some(seen), .. }
             | Self::Cancelled { last_observation: Some(seen), .. } => seen.advice(),
             Self::TimedOut { .. } | Self::Cancelled { .. } => "give it more time".into(),
+            Self::Credentials { .. } => {
+                "mount the Secret there, or correct the wait's auth-file or auth-env".into()
+            }
             Self::Roots { .. } => "give the PEM file of the server's authority with --ca-file".into(),
         }
     }
@@ -95,7 +107,7 @@ impl NotMet {
             Self::TimedOut { last_observation, .. } | Self::Cancelled { last_observation, .. } => {
                 last_observation.as_ref()
             }
-            Self::Roots { .. } => None,
+            Self::Roots { .. } | Self::Credentials { .. } => None,
         }
     }
 }
@@ -112,8 +124,7 @@ pub async fn until(wait: &Wait, cancel: &CancellationToken, observed: &Observed)
     let started = Instant::now();
     let deadline = wait.timeout.and_then(|timeout| started.checked_add(timeout));
     let condition = &wait.condition;
-    let mut probe =
-        Probe::new(wait).map_err(|source| NotMet::Roots { condition: condition.clone(), source })?;
+    let mut probe = Probe::new(wait)?;
     let mut pause = FIRST_PAUSE.min(wait.interval);
     let mut probes = 0;
     let mut last: Option<Observation> = None;
@@ -185,21 +196,26 @@ fn shortened(pause: Duration, left: Option<Duration>) -> Duration {
 enum Probe<'a> {
     File { path: &'a Path, look: Repeated<Looked> },
     Tcp(Dialer),
-    Http { client: Client, target: &'a str, wanted: Accepted },
+    Http { client: Client, target: &'a str, headers: HeaderMap, wanted: Accepted },
 }
 
 /// What looking at a path found: nothing wrong, or why not, and where a dangling link points to.
 type Looked = Result<(), (io::Error, Option<PathBuf>)>;
 
 impl<'a> Probe<'a> {
-    fn new(wait: &'a Wait) -> Result<Self, RootsError> {
+    fn new(wait: &'a Wait) -> Result<Self, NotMet> {
+        let condition = || wait.condition.clone();
         Ok(match &wait.condition {
             Condition::File(path) => Self::File { path, look: Repeated::default() },
             Condition::Tcp(endpoint) => Self::Tcp(Dialer::new(endpoint.clone())),
             Condition::Http(url) => {
                 let roots = url.is_https().then(|| wait.roots.clone());
-                let client = Client::new(url.endpoint().clone(), roots)?;
-                Self::Http { client, target: url.target(), wanted: wait.status }
+                let client = Client::new(url.endpoint().clone(), roots)
+                    .map_err(|source| NotMet::Roots { condition: condition(), source })?
+                    .through(wait.unix_socket.clone());
+                let headers = credentials::headers(wait)
+                    .map_err(|why| NotMet::Credentials { condition: condition(), why })?;
+                Self::Http { client, target: url.target(), headers, wanted: wait.status }
             }
         })
     }
@@ -213,9 +229,9 @@ impl<'a> Probe<'a> {
                 let peer = stream.peer_addr().map_or_else(|_| "it".into(), |address| address.to_string());
                 Ok(format!("{peer} takes connections"))
             }
-            Self::Http { client, target, wanted } => {
+            Self::Http { client, target, headers, wanted } => {
                 let answer =
-                    client.get(target, HeaderMap::new(), deadline).await.map_err(Observation::Http)?;
+                    client.get(target, headers.clone(), deadline).await.map_err(Observation::Http)?;
                 let got = answer.status;
                 if wanted.holds(got) {
                     return Ok(format!("answered {got}"));

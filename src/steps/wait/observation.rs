@@ -89,6 +89,9 @@ impl Observation {
             Self::Http(http::Error::Silent { .. }) => {
                 "the application takes connections and does not serve: see its log, or wait for a cheaper path".into()
             }
+            Self::Http(http::Error::Socket { .. }) => {
+                "check that the application listens on that socket, and that its volume is mounted here too".into()
+            }
             Self::Status { got, location, .. } => status(*got, location.as_deref()),
         }
     }
@@ -133,7 +136,7 @@ fn status(got: u16, location: Option<&str>) -> String {
             format!("redirects are not followed: wait for {location} instead, or accept the status")
         }
         (401 | 403, _) => {
-            "the request carries no credentials: wait for a path that needs none, or accept the status".into()
+            "give user and password with --wait-auth-file, wait for a path that needs none, or accept the status".into()
         }
         (404, _) => "check the URL's path".into(),
         (500..=599, _) => "see the application's log".into(),

@@ -40,12 +40,12 @@ fn every_option_of_run_has_an_environment_variable_and_a_key() {
         let key = match option {
             "hook" => continue,
             "copy" | "wait-for" => "steps",
-            "wait-timeout" | "exec-timeout" => "timeout",
-            "wait-status" => "status",
+            "exec-timeout" => "timeout",
+            "wait-header" => "headers",
             "redact-env" => "env",
             "redact-file" => "files",
             "redact" => "literals",
-            other => other,
+            other => other.strip_prefix("wait-").unwrap_or(other),
         };
         assert!(schema.contains(&format!("\"{key}\": {{")), "--{option} has no key {key} in a hook file");
     }

@@ -324,6 +324,7 @@ async fn https_with_a_bad_certificate_says_what_is_bad() {
 #[tokio::test]
 async fn a_certificate_that_is_its_own_authority_is_trusted_when_it_is_given() {
     let dir = tempfile::tempdir().expect("a directory");
+    let dir_of_expired = tempfile::tempdir().expect("a directory");
     let expired = |params: &mut rcgen::CertificateParams| {
         params.not_after = rcgen::date_time_ymd(2001, 1, 1);
         params.not_before = rcgen::date_time_ymd(2000, 1, 1);
@@ -339,7 +340,7 @@ async fn a_certificate_that_is_its_own_authority_is_trusted_when_it_is_given() {
 
     for (settings, told) in [
         (Authority::own_server(&dir, &["other.example"], |_| ()), "for another name"),
-        (Authority::own_server(&dir, &["127.0.0.1"], expired), "has expired"),
+        (Authority::own_server(&dir_of_expired, &["127.0.0.1"], expired), "has expired"),
     ] {
         let server = Server::https(settings.0, |_, wire| answer(wire, 200, ""));
         let mut wait = wait(&server.url("/"), SHORT);
@@ -470,4 +471,86 @@ fn a_wait_is_ended_by_the_attempts_timeout_with_124_and_by_a_signal_with_143() {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("TERM");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(143), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A server that answers 200 to who sends this Host and these credentials, and 401 to everybody else.
+fn choosy() -> Server {
+    Server::http(|request: &Request, wire: Wire<'_>| {
+        // RFC 7617, section 2: Aladdin and "open sesame".
+        let known = request.header("authorization") == Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        let named = request.header("host") == Some("shop.example");
+        answer(wire, if known && named { 200 } else { 401 }, "");
+    })
+}
+
+#[test]
+fn headers_and_credentials_are_sent_and_never_printed() {
+    let server = choosy();
+    let url = server.url("/");
+    let test = |how: &[&str]| {
+        Test::new()
+            .args(["run", "--log", "{}/log", "--wait-for", &url, "--wait-timeout", "1s"])
+            .args(["--wait-header", "Host: shop.example"])
+            .args(how.iter().copied())
+            .file("secret", "Aladdin:open sesame\n")
+            .file("broken", "S3cret")
+            .env("SHOP", "Aladdin:open sesame")
+            .env("BROKEN", "S3cret")
+    };
+    for how in [["--wait-auth-file", "{}/secret"], ["--wait-auth-env", "SHOP"]] {
+        let done = test(&how).any_stderr().run();
+        for word in ["sesame", "QWxhZGRpb"] {
+            assert!(!std::fs::read_to_string(done.path("log")).expect("a log").contains(word));
+        }
+    }
+    test(&[]).status(69).stderr_contains("answered 401").stderr_contains("--wait-auth-file").run();
+    for how in [["--wait-auth-file", "{}/broken"], ["--wait-auth-env", "BROKEN"]] {
+        test(&how).status(78).stderr_contains("does not hold USER:PASSWORD").run();
+    }
+    test(&["--wait-auth-env", "NOT_THERE"]).status(78).stderr_contains("NOT_THERE is not set").run();
+    test(&["--wait-header", "no colon"]).status(78).stderr_contains("NAME: VALUE").run();
+}
+
+#[test]
+fn a_try_may_take_longer_or_shorter_than_the_default() {
+    let server = Server::http(|_: &Request, wire: Wire<'_>| {
+        std::thread::sleep(Duration::from_secs(2));
+        answer(wire, 200, "");
+    });
+    let url = server.url("/");
+    let test = |time: &str| {
+        Test::new()
+            .args(["run", "--log", "none", "--wait-for", &url, "--wait-timeout", "4s"])
+            .args(["--wait-try-timeout", time])
+    };
+    test("500ms").status(69).stderr_contains("there was no answer within").run();
+    test("3s").any_stderr().run();
+}
+
+#[test]
+fn a_server_behind_a_unix_socket_is_asked_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("app.sock");
+    let test = || {
+        Test::new()
+            .args(["run", "--log", "none", "--wait-for", "http://app/ready", "--wait-timeout", "1s"])
+            .args(["--wait-unix-socket", &path.to_string_lossy()])
+    };
+    test().status(69).stderr_contains("app.sock").stderr_contains("listens on that socket").run();
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    std::thread::spawn(move || {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let head: Vec<String> = BufReader::new(stream.try_clone().expect("a second descriptor"))
+                .lines()
+                .map_while(|line| line.ok().filter(|line| !line.is_empty()))
+                .collect();
+            let asked =
+                head.contains(&"GET /ready HTTP/1.1".to_owned()) && head.contains(&"host: app".to_owned());
+            let status = if asked { 200 } else { 400 };
+            let _ = write!(stream, "HTTP/1.1 {status} Test\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    test().any_stderr().run();
 }

@@ -1,0 +1,50 @@
+//! A header field that a wait sends, as it is written: `NAME: VALUE`.
+
+use std::str::FromStr;
+
+use hyper::header::{HeaderName, HeaderValue};
+
+use crate::hook::file_value::form;
+
+/// One header field. Its value may be a secret, so no sentence shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// As in `Host`.
+    pub name: HeaderName,
+    /// What stands behind the colon, without spaces around it.
+    pub value: HeaderValue,
+}
+
+/// Text that is no header field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a header is written NAME: VALUE, as in 'Host: shop.example', in ASCII characters and on one line")]
+pub struct HeaderError;
+
+impl FromStr for Header {
+    type Err = HeaderError;
+
+    fn from_str(text: &str) -> Result<Self, HeaderError> {
+        let (name, value) = text.split_once(':').ok_or(HeaderError)?;
+        let name = name.parse().map_err(|_| HeaderError)?;
+        let mut value = HeaderValue::from_str(value.trim_matches([' ', '\t'])).map_err(|_| HeaderError)?;
+        value.set_sensitive(true);
+        Ok(Self { name, value })
+    }
+}
+
+form!(Header, "a header as NAME: VALUE", "[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\\t -~]*");
+
+#[cfg(test)]
+mod tests {
+    use super::Header;
+
+    #[test]
+    fn a_header_is_a_name_and_a_value_and_its_value_is_never_shown() {
+        let header: Header = "Host:  shop.example ".parse().expect("a header");
+        assert_eq!((header.name.as_str(), header.value.to_str().ok()), ("host", Some("shop.example")));
+        for bad in ["Host", ": x", "Ho st: S3cret", "Host: S3cret\nX: y", "Host: S3cr\u{e9}t"] {
+            let message = bad.parse::<Header>().expect_err(bad).to_string();
+            assert!(!message.contains("S3"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The header fields of a wait's requests, with user and password where they are asked for.
+//!
+//! May read the file or the variable that holds them. No sentence shows what was read.
+
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+
+use crate::hook::wait::{Auth, Wait};
+use crate::http::basic_auth;
+
+/// All fields of `wait`, or why user and password cannot be had.
+pub(super) fn headers(wait: &Wait) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for header in &wait.headers {
+        headers.append(header.name.clone(), header.value.clone());
+    }
+    let (read, place) = match &wait.auth {
+        None => return Ok(headers),
+        Some(Auth::File(path)) => {
+            let place = path.display().to_string();
+            (std::fs::read(path).map_err(|error| format!("cannot read {place}: {error}"))?, place)
+        }
+        Some(Auth::Variable(name)) => {
+            let value = std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?;
+            (value.into_bytes(), format!("the variable {name}"))
+        }
+    };
+    let line = read.strip_suffix(b"\n").unwrap_or(&read);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let value = basic_auth(line).ok_or_else(|| format!("{place} does not hold USER:PASSWORD"))?;
+    headers.insert(AUTHORIZATION, value);
+    Ok(headers)
+}
