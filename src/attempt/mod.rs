@@ -42,7 +42,10 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
     }
     let mut session = match session::open(&context, supervisor, &mut outcome).await {
         Ok(session) => session,
-        Err(failure) => return context.secrets.clean_outcome(outcome.failed(failure)),
+        Err(failure) => {
+            outcome.duration_ms = context.limits.elapsed_ms();
+            return context.secrets.clean_outcome(outcome.failed(failure));
+        }
     };
     if outcome.failure.is_none()
         && let Err(failure) = work(&context, &mut session, supervisor, &mut outcome).await
