@@ -55,7 +55,7 @@ pub fn print(chosen: &[Chosen<'_>], style: Style, out: &mut impl Write) -> Resul
     for row in &cells {
         print_row(row, &columns, style, out)?;
     }
-    writeln!(out, "{}", totals(&newest))?;
+    writeln!(out, "{}", cut(&totals(&newest), style.width.unwrap_or(usize::MAX)))?;
     Ok(())
 }
 
