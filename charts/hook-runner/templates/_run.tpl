@@ -34,5 +34,5 @@
 
 {{/* The options that are passed on as they are, by the name of their value: logMode becomes --log-mode. */}}
 {{- define "hook-runner.plain-options" -}}
-[logMode, state, lockTimeout, keep, keepBytes, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff]
+[logMode, state, lockTimeout, keep, keepBytes, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff, allowEmptySource, dereference, owner, sourceVersion, sync]
 {{- end -}}
