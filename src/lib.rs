@@ -4,23 +4,36 @@
 //!
 //! The way of the data: cli -> commands -> hook -> attempt -> steps -> (copy | process -> output) -> volume -> exit.
 
-pub mod attempt;
-pub mod cli;
+mod attempt;
+mod cli;
 mod commands;
-pub mod copy;
-pub mod diagnostics;
-pub mod exit;
-pub mod history;
-pub mod hook;
-pub mod http;
-pub mod kubernetes;
-pub mod output;
-pub mod process;
-pub mod steps;
-pub mod support;
-pub mod volume;
+mod copy;
+mod diagnostics;
+mod exit;
+mod history;
+mod hook;
+mod http;
+mod kubernetes;
+mod output;
+mod process;
+mod steps;
+mod support;
+mod volume;
 
 /// The program: the exit status of the process.
 pub fn main() -> std::process::ExitCode {
     commands::run()
+}
+
+/// What tests and fuzz targets take hold of. No part of the interface.
+#[cfg(feature = "internals")]
+pub mod internals {
+    pub use crate::exit::TABLE as EXIT_STATUS_TABLE;
+    pub use crate::hook::wait::Wait;
+    pub use crate::http::Roots;
+    pub use crate::kubernetes::{Access, Ended, Failure, Follow, Pace, follow};
+    pub use crate::output::Redactor;
+    pub use crate::steps::wait::{Met, NotMet, until};
+    pub use crate::support::observed::Observed;
+    pub use crate::support::rooted_dir::Dir;
 }

@@ -4,7 +4,7 @@
 //! the chunks; the rest is the text. Bytes are folded to few letters, so that secrets are hit at all.
 #![no_main]
 
-use hook_runner::output::Redactor;
+use hook_runner::internals::Redactor;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -239,8 +239,7 @@ mod tests {
 
     #[test]
     fn a_container_that_ended_well_is_no_success_where_its_log_has_gaps() {
-        let mut ended =
-            kubernetes::Ended { how: kubernetes::Terminated::default(), gaps: 0, mid_line: false };
+        let mut ended = kubernetes::Ended { how: Default::default(), gaps: 0, mid_line: false };
         assert_eq!(followed("hook", &ended).unwrap(), "container hook exited with 0");
         ended.gaps = 1;
         assert_eq!(followed("hook", &ended).unwrap_err().kind, Kind::Io);

@@ -13,7 +13,7 @@ use super::outcome::{Failure, Outcome};
 use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
-use crate::output::{self, Audience, LogFile, MaxLog, Options, Tee};
+use crate::output::{self, LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
 use crate::steps::heartbeat::with_heartbeat;
 use crate::support::blocking;
@@ -37,7 +37,7 @@ impl Session {
     /// A line of the runner's own, in the log and on stderr.
     pub(super) fn tell(&self, text: &str) {
         match &self.tee {
-            Some(tee) => tee.note(text, Audience::Everyone),
+            Some(tee) => tee.note(text),
             None => output::say(&format!("hook-runner: {text}\n")),
         }
     }

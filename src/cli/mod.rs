@@ -26,7 +26,6 @@ pub use self::man::Man;
 pub use self::place::Place;
 pub use self::run::Run;
 pub use self::sidecar::Sidecar;
-pub use self::termination::Termination;
 pub use self::verify::Verify;
 
 /// What `--version` says; `-V` says the version alone.

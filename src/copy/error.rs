@@ -147,24 +147,6 @@ impl Error {
         }
     }
 
-    /// The path that the failure is about, where there is one.
-    pub fn path(&self) -> Option<&Path> {
-        match &self.problem {
-            Problem::System { path, .. } | Problem::Space { path, .. } | Problem::Torn { path, .. } => {
-                Some(path)
-            }
-            _ => None,
-        }
-    }
-
-    /// What was being done: `open`, `write`, `rename` and the like.
-    pub fn operation(&self) -> Option<&'static str> {
-        match &self.problem {
-            Problem::System { operation, .. } => Some(operation),
-            _ => None,
-        }
-    }
-
     /// The system's answer.
     pub fn errno(&self) -> Option<i32> {
         match &self.problem {

@@ -29,10 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::rooted_dir::Dir;
 
-pub use error::{Cause, Error, Reached};
+pub use error::{Cause, Error};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
-pub use progress::{Progress, Silent, Snapshot, Stderr};
-pub use report::{Change, Changes, List, Report, VerifyReport, human_bytes};
+#[cfg(test)]
+pub(crate) use progress::Silent;
+pub use progress::{Progress, Stderr};
+pub use report::{Report, VerifyReport, human_bytes};
 
 /// One copy.
 #[derive(Debug, Clone, Default)]
@@ -58,15 +60,6 @@ pub struct Request {
     pub steps_follow: bool,
     /// How to decide and work.
     pub options: Options,
-}
-
-/// Whether the request can be carried out, as far as source and destination tell. Makes nothing.
-///
-/// # Errors
-/// [`Cause::Config`] with the reason.
-pub fn check(request: &Request) -> Result<(), Error> {
-    plan::filter::Filter::new(&request.options)?;
-    preflight::Places::find(request).map(drop)
 }
 
 /// Whether pruning after this copy would remove everything that copies have installed: the source has nothing, and nobody

@@ -30,9 +30,11 @@ pub trait Progress: Sync {
 }
 
 /// Shows nothing.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
+#[cfg(test)]
 impl Progress for Silent {
     fn update(&self, _: &Snapshot) {}
 }

@@ -174,6 +174,7 @@ impl Report {
         warnings
     }
 
+    #[cfg(test)]
     /// Whether anything on the volume was (or, in a dry run, would be) changed.
     pub fn changed(&self) -> bool {
         self.files + self.dirs + self.links + self.metadata + self.removed > 0

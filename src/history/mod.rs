@@ -15,4 +15,4 @@ mod text;
 pub use self::error::HistoryError;
 pub use self::filter::Filter;
 pub use self::records::{Records, open, run_ids};
-pub use self::select::{Chosen, Selection, select};
+pub use self::select::{Selection, select};

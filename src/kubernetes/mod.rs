@@ -29,11 +29,10 @@ mod pace;
 mod pod;
 mod stamp;
 
-pub use api::{Access, AccessError, ApiError, SERVICE_ACCOUNT};
+pub use api::Access;
 pub use failure::{Ended, Failure};
 pub use follow::follow;
 pub use pace::Pace;
-pub use pod::{Pod, Terminated};
 
 /// What a sidecar is to do.
 #[derive(Debug, Clone)]

@@ -25,8 +25,7 @@ mod worker;
 
 pub use failure::{Cause, LogFailure};
 pub use options::{LogFile, Options};
-pub use redact::{Redactor, SourceError, Sources, Stream as RedactedStream};
+pub use redact::{Redactor, Sources};
 pub use report::Report;
-pub use stream::Audience;
 pub use tail::{MaxLog, recover as recover_tail};
 pub use tee::{Attached, Tee, say};

@@ -11,7 +11,7 @@ use super::line_prefix::LinePrefix;
 use super::log::Log;
 use super::progress::{IDLE, Progress, WRITING_LOG, WRITING_STDOUT};
 use super::report::Report;
-use super::stream::{Audience, Stream};
+use super::stream::Stream;
 
 /// How long stderr may hold up the tee with one line of the runner's own.
 const NOTE_PATIENCE: Duration = PATIENCE;
@@ -62,14 +62,12 @@ impl Sinks {
         moved
     }
 
-    /// A line of the runner's own.
-    pub(super) fn note(&mut self, line: &[u8], to: Audience) {
+    /// A line of the runner's own: into the log and to stderr.
+    pub(super) fn note(&mut self, line: &[u8]) {
         self.append_line(line);
-        if to == Audience::Everyone {
-            let newline: &[u8] = if self.is_mid_line() { b"\n" } else { b"" };
-            self.stderr.write(&[newline, line].concat(), Some(NOTE_PATIENCE));
-            self.stdout.mid_line &= !self.one;
-        }
+        let newline: &[u8] = if self.is_mid_line() { b"\n" } else { b"" };
+        self.stderr.write(&[newline, line].concat(), Some(NOTE_PATIENCE));
+        self.stdout.mid_line &= !self.one;
     }
 
     /// What is said next on stderr would be glued to a line that the command did not end.

@@ -22,7 +22,7 @@ use super::options::Options;
 use super::pipe_reader::{Source, pipe_capacity};
 use super::progress::Progress;
 use super::report::Report;
-use super::stream::{Audience, Stream};
+use super::stream::Stream;
 use super::worker::{Job, Worker};
 use crate::support::blocking;
 
@@ -111,8 +111,8 @@ impl Tee {
     }
 
     /// A line of the runner's own, put at the start of a line and marked `hook-runner: `.
-    pub fn note(&self, text: &str, to: Audience) {
-        self.send(Job::Note { line: format!("hook-runner: {text}\n"), to });
+    pub fn note(&self, text: &str) {
+        self.send(Job::Note(format!("hook-runner: {text}\n")));
     }
 
     /// Bytes that the log has got so far, everything that was given before included. None when that is not told within

@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::redact::{self, Redactor};
 use super::report::Report;
 use super::sinks::Sinks;
-use super::stream::{Audience, Stream};
+use super::stream::Stream;
 
 /// What is still taken from pipes that are given up: their capacity.
 const LAST_BYTES: usize = 1 << 20;
@@ -31,7 +31,7 @@ const PAUSE: u8 = 100;
 pub(super) enum Job {
     Attach { sources: Vec<Source>, done: oneshot::Sender<()> },
     Detach,
-    Note { line: String, to: Audience },
+    Note(String),
     Written(oneshot::Sender<u64>),
     Finish(oneshot::Sender<(Report, Option<File>)>),
 }
@@ -135,9 +135,9 @@ impl Worker {
                 self.done.push_back(done);
             }
             Job::Detach => self.detach(),
-            Job::Note { line, to } => match &self.redactor {
-                Some(redactor) => self.sinks.note(&redactor.redact(line.as_bytes()), to),
-                None => self.sinks.note(line.as_bytes(), to),
+            Job::Note(line) => match &self.redactor {
+                Some(redactor) => self.sinks.note(&redactor.redact(line.as_bytes())),
+                None => self.sinks.note(line.as_bytes()),
             },
             // The caller may have stopped waiting.
             Job::Written(reply) => drop(reply.send(self.sinks.written())),

@@ -81,11 +81,6 @@ impl Supervisor {
         })
     }
 
-    /// Does what a command's start needs and can be done before it, while something else is waited for.
-    pub fn prepare(&mut self) {
-        self.environment.get_or_insert_with(inherited);
-    }
-
     /// Cancelled by the first TERM or INT.
     pub fn stop_token(&self) -> CancellationToken {
         self.stops.token()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use tokio::sync::oneshot;
 
-use crate::output::{Audience, Tee};
+use crate::output::Tee;
 use crate::process::{Ending, Supervisor, end_leftovers, leftovers};
 use crate::support::durations::shown;
 
@@ -66,7 +66,7 @@ impl Drain<'_> {
         let stopped = async move {
             let stop = requested.await;
             let grace = shown(patience.grace);
-            tee.note(&format!("{stop}: what {name} left has {grace} to end"), Audience::Everyone);
+            tee.note(&format!("{stop}: what {name} left has {grace} to end"));
             tokio::time::sleep(patience.grace).await;
         };
         let wait = async {
@@ -134,7 +134,7 @@ impl Drain<'_> {
     }
 
     fn tell(&self, text: &str) {
-        self.tee.note(text, Audience::Everyone);
+        self.tee.note(text);
     }
 }
 

@@ -35,8 +35,10 @@ const LAST_PROBE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Met {
     /// How long it took.
+    #[allow(dead_code, reason = "tests look at it")]
     pub after: Duration,
     /// How many probes it took, the last one included.
+    #[allow(dead_code, reason = "tests count them")]
     pub probes: u32,
     /// What the last probe saw: `it exists`, `answered 200`.
     pub observation: String,
@@ -102,6 +104,7 @@ impl NotMet {
     }
 
     /// What the last telling probe saw.
+    #[allow(dead_code, reason = "tests look at it")]
     pub fn last_observation(&self) -> Option<&Observation> {
         match self {
             Self::TimedOut { last_observation, .. } | Self::Cancelled { last_observation, .. } => {

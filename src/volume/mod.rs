@@ -19,7 +19,7 @@ pub use crate::support::LOG_NAME;
 pub use bring_over::bring_over;
 pub use error::VolumeError;
 pub use history_dir::History;
-pub use known::{Attempt, Known, LogFile, frame_of, histories, known, open_log};
+pub use known::{Attempt, LogFile, frame_of, histories, known, open_log};
 pub use log_place::{LogProblem, Placed, check, place};
 pub use paths::{STATE_DIRECTORY, Volume};
 pub use retention::{Keep, prune};

@@ -12,7 +12,7 @@ mod sources;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use sources::{SourceError, Sources};
+pub use sources::Sources;
 
 use matcher::Matcher;
 

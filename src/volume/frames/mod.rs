@@ -12,5 +12,5 @@ mod scan;
 mod write;
 
 pub use frame::Frame;
-pub use read::{is_log, is_there, read};
-pub use write::{OPEN, footer, header};
+pub use read::{is_log, read};
+pub use write::{footer, header};

@@ -21,18 +21,6 @@ pub fn is_log(file: &File) -> io::Result<bool> {
     Ok(file.read_at(&mut first, 0)? == first.len() && first == OPEN.as_bytes())
 }
 
-/// Whether `frame` still stands where it was read: a log may have been moved meanwhile, and another have its name.
-pub fn is_there(file: &File, frame: &Frame) -> io::Result<bool> {
-    let size = file.metadata()?.len();
-    if frame.started.format == 0 {
-        return Ok(size >= frame.end);
-    }
-    if size < frame.output.start {
-        return Ok(false);
-    }
-    Ok(header_ending_at(file, frame.output.start)?.is_some_and(|(started, _)| started == frame.started))
-}
-
 /// The attempts of the log, in the order of the file. Bytes before the first frame of ours that can be read are told by
 /// nobody's header; those of version 0.1 are read by their looks.
 pub fn read(file: &File) -> io::Result<Vec<Frame>> {

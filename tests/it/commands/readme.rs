@@ -88,7 +88,7 @@ fn every_command_of_the_readme_prints_what_stands_there() {
 #[test]
 fn the_exit_status_table_is_the_programs() {
     let text = readme();
-    let table: String = hook_runner::exit::TABLE
+    let table: String = hook_runner::internals::EXIT_STATUS_TABLE
         .iter()
         .map(|(status, meaning, policy)| format!("| {status} | {meaning} | {policy} |\n"))
         .collect();

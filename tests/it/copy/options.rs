@@ -229,7 +229,7 @@ fn a_copy_that_is_stopped_or_runs_out_of_time_says_so_and_gives_no_name() {
             eventually("something is copied", || {
                 let runs = std::fs::read_dir(&stage).ok()?;
                 let directories = |run: std::fs::DirEntry| std::fs::read_dir(run.path()).ok();
-                let mut staged = runs.flatten().filter_map(directories).flatten().flatten();
+                let staged = runs.flatten().filter_map(directories).flatten().flatten();
                 staged
                     .map(|staged| staged.path())
                     .any(|staged| std::fs::read_dir(staged).is_ok_and(|mut names| names.next().is_some()))

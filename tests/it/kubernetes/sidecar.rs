@@ -4,8 +4,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use hook_runner::kubernetes::{Ended, Failure, follow};
-use hook_runner::support::observed::Observed;
+use hook_runner::internals::Observed;
+use hook_runner::internals::{Ended, Failure, follow};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -5,10 +5,10 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hook_runner::hook::wait::Wait;
-use hook_runner::http::Roots;
-use hook_runner::steps::wait::{Met, NotMet, until};
-use hook_runner::support::observed::Observed;
+use hook_runner::internals::Observed;
+use hook_runner::internals::Roots;
+use hook_runner::internals::Wait;
+use hook_runner::internals::{Met, NotMet, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::net::TcpSocket;

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use hook_runner::kubernetes::{Access, Follow, Pace};
+use hook_runner::internals::{Access, Follow, Pace};
 use tempfile::TempDir;
 
 use crate::support::server::{Authority, Request, Server, Wire, answer};

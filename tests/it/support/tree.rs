@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use hook_runner::support::rooted_dir::Dir;
+use hook_runner::internals::Dir;
 use rustix::fs::{FileType, SeekFrom};
 
 use crate::support::harness::PROGRAM;
