@@ -24,7 +24,8 @@ impl FromStr for Header {
     type Err = HeaderError;
 
     fn from_str(text: &str) -> Result<Self, HeaderError> {
-        let (name, value) = text.split_once(':').ok_or(HeaderError)?;
+        // hyper takes other bytes for a value too; RFC 9110, section 5.5, calls them obsolete.
+        let (name, value) = text.split_once(':').filter(|_| text.is_ascii()).ok_or(HeaderError)?;
         let name = name.parse().map_err(|_| HeaderError)?;
         let mut value = HeaderValue::from_str(value.trim_matches([' ', '\t'])).map_err(|_| HeaderError)?;
         value.set_sensitive(true);
