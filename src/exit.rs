@@ -76,10 +76,10 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ("the command's own", "the command ran and exited so", "Count"),
     ("128+n", "the command died of signal n, or the runner was stopped by it", "Count"),
     ("69", "a wait condition was not met in its time", "Count"),
-    ("70", "a fault of hook-runner itself", "Count"),
+    ("70", "a fault of hook-runner itself, a panic too", "Count"),
     ("74", "I/O: the copy or the preserved log failed", "Count"),
-    ("75", "another run holds the volume's lock", "Count"),
-    ("78", "the hook itself is wrong: flags, hook file, source, destination", "FailJob"),
+    ("75", "another run holds the volume's lock beyond --lock-timeout", "Count"),
+    ("78", "the hook is wrong (flags, environment, file, copy); nothing is changed", "FailJob"),
     ("124", "the attempt or a step ran out of time", "Count"),
     ("126, 127", "the command cannot be executed; is not found", "FailJob"),
 ];
@@ -89,7 +89,7 @@ pub fn help() -> String {
     let mut text = String::from("Exit status (and what a podFailurePolicy should do with it):\n");
     for (status, meaning, policy) in TABLE {
         use std::fmt::Write as _;
-        let _ = writeln!(text, "  {status:<18} {meaning:<66} {policy}");
+        let _ = writeln!(text, "  {status:<18} {meaning:<70} {policy}");
     }
     text
 }

@@ -4,3 +4,4 @@ pub(crate) mod completions;
 pub(crate) mod help;
 pub(crate) mod man;
 pub(crate) mod readme;
+pub(crate) mod usage;
