@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::messages::stopped_by;
 use super::outcome::Failure;
 use crate::exit::Kind;
-use crate::process::{Ending, Status, Stop};
+use crate::process::{Ending, SpawnError, Status, Stop};
 use crate::steps::exec::{Limit, Outcome};
 use crate::support::durations::shown;
 
@@ -39,16 +39,19 @@ pub(super) fn told(
             Err(Failure::new(Kind::Timeout, format!("{name} ran out of {whose} time of {limit}; {end}"))
                 .advise(format!("raise {flag}, or see in its output what took so long")))
         }
-        Outcome::CannotExecute(error) => {
-            let kind = if error.status() == 127 { Kind::NotFound } else { Kind::CannotExecute };
-            Err(Failure::new(kind, error.to_string()))
-        }
+        Outcome::CannotExecute(error) => Err(not_started(error)),
         Outcome::Stopped(None) => Err(stopped_by(stop, "before the command was started")),
         Outcome::Stopped(Some(ending)) => {
             let end = end_after("that", ending, &grace);
             Err(stopped_by(stop, &format!("before {name} had ended by itself; {end}")))
         }
     }
+}
+
+/// A command that cannot be started.
+pub(super) fn not_started(error: &SpawnError) -> Failure {
+    let kind = if error.status() == 127 { Kind::NotFound } else { Kind::CannotExecute };
+    Failure::new(kind, error.to_string())
 }
 
 /// The end of a command by itself, or of a signal that the runner did not send.

@@ -7,6 +7,7 @@ mod finish;
 mod header;
 mod limits;
 pub mod messages;
+pub mod metrics;
 pub mod open;
 pub mod outcome;
 mod secrets;
@@ -22,6 +23,7 @@ use self::session::Session;
 use crate::exit::Kind;
 use crate::hook::preflight;
 use crate::hook::spec::Hook;
+use crate::hook::steps::Step;
 use crate::output;
 use crate::process::Supervisor;
 use crate::support::blocking;
@@ -47,10 +49,8 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
             return context.secrets.clean_outcome(outcome.failed(failure));
         }
     };
-    if outcome.failure.is_none()
-        && let Err(failure) = work(&context, &mut session, supervisor, &mut outcome).await
-    {
-        outcome.fail(failure);
+    if outcome.failure.is_none() {
+        work(&context, &mut session, supervisor, &mut outcome).await;
     }
     outcome.duration_ms = context.limits.elapsed_ms();
     outcome = context.secrets.clean_outcome(outcome);
@@ -67,15 +67,48 @@ async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result
     checked.map_err(|error| Failure::new(Kind::Config, error.to_string()))
 }
 
-/// The steps in their order, then the volume as they left it.
+/// The steps in their order; those for a failure, when one failed; those for every end; then the volume as they left it.
 async fn work(
     context: &Context<'_>,
     session: &mut Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
-) -> Result<(), Failure> {
-    for number in 0..context.hook.steps.len() {
-        steps::run(number, context, session, supervisor, outcome).await?;
+) {
+    let hook = context.hook;
+    all(("step", &hook.steps), context, session, supervisor, outcome).await;
+    let also = [("step on failure", &hook.on_failure), ("final step", &hook.finally)];
+    for (title, steps) in also.into_iter().skip(usize::from(outcome.failure.is_none())) {
+        if outcome.failure.is_some() && !steps.is_empty() && no_more(context, supervisor) {
+            outcome.warnings.push(format!("no {title} was begun: the attempt's time is over"));
+        } else {
+            all((title, steps), context, session, supervisor, outcome).await;
+        }
     }
-    settle::settle(context, session, supervisor).await
+    if outcome.failure.is_none()
+        && let Err(failure) = settle::settle(context, session, supervisor).await
+    {
+        outcome.fail(failure);
+    }
+}
+
+/// Runs `steps` up to the first that fails.
+async fn all(
+    (title, steps): (&str, &[Step]),
+    context: &Context<'_>,
+    session: &Session,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) {
+    for (at, step) in steps.iter().enumerate() {
+        let title = format!("{title} {} of {}", at + 1, steps.len());
+        if let Err(failure) = steps::run((&title, step), context, session, supervisor, outcome).await {
+            outcome.fail(failure);
+            return;
+        }
+    }
+}
+
+/// Whether a step that begins now would only be cut short.
+fn no_more(context: &Context<'_>, supervisor: &Supervisor) -> bool {
+    supervisor.stop_requested() || context.limits.is_over()
 }

@@ -10,6 +10,7 @@ use super::outcome::{Failure, Outcome, StepReport};
 use super::session::Session;
 use crate::copy;
 use crate::exit::Kind;
+use crate::hook::exec_step::{CommandSpec, PollSpec};
 use crate::hook::steps::Step;
 use crate::hook::wait::Wait;
 use crate::kubernetes::Follow;
@@ -19,6 +20,7 @@ use crate::steps::copy::{CopyFailure, copy_in_turn};
 use crate::steps::exec::{self, Exec};
 use crate::steps::follow;
 use crate::steps::heartbeat::with_heartbeat;
+use crate::steps::poll::{self, PollError};
 use crate::steps::wait::{self, NotMet};
 use crate::support::blocking;
 use crate::support::durations::{milliseconds, shown};
@@ -29,18 +31,16 @@ use crate::volume::followed::Followed;
 /// How long a border of a step may wait for the volume.
 const BORDER_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Runs the step `number` and records in the outcome how it went.
+/// Runs `step`, which `title` names, and records in the outcome how it went.
 pub(super) async fn run(
-    number: usize,
+    (title, step): (&str, &Step),
     context: &Context<'_>,
     session: &Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
     let began = Instant::now();
-    let step = &context.hook.steps[number];
     let words = context.secrets.clean(&step.to_string());
-    let title = format!("step {} of {}", number + 1, context.hook.steps.len());
     tracing::info!(step = words, "step begins");
     announce(context, session, &format!("{title} begins: {words}"));
     let from = written(session, supervisor).await;
@@ -69,7 +69,9 @@ async fn written(session: &Session, supervisor: &mut Supervisor) -> u64 {
 
 /// The border of a step, in the log and on stderr. The one command of a hook without other steps is framed by the attempt.
 fn announce(context: &Context<'_>, session: &Session, text: &str) {
-    if let [Step::Exec { .. } | Step::Follow(_)] = context.hook.steps.as_slice() {
+    let hook = context.hook;
+    let single = matches!(hook.steps.as_slice(), [Step::Exec { .. } | Step::Follow(_)]);
+    if single && hook.on_failure.is_empty() && hook.finally.is_empty() {
         return;
     }
     session.tell(text);
@@ -91,8 +93,9 @@ async fn dispatch(
             Ok(report.summary())
         }
         Step::Wait(wait) => run_wait(wait, context, supervisor).await,
+        Step::Poll(spec) => run_poll(spec, context, supervisor).await,
         Step::Follow(follow) => run_follow(follow, context, session, supervisor).await,
-        Step::Exec { .. } => run_exec(step, context, session, supervisor, outcome).await,
+        Step::Exec(command) => run_exec(command, context, session, supervisor, outcome).await,
     }
 }
 
@@ -191,27 +194,51 @@ async fn run_wait(
     })
 }
 
+async fn run_poll(
+    spec: &PollSpec,
+    context: &Context<'_>,
+    supervisor: &mut Supervisor,
+) -> Result<String, Failure> {
+    let name = spec.command.first().map(|name| name.display().to_string()).unwrap_or_default();
+    let seen = Observed::default();
+    let what = context.secrets.clean(&format!("waiting until {name} succeeds"));
+    let work = poll::until_success(spec, context.limits.deadline, supervisor, &seen);
+    let polled = with_heartbeat(work, &what, || Some(context.secrets.clean(&seen.get()))).await;
+    let unmet = |last: &str| format!("{name} did not succeed within {}: {last}", shown(spec.timeout));
+    polled.map(|_| format!("met: {name} exited with 0")).map_err(|error| match error {
+        PollError::Unmet(last) => Failure::new(Kind::WaitUnmet, unmet(&last))
+            .advise("run the command by hand in the pod to see what it says, or raise --wait-timeout"),
+        PollError::AttemptOver(last) => context.limits.timed_out(&format!("waiting for {name}: {last}")),
+        PollError::Stopped(last) => {
+            messages::stopped_by(supervisor.stop(), &format!("while waiting for {name}: {last}"))
+        }
+        PollError::CannotExecute(error) => command_end::not_started(&error),
+    })
+}
+
 async fn run_exec(
-    step: &Step,
+    command: &CommandSpec,
     context: &Context<'_>,
     session: &Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<String, Failure> {
-    let Step::Exec { command, timeout, retries, backoff } = step else {
-        return Err(messages::fault("a step that is no command was to be executed"));
-    };
     // Held until the command has ended, so that a copy beside it sees a run at work.
     let _runs = begin_run(context, session, supervisor).await?;
-    let name = command.first().map(|name| name.display().to_string()).unwrap_or_default();
+    let name = command.command.first().map(|name| name.display().to_string()).unwrap_or_default();
     let exec = Exec {
-        command: Command { argv: command.clone(), env: Vec::new(), setsid: context.hook.setsid },
-        timeout: *timeout,
+        command: Command {
+            argv: command.command.clone(),
+            env: command.env.clone(),
+            workdir: command.workdir.clone(),
+            setsid: context.hook.setsid,
+        },
+        timeout: command.timeout,
         deadline: context.limits.deadline,
         grace: context.limits.grace,
         drain: context.hook.drain,
-        retries: *retries,
-        backoff: *backoff,
+        retries: command.retries,
+        backoff: command.backoff,
     };
     let ran = exec::run(&exec, supervisor, session.tee.as_ref()).await;
     outcome.retries += ran.retries;
@@ -221,7 +248,7 @@ async fn run_exec(
         outcome.warnings.push(format!("{name}: {text}"));
     }
     let limits = command_end::CommandLimits {
-        step: *timeout,
+        step: command.timeout,
         attempt: context.hook.timeout,
         grace: context.limits.grace,
     };

@@ -61,7 +61,8 @@ impl Volumes {
 
 /// The paths that the steps of `hook` write to, as far as it says.
 pub(super) fn written_by(hook: &Hook) -> Vec<PathBuf> {
-    let copied = hook.steps.iter().filter_map(|step| match step {
+    let steps = hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally);
+    let copied = steps.filter_map(|step| match step {
         Step::Copy { to, .. } => Some(to.clone()),
         _ => None,
     });

@@ -7,7 +7,7 @@ use super::say::{complain, print};
 use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::exit::Kind;
-use crate::hook::{file, layer::Layer, spec::Hook};
+use crate::hook::{file, layer::Layer, spec::Hook, steps::Step};
 
 /// Checks each file; status 78 when one is wrong.
 pub(super) fn check(arguments: cli::Check) -> Result<(), Failure> {
@@ -51,8 +51,16 @@ fn read(path: &Path) -> Result<(String, Layer), Failure> {
 fn report(name: &str, flags: &Layer, file: Layer) -> Result<String, Failure> {
     let hook = Hook::from_layers(flags.clone(), file)
         .map_err(|error| Failure::new(Kind::Config, format!("{name}: {error}")))?;
-    let steps: Vec<String> =
-        hook.steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1)).collect();
-    let count = if steps.len() == 1 { "1 step".to_owned() } else { format!("{} steps", steps.len()) };
-    Ok(format!("{name}: a hook with {count}\n{}", steps.concat()))
+    let list = |title: &str, steps: &[Step]| -> String {
+        let lines = steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1));
+        if steps.is_empty() { String::new() } else { format!("{title}\n{}", lines.collect::<String>()) }
+    };
+    let count =
+        if hook.steps.len() == 1 { "1 step".to_owned() } else { format!("{} steps", hook.steps.len()) };
+    Ok([
+        list(&format!("{name}: a hook with {count}"), &hook.steps),
+        list("on failure:", &hook.on_failure),
+        list("finally:", &hook.finally),
+    ]
+    .concat())
 }

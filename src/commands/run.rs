@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use super::say::complain;
+use super::say::{complain, warn};
 use crate::attempt;
+use crate::attempt::metrics;
 use crate::attempt::outcome::{Failure, Outcome};
 use crate::cli;
 use crate::exit::Kind;
@@ -45,6 +46,11 @@ pub(super) fn attempt(
     };
     let outcome = runtime.block_on(attempt::run(&hook, &mut supervisor));
     report(&outcome, hook.termination_log.as_deref());
+    if let Some(path) = &hook.metrics_file
+        && let Err(error) = metrics::write(&outcome, path)
+    {
+        warn(&format!("the metrics cannot be written to {}: {error}; the result stands", path.display()));
+    }
     leave(outcome.status())
 }
 

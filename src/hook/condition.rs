@@ -7,7 +7,6 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::hook::file_value::form;
 use crate::http::{Endpoint, Malformed, Url};
 
 /// One condition: `file:PATH`, `tcp:HOST:PORT`, `http://…` or `https://…`.
@@ -27,7 +26,9 @@ pub enum Condition {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConditionError {
     /// None of the four forms.
-    #[error("'{0}' is no condition; expected file:PATH, tcp:HOST:PORT, http://HOST/… or https://HOST/…")]
+    #[error(
+        "'{0}' is no condition; expected file:PATH, tcp:HOST:PORT, http://HOST/…, https://HOST/… or exec:COMMAND"
+    )]
     Form(String),
     /// `file:` and nothing.
     #[error("file: needs a path, as in file:/data/ready")]
@@ -130,9 +131,8 @@ fn in_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c)
 }
 
-form!(Condition, "file:PATH, tcp:HOST:PORT, http://… or https://…", pattern());
-
-fn pattern() -> String {
+/// What every condition looks like, for the JSON Schema.
+pub fn pattern() -> String {
     let group = "[0-9a-fA-F]{1,4}";
     let dotted = "(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
     let last = format!("(?:{group}:{group}|{dotted})");

@@ -3,6 +3,8 @@
 #![allow(clippy::doc_markdown)]
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,6 +13,8 @@ use crate::hook::duration::{Limit, Timespan};
 use crate::hook::file_value::FileValue;
 use crate::hook::keys::{Keyed, Keys};
 use crate::hook::number::whole_number;
+use crate::hook::spec_error::SpecError;
+use crate::hook::variables::Variables;
 use crate::hook::yaml::{Mistake, Node};
 
 /// Run a command.
@@ -20,6 +24,18 @@ pub struct ExecStep {
     /// The command and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+
+    /// What it is called in the log, in place of the command's words.
+    #[arg(skip)]
+    pub name: Option<String>,
+
+    /// Variables for it besides the runner's own.
+    #[arg(skip)]
+    pub env: Option<Variables>,
+
+    /// The directory that it starts in.
+    #[arg(skip)]
+    pub workdir: Option<PathBuf>,
 
     /// Time limit of the command [default: none but the attempt's]
     #[arg(id = "exec-timeout", long = "exec-timeout", value_name = "TIME", env = "HOOK_RUNNER_EXEC_TIMEOUT")]
@@ -34,6 +50,52 @@ pub struct ExecStep {
     pub backoff: Option<Timespan>,
 }
 
+/// A command to run, checked.
+#[derive(Debug, Clone)]
+pub struct CommandSpec {
+    /// Program and arguments.
+    pub command: Vec<OsString>,
+    /// What it is called, where its words do not say it.
+    pub name: Option<String>,
+    /// Variables for it besides the runner's own.
+    pub env: Vec<(OsString, OsString)>,
+    /// The directory that it starts in, where it is not the runner's.
+    pub workdir: Option<PathBuf>,
+    /// For how long at most, each try.
+    pub timeout: Option<Duration>,
+    /// Starts after the first.
+    pub retries: u32,
+    /// Pause before the first retry.
+    pub backoff: Duration,
+}
+
+/// A command that is to succeed, tried again and again.
+#[derive(Debug, Clone)]
+pub struct PollSpec {
+    /// Program and arguments.
+    pub command: Vec<OsString>,
+    /// For how long it is tried.
+    pub timeout: Duration,
+}
+
+impl ExecStep {
+    /// The command that this step runs, with the command line's options over its own.
+    pub fn checked(self, flags: &Self) -> Result<CommandSpec, SpecError> {
+        if self.command.first().is_none_or(|name| name.is_empty()) {
+            return Err(SpecError::EmptyCommand);
+        }
+        Ok(CommandSpec {
+            command: self.command,
+            name: self.name,
+            env: self.env.unwrap_or_default().0,
+            workdir: self.workdir,
+            timeout: flags.timeout.or(self.timeout).map(|limit| limit.0),
+            retries: flags.retries.or(self.retries).unwrap_or(0),
+            backoff: flags.backoff.or(self.backoff).map_or(Duration::from_secs(1), |time| time.0),
+        })
+    }
+}
+
 impl Keyed for ExecStep {
     const NAME: &'static str = "an exec";
     const OPTIONS: &'static str = "exec-";
@@ -42,6 +104,9 @@ impl Keyed for ExecStep {
         let mut command = Command::default();
         keys.required("command", "[PROGRAM, ARGUMENT, …]", &mut command)?;
         self.command = command.0;
+        keys.optional("name", &mut self.name)?;
+        keys.optional("env", &mut self.env)?;
+        keys.optional("workdir", &mut self.workdir)?;
         keys.optional("timeout", &mut self.timeout)?;
         keys.optional("retries", &mut self.retries)?;
         keys.optional("backoff", &mut self.backoff)
@@ -50,7 +115,7 @@ impl Keyed for ExecStep {
 
 /// Program and arguments, the program's name not empty.
 #[derive(Default)]
-struct Command(Vec<OsString>);
+pub struct Command(pub Vec<OsString>);
 
 impl FileValue for Command {
     fn read(node: &Node) -> Result<Self, Mistake> {

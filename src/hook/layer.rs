@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, ValueHint};
 
-use crate::hook::condition::Condition;
+use crate::hook::awaited::Awaited;
 use crate::hook::copy_pair::CopyPair;
 use crate::hook::copy_step::CopyStep;
 use crate::hook::duration::{Limit, Timespan};
@@ -33,9 +33,9 @@ pub struct Layer {
           value_parser = OsStringValueParser::new().try_map(|text| CopyPair::parse(&text)))]
     pub copies: Vec<CopyPair>,
 
-    /// Wait until COND holds: file:PATH, tcp:HOST:PORT, http://… or https://… (repeatable)
+    /// Wait until COND holds: file:PATH, tcp:HOST:PORT, http://…, https://…, exec:COMMAND (repeatable)
     #[arg(long = "wait-for", value_name = "COND", env = "HOOK_RUNNER_WAIT_FOR", value_delimiter = '\n')]
-    pub waits: Vec<Condition>,
+    pub waits: Vec<Awaited>,
 
     /// The preserved log, or none [default: post-hook-output.txt in the first copy's destination]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "HOOK_RUNNER_LOG",
@@ -114,6 +114,10 @@ pub struct Layer {
     #[arg(help_heading = "Pod", long, env = "HOOK_RUNNER_SETSID", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub setsid: Option<bool>,
 
+    /// Write the result and its durations there, for Prometheus' textfile collector
+    #[arg(help_heading = "Pod", long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "HOOK_RUNNER_METRICS_FILE")]
+    pub metrics_file: Option<PathBuf>,
+
     /// Secrets that the log must not show.
     #[command(flatten)]
     pub redact: Redact,
@@ -133,13 +137,22 @@ pub struct Layer {
     /// What to do, in order.
     #[arg(skip)]
     pub steps: Steps,
+
+    /// What to do when a step has failed: restore, notify.
+    #[arg(skip)]
+    pub on_failure: Steps,
+
+    /// What to do at the end, whether the steps succeeded or not.
+    #[arg(skip)]
+    pub finally: Steps,
 }
 
 impl Layer {
     /// Puts some share in the place of one that only an Indexed Job's environment tells.
     pub fn assume_shard(&mut self) {
         self.copy.assume_shard();
-        for step in &mut self.steps.0 {
+        let rest = self.on_failure.0.iter_mut().chain(&mut self.finally.0);
+        for step in self.steps.0.iter_mut().chain(rest) {
             if let Step::Copy(copy) = step {
                 copy.assume_shard();
             }
@@ -170,7 +183,10 @@ impl Keyed for Layer {
         keys.optional("ca-file", &mut self.ca_file)?;
         keys.optional("termination-log", &mut self.termination_log)?;
         keys.many("sync", &mut self.sync)?;
+        keys.optional("metrics-file", &mut self.metrics_file)?;
         keys.many("redact", &mut self.redact)?;
-        keys.many("steps", &mut self.steps)
+        keys.many("steps", &mut self.steps)?;
+        keys.many("on-failure", &mut self.on_failure)?;
+        keys.many("finally", &mut self.finally)
     }
 }

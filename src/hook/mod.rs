@@ -1,11 +1,12 @@
 //! What a hook is: the hook file, the environment and the flags in, a checked [`spec::Hook`] out.
 
 pub mod accepted;
+mod awaited;
 pub mod condition;
 mod copy_pair;
 pub mod copy_step;
 pub mod duration;
-mod exec_step;
+pub mod exec_step;
 pub mod file;
 mod file_value;
 pub mod header;
@@ -24,6 +25,7 @@ pub mod spec_error;
 mod step;
 pub mod steps;
 mod switch;
+pub mod variables;
 pub mod wait;
 mod wait_step;
 mod word;

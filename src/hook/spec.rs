@@ -49,8 +49,14 @@ pub struct Hook {
     pub sync: Vec<PathBuf>,
     /// What the logs must not show.
     pub redact: Redact,
+    /// Where the result goes for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     /// What to do, in order.
     pub steps: Vec<Step>,
+    /// What to do when a step has failed.
+    pub on_failure: Vec<Step>,
+    /// What to do at the end.
+    pub finally: Vec<Step>,
 }
 
 /// How many logs of earlier runs stay; both limits hold.
@@ -91,7 +97,10 @@ impl Hook {
         if steps.is_empty() {
             return Err(SpecError::NoSteps);
         }
-        Self::with_steps(flags, file, steps)
+        let on_failure = steps::all(std::mem::take(&mut file.on_failure).0, &flags, ca_file.as_deref())?;
+        let finally = steps::all(std::mem::take(&mut file.finally).0, &flags, ca_file.as_deref())?;
+        let hook = Self::with_steps(flags, file, steps)?;
+        Ok(Self { on_failure, finally, ..hook })
     }
 
     /// The hook of a sidecar: to follow another container is its one step.
@@ -155,7 +164,10 @@ impl Hook {
                 files: joined(flags.redact.files, file.redact.files),
                 literals: joined(flags.redact.literals, file.redact.literals),
             },
+            metrics_file: flags.metrics_file.or(file.metrics_file),
             steps,
+            on_failure: Vec::new(),
+            finally: Vec::new(),
         })
     }
 }

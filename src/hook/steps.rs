@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::copy;
+use crate::hook::awaited::Awaited;
 use crate::hook::copy_step::{CopyStep, copy_options};
-use crate::hook::exec_step::ExecStep;
+use crate::hook::exec_step::{CommandSpec, ExecStep, PollSpec};
 use crate::hook::layer::Layer;
 use crate::hook::spec_error::SpecError;
 use crate::hook::step::Step as StepLayer;
@@ -31,19 +32,12 @@ pub enum Step {
     },
     /// Wait until a condition holds.
     Wait(Wait),
+    /// Wait until a command succeeds.
+    Poll(PollSpec),
     /// Preserve the log of another container of the pod.
     Follow(Follow),
     /// Run a command.
-    Exec {
-        /// Program and arguments.
-        command: Vec<OsString>,
-        /// For how long at most, each try.
-        timeout: Option<Duration>,
-        /// Starts after the first.
-        retries: u32,
-        /// Pause before the first retry.
-        backoff: Duration,
-    },
+    Exec(CommandSpec),
 }
 
 impl std::fmt::Display for Step {
@@ -51,13 +45,23 @@ impl std::fmt::Display for Step {
         match self {
             Self::Copy { from, to, .. } => write!(f, "copy {} to {}", from.display(), to.display()),
             Self::Wait(wait) => write!(f, "wait for {}", wait.condition),
+            Self::Poll(spec) => {
+                write!(f, "wait until it succeeds:")?;
+                words(f, &spec.command)
+            }
             Self::Follow(follow) => write!(f, "follow container {}", follow.container),
-            Self::Exec { command, .. } => {
+            Self::Exec(CommandSpec { name: Some(name), .. }) => f.write_str(name),
+            Self::Exec(spec) => {
                 write!(f, "exec")?;
-                command.iter().try_for_each(|word| write!(f, " {}", quoted(&word.display().to_string())))
+                words(f, &spec.command)
             }
         }
     }
+}
+
+/// The words of a command, a space before each.
+fn words(f: &mut std::fmt::Formatter<'_>, words: &[OsString]) -> std::fmt::Result {
+    words.iter().try_for_each(|word| write!(f, " {}", quoted(&word.display().to_string())))
 }
 
 /// A word as a shell takes it for one. One with a quote in it stays as it is: a secret in it must be found.
@@ -94,10 +98,15 @@ pub fn merge(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> Res
         given.push(StepLayer::Exec(ExecStep { command: flags.exec.command.clone(), ..ExecStep::default() }));
     }
     let steps = if given.is_empty() { file } else { given };
+    all(steps, flags, ca_file)
+}
+
+/// Steps that only a hook file has: those for a failure and for every end.
+pub fn all(steps: Vec<StepLayer>, flags: &Layer, ca_file: Option<&Path>) -> Result<Vec<Step>, SpecError> {
     steps.into_iter().map(|step| checked(step, flags, ca_file)).collect()
 }
 
-fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Result<Wait, SpecError> {
+fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Result<Step, SpecError> {
     let auth = |of: &WaitStep| {
         let file = of.auth_file.clone().map(Auth::File);
         file.or_else(|| of.auth_env.clone().map(Auth::Variable))
@@ -105,7 +114,11 @@ fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Res
     let auth = auth(flags).or_else(|| auth(&step));
     let timeout = flags.timeout.or(step.timeout).map_or(Duration::from_secs(60), |time| time.0);
     let probe_timeout = flags.try_timeout.or(step.try_timeout).map_or(DEFAULT_PROBE_TIMEOUT, |time| time.0);
-    Ok(Wait {
+    let condition = match step.r#for.ok_or(SpecError::NoSteps)? {
+        Awaited::Command(command) => return Ok(Step::Poll(PollSpec { command, timeout })),
+        Awaited::Condition(condition) => condition,
+    };
+    Ok(Step::Wait(Wait {
         timeout: Some(timeout),
         probe_timeout,
         status: flags.status.or(step.status).unwrap_or_default(),
@@ -113,8 +126,8 @@ fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Res
         headers: if flags.headers.is_empty() { step.headers } else { flags.headers.clone() },
         auth,
         unix_socket: flags.unix_socket.clone().or(step.unix_socket),
-        ..Wait::new(step.r#for.ok_or(SpecError::NoSteps)?)
-    })
+        ..Wait::new(condition)
+    }))
 }
 
 fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Step, SpecError> {
@@ -128,15 +141,7 @@ fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Ste
             let options = Box::new(copy_options(&flags.copy, &step)?);
             Step::Copy { from: step.from, to: step.to, options }
         }
-        StepLayer::Wait(step) => Step::Wait(checked_wait(step, &flags.wait, ca_file)?),
-        StepLayer::Exec(step) if step.command.first().is_some_and(|name| name.is_empty()) => {
-            return Err(SpecError::EmptyCommand);
-        }
-        StepLayer::Exec(step) => Step::Exec {
-            command: step.command,
-            timeout: flags.exec.timeout.or(step.timeout).map(|limit| limit.0),
-            retries: flags.exec.retries.or(step.retries).unwrap_or(0),
-            backoff: flags.exec.backoff.or(step.backoff).map_or(Duration::from_secs(1), |time| time.0),
-        },
+        StepLayer::Wait(step) => checked_wait(step, &flags.wait, ca_file)?,
+        StepLayer::Exec(step) => Step::Exec(step.checked(&flags.exec)?),
     })
 }

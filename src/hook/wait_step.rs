@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::hook::accepted::Accepted;
-use crate::hook::condition::Condition;
+use crate::hook::awaited::Awaited;
 use crate::hook::duration::Limit;
 use crate::hook::header::Header;
 use crate::hook::keys::{Keyed, Keys};
@@ -19,7 +19,7 @@ use crate::hook::yaml::Mistake;
 pub struct WaitStep {
     /// file:PATH, tcp:HOST:PORT, http://… or https://…
     #[arg(skip)]
-    pub r#for: Option<Condition>,
+    pub r#for: Option<Awaited>,
 
     /// Time limit of each wait [default: 1m]
     #[arg(id = "wait-timeout", long = "wait-timeout", value_name = "TIME", env = "HOOK_RUNNER_WAIT_TIMEOUT")]
@@ -83,7 +83,11 @@ impl Keyed for WaitStep {
     const OPTIONS: &'static str = "wait-";
 
     fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake> {
-        keys.required("for", "file:PATH, tcp:HOST:PORT, http://… or https://…", &mut self.r#for)?;
+        keys.required(
+            "for",
+            "file:PATH, tcp:HOST:PORT, http://…, https://…, exec:COMMAND, or a command as a list",
+            &mut self.r#for,
+        )?;
         keys.optional("timeout", &mut self.timeout)?;
         keys.optional("status", &mut self.status)?;
         keys.optional("try-timeout", &mut self.try_timeout)?;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 /// What to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Command {
     pub argv: Vec<OsString>,
     /// Environment variables added to those of the runner.
     pub env: Vec<(OsString, OsString)>,
+    /// The directory that it starts in; none is the runner's.
+    pub workdir: Option<PathBuf>,
     /// A session of its own instead of a process group of its own. The terminal of the session that the runner leads
     /// becomes that session's; a terminal that is a shell's stays the shell's.
     pub setsid: bool,

@@ -34,8 +34,12 @@ pub(super) fn spawn(
     before: &Before,
     inherited: &[CString],
 ) -> Result<Pid, SpawnError> {
-    let file = find(command.argv.first().map_or(OsStr::new(""), OsString::as_os_str))?;
-    if before.sigchld_ignored || terminal.is_some() {
+    let program = command.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let file = match &command.workdir {
+        Some(directory) => find_from(directory, program)?,
+        None => find(program)?,
+    };
+    if before.sigchld_ignored || terminal.is_some() || command.workdir.is_some() {
         return spawn_by_fork(&file, command, stdio, terminal, before);
     }
     let argv = c_strings(&command.argv, &file)?;
@@ -68,7 +72,8 @@ pub(super) fn spawn(
     started.map_err(|errno| SpawnError::explain(&file, errno))
 }
 
-/// The rare start for which the child must do what `posix_spawn(3)` cannot: ignore SIGCHLD, or take a terminal.
+/// The rare start for which the child must do what `posix_spawn(3)` cannot: ignore SIGCHLD, take a terminal, or
+/// start in another directory.
 fn spawn_by_fork(
     file: &Path,
     command: &Command,
@@ -81,6 +86,9 @@ fn spawn_by_fork(
     };
     let mut child = std::process::Command::new(file);
     child.arg0(&command.argv[0]).args(&command.argv[1..]).envs(command.env.iter().map(|(k, v)| (k, v)));
+    if let Some(directory) = &command.workdir {
+        child.current_dir(directory);
+    }
     if let Some(out) = &stdio.stdout {
         child.stdout(out.try_clone().map_err(refused)?);
     }
@@ -148,6 +156,20 @@ fn environment<'a>(added: &'a [CString], inherited: &'a [CString]) -> Vec<&'a CS
     };
     let kept = inherited.iter().filter(|entry| added.iter().all(|added| name(added) != name(entry)));
     kept.chain(added).map(CString::as_c_str).collect()
+}
+
+/// As [`find`], for a command that starts in `directory`: a relative path is seen from there.
+fn find_from(directory: &Path, program: &OsStr) -> Result<PathBuf, SpawnError> {
+    let refused =
+        |why| SpawnError { command: program.into(), reason: Reason::Workdir { path: directory.into(), why } };
+    match directory.metadata() {
+        Ok(metadata) if !metadata.is_dir() => return Err(refused("it is no directory")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(refused("it does not exist")),
+        _ if access(directory, AccessFlags::X_OK).is_err() => return Err(refused("this user may not")),
+        _ => {}
+    }
+    let found = if program.as_bytes().contains(&b'/') { directory.join(program) } else { find(program)? };
+    Ok(std::path::absolute(&found).unwrap_or(found))
 }
 
 /// execvp(3): a name with a slash is a path; else the first executable file in PATH, and when there are only files

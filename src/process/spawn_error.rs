@@ -44,6 +44,14 @@ pub enum Reason {
         /// Effective user id of the runner.
         uid: u32,
     },
+    /// The directory that it is to start in.
+    #[error("its workdir {} cannot be entered: {why}; check the path, and what is mounted there", path.display())]
+    Workdir {
+        /// As given.
+        path: PathBuf,
+        /// In words.
+        why: &'static str,
+    },
     /// It is a directory.
     #[error("it is a directory; name the file to execute in it")]
     Directory,

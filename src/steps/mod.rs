@@ -5,4 +5,5 @@ mod drain;
 pub mod exec;
 pub mod follow;
 pub(crate) mod heartbeat;
+pub mod poll;
 pub mod wait;

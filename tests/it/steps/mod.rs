@@ -1,3 +1,4 @@
 //! Steps.
 
+pub(crate) mod ends;
 pub(crate) mod wait;

@@ -1,0 +1,84 @@
+//! Waits until a command succeeds: tries it again and again, its output thrown away, until it ends with status 0 or the time
+//! is over. Knows the supervisor, and nothing of logs.
+
+use std::time::{Duration, Instant};
+
+use crate::hook::exec_step::PollSpec;
+use crate::process::{ChildStdio, Command, Ending, Limits, SpawnError, Status, Supervisor};
+use crate::support::observed::Observed;
+
+/// The first pause between two tries; each next one is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// From TERM to KILL for a try whose time is over.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why the command has not succeeded.
+#[derive(Debug)]
+pub enum PollError {
+    /// Its time was over; what the last try came to.
+    Unmet(String),
+    /// The attempt's time was over; what the last try came to.
+    AttemptOver(String),
+    /// A stop came; what the last try came to.
+    Stopped(String),
+    /// It cannot be started: trying again does not help.
+    CannotExecute(SpawnError),
+}
+
+/// Tries `spec` until it succeeds. How many tries it took.
+pub async fn until_success(
+    spec: &PollSpec,
+    attempt_end: Option<Instant>,
+    supervisor: &mut Supervisor,
+    seen: &Observed,
+) -> Result<u32, PollError> {
+    let own_end = Instant::now().checked_add(spec.timeout);
+    let end = [own_end, attempt_end].into_iter().flatten().min();
+    let command = Command { argv: spec.command.clone(), env: Vec::new(), workdir: None, setsid: false };
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let ending = once(&command, end, supervisor).await.map_err(PollError::CannotExecute)?;
+        if supervisor.stop_requested() {
+            return Err(PollError::Stopped(seen.get()));
+        }
+        match ending.status {
+            Status::Exited(0) => return Ok(tries),
+            // A try that the end cut short says less than the whole one before it.
+            _ if ending.timed_out && tries > 1 => {}
+            _ if ending.timed_out => seen.set("it did not end in its time"),
+            Status::Exited(code) => seen.set(format!("it exited with {code}")),
+            Status::Signaled(signal) => seen.set(format!("it died of signal {signal}")),
+        }
+        if end.is_some_and(|end| Instant::now() + pause >= end) {
+            let own = own_end.is_some() && own_end == end;
+            return Err(if own { PollError::Unmet(seen.get()) } else { PollError::AttemptOver(seen.get()) });
+        }
+        let stopped = supervisor.stopped();
+        let rest = async {
+            tokio::select! {
+                _ = stopped => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        };
+        if supervisor.attend(rest).await.is_err() || supervisor.stop_requested() {
+            return Err(PollError::Stopped(seen.get()));
+        }
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn once(
+    command: &Command,
+    deadline: Option<Instant>,
+    supervisor: &mut Supervisor,
+) -> Result<Ending, SpawnError> {
+    let null = || std::fs::File::options().write(true).open("/dev/null").ok().map(Into::into);
+    let stdio = ChildStdio { stdout: null(), stderr: null() };
+    let ending = supervisor.run(command, stdio, Limits { deadline, grace: GRACE }).await;
+    supervisor.forget_group();
+    ending
+}

@@ -1,0 +1,100 @@
+//! What a hook file may say beside its steps: steps for a failure and for every end, names, variables and directories of
+//! commands, a command that is waited for, metrics.
+
+use crate::support::harness::Test;
+
+fn hook(file: &str) -> Test {
+    Test::new()
+        .file("hook.yaml", format!("log: data/log\n{file}"))
+        .args(["run", "--hook", "hook.yaml"])
+        .any_stdout()
+}
+
+#[test]
+fn steps_for_a_failure_run_only_then_and_final_steps_always_and_the_first_failure_is_the_status() {
+    let file = |status: u8| {
+        format!(
+            "steps:\n- exec: {{command: [sh, -c, 'echo working; exit {status}']}}\n- exec: {{command: [echo, never after a failure]}}\n\
+             on-failure:\n- exec: {{command: [echo, restoring]}}\n- exec: {{command: [sh, -c, 'exit 9']}}\n\
+             finally:\n- exec: {{command: [echo, cleaning]}}\n"
+        )
+    };
+    let failed = hook(&file(3)).status(3).stderr_contains("failed with status 3").run();
+    let log = failed.read("data/log");
+    assert!(log.contains("\nrestoring\n") && log.contains("\ncleaning\n"), "{log}");
+    assert!(!log.contains("\nnever after a failure\n"), "{log}");
+    assert!(log.contains("sh exited with 9"), "what failed later is told: {log}");
+    let succeeded = hook(&file(0)).any_stderr().run();
+    let log = succeeded.read("data/log");
+    assert!(!log.contains("\nrestoring\n") && log.contains("\ncleaning\n"), "{log}");
+}
+
+#[test]
+fn a_final_step_that_fails_fails_a_hook_that_had_succeeded() {
+    let file = "steps:\n- exec: {command: ['true']}\nfinally:\n- exec: {command: [sh, -c, 'exit 7']}\n";
+    hook(file).status(7).stderr_contains("sh exited with 7").run();
+}
+
+#[test]
+fn a_command_has_its_name_its_variables_and_its_directory() {
+    let file = "steps:\n- exec:\n    command: [sh, -c, 'echo $A-$B; pwd; cat here']\n    name: the migration\n    \
+                env: {A: 1, B: 'two words'}\n    workdir: sub\n";
+    let done = hook(file).file("sub/here", "found\n").any_stderr().run();
+    let log = done.read("data/log");
+    assert!(log.contains("1-two words\n") && log.contains("/sub\nfound\n"), "{log}");
+    assert!(log.contains("1. the migration"), "{log}");
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told() {
+    let file = "steps:\n- exec: {command: ['true'], workdir: nowhere}\n";
+    hook(file).status(126).stderr_contains("its workdir nowhere cannot be entered: it does not exist").run();
+    // A relative program is seen from there.
+    let file = "steps:\n- exec: {command: [./script], workdir: sub}\n";
+    hook(file).script("sub/script", "#!/bin/sh\nexec pwd\n").stderr_contains("exited with 0").run();
+}
+
+#[test]
+fn a_wait_for_a_command_ends_when_it_succeeds() {
+    let file = "steps:\n- wait: {for: [sh, -c, 'echo x >>tries; test $(wc -l <tries) -ge 3']}\n";
+    let done = hook(file).stderr_contains("met: sh exited with 0").run();
+    assert_eq!(done.read("tries").lines().count(), 3);
+    assert!(!done.read("data/log").contains("\nx\n"), "its output is nobody's");
+    Test::new()
+        .args(["run", "--log", "none", "--wait-for", "exec:test -e nothing", "--wait-timeout", "1s"])
+        .status(69)
+        .stderr_contains("test did not succeed within 1s: it exited with 1")
+        .run();
+    Test::new()
+        .args(["run", "--log", "none", "--wait-for", "exec:no-such-command"])
+        .status(127)
+        .stderr_contains("no-such-command")
+        .run();
+}
+
+#[test]
+fn metrics_are_lines_that_prometheus_reads() {
+    let file =
+        "metrics-file: hook.prom\nsteps:\n- exec: {command: [sh, -c, 'exit 3'], name: 'a \"quoted\" name'}\n";
+    let done = hook(file).env("HOOK_RUNNER_RELEASE", "vote").status(3).any_stderr().run();
+    let text = done.read("hook.prom");
+    let mut described = Vec::new();
+    for line in text.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let mut words = comment.split(' ');
+            assert!(["HELP", "TYPE"].contains(&words.next().unwrap_or_default()), "{line}");
+            described.push(words.next().unwrap_or_default().to_owned());
+            continue;
+        }
+        let (metric, value) = line.rsplit_once(' ').expect("a value");
+        let name = metric.split('{').next().unwrap_or_default();
+        assert!(described.iter().any(|known| known == name), "{name} is described before");
+        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        assert!(metric.contains("{release=\"vote\"") && metric.ends_with('}'), "{line}");
+    }
+    assert!(text.contains("hook_runner_last_attempt_success{release=\"vote\"} 0\n"), "{text}");
+    assert!(text.contains("hook_runner_last_attempt_exit_status{release=\"vote\"} 3\n"), "{text}");
+    assert!(text.contains("step=\"1\",name=\"a \\\"quoted\\\" name\"} "), "{text}");
+    assert!(text.ends_with('\n'));
+}
