@@ -121,6 +121,7 @@ fn step_ends(outcome: &Outcome) -> Vec<StepEnd> {
     steps.map(end).collect()
 }
 
+#[allow(clippy::too_many_arguments)] // what is ended, who hears signals meanwhile, what came of it
 /// The log back under its name, the footer, everything durable, the name checked. True when the volume hangs.
 async fn close(
     context: &Context<'_>,

@@ -239,6 +239,7 @@ mod tests {
 
     #[test]
     fn a_container_that_ended_well_is_no_success_where_its_log_has_gaps() {
+        #[allow(clippy::default_trait_access)]
         let mut ended = kubernetes::Ended { how: Default::default(), gaps: 0, mid_line: false };
         assert_eq!(followed("hook", &ended).unwrap(), "container hook exited with 0");
         ended.gaps = 1;

@@ -39,7 +39,7 @@ pub struct History {
     /// As -o json
     #[arg(long, conflicts_with = "output")]
     pub json: bool,
-    /// Results in colour: auto is on a terminal without NO_COLOR
+    /// Results in colour: auto is on a terminal without `NO_COLOR`
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: When,
 }

@@ -1,7 +1,7 @@
 //! `check`: hook files, validated with the flags and the environment that they are to be run with.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::say::{complain, print};
 use crate::attempt::outcome::Failure;
@@ -38,7 +38,7 @@ fn one(path: &Path, flags: &Layer) -> Result<String, Failure> {
 
 fn read(path: &Path) -> Result<(String, Layer), Failure> {
     let wrong = |error: file::FileError| Failure::new(Kind::Config, error.to_string());
-    if path != PathBuf::from("-") {
+    if path != Path::new("-") {
         return Ok((path.display().to_string(), file::read(path).map_err(wrong)?));
     }
     let mut text = Vec::new();

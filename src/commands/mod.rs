@@ -39,7 +39,9 @@ pub fn run() -> ExitCode {
         Err(error) => return wrong_usage(&error, &definition, &words),
     };
     if command.reads_environment() {
-        environment::unknown(&cli::Cli::command()).iter().for_each(|sentence| warn(sentence));
+        for sentence in environment::unknown(&cli::Cli::command()) {
+            warn(&sentence);
+        }
     }
     let result = match command {
         Command::Run(run) => return ExitCode::from(run::run_hook(*run)),

@@ -33,13 +33,12 @@ fn start() -> Option<Out> {
     if command.is_empty() || command == "cat" {
         return None;
     }
-    let mut pager = match command.contains(char::is_whitespace) {
-        true => {
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &command]);
-            shell
-        }
-        false => Command::new(command),
+    let mut pager = if command.contains(char::is_whitespace) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command]);
+        shell
+    } else {
+        Command::new(command)
     };
     if std::env::var_os("LESS").is_none() {
         pager.env("LESS", "FRX");

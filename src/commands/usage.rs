@@ -130,5 +130,5 @@ impl Finding<'_> {
 
 /// `--keep` of `--keep <N>` and of `--keep=3`: a value may be a secret.
 fn without_value(argument: &str) -> &str {
-    argument.split([' ', '=']).next().unwrap_or(argument).trim_end_matches("[").trim_end_matches("...")
+    argument.split([' ', '=']).next().unwrap_or(argument).trim_end_matches('[').trim_end_matches("...")
 }

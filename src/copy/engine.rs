@@ -194,15 +194,13 @@ pub(super) fn copy(
 
 /// The name of the copy: given, or else its source, as seen from the root.
 pub(super) fn owner_of(request: &Request) -> Vec<u8> {
-    match &request.options.owner {
-        Some(owner) => owner.clone().into_bytes(),
-        None => {
-            let path = std::path::absolute(&request.source).unwrap_or_else(|_| request.source.clone());
-            // `absolute` keeps a `/` at the end.
-            let path: PathBuf = path.components().collect();
-            path.into_os_string().into_encoded_bytes()
-        }
+    if let Some(owner) = &request.options.owner {
+        return owner.clone().into_bytes();
     }
+    let path = std::path::absolute(&request.source).unwrap_or_else(|_| request.source.clone());
+    // `absolute` keeps a `/` at the end.
+    let path: PathBuf = path.components().collect();
+    path.into_os_string().into_encoded_bytes()
 }
 
 /// For a dry run: the destination and its state, where they are there.

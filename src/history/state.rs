@@ -38,11 +38,9 @@ impl State {
         let last = records.attempts.iter().rfind(|known| known.started.run == *run);
         let is_last = last.is_none_or(|last| last.started.attempt == attempt.started.attempt);
         match &records.at_work {
-            _ if !is_last => Self::Interrupted,
-            AtWork::Unknown => Self::Unfinished,
-            AtWork::No => Self::Interrupted,
-            AtWork::Yes(holder) if group(&holder.run) == group(run) => Self::Running,
-            AtWork::Yes(_) => Self::Interrupted,
+            AtWork::Unknown if is_last => Self::Unfinished,
+            AtWork::Yes(holder) if is_last && group(&holder.run) == group(run) => Self::Running,
+            _ => Self::Interrupted,
         }
     }
 }

@@ -37,10 +37,9 @@ fn names(host: &str, configuration: &str) -> Vec<String> {
     let lines = configuration.lines().map(str::split_whitespace);
     let mut search = Vec::new();
     for mut words in lines {
-        match words.next() {
+        if let Some("search" | "domain") = words.next() {
             // The last of these lines counts.
-            Some("search" | "domain") => search = words.map(|domain| domain.trim_end_matches('.')).collect(),
-            _ => {}
+            search = words.map(|domain| domain.trim_end_matches('.')).collect();
         }
     }
     let searched = search.iter().map(|domain| format!("{host}.{domain}."));

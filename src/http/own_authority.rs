@@ -61,7 +61,7 @@ impl ServerCertVerifier for OwnAuthority {
     }
 }
 
-/// webpki's CaUsedAsEndEntity, which rustls keeps as `Other`.
+/// webpki's `CaUsedAsEndEntity`, which rustls keeps as `Other`.
 pub(super) fn is_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     format!("{other:?}").contains("CaUsedAsEndEntity")

@@ -164,6 +164,7 @@ impl Access {
     ///
     /// # Errors
     /// No answer, or no.
+    #[allow(clippy::too_many_arguments)] // the parameters of the API's request
     pub async fn log(
         &self,
         container: &str,

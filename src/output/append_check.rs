@@ -83,7 +83,9 @@ mod tests {
 
     fn resize(path: &std::path::Path, sizes: &[u64]) {
         let file = File::options().write(true).open(path).unwrap();
-        sizes.iter().for_each(|size| file.set_len(*size).unwrap());
+        for size in sizes {
+            file.set_len(*size).unwrap();
+        }
     }
 
     #[test]

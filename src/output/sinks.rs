@@ -99,8 +99,8 @@ impl Sinks {
         if let Some(mut log) = self.log.take() {
             self.progress.doing(WRITING_LOG);
             let newline_added = log.mid_line;
-            let lines = log.finish();
-            lines.into_iter().for_each(|line| self.complain(Some(line)));
+            let line = log.finish();
+            self.complain(line);
             report = Report {
                 log_bytes: log.written,
                 newline_added,

@@ -9,7 +9,7 @@ pub(super) fn oom_kills() -> Option<u64> {
     let files = [
         version_2,
         Some("/sys/fs/cgroup/memory.events".to_owned()),
-        Some("/sys/fs/cgroup/memory/memory.oom_control".to_owned()),
+        Some("/sys/fs/cgroup/memory/`memory.oom_control`".to_owned()),
     ];
     files.into_iter().flatten().find_map(|path| count(&fs::read_to_string(path).ok()?))
 }
@@ -20,7 +20,7 @@ fn own_group() -> Option<String> {
     groups.lines().find_map(|line| line.strip_prefix("0::")).map(|path| path.trim_end_matches('/').to_owned())
 }
 
-/// The line `oom_kill N` (cgroup v2's memory.events; v1's memory.oom_control since Linux 4.13).
+/// The line `oom_kill N` (cgroup v2's `memory.events`; v1's `memory.oom_control` since Linux 4.13).
 fn count(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }

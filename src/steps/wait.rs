@@ -206,6 +206,7 @@ enum Probe<'a> {
 type Looked = Result<(), (io::Error, Option<PathBuf>)>;
 
 impl<'a> Probe<'a> {
+    #[allow(clippy::result_large_err)] // once a step
     fn new(wait: &'a Wait) -> Result<Self, NotMet> {
         let condition = || wait.condition.clone();
         Ok(match &wait.condition {

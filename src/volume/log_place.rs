@@ -66,7 +66,7 @@ enum Found {
     Empty,
     Ours,
     /// Text under the default name, from before hook-runner was used.
-    OneLiner(Started),
+    OneLiner(Box<Started>),
     Foreign,
 }
 
@@ -111,7 +111,7 @@ pub fn place(
                 result: ADOPTED.into(),
                 ..Ended::default()
             };
-            history.enter(&Line::Start(started))?;
+            history.enter(&Line::Start(*started))?;
             history.enter(&Line::End(ended))?;
             placed = Placed::Moved;
         }
@@ -164,13 +164,13 @@ fn look(directory: &Dir, name: &OsStr) -> io::Result<Found> {
     if name == LOG_NAME && is_text(&file)? {
         let metadata = file.metadata()?;
         let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        return Ok(Found::OneLiner(Started {
+        return Ok(Found::OneLiner(Box::new(Started {
             run: format!("adopted-{}", metadata.mtime()),
             attempt: 1,
             at: times::of(written),
             log: name.to_string_lossy().into_owned(),
             ..Started::default()
-        }));
+        })));
     }
     Ok(Found::Foreign)
 }

@@ -148,7 +148,9 @@ fn files(command: &Command, page: &mut Page) {
     let files = examples::files(command.get_name());
     if !files.is_empty() {
         page.section("FILES");
-        files.iter().for_each(|(path, meaning)| page.term(path, "", meaning));
+        for (path, meaning) in files {
+            page.term(path, "", meaning);
+        }
     }
 }
 

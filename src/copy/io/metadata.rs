@@ -215,7 +215,7 @@ impl Permissions {
         }
         self.set_xattrs(&fd, xattrs)?;
         let is_there = matches!(before, Before::Found(stat) if stat.st_mode & 0o7777 == mode);
-        if !mode_final && !(is_there && xattrs.is_empty()) {
+        if !mode_final && (!is_there || !xattrs.is_empty()) {
             self.permit("modes", rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)))?;
         }
         self.set_times(fd, meta.mtime)

@@ -60,6 +60,7 @@ fn join_paths(prefix: &[u8], path: &[u8]) -> Vec<u8> {
 pub(in crate::copy) struct Layers {
     /// When the copy that asks first came; later than all that there are where it is new.
     since: u64,
+    #[allow(clippy::struct_field_names)]
     layers: RwLock<Vec<Layer>>,
     any: AtomicBool,
 }

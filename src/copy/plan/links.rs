@@ -131,10 +131,8 @@ impl Engine<'_> {
                 // A file of the right content, but with an inode of its own, has to be linked all the same: as if
                 // the volume had none.
                 let relinked = !together && self.may_relink(worker, &here, entry, &version)?;
-                let seen = match relinked {
-                    true => Entry { record: None, volume: None, base: None, ..entry },
-                    false => entry,
-                };
+                let seen =
+                    if relinked { Entry { record: None, volume: None, base: None, ..entry } } else { entry };
                 let data = Data::LinkTo { dir: &dir, name: &first.name, ino };
                 let incoming = Incoming { version: &version, data };
                 match self.settle(worker, &here, seen, incoming) {

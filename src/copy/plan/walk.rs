@@ -322,7 +322,7 @@ impl Engine<'_> {
         }
     }
 
-    /// What a link of the source leads to. `Unknown` for what the kubelet keeps beside a ConfigMap's files, which are links
+    /// What a link of the source leads to. `Unknown` for what the kubelet keeps beside a `ConfigMap`'s files, which are links
     /// to it.
     fn followed(&self, here: &Here<'_>, name: &CStr) -> Result<FileType, Error> {
         if name.to_bytes().starts_with(b"..") {

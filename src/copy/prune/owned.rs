@@ -373,10 +373,7 @@ enum Step {
 
 /// The logs that histories in a directory's state name.
 fn logs_of(dir: &Dir) -> io::Result<Vec<OsString>> {
-    let state = match dir.open_dir(STATE) {
-        Ok(state) => state,
-        Err(_) => return Ok(Vec::new()),
-    };
+    let Ok(state) = dir.open_dir(STATE) else { return Ok(Vec::new()) };
     // Version 0.1 had one history, of whichever log: the default name's most likely.
     let mut logs = vec![OsString::from("post-hook-output.txt")];
     if let Ok(histories) = state.open_dir("histories") {

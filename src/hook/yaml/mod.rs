@@ -77,7 +77,7 @@ pub struct Scalar {
     pub kind: ScalarKind,
 }
 
-/// What a scalar is to YAML readers. 1.1 (Helm, Kubernetes, PyYAML) and 1.2 differ; what is more than a text to
+/// What a scalar is to YAML readers. 1.1 (Helm, Kubernetes, `PyYAML`) and 1.2 differ; what is more than a text to
 /// one of them is here not a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScalarKind {
@@ -85,7 +85,7 @@ pub enum ScalarKind {
     Null,
     /// true, false, and in YAML 1.1 yes, no, on, off.
     Boolean,
-    /// A number: 12, 0644, 1_000, 0x1F, 1.5, and in YAML 1.1 33:33 (to base 60).
+    /// A number: 12, 0644, `1_000`, 0x1F, 1.5, and in YAML 1.1 33:33 (to base 60).
     Number,
     /// A date, in YAML 1.1.
     Date,

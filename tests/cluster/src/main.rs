@@ -1,6 +1,8 @@
 //! The end-to-end suite: each scenario with Helm 3 and with Helm 4 on a real cluster; ends with a table.
 //! Started by tests/cluster/run, which provides the cluster, the programs and the images.
 
+#![allow(clippy::too_many_lines)] // a scenario reads as one story
+
 mod cluster;
 mod manifest;
 mod report;

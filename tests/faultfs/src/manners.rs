@@ -71,7 +71,7 @@ manners! {
     PlainRename "plain-rename",
     /// An open file can be neither renamed nor removed: EBUSY (SMB servers).
     BusyOpen "busy-open",
-    /// `.snapshot` is read-only: EROFS (NetApp).
+    /// `.snapshot` is read-only: EROFS (`NetApp`).
     Snapshot "snapshot",
     /// statfs(2) answers zeros.
     StatfsZeros "statfs-zeros",

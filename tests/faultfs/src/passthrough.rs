@@ -175,6 +175,7 @@ impl Passthrough {
     }
 
     /// Calls `add(number, next cookie, type, name, attributes)` for each entry after `cookie` until it answers "full".
+    #[allow(clippy::too_many_arguments)] // those of FUSE's readdir
     pub(crate) fn list(
         &self,
         number: INodeNo,

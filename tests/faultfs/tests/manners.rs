@@ -41,8 +41,8 @@ impl Volume {
         fs::metadata(self.at("file")).expect("there")
     }
 
-    fn set_mtime(&self, tv_sec: i64, tv_nsec: i64) -> io::Result<()> {
-        let time = Timespec { tv_sec, tv_nsec };
+    fn set_mtime(&self, seconds: i64, nanoseconds: i64) -> io::Result<()> {
+        let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
         let times = Timestamps { last_access: time, last_modification: time };
         Ok(rustix::fs::utimensat(CWD, self.at("file"), &times, AtFlags::empty())?)
     }
