@@ -6,7 +6,7 @@
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$" .fullname) -}}
 {{- fail (printf "hook-runner: the Job would be called %q; give a fullnameOverride of lower-case letters, digits and -, such as vote-post-task" .fullname) -}}
 {{- end -}}
-{{- range $what := list "timeout" "helmTimeout" "grace" "waitTimeout" "lockTimeout" "drain" "execTimeout" "backoff" -}}
+{{- range $what := list "timeout" "helmTimeout" "grace" "waitTimeout" "waitTryTimeout" "lockTimeout" "drain" "execTimeout" "backoff" -}}
 {{- $value := get $ $what -}}
 {{- if not (kindIs "invalid" $value | or (eq (toString $value) "")) }}{{ include "hook-runner.check-duration" (dict "what" $what "value" $value) }}{{ end -}}
 {{- end -}}

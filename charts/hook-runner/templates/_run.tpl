@@ -11,6 +11,7 @@
 {{- end -}}
 {{- range .wait }}{{ $words = append $words (printf "--wait-for=%s" .) }}{{ end -}}
 {{- if .wait }}{{ $words = append $words (printf "--wait-timeout=%s" (.waitTimeout | default (printf "%ds" (int .seconds.wait)))) }}{{ end -}}
+{{- range .waitHeaders }}{{ $words = append $words (printf "--wait-header=%s" .) }}{{ end -}}
 {{- $words = append $words (printf "--log=%s" .log) -}}
 {{- $words = concat $words (list (printf "--timeout=%ds" (int .seconds.attempt)) (printf "--grace=%ds" (int .seconds.grace))) -}}
 {{- range .redact.env }}{{ $words = append $words (printf "--redact-env=%s" .) }}{{ end -}}
@@ -34,5 +35,5 @@
 
 {{/* The options that are passed on as they are, by the name of their value: logMode becomes --log-mode. */}}
 {{- define "hook-runner.plain-options" -}}
-[logMode, state, lockTimeout, keep, keepBytes, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff, allowEmptySource, dereference, owner, sourceVersion, sync]
+[logMode, state, lockTimeout, keep, keepBytes, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff, allowEmptySource, dereference, owner, sourceVersion, sync, waitAuthEnv, waitAuthFile, waitTryTimeout, waitUnixSocket]
 {{- end -}}
