@@ -177,7 +177,6 @@ fn a_copy_that_cannot_work_is_78_from_run_and_from_copy_and_makes_nothing() {
         ("app", "app", "are the same"),
         ("app", "app/data", "is inside"),
         ("app/inner", "app", "is inside"),
-        ("file", "new", "the source file is not a directory"),
     ] {
         let test = || Test::new().file("app/inner/f", "x").file("file", "y");
         let pair = format!("{from}:{to}");
