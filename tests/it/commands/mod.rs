@@ -4,4 +4,5 @@ pub(crate) mod completions;
 pub(crate) mod help;
 pub(crate) mod man;
 pub(crate) mod readme;
+pub(crate) mod schema;
 pub(crate) mod usage;
