@@ -3,7 +3,7 @@
 //! beside it, so that nothing of the volume's is ever in staging, and removed there only where copies installed all of it.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -206,7 +206,8 @@ impl Engine<'_> {
                 && !self.filter.skips(here.path, beside.to_bytes(), true)
             {
                 worker.report.plan.push(format!("remove {}", shown(&to)));
-                worker.report.removed += 1;
+                let below = entries_below(made, name).map_err(|e| self.volume_error("list", &path, e))?;
+                worker.report.removed += 1 + below;
             }
             break;
         }
@@ -337,6 +338,21 @@ pub(in crate::copy) fn open_up(dir: impl AsFd) -> Option<u32> {
     let mode = rustix::fs::fstat(&dir).ok()?.st_mode & 0o7777;
     rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode | 0o300)).ok()?;
     Some(mode)
+}
+
+/// How many entries a directory of the volume holds, all that are below it counted; none in anything else.
+fn entries_below(made: &OwnedFd, name: &CStr) -> io::Result<u64> {
+    fn count(dir: &Dir) -> io::Result<u64> {
+        dir.entries()?.iter().try_fold(0, |sum, (name, kind)| match kind {
+            FileType::Directory => Ok(sum + 1 + count(&dir.open_dir(name)?)?),
+            _ => Ok(sum + 1),
+        })
+    }
+    let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Ok(0);
+    }
+    count(&Dir::from_fd(made.try_clone()?).open_dir(OsStr::from_bytes(name.to_bytes()))?)
 }
 
 /// Renames an entry to `NAME.from-volume` beside it, or the first such name that is free.

@@ -41,7 +41,8 @@ fn complete(words: &[&str], setup: &str) {
     let programs = Path::new(PROGRAM).parent().expect("a directory").display().to_string();
     let bin = directory.path().join("bin").display().to_string();
     let path = std::env::var("PATH").expect("a PATH");
-    command.env("PATH", format!("{bin}:{programs}:{path}")).env("HOME", directory.path()).env("TERM", "dumb");
+    command.env("PATH", format!("{bin}:{programs}:{path}")).env("TERM", "dumb");
+    command.env("HOME", directory.path()).env("TMPDIR", directory.path());
     let mut shell = Running::start_in(command, directory, &terminal);
     // The words come back by what the shell prints, not by the echo of what was typed.
     terminal.type_in(&format!("{setup}; echo load''ed\n"));
