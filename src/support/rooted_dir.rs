@@ -22,6 +22,9 @@ use rustix::io::Errno;
 
 use self::resolve::plain_names;
 
+/// How often a file is opened anew that is removed in the moment in which it is opened.
+const REMOVED_MEANWHILE: u32 = 100;
+
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// Of a file that a volume's group shares.
@@ -112,12 +115,20 @@ impl Dir {
     ) -> io::Result<(File, Stat)> {
         debug_assert!(!flags.contains(OFlags::TRUNC), "truncate after the check, with set_len");
         let rel = rel.as_ref();
-        let file = self.open_with(rel, flags, mode)?;
-        let stat = rustix::fs::fstat(&file)?;
+        let mut file = self.open_with(rel, flags, mode)?;
+        let mut stat = rustix::fs::fstat(&file)?;
+        for _ in 0..REMOVED_MEANWHILE {
+            // Removed between the two calls: what has the name now is what was asked for.
+            if stat.st_nlink != 0 {
+                break;
+            }
+            file = self.open_with(rel, flags, mode)?;
+            stat = rustix::fs::fstat(&file)?;
+        }
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        if stat.st_nlink != 1 {
+        if stat.st_nlink > 1 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has more than one hard link"));
         }
         Ok((file, stat))

@@ -5,7 +5,9 @@
 #![allow(
     clippy::too_many_lines,
     clippy::case_sensitive_file_extension_comparisons,
-    clippy::cast_possible_truncation
+    clippy::cast_possible_truncation,
+    clippy::similar_names,
+    clippy::type_complexity
 )]
 
 mod architecture;

@@ -212,6 +212,8 @@ fn a_copy_that_is_stopped_or_runs_out_of_time_says_so_and_gives_no_name() {
         [(&[][..], 143, "stopped by SIGTERM"), (&["--timeout", "2s"], 124, "the copy was not finished")]
     {
         let home = tempfile::tempdir().unwrap();
+        // Dropped after the mount, unlike the directory, which the runner has.
+        let _remains = crate::support::faulty::Remains(home.path().to_path_buf());
         for name in ["backing", "image"] {
             std::fs::create_dir(home.path().join(name)).unwrap();
         }

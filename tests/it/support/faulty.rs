@@ -26,6 +26,17 @@ impl Drop for Frozen<'_> {
 pub(crate) struct Room {
     pub(crate) mount: Mount,
     directory: Option<tempfile::TempDir>,
+    _remains: Remains,
+}
+
+/// What could not be removed as long as the volume was mounted in it; dropped after the mount.
+pub(crate) struct Remains(pub(crate) std::path::PathBuf);
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        // Mostly gone with the test's directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Room {
@@ -36,7 +47,8 @@ impl Room {
         }
         let mount =
             Mount::start(&directory.path().join("backing"), &directory.path().join("data")).expect("a mount");
-        Self { mount, directory: Some(directory) }
+        let remains = Remains(directory.path().to_path_buf());
+        Self { mount, directory: Some(directory), _remains: remains }
     }
 
     /// Stops the volume once the runner has its diagnostics open, which it does while the command runs: a request that

@@ -37,7 +37,8 @@ fn another_user_of_the_group_can_run_and_read() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let program = directory.path().join("hook-runner");
-    std::fs::copy(PROGRAM, &program).unwrap();
+    // By another process: a child of another test may hold what is written here open, and it could not be executed.
+    assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let volume = directory.path().join("v");
     std::fs::create_dir(&volume).unwrap();
     std::os::unix::fs::chown(&volume, Some(0), Some(2000)).unwrap();
