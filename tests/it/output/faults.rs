@@ -24,7 +24,7 @@ const CAUSES: [(i32, &str, &str); 4] = [
 ];
 
 /// Runs a command whose log begins to fail in its middle; the status, stderr, and the cause in the summary.
-fn with_a_log_that_fails(operation: &str, fault: faultfs::Rule) -> (i32, String, String, Running) {
+fn with_a_log_that_fails(operation: &str, fault: faultfs::Rule) -> (i32, String, String, String) {
     let mut room = Room::new();
     let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 1000";
     let mut running = room.start(&["--termination-log", "{}/message"], script);
@@ -37,13 +37,13 @@ fn with_a_log_that_fails(operation: &str, fault: faultfs::Rule) -> (i32, String,
     let cause = message["failure"]["cause"].as_str().unwrap_or_default().to_owned();
     if operation == "write" {
         // Neither the footer nor the entry could be written.
-        return (status, running.read("err"), cause, running);
+        return (status, running.read("err"), cause, running.read("backing/post-hook-output.txt"));
     }
     // As long as the volume is there.
     let index = running.read("data/.hook-runner/histories/post-hook-output.txt/index.jsonl");
     assert!(index.lines().last().expect("an end").contains(&format!("\"status\":{status}")), "{index}");
     assert!(running.read("out").ends_with("\n999\n1000\n"), "stdout goes on");
-    (status, running.read("err"), cause, running)
+    (status, running.read("err"), cause, running.read("backing/post-hook-output.txt"))
 }
 
 #[test]
@@ -141,10 +141,8 @@ fn refuse(command: &mut Command, call: libc::c_long, errno: i32) {
 fn a_volume_that_takes_a_part_of_a_write_has_that_part_and_a_marker_for_the_rest() {
     needs!(Fuse);
     // A write across the mark is cut short there, and the next fails; then all is well.
-    let (status, err, _, running) =
-        with_a_log_that_fails("write", Fault::Errno(EIO).after_bytes(100).times(1));
+    let (status, err, _, log) = with_a_log_that_fails("write", Fault::Errno(EIO).after_bytes(100).times(1));
     assert_eq!(status, 74, "what is missing is missing, though the volume has recovered: {err}");
-    let log = running.read("backing/post-hook-output.txt");
     let output = log.split_once("--- output ---\n").expect("a header").1;
     let (body, rest) = output.split_once("\nhook-runner: ").unwrap_or_else(|| panic!("no marker: {log}"));
     let (missing, after) = rest
