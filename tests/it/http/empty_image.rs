@@ -2,7 +2,7 @@
 //!
 //! The image is a directory that the program is chrooted into; the network is a namespace with nothing but
 //! loopback, a name server on port 53 and an https server. Needs root, and the static binary's path in
-//! `HOOK_RUNNER_STATIC_BINARY`.
+//! `STATIC_HOOK_RUNNER`.
 
 use std::net::UdpSocket;
 use std::process::{Command, Output};
@@ -66,7 +66,7 @@ fn reply(query: &[u8], known: &str) -> (String, Vec<u8>) {
 #[test]
 fn an_image_with_nothing_but_the_binary_resolves_names_and_speaks_https() {
     needs!(NetworkNamespace, StaticBinary);
-    let binary = std::env::var_os("HOOK_RUNNER_STATIC_BINARY").expect("set");
+    let binary = std::env::var_os("STATIC_HOOK_RUNNER").expect("set");
     in_own_network(move || {
         let asked = name_server("vote.apps.svc.cluster.local");
         let image = tempfile::tempdir().expect("a directory");

@@ -72,7 +72,7 @@ fn four_gibibytes_pass_unharmed_in_constant_memory() {
 #[test]
 fn beside_a_command_the_runner_takes_3_mib_at_the_most() {
     crate::needs!(StaticBinary);
-    let program = std::env::var_os("HOOK_RUNNER_STATIC_BINARY").expect("set");
+    let program = std::env::var_os("STATIC_HOOK_RUNNER").expect("set");
     for log in ["none", LOG] {
         let test = Test::new().args(["run", "--log", log, "--", "sh", "-c", "echo ready; exec sleep 1000"]);
         let mut command = crate::support::harness::with_default_actions(&program);

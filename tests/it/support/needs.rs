@@ -47,7 +47,7 @@ impl fmt::Display for Need {
             Need::NetworkNamespace => f.write_str("a network namespace"),
             Need::OpenFiles(count) => write!(f, "{count} open files (ulimit -n)"),
             Need::Program(name) => f.write_str(name),
-            Need::StaticBinary => f.write_str("HOOK_RUNNER_STATIC_BINARY (make root-test sets it)"),
+            Need::StaticBinary => f.write_str("STATIC_HOOK_RUNNER (make root-test sets it)"),
         }
     }
 }
@@ -102,7 +102,7 @@ fn tried_now(need: Need) -> bool {
         Need::OpenFiles(count) => open_files(count),
         Need::Program(name) => is_program(name),
         Need::StaticBinary => {
-            std::env::var_os("HOOK_RUNNER_STATIC_BINARY").is_some_and(|path| Path::new(&path).exists())
+            std::env::var_os("STATIC_HOOK_RUNNER").is_some_and(|path| Path::new(&path).exists())
         }
     }
 }
