@@ -70,7 +70,7 @@ fn four_gibibytes_pass_unharmed_in_constant_memory() {
 
 /// The program as it is released: what a debugger needs is resident, too.
 #[test]
-fn beside_a_command_the_runner_takes_3_mib_at_the_most() {
+fn beside_a_command_the_runner_takes_8_mib_at_the_most() {
     crate::needs!(StaticBinary);
     let program = std::env::var_os("STATIC_HOOK_RUNNER").expect("set");
     for log in ["none", LOG] {
@@ -86,7 +86,7 @@ fn beside_a_command_the_runner_takes_3_mib_at_the_most() {
         running.signal(libc::SIGTERM);
         assert_eq!(running.end(), 143);
         let peak = peak_of(&status).expect("a peak");
-        assert!(peak > 0 && peak <= 3 * 1024, "{peak} KiB with --log {log}");
+        assert!(peak > 0 && peak <= 8 * 1024, "{peak} KiB with --log {log}");
     }
 }
 
