@@ -89,7 +89,7 @@ fn a_terminal_that_takes_no_more_does_not_hold_a_copy() {
     let mut command = Command::new(crate::support::harness::PROGRAM);
     command.arg("copy").args([&long, &volume]);
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(line);
-    let mut running = Running { child: command.spawn().expect("starts"), directory };
+    let mut running = Running::of(command.spawn().expect("starts"), directory);
     drop(command);
     assert_eq!(running.end(), 0);
 }
@@ -100,10 +100,8 @@ fn ends_on_a_terminal_that_is_nearly_full(mut command: Command) {
     let missing = format!("/nowhere{}", "/there".repeat(640));
     command.args(["run", "--log", "none", "--", &missing]);
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(line);
-    let mut running = Running {
-        child: command.spawn().expect("starts"),
-        directory: tempfile::tempdir().expect("a directory"),
-    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut running = Running::of(command.spawn().expect("starts"), directory);
     drop(command);
     assert_eq!(running.end(), 127);
 }

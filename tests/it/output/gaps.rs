@@ -80,7 +80,7 @@ impl Asked {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(err);
         let mut child = command.spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut asked = Self { running: Running { child, directory }, out, seen: String::new(), file };
+        let mut asked = Self { running: Running::of(child, directory), out, seen: String::new(), file };
         asked.hear();
         asked
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,26 @@ use crate::support::harness::{Test, eventually, with_default_actions};
 use crate::support::needs::{Need, met, unshare};
 use crate::support::terminal::Terminal;
 
-/// Ended by KILL when it is dropped, so that a failing test leaves nothing behind.
+/// Ended by KILL when it is dropped, with what works below its directory: a runner that was killed leaves its command
+/// behind, and so does a test that fails.
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) directory: tempfile::TempDir,
+    began_in: PathBuf,
 }
 
 impl Running {
+    pub(crate) fn of(child: Child, directory: tempfile::TempDir) -> Self {
+        let began_in = directory.path().to_owned();
+        Self { child, directory, began_in }
+    }
+
     /// Starts `command` with `{}` in its arguments already replaced; stdout and stderr go to `out` and `err`.
     #[track_caller]
     pub(crate) fn start(mut command: Command, directory: tempfile::TempDir) -> Self {
         let file = |name: &str| File::create(directory.path().join(name)).expect("a file");
         command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
-        let child = command.spawn().expect("the program starts");
-        Self { child, directory }
+        Self::of(command.spawn().expect("the program starts"), directory)
     }
 
     /// With a terminal as stdin, stdout and stderr.
@@ -33,8 +39,7 @@ impl Running {
     pub(crate) fn start_in(mut command: Command, directory: tempfile::TempDir, terminal: &Terminal) -> Self {
         let line = || terminal.line.try_clone().expect("a descriptor");
         command.stdin(line()).stdout(line()).stderr(line());
-        let child = command.spawn().expect("the program starts");
-        Self { child, directory }
+        Self::of(command.spawn().expect("the program starts"), directory)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -88,7 +93,22 @@ impl Drop for Running {
         // Ended already, in a test that passes.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let end = Instant::now() + Duration::from_secs(10);
+        while let Some(pid) = working_below(&self.began_in).filter(|_| Instant::now() < end) {
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
+}
+
+/// A process whose working directory is below this one.
+fn working_below(directory: &Path) -> Option<nix::unistd::Pid> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter(|process| {
+            std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(directory))
+        })
+        .find_map(|process| process.file_name().to_str()?.parse().ok().map(nix::unistd::Pid::from_raw))
 }
 
 /// Starts the runner as PID 1 of a namespace of its own.

@@ -51,7 +51,7 @@ fn the_state_directory_can_be_elsewhere() {
 fn logs_are_archived_and_brought_back_across_mounts() {
     crate::needs!(Mount);
     let directory = Test::new().into_directory();
-    let _mount = crate::support::volumes::Mount::tmpfs(&directory.path().join("elsewhere"), "size=4m");
+    let mount = crate::support::volumes::Mount::tmpfs(&directory.path().join("elsewhere"), "size=4m");
     let done = Test::within(directory).run_named("a", &["--state", "{}/elsewhere"]);
     let first = done.log();
     let done = done.then().run_named("b", &["--state", "{}/elsewhere"]);
@@ -59,6 +59,8 @@ fn logs_are_archived_and_brought_back_across_mounts() {
     let done = done.then().run_named("a", &["--state", "{}/elsewhere"]);
     assert!(done.log().starts_with(&first) && done.log().contains("attempt 2 of run a"), "{}", done.log());
     assert!(archived(&done, "b.log").is_some() && archived(&done, "a.log").is_none());
+    // Before its directory.
+    drop(mount);
 }
 
 /// An archived log in a state directory that was given, whichever history it is in.
