@@ -229,13 +229,18 @@ impl Case {
     /// Provides the volume for a claim: on our own cluster a folder of the node, bound to the claim beforehand; on
     /// another the default storage class provides it when the claim is made.
     pub(crate) fn volume(&self, claim: &str) -> Result<()> {
+        self.volume_with(claim, &["ReadWriteOnce", "ReadWriteMany"])
+    }
+
+    /// The same for a claim with these access modes.
+    pub(crate) fn volume_with(&self, claim: &str, modes: &[&str]) -> Result<()> {
         let Some(folder) = self.volume_folder(claim) else { return Ok(()) };
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         self.apply(&json!({
             "apiVersion": "v1", "kind": "PersistentVolume",
             "metadata": {"name": format!("{}-{claim}", self.namespace)},
             "spec": {
-                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+                "capacity": {"storage": "1Gi"}, "accessModes": modes,
                 "storageClassName": "local", "persistentVolumeReclaimPolicy": "Retain",
                 "claimRef": {"namespace": self.namespace, "name": claim},
                 "local": {"path": folder},

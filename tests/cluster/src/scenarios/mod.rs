@@ -4,6 +4,7 @@ mod controller;
 mod interrupted;
 mod one_liner;
 mod output_policy;
+mod plugin;
 mod pod_failure;
 mod reference;
 mod restricted;
@@ -99,6 +100,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             "-",
             controller::show,
         ),
+        scenario(15, "`kubectl hook-log` and `helm hook-log`", "-", plugin::show),
     ]
 }
 

@@ -1,0 +1,66 @@
+//! `kubectl hook-log RELEASE` and `helm hook-log RELEASE`: a hook's preserved log, read from outside the cluster.
+//!
+//! Finds the claim that the log is on (`find`), and has the runner read it there: in a container that has both the volume
+//! and the runner, else in a pod made for it (`read`). Knows nothing of logs and histories: it hands words to the
+//! runner, and the runner's bytes and status back.
+
+mod arguments;
+mod cluster;
+mod complete;
+mod exec;
+mod failure;
+mod find;
+mod helm_release;
+mod hook;
+mod interrupt;
+mod label;
+mod manifest;
+mod mount;
+mod mounted;
+mod read;
+mod reader;
+mod reading;
+mod started;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("this machine refuses what the program needs to start: {error}"));
+            return ExitCode::from(failure::FAULT);
+        }
+    };
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if words.get(1).is_some_and(|word| word == "__complete") {
+        println!("{}", runtime.block_on(complete::complete(&words[2..])));
+        return ExitCode::SUCCESS;
+    }
+    let arguments = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let is_help = !error.use_stderr();
+            let _ = error.print();
+            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(failure::WRONG) };
+        }
+    };
+    let result = runtime.block_on(read::read(arguments));
+    // A lookup of a name that hangs is not waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            complain(&failure.sentence);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn complain(sentence: &str) {
+    eprintln!("hook-log: {sentence}");
+}
