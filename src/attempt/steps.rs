@@ -16,7 +16,7 @@ use crate::hook::wait::Wait;
 use crate::kubernetes::Follow;
 use crate::output;
 use crate::process::{Command, Supervisor};
-use crate::steps::copy::{CopyFailure, copy_in_turn};
+use crate::steps::copy::{CopyFailure, begin_in_turn, copy_in_turn};
 use crate::steps::exec::{self, Exec};
 use crate::steps::follow;
 use crate::steps::heartbeat::with_heartbeat;
@@ -125,28 +125,35 @@ pub(super) fn copy_request(
     }
 }
 
-/// Journals in each destination that a command may change from now on what was installed there.
+/// Journals in each destination that a command may change from now on what was installed there. `done` steps of the hook
+/// have ended in this attempt.
 async fn begin_run(
     context: &Context<'_>,
     session: &Session,
     supervisor: &mut Supervisor,
+    done: usize,
 ) -> Result<Vec<copy::Run>, Failure> {
-    let requests: Vec<copy::Request> = context
-        .hook
-        .steps
-        .iter()
-        .filter_map(|step| match step {
+    let steps = &context.hook.steps;
+    let copies = |steps: &[Step]| -> Vec<copy::Request> {
+        let request = |step: &Step| match step {
             Step::Copy { from, to, options } => Some(copy_request(context, session, (from, to), options)),
             _ => None,
-        })
-        .collect();
+        };
+        steps.iter().filter_map(request).collect()
+    };
+    let (requests, copied) = (copies(steps), copies(&steps[..done.min(steps.len())]));
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let work =
-        blocking::run(move || requests.iter().map(copy::begin_run).collect::<Result<Vec<_>, copy::Error>>());
-    let begun = context.limits.droppable(supervisor, work).await?.map_err(messages::fault)?;
-    begun.map_err(|error| messages::copy(&error))
+    let (patience, cancel) = (context.hook.lock_timeout, supervisor.stop_token().child_token());
+    let stop = cancel.clone();
+    let begin = move |request: &copy::Request| begin_in_turn(request, &copied, patience, &stop);
+    let work = blocking::run(move || requests.iter().map(begin).collect::<Result<Vec<_>, CopyFailure>>());
+    let begun = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
+    begun.map_err(|failure| match failure {
+        CopyFailure::Turn(error) => messages::turn(&error),
+        CopyFailure::Copy(error) => messages::copy(&error),
+    })
 }
 
 async fn run_copy(
@@ -224,7 +231,7 @@ async fn run_exec(
     outcome: &mut Outcome,
 ) -> Result<String, Failure> {
     // Held until the command has ended, so that a copy beside it sees a run at work.
-    let _runs = begin_run(context, session, supervisor).await?;
+    let _runs = begin_run(context, session, supervisor, outcome.steps.len()).await?;
     let name = command.command.first().map(|name| name.display().to_string()).unwrap_or_default();
     let exec = Exec {
         command: Command {

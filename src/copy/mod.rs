@@ -95,24 +95,18 @@ pub struct Run {
     _marks: Vec<std::fs::File>,
 }
 
-/// Journals that the run's steps may change what was installed in the destination, before the first of them begins. If no
-/// [`seal`] follows, what differs then is taken for the run's doing, not a user's.
+/// Journals that a run's steps may change what was installed in the request's destination, before one of them begins. If no
+/// [`seal`] follows, what differs then is taken for the run's doing, but for what differed before. The requests `copied`
+/// have been carried out in this attempt. The caller holds the lock of the volume's copies.
 ///
 /// # Errors
 /// As [`copy`].
-pub fn begin_run(request: &Request) -> Result<Run, Error> {
+pub fn begin_run(request: &Request, copied: &[Request]) -> Result<Run, Error> {
     let destination = preflight::Places::of_destination(request);
-    let failed = |e| Error::system("write to the journal of", &destination, e);
-    let root = match Dir::open(&destination) {
-        // A later step copies there.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Run { _marks: Vec::new() }),
-        root => root.map_err(failed)?,
-    };
-    let marks = match state::State::open(&root).map_err(failed)? {
-        Some(state) => state.begin_run(&request.run).map_err(failed)?,
-        None => Vec::new(),
-    };
-    Ok(Run { _marks: marks })
+    let same = |other: &&Request| preflight::Places::of_destination(other) == destination;
+    let name = |other: &Request| manifest::file_name(&engine::owner_of(other));
+    let copied: Vec<_> = copied.iter().filter(same).map(name).collect();
+    Ok(Run { _marks: commit::begin::begin(&destination, &request.run, &copied)? })
 }
 
 /// Copies; with `dry_run` only finds out what a copy would do. Blocks until everything is on stable storage.

@@ -55,6 +55,21 @@ pub fn copy_in_turn(
     copy::copy(request, progress, cancel).map_err(CopyFailure::Copy)
 }
 
+/// Waits for the turn at most `patience`, then journals that the run's commands may change what copies installed.
+pub fn begin_in_turn(
+    request: &Request,
+    copied: &[Request],
+    patience: Duration,
+    cancel: &CancellationToken,
+) -> Result<copy::Run, CopyFailure> {
+    let path = copy::state_of(request);
+    let _turn = match Dir::open(&path) {
+        Ok(state) => take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?,
+        Err(_) => None,
+    };
+    copy::begin_run(request, copied).map_err(CopyFailure::Copy)
+}
+
 /// Waits for the turn at most `patience`, then records what the run left. Where it left no state, there is nothing to do.
 pub fn seal_in_turn(
     request: &Request,

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use rustix::fs::{FileType, Stat};
 
-use crate::copy::commit::seal::{WORKERS, open};
+use crate::copy::commit::rewrite::{WORKERS, open};
 use crate::copy::error::Error;
 use crate::copy::io::path::{join, parent, shown, shown_path};
 use crate::copy::io::pool::Pool;

@@ -184,8 +184,8 @@ impl Engine<'_> {
             Action::Leave => {
                 worker.report.kept += 1;
                 if let Some(record) = record {
-                    // The image has it, so that it is not pruning's; what a user changed is not the run's.
-                    let kept = verdict.state == Volume::Differs;
+                    // The image has it, so that it is not pruning's; what differs stays, whoever changed it.
+                    let kept = !matches!(verdict.state, Volume::AsLeft { .. });
                     let flags = Flags { kept, orphan: false, ..flags };
                     note(worker, here, &Record { flags, ..record.clone() });
                 }

@@ -71,13 +71,13 @@ fn what_a_failed_run_edited_is_installed_anew_and_no_users_edit() {
     volume.copy();
     volume.edit("mine", "the user's");
     volume.copy();
-    drop(begin_run(&volume.request()).unwrap());
+    drop(begin_run(&volume.request(), &[]).unwrap());
     volume.edit("t", "vote Cats");
     let mut retry = volume.request();
     retry.steps_follow = true;
     copy(&retry, &Silent, &CancellationToken::new()).unwrap();
     assert_eq!((volume.read("t"), volume.read("mine")), ("vote A".into(), "the user's".into()));
-    drop(begin_run(&volume.request()).unwrap());
+    drop(begin_run(&volume.request(), &[]).unwrap());
     volume.edit("t", "vote Cats");
     volume.seal();
     volume.put("t", "vote B");

@@ -1,0 +1,41 @@
+//! Before a run's first command: journalled that the run may change what is installed, so that what differs after it is
+//! the run's, unless it differed before.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use crate::copy::commit::rewrite::{Rewriting, Rule};
+use crate::copy::error::Error;
+use crate::copy::manifest::{Manifest, Reading};
+use crate::copy::plan::layers::Layers;
+use crate::copy::preflight::is_emptied;
+use crate::copy::state::State;
+use crate::support::rooted_dir::Dir;
+
+/// Marks every owner's manifest in the destination, on stable storage, once what users changed is in it. The owners called
+/// `copied` have just copied, and found that out. Answers the marks, held as long as the run is at work.
+pub(in crate::copy) fn begin(destination: &Path, run: &str, copied: &[OsString]) -> Result<Vec<File>, Error> {
+    let failed = |e| Error::system("write to the journal of", destination, e);
+    let root = match Dir::open(destination) {
+        // A later step copies there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        root => root.map_err(failed)?,
+    };
+    let Some(state) = State::open(&root).map_err(failed)? else { return Ok(Vec::new()) };
+    for owner in state.owners().map_err(failed)? {
+        // Of a run that did not end well it cannot be told any more who changed what.
+        let is_known = copied.contains(&owner) || state.unfinished_run(&owner).map_err(failed)?.is_some();
+        let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
+        if is_known || is_emptied(&old, &root).map_err(failed)? {
+            continue;
+        }
+        let layers = Layers::read(destination, &owner, old.head.since).map_err(failed)?;
+        let rule = Rule::UsersDoing;
+        let rewriting =
+            Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow: None };
+        rewriting.write(&state, &owner).map_err(failed)?;
+    }
+    state.begin_run(run).map_err(failed)
+}

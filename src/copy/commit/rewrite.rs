@@ -1,0 +1,140 @@
+//! Bringing an owner's manifest up to date with the volume, without the source: what a run left, or what users had changed
+//! before it. Reads the volume; writes the manifest.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::io::Errno;
+
+use crate::copy::error::Error;
+use crate::copy::io::pool::Pool;
+use crate::copy::manifest::{self, Block, Flags, Kind, Manifest, Record, Spill, records};
+use crate::copy::plan::compare::as_it_is;
+use crate::copy::plan::filter::Filter;
+use crate::copy::plan::layers::Layers;
+use crate::copy::state::State;
+use crate::support::rooted_dir::Dir;
+
+/// Directories are looked at side by side, as on a network volume each look takes its time.
+pub(in crate::copy) const WORKERS: usize = 16;
+
+/// What a record of something that the volume has otherwise becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::copy) enum Rule {
+    /// It was left so: the run that has ended well did it.
+    AsTheRunLeft,
+    /// A user did it: kept, where the content (not times or modes alone) is another or gone.
+    UsersDoing,
+}
+
+/// One owner's manifest and what it is brought up to date with.
+pub(in crate::copy) struct Rewriting<'a> {
+    pub(in crate::copy) rule: Rule,
+    pub(in crate::copy) root: &'a Dir,
+    pub(in crate::copy) old: &'a Manifest,
+    pub(in crate::copy) layers: &'a Layers,
+    /// What took no part in the copy is none of this run's.
+    pub(in crate::copy) filter: Option<&'a Filter>,
+    pub(in crate::copy) follow: Option<&'a std::path::Path>,
+}
+
+#[derive(Clone, Default)]
+struct Buffers {
+    old: Vec<u8>,
+    new: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Rewriting<'_> {
+    /// Looks at every entry and writes the manifest where one has changed; durable on return.
+    pub(in crate::copy) fn write(&self, state: &State, owner: &OsStr) -> io::Result<()> {
+        let spill = Spill::default();
+        let pool = Pool::new((0..self.old.len()).collect::<Vec<_>>());
+        pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
+            self.block(at, &spill, buffers)
+                .map_err(|e| Error::system("read", OsStr::from_bytes(self.old.path(at)), e))
+        })
+        .map_err(io::Error::other)?;
+        let sorted = spill.sort();
+        if sorted.same_as(self.old)? {
+            return Ok(());
+        }
+        let blocks = sorted.directories().map(|(path, _, range)| {
+            let mut block = Vec::new();
+            sorted.load(range, self.old, &mut block)?;
+            Ok((Box::from(path), block))
+        });
+        manifest::write(&state.manifests, owner, &self.old.head, blocks)
+    }
+
+    fn block(&self, at: usize, spill: &Spill, buffers: &mut Buffers) -> io::Result<()> {
+        let path = self.old.path(at);
+        self.old.load(at, &mut buffers.old)?;
+        buffers.new.clear();
+        let dir = open(self.root, path, self.follow)?.map(OwnedFd::from);
+        let claims = self.layers.directory(path)?;
+        for record in records(&buffers.old) {
+            let is_dir = record.kind == Kind::Dir;
+            let skipped = self
+                .filter
+                .is_some_and(|filter| filter.skips_below(path) || filter.skips(path, &record.name, is_dir));
+            let name = CString::new(record.name.to_vec())?;
+            // What is the user's, another owner's, or no longer the image's keeps the base that it is compared with.
+            let stays = is_dir || record.flags.kept || record.flags.orphan || claims.later(&name).is_some();
+            if stays || skipped {
+                record.write(&mut buffers.new);
+            } else {
+                self.changed(dir.as_ref(), record, &mut buffers.data)?.write(&mut buffers.new);
+            }
+        }
+        let block = if buffers.new == buffers.old {
+            Block::Old(at)
+        } else {
+            Block::New { records: &buffers.new, orphans: true }
+        };
+        spill.add(path, block, || overflow(self.root))
+    }
+
+    fn changed<'r>(
+        &self,
+        dir: Option<&OwnedFd>,
+        record: Record<'r>,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<Record<'r>> {
+        let left = as_it_is(dir, &record, self.old.written, buffer)?;
+        if self.rule == Rule::AsTheRunLeft {
+            return Ok(Record { left, ..record });
+        }
+        let now = Record { left, ..record.clone() };
+        let content = |r: &Record<'_>| r.as_left().map(|(kind, size, .., content)| (kind, size, content.clone().into_owned()));
+        let kept = content(&now) != content(&record);
+        Ok(Record { flags: Flags { kept, ..record.flags }, ..record })
+    }
+}
+
+/// Takes what does not fit into memory: on the volume, in the state directory.
+fn overflow(root: &Dir) -> io::Result<std::fs::File> {
+    manifest::overflow(&root.open_dir(crate::copy::state::STATE)?)
+}
+
+/// Opens a directory of the destination; `None` where it is not there, or not a directory.
+pub(in crate::copy) fn open(
+    root: &Dir,
+    path: &[u8],
+    follow: Option<&std::path::Path>,
+) -> io::Result<Option<Dir>> {
+    let rel = OsStr::from_bytes(path);
+    let opened = match follow {
+        Some(destination) => Dir::open(destination.join(rel)),
+        None => root.open_dir(rel),
+    };
+    match opened {
+        Ok(dir) => Ok(Some(dir)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
