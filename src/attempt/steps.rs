@@ -87,7 +87,13 @@ async fn dispatch(
     match step {
         Step::Copy { from, to, options } => {
             let request = copy_request(context, session, (from, to), options);
-            let report = run_copy(request, context, supervisor).await?;
+            let mut report = run_copy(request, context, supervisor).await?;
+            if !report.given_back.is_empty() {
+                let done = outcome.steps.len().min(context.hook.steps.len());
+                let installed = copy_again(&context.hook.steps[..done], context, session, supervisor).await?;
+                outcome.files_copied += installed;
+                report.given_back = copy::List::default();
+            }
             outcome.files_copied += report.files;
             outcome.warnings.extend(report.warnings());
             Ok(report.summary())
@@ -97,6 +103,24 @@ async fn dispatch(
         Step::Follow(follow) => run_follow(follow, context, session, supervisor).await,
         Step::Exec(command) => run_exec(command, context, session, supervisor, outcome).await,
     }
+}
+
+/// Repeats the copies among `steps`, as what one of them has was given back to it; answers how many files they installed. What
+/// later steps of this run have edited stays.
+async fn copy_again(
+    steps: &[Step],
+    context: &Context<'_>,
+    session: &Session,
+    supervisor: &mut Supervisor,
+) -> Result<u64, Failure> {
+    let mut installed = 0;
+    for step in steps {
+        let Step::Copy { from, to, options } = step else { continue };
+        let request = copy_request(context, session, (from, to), options);
+        let request = copy::Request { beside_run: true, ..request };
+        installed += run_copy(request, context, supervisor).await?.files;
+    }
+    Ok(installed)
 }
 
 /// What the engine is asked for in a copy step.
@@ -112,7 +136,11 @@ pub(super) fn copy_request(
     };
     let log = session.opened.as_ref().map(|opened| opened.volume.log_path.clone());
     let attempt = session.opened.as_ref().map_or(1, |opened| opened.started.attempt);
+    let steps = &context.hook.steps;
+    let here = |step: &Step| matches!(step, Step::Copy { options: of, .. } if std::ptr::eq(&**of, options));
+    let after = steps.iter().position(here).map_or(&[][..], |at| &steps[at + 1..]);
     copy::Request {
+        later: Some(after.iter().filter_map(owner).collect()),
         source: from.to_path_buf(),
         destination: to.to_path_buf(),
         run: format!("{}.{attempt}.{}", context.group, std::process::id()),
@@ -123,6 +151,13 @@ pub(super) fn copy_request(
         earlier_state: Some(state),
         options: options.clone(),
     }
+}
+
+/// The name of a copy, of the steps that are one.
+fn owner(step: &Step) -> Option<Vec<u8>> {
+    let Step::Copy { from, options, .. } = step else { return None };
+    let options = (**options).clone();
+    Some(copy::owner_of(&copy::Request { source: from.clone(), options, ..copy::Request::default() }))
 }
 
 /// Journals in each destination that a command may change from now on what was installed there. `done` steps of the hook

@@ -51,6 +51,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         run: format!("{}.{}", identity.run, std::process::id()),
         group: identity.run,
         beside_run: false,
+        later: None,
         // An initContainer's copy at a pod's restart: the hook will not run again.
         steps_follow: false,
         protect: vec![destination.join(LOG_NAME)].into_iter().chain(arguments.state.clone()).collect(),

@@ -16,6 +16,7 @@ use crate::copy::Request;
 use crate::copy::earlier;
 use crate::copy::error::{Error, Reached};
 use crate::copy::io::durable;
+use crate::copy::io::lacks::Lacks;
 use crate::copy::io::listing::Listing;
 use crate::copy::io::metadata::{Permissions, Xattrs};
 use crate::copy::io::pool::Pool;
@@ -293,7 +294,8 @@ impl<'a> Engine<'a> {
         let layers = if created_root && options.dry_run {
             Layers::default()
         } else {
-            Layers::read(&places.destination, &manifest_name, old.head.since).map_err(failed)?
+            Layers::read(&places.destination, &manifest_name, old.head.since, request.later.as_deref())
+                .map_err(failed)?
         };
         let emptied = !(created_root && options.dry_run)
             && is_emptied(&old, &destination).map_err(|e| Error::system("read", &places.destination, e))?;
@@ -305,12 +307,17 @@ impl<'a> Engine<'a> {
             owner,
             since: Some(layers.since()),
             source_version: version.map(|version| unread::version(version, options)),
+            lacks: old.head.lacks.clone(),
         };
+        let permissions = Permissions::new(options);
+        if let Some(lacks) = &old.head.lacks {
+            permissions.set_lacks(Lacks::parse(lacks));
+        }
         let at_work = unfinished
             .as_ref()
             .is_some_and(|run| run.run == request.run || !request.steps_follow && run.at_work);
         let engine = Self {
-            permissions: Permissions::new(options),
+            permissions,
             reflink: Reflink::default(),
             links: Links::default(),
             pieces: Mutex::default(),
@@ -465,8 +472,15 @@ impl<'a> Engine<'a> {
         }
         let state = self.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let name = merge::stage_name(&self.manifest_name, self.request);
-        let new = Arc::new(Stage::open(&state.root, &self.destination, &name, &self.leftovers)?);
+        let new = Arc::new(Stage::open(
+            &state.root,
+            &self.destination,
+            &name,
+            &self.leftovers,
+            self.permissions.may_chown(),
+        )?);
         self.permissions.set_own(&new.sample);
+        self.permissions.set_lacks(new.lacks);
         *stage = Some(new.clone());
         Ok(new)
     }
@@ -500,6 +514,12 @@ impl<'a> Engine<'a> {
         error: impl Into<io::Error>,
     ) -> Error {
         source_error(self.request, operation, path, error)
+    }
+
+    /// What the new manifest begins with.
+    pub(super) fn head(&self) -> Head {
+        let words = self.permissions.lacks().map(|lacks| lacks.words());
+        Head { lacks: words.filter(|words| !words.is_empty()), ..self.head.clone() }
     }
 
     pub(super) fn policy(&self) -> Policy {

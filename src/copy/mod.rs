@@ -37,7 +37,7 @@ pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 #[cfg(test)]
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};
-pub use report::{Report, VerifyReport, human_bytes};
+pub use report::{List, Report, VerifyReport, human_bytes};
 
 /// One copy.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +58,9 @@ pub struct Request {
     /// A run is at work on this volume: what differs from the manifest where the image does not is taken for its
     /// edit and left.
     pub beside_run: bool,
+    /// The owners whose copies come after this one in its run: of two that have a name, the later one of a run has it. Without
+    /// a run, the one that came to the volume later.
+    pub later: Option<Vec<Vec<u8>>>,
     /// Steps follow this copy that do their work on the image's version: what an earlier run's steps edited is
     /// installed afresh for them. Without such steps nobody would do that work again, so it stays.
     pub steps_follow: bool,
@@ -82,6 +85,25 @@ pub fn prepare(request: &Request) -> Result<(PathBuf, Dir), Error> {
     let places = preflight::Places::find(request)?;
     let (_, state) = places.make(request)?;
     Ok((places.destination.join(state::STATE), state.root))
+}
+
+/// The name of the copy: given, or else its source, as seen from the root.
+pub fn owner_of(request: &Request) -> Vec<u8> {
+    engine::owner_of(request)
+}
+
+/// The run that is at work on the request's destination, another than the request's own, and its process.
+pub fn run_at_work(request: &Request) -> Option<(String, u32)> {
+    let root = Dir::open(preflight::Places::of_destination(request)).ok()?;
+    let state = state::State::open(&root).ok()??;
+    let owners = state.owners().ok()?;
+    let at_work = |owner: &std::ffi::OsString| state.unfinished_run(owner).ok()?.filter(|run| run.at_work);
+    let other = |run: &state::Unfinished| !run.run.starts_with(&format!("{}.", request.group));
+    let run = owners.iter().filter_map(at_work).find(other)?.run;
+    // `Request::run`: the run, its attempt, the process.
+    let mut parts = run.rsplitn(3, '.');
+    let pid = parts.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+    Some((parts.nth(1).unwrap_or(&run).to_owned(), pid))
 }
 
 /// Where the state directory of the request's destination is, or will be.

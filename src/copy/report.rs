@@ -35,6 +35,15 @@ pub struct Report {
     /// Files that the user and the image both changed; the image's version is beside them as `NAME.from-image`.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub conflicts: List,
+    /// Of these, where the image's version is, in words.
+    #[serde(skip)]
+    pub beside: List,
+    /// Entries that a later copy has: this one leaves them to it.
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub left_to_others: List,
+    /// Entries that this copy had and does not have any more, and an earlier one has: its next copy installs them.
+    #[serde(skip_serializing_if = "List::is_empty")]
+    pub given_back: List,
     /// FIFOs, sockets and devices of the source: not copied.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub skipped: List,
@@ -154,14 +163,19 @@ impl Report {
     /// What is no failure and worth a line: conflicts, what was skipped, what was not permitted.
     pub fn warnings(&self) -> Vec<String> {
         let lists = [
-            (
-                &self.conflicts,
-                "changed by the user and by the image; the image's version is beside it as NAME.from-image",
-            ),
+            (&self.left_to_others, "is what a later copy has, and was left to it"),
+            (&self.given_back, "is what an earlier copy has: run that one again, it installs it"),
             (&self.skipped, "is neither file, directory nor link, and was not copied"),
             (&self.changed_source, "changed in the source while it was copied"),
         ];
         let mut warnings = self.remarks.clone();
+        warnings.extend(self.beside.items.iter().cloned());
+        if self.beside.more > 0 {
+            warnings.push(format!(
+                "{} more are in conflict; the image's versions are beside them",
+                self.beside.more
+            ));
+        }
         for (list, what) in lists {
             warnings.extend(list.items.iter().map(|item| format!("{item} {what}")));
             if list.more > 0 {
@@ -192,6 +206,7 @@ impl Report {
             (self.removed, "removed"),
             (self.kept, "kept as the volume has them"),
             (self.conflicts.len(), "in conflict"),
+            (self.left_to_others.len(), "left to a later copy"),
             (
                 self.skipped.len(),
                 if self.skipped.len() == 1 { "special file skipped" } else { "special files skipped" },
@@ -222,6 +237,9 @@ impl Report {
         self.plan.merge(other.plan);
         self.changes.merge(other.changes);
         self.conflicts.merge(other.conflicts);
+        self.beside.merge(other.beside);
+        self.left_to_others.merge(other.left_to_others);
+        self.given_back.merge(other.given_back);
         self.skipped.merge(other.skipped);
         self.changed_source.merge(other.changed_source);
         for item in other.not_permitted {
@@ -234,7 +252,15 @@ impl Report {
 
     /// Puts the lists in order: workers finish in any.
     pub(crate) fn sort(&mut self) {
-        for list in [&mut self.plan, &mut self.conflicts, &mut self.skipped, &mut self.changed_source] {
+        for list in [
+            &mut self.plan,
+            &mut self.conflicts,
+            &mut self.beside,
+            &mut self.left_to_others,
+            &mut self.given_back,
+            &mut self.skipped,
+            &mut self.changed_source,
+        ] {
             list.items.sort_unstable();
         }
         self.changes.items.sort_unstable();

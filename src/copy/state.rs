@@ -62,7 +62,7 @@ impl State {
     }
 
     pub(super) fn mark_new_root(&self) -> io::Result<()> {
-        self.journal.open_with(NEW_ROOT, OFlags::WRONLY | OFlags::CREATE, 0o660).map(drop)
+        self.journal.open_for_group(NEW_ROOT, OFlags::WRONLY).map(drop)
     }
 
     pub(super) fn is_new_root(&self) -> io::Result<bool> {
@@ -77,8 +77,7 @@ impl State {
     pub(super) fn begin_run(&self, run: &str) -> io::Result<Vec<File>> {
         let mut marks = Vec::new();
         for owner in self.owners()? {
-            let flags = OFlags::RDWR | OFlags::CREATE;
-            let mark = self.journal.open_regular(run_mark(&owner), flags, 0o660)?;
+            let mark = self.journal.open_for_group(run_mark(&owner), OFlags::RDWR)?;
             mark.set_len(0)?;
             rustix::io::write(&mark, run.as_bytes())?;
             mark.sync_all()?;
@@ -108,6 +107,13 @@ impl State {
     pub(super) fn run_is_over(&self, owner: &OsStr) -> io::Result<()> {
         self.journal.remove_all(run_mark(owner))
     }
+}
+
+/// Whether a volume takes upper and lower case for the same: told by the state directory, which every destination has.
+pub(super) fn is_caseless(destination: &Dir) -> bool {
+    let inode = |name: &str| destination.find(name).ok().flatten().map(|stat| (stat.st_dev, stat.st_ino));
+    let state = inode(STATE);
+    state.is_some() && inode(&STATE.to_uppercase()) == state
 }
 
 /// A run that did not end well, or has not ended.

@@ -51,8 +51,23 @@ pub fn copy_in_turn(
     cancel: &CancellationToken,
 ) -> Result<Report, CopyFailure> {
     let (path, state) = copy::prepare(request).map_err(CopyFailure::Copy)?;
-    let _turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
-    copy::copy(request, progress, cancel).map_err(CopyFailure::Copy)
+    let end = Instant::now().checked_add(patience);
+    loop {
+        let turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
+        // A run's copy would undo what the commands of another one have edited: it waits for their end.
+        let Some((run, pid)) = copy::run_at_work(request).filter(|_| request.steps_follow) else {
+            return copy::copy(request, progress, cancel).map_err(CopyFailure::Copy);
+        };
+        drop(turn);
+        if cancel.is_cancelled() {
+            return Err(CopyFailure::Turn(TurnError::Cancelled));
+        }
+        if end.is_some_and(|end| Instant::now() >= end) {
+            let holder = Holder { run, pid, ..Holder::default() };
+            return Err(CopyFailure::Turn(TurnError::Busy { state: path, holder, waited: patience }));
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Waits for the turn at most `patience`, then journals that the run's commands may change what copies installed.

@@ -31,7 +31,7 @@ pub(in crate::copy) fn begin(destination: &Path, run: &str, copied: &[OsString])
         if is_known || is_emptied(&old, &root).map_err(failed)? {
             continue;
         }
-        let layers = Layers::read(destination, &owner, old.head.since).map_err(failed)?;
+        let layers = Layers::read(destination, &owner, old.head.since, None).map_err(failed)?;
         let rule = Rule::UsersDoing;
         let rewriting =
             Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow: None };

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::copy::error::Error;
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Block, Flags, Kind, Manifest, Record, Spill, records};
-use crate::copy::plan::compare::as_it_is;
+use crate::copy::plan::compare::{Baseline, as_it_is};
 use crate::copy::plan::filter::Filter;
 use crate::copy::plan::layers::Layers;
 use crate::copy::state::State;
@@ -103,12 +103,14 @@ impl Rewriting<'_> {
         record: Record<'r>,
         buffer: &mut Vec<u8>,
     ) -> io::Result<Record<'r>> {
-        let left = as_it_is(dir, &record, self.old.written, buffer)?;
+        let left = as_it_is(dir, &record, Baseline::of(self.old), buffer)?;
         if self.rule == Rule::AsTheRunLeft {
             return Ok(Record { left, ..record });
         }
         let now = Record { left, ..record.clone() };
-        let content = |r: &Record<'_>| r.as_left().map(|(kind, size, .., content)| (kind, size, content.clone().into_owned()));
+        let content = |r: &Record<'_>| {
+            r.as_left().map(|(kind, size, .., content)| (kind, size, content.clone().into_owned()))
+        };
         let kept = content(&now) != content(&record);
         Ok(Record { flags: Flags { kept, ..record.flags }, ..record })
     }

@@ -31,7 +31,7 @@ pub(in crate::copy) fn seal(request: &Request) -> Result<(), Error> {
     let filter = Filter::new(&request.options)?;
     for owner in state.owners().map_err(failed)? {
         let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
-        let layers = Layers::read(&places, &owner, old.head.since).map_err(failed)?;
+        let layers = Layers::read(&places, &owner, old.head.since, None).map_err(failed)?;
         let rewriting = Rewriting {
             rule: Rule::AsTheRunLeft,
             root: &root,

@@ -11,11 +11,13 @@ use rustix::fs::{FileType, Stat};
 
 use crate::copy::commit::rewrite::{WORKERS, open};
 use crate::copy::error::Error;
+use crate::copy::io::lacks::Lacks;
 use crate::copy::io::path::{join, parent, shown, shown_path};
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Content, Kind, Manifest, Reading, Record, records};
-use crate::copy::plan::compare::compare_content;
+use crate::copy::plan::compare::{Baseline, compare_content};
 use crate::copy::plan::layers::{Claims, Layers};
+use crate::copy::plan::spelling::{Listed, pairs};
 use crate::copy::report::VerifyReport;
 use crate::copy::state::{STATE, State};
 use crate::support::mutex;
@@ -31,7 +33,13 @@ pub(in crate::copy) fn verify(
     let mut report = VerifyReport::default();
     for manifest in manifests(&root, destination, earlier_state)? {
         let own = manifest::file_name(&manifest.head.owner);
-        let layers = Layers::read(destination, &own, manifest.head.since).map_err(failed)?;
+        let layers = Layers::read(destination, &own, manifest.head.since, None).map_err(failed)?;
+        // First of all, as what is below a destination of its own is not this one's either.
+        for at in (0..manifest.len()).filter(|at| !manifest.path(*at).is_empty()) {
+            if let Some(dir) = open(&root, manifest.path(at), None).map_err(failed)? {
+                layers.discover(manifest.path(at), &dir).map_err(failed)?;
+            }
+        }
         let found = Mutex::new(VerifyReport::default());
         let pool = Pool::new((0..manifest.len()).collect::<Vec<_>>());
         pool.run(vec![(Vec::new(), Vec::new()); WORKERS], |(block, data), at| {
@@ -95,6 +103,7 @@ fn verify_block(
     (block, data): (&mut Vec<u8>, &mut Vec<u8>),
 ) -> io::Result<VerifyReport> {
     let mut report = VerifyReport::default();
+    let lacks = Baseline::of(manifest).lacks;
     manifest.load(at, block)?;
     let dir = open(root, manifest.path(at), None)?;
     let claims: Claims = layers.directory(manifest.path(at))?;
@@ -125,7 +134,7 @@ fn verify_block(
             (None, Some(_), _) => report.missing.push(path),
             (Some(_), None, _) => report.modified.push(path),
             (Some(stat), Some(_), Some(dir)) => {
-                verify_entry(dir, &record, &stat, path, (&mut report, data))?;
+                verify_entry((dir, lacks), &record, &stat, path, (&mut report, data))?;
             }
             (Some(_), Some(_), None) => {}
         }
@@ -155,18 +164,27 @@ fn is_below_others(manifest: &Manifest, layers: &Layers, path: &[u8]) -> io::Res
 /// Lists what is in a directory and was installed by nobody.
 fn added(dir: &Dir, path: &[u8], block: &[u8], claims: &Claims, report: &mut VerifyReport) -> io::Result<()> {
     let known: HashSet<Vec<u8>> = records(block).map(|record| record.name.to_vec()).collect();
-    for (name, _) in dir.entries()? {
-        let bytes = name.as_bytes();
-        let ours = bytes == STATE.as_bytes() || path.is_empty() && bytes == b"lost+found";
-        if !ours && !known.contains(bytes) && !claims.has(bytes) {
-            report.added.push(shown(&join(path, bytes)));
-        }
+    let entries = dir.entries()?;
+    let names = entries.iter().map(|(name, _)| name.as_bytes());
+    let ours = |name: &[u8]| name == STATE.as_bytes() || path.is_empty() && name == b"lost+found";
+    let others: Vec<&[u8]> =
+        names.filter(|name| !ours(name) && !known.contains(*name) && !claims.has(name)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let listed: HashSet<&[u8]> = entries.iter().map(|(name, _)| name.as_bytes()).collect();
+    let unlisted: Vec<&[u8]> =
+        known.iter().map(|name| &**name).filter(|name| !listed.contains(name)).collect();
+    let spelled: HashSet<&[u8]> =
+        pairs(&unlisted, &others, &Listed::of(dir)?)?.into_iter().map(|(_, name)| name).collect();
+    for name in others.into_iter().filter(|name| !spelled.contains(name)) {
+        report.added.push(shown(&join(path, name)));
     }
     Ok(())
 }
 
 fn verify_entry(
-    dir: &Dir,
+    (dir, lacks): (&Dir, Lacks),
     record: &Record<'_>,
     stat: &Stat,
     path: String,
@@ -178,7 +196,7 @@ fn verify_entry(
         Kind::Dir => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
         _ => compare_content(dir, &name, kind, size, content, stat, buffer)?,
     };
-    let found = stat.st_mode & 0o7777;
+    let found = if lacks.modes { mode } else { stat.st_mode & 0o7777 };
     // mkdir(2): a directory made in one with the set-group-ID bit has it too; a volume with an fsGroup has it. A file
     // whose owner could not be kept has neither bit.
     let ignored = match kind {

@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use crate::copy::io::lacks::Lacks;
 use crate::copy::manifest::Time;
 use crate::copy::options::{ModeChange, Options, Owner};
 use crate::support::mutex;
@@ -134,6 +135,8 @@ pub(in crate::copy) struct Permissions {
     /// Owner of what this process creates in staging: seen, not assumed (root squash, setgid directories).
     own: OnceLock<(u32, u32)>,
     refused: Mutex<Vec<String>>,
+    /// What the volume cannot keep: as an earlier copy found out, until this one does.
+    lacks: Mutex<Option<Lacks>>,
 }
 
 impl Permissions {
@@ -149,12 +152,33 @@ impl Permissions {
             foreign: Mutex::default(),
             own: OnceLock::new(),
             refused: Mutex::default(),
+            lacks: Mutex::default(),
         }
     }
 
     /// Records the owner that new entries get by themselves.
     pub(in crate::copy) fn set_own(&self, stat: &Stat) {
         let _ = self.own.set((stat.st_uid, stat.st_gid));
+    }
+
+    /// Records what the volume cannot keep.
+    pub(in crate::copy) fn set_lacks(&self, lacks: Lacks) {
+        *mutex::lock(&self.lacks) = Some(lacks);
+    }
+
+    /// What the volume cannot keep, where that is known.
+    pub(in crate::copy) fn lacks(&self) -> Option<Lacks> {
+        *mutex::lock(&self.lacks)
+    }
+
+    /// Whether the mode, the owner (where it can be set) or the mtime of what is on the volume is not the wanted one, and could
+    /// be.
+    pub(in crate::copy) fn differs(&self, stat: &Stat, wanted: &Meta) -> bool {
+        let lacks = self.lacks().unwrap_or_default();
+        let mode = FileType::from_raw_mode(stat.st_mode) != FileType::Symlink
+            && stat.st_mode & 0o7777 != wanted.mode;
+        let owner = self.may_chown() && (stat.st_uid, stat.st_gid) != (wanted.uid, wanted.gid);
+        mode && !lacks.modes || owner && !lacks.owners || !lacks.is_same_time(time_of(stat), wanted.mtime)
     }
 
     /// Whether owners can be set: only then a difference in them is one that the copy could mend.

@@ -57,14 +57,14 @@ impl Engine<'_> {
     /// Writes what is about to be installed, with what is there of what copies before this one were about to.
     pub(in crate::copy) fn note(&self, sorted: &Sorted) -> Result<Note, Error> {
         if self.shares.is_none()
-            && self.head == self.old.head
+            && self.head() == self.old.head
             && sorted.same_as(&self.old).map_err(|e| self.manifest_error(e))?
         {
             return Ok(Note::None);
         }
         let mut found = false;
         let blocks = self.with_earlier(sorted, &mut found);
-        manifest::write(self.journal()?, &self.next_name(), &self.head, blocks)
+        manifest::write(self.journal()?, &self.next_name(), &self.head(), blocks)
             .map_err(|e| self.manifest_error(e))?;
         Ok(if found { Note::WithEarlier } else { Note::Manifest })
     }
@@ -81,7 +81,7 @@ impl Engine<'_> {
             }
             Ok((path, marked))
         });
-        manifest::write(self.journal()?, &self.next_name(), &self.head, blocks)
+        manifest::write(self.journal()?, &self.next_name(), &self.head(), blocks)
             .map_err(|e| self.manifest_error(e))
     }
 
@@ -109,7 +109,7 @@ impl Engine<'_> {
             manifest::gather(&all, &mut block);
             Ok((Box::from(&*pieces[0].0), block))
         });
-        manifest::write(self.journal()?, &self.next_name(), &self.head, blocks).map_err(failed)
+        manifest::write(self.journal()?, &self.next_name(), &self.head(), blocks).map_err(failed)
     }
 
     /// Prunes, and puts the manifest in force.
@@ -153,7 +153,7 @@ impl Engine<'_> {
                             Some(sorted.load(range, &self.old, &mut block).map(|()| (Box::from(path), block)))
                         }
                     });
-                manifest::write(dir, &name, &self.head, blocks).map_err(failed)?;
+                manifest::write(dir, &name, &self.head(), blocks).map_err(failed)?;
                 self.journal()?.remove_all(&next).map_err(failed)?;
             }
         }

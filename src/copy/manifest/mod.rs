@@ -6,6 +6,7 @@
 //! owner /content          who installed what follows, escaped
 //! since 1764300000000000000   nanoseconds: of two owners of a name, the later one has it
 //! version sha256:0f…      what the source was called (`--source-version`), where it was
+//! lacks modes,times=1000000000   what the volume cannot keep (times: to so many nanoseconds), where there is such
 //! /                       a directory, escaped; the records below are its entries
 //! d - 755 0 0 0 1690000000.000000000 - - = templates
 //! /templates
@@ -13,7 +14,7 @@
 //! end 2 <blake3 of everything before this line>
 //! ```
 //!
-//! Version 0.1 wrote the same under the header `hook-runner manifest 1`, without the three lines.
+//! Version 0.1 wrote the same under the header `hook-runner manifest 1`, without these lines.
 //!
 //! It is read block by block and written in one stream: what stays in memory is the path and place of each block.
 
@@ -46,6 +47,8 @@ pub(super) struct Head {
     pub(super) since: Option<u64>,
     /// What the source was called.
     pub(super) source_version: Option<Vec<u8>>,
+    /// What the volume cannot keep, in words: a difference in it is none.
+    pub(super) lacks: Option<String>,
 }
 
 /// A manifest that was read.
@@ -229,8 +232,10 @@ pub(super) fn write(
     let mut temp = name.to_owned();
     temp.push(".new");
     dir.remove_all(&temp)?;
-    let mut out =
-        Output { file: dir.create_new(&temp, 0o660)?, buffer: Vec::new(), hasher: blake3::Hasher::new() };
+    let file = dir.create_new(&temp, 0o660)?;
+    // Another user of the volume's group goes on with it, whatever the umask is.
+    let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
+    let mut out = Output { file, buffer: Vec::new(), hasher: blake3::Hasher::new() };
     let mut head = HEADER.to_vec();
     of.write(&mut head);
     out.put(&head)?;
@@ -249,6 +254,8 @@ pub(super) fn write(
     let end = format!("end {count} {}\n", out.hasher.finalize().to_hex());
     out.file.write_all(end.as_bytes())?;
     out.file.sync_all()?;
+    // Some network volumes rename no open file.
+    drop(out);
     dir.rename(&temp, dir, name)?;
     sync_directory(dir)
 }
@@ -267,6 +274,9 @@ impl Head {
         if let Some(version) = &self.source_version {
             line(out, b"version ", version);
         }
+        if let Some(lacks) = &self.lacks {
+            line(out, b"lacks ", lacks.as_bytes());
+        }
     }
 
     /// Takes in a line of the head; false for any other.
@@ -278,6 +288,8 @@ impl Head {
             self.since = std::str::from_utf8(&since).ok().and_then(|text| text.parse().ok());
         } else if let Some(version) = value(b"version ") {
             self.source_version = Some(version.into_owned());
+        } else if let Some(lacks) = value(b"lacks ") {
+            self.lacks = Some(String::from_utf8_lossy(&lacks).into_owned());
         } else {
             return false;
         }
@@ -388,7 +400,12 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap();
         let name = OsStr::new("root");
         assert!(matches!(Manifest::read(&dir, name).unwrap(), Reading::Absent));
-        let head = Head { owner: b"a b".to_vec(), since: Some(7), source_version: Some(b"v\n1".to_vec()) };
+        let head = Head {
+            owner: b"a b".to_vec(),
+            since: Some(7),
+            source_version: Some(b"v\n1".to_vec()),
+            lacks: Some("modes".into()),
+        };
         write(&dir, name, &head, sample().into_iter().map(Ok)).unwrap();
         let Reading::Read(manifest) = Manifest::read(&dir, name).unwrap() else { panic!("must be read") };
         assert_eq!((manifest.len(), &manifest.head), (3, &head));

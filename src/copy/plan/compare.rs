@@ -9,9 +9,10 @@ use rustix::io::Errno;
 
 use crate::copy::engine::{Engine, Worker};
 use crate::copy::error::Error;
+use crate::copy::io::lacks::Lacks;
 use crate::copy::io::metadata::time_of;
 use crate::copy::io::transfer::{self, Failed};
-use crate::copy::manifest::{Content, Hashing, Kind, Left, Record, Time};
+use crate::copy::manifest::{Content, Hashing, Kind, Left, Manifest, Record, Time};
 use crate::copy::plan::entry::{Entry, Here};
 use crate::copy::plan::source_file::Version;
 
@@ -70,6 +71,26 @@ pub(in crate::copy) fn meta_changed(record: &Record<'_>, version: &Version<'_>) 
         != (version.meta.mode, version.meta.uid, version.meta.gid, version.meta.mtime)
 }
 
+/// What the volume is compared with a manifest by.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::copy) struct Baseline {
+    /// When the manifest came into force.
+    pub(in crate::copy) written: Time,
+    pub(in crate::copy) lacks: Lacks,
+}
+
+impl Baseline {
+    pub(in crate::copy) fn of(manifest: &Manifest) -> Self {
+        let lacks = manifest.head.lacks.as_deref().map(Lacks::parse).unwrap_or_default();
+        Self { written: manifest.written, lacks }
+    }
+
+    /// Size and mtime are believed, whenever they came about (`--trust-mtime`).
+    pub(in crate::copy) fn trusted(self) -> Self {
+        Self { written: (i64::MAX, 0), ..self }
+    }
+}
+
 /// What a look without reading content says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::copy) enum Look {
@@ -79,20 +100,24 @@ pub(in crate::copy) enum Look {
     Other,
 }
 
-/// Type, size and mtime (a link's target) as left. A file whose ctime is not before `written`, when the manifest came into
-/// force, was touched since: its size and mtime prove nothing.
+/// Type, size and mtime (a link's target) as left. A file whose ctime is not before the manifest came into
+/// force was touched since: its size and mtime prove nothing.
 pub(in crate::copy) fn looks_as_left(
     made: Option<&OwnedFd>,
     name: &CStr,
     record: &Record<'_>,
     stat: &Stat,
-    written: Time,
+    since: Baseline,
 ) -> io::Result<Look> {
     let Some((kind, size, mtime, _, content)) = record.as_left() else { return Ok(Look::Other) };
     let is = |same| if same { Look::AsLeft } else { Look::Other };
     Ok(match (kind, FileType::from_raw_mode(stat.st_mode), made) {
         (Kind::File, FileType::RegularFile, _) if transfer::size(stat) == size => {
-            if time_of(stat) == mtime && changed_at(stat) < written { Look::AsLeft } else { Look::Ask }
+            if since.lacks.is_same_time(time_of(stat), mtime) && changed_at(stat) < since.written {
+                Look::AsLeft
+            } else {
+                Look::Ask
+            }
         }
         (Kind::Link, FileType::Symlink, Some(made)) => {
             let target = rustix::fs::readlinkat(made, name, Vec::new())?;
@@ -107,11 +132,11 @@ fn changed_at(stat: &Stat) -> Time {
     (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0))
 }
 
-/// What the volume has under the name of a record, to be recorded as it was left. `written` as in [`looks_as_left`].
+/// What the volume has under the name of a record, to be recorded as it was left.
 pub(in crate::copy) fn as_it_is(
     made: Option<&OwnedFd>,
     record: &Record<'_>,
-    written: Time,
+    since: Baseline,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Left<'static>> {
     let Ok(name) = std::ffi::CString::new(record.name.to_vec()) else { return Ok(Left::Absent) };
@@ -121,7 +146,7 @@ pub(in crate::copy) fn as_it_is(
         found => found?,
     };
     let mode = stat.st_mode & 0o7777;
-    if looks_as_left(Some(made), &name, record, &stat, written)? == Look::AsLeft {
+    if looks_as_left(Some(made), &name, record, &stat, since)? == Look::AsLeft {
         return Ok(record.clone().into_owned().left);
     }
     let other = |kind, size, mode, content| Left::Other { kind, size, mtime: time_of(&stat), mode, content };

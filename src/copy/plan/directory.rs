@@ -1,7 +1,7 @@
 //! A directory of the image, or one that several copiers go through: what its entries are compared with, where they
 //! go, and what becomes of something else that the volume has under its name.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType, Stat};
@@ -14,7 +14,7 @@ use crate::copy::manifest::{Flags, Kind, Record};
 use crate::copy::options::Policy;
 use crate::copy::plan::entry::{Entry, Here};
 use crate::copy::stage::node::Target;
-use crate::copy::stage::stage_file::plan_parents;
+use crate::copy::stage::stage_file::{beside_of, plan_parents};
 
 /// What becomes of something on the volume that is no directory.
 enum InTheWay {
@@ -96,6 +96,7 @@ impl Engine<'_> {
                     worker.report.conflicts.push(shown(&here.child(name)));
                     let alias = self.directory_beside(here, name)?;
                     worker.report.plan.push(format!("put beside {}/", shown(&here.child(&alias))));
+                    worker.report.beside.push(beside_of(&here.child(name), &here.child(&alias)));
                     // An earlier copy that was cut short may have put it there.
                     let there = here.made.map(|made| self.look(made, here, &alias)).transpose()?.flatten();
                     let target = if there.is_some_and(|stat| is_dir(&stat)) {
@@ -111,12 +112,16 @@ impl Engine<'_> {
             }
             Some(InTheWay::Replace) => {
                 worker.report.plan.push(format!("replace {} by a directory", shown(&here.child(name))));
+                worker.report.changes.push(&here.child(name), "replaced", "a directory of the source");
                 worker.report.dirs += 1;
                 child = Some(here.node.child(name, self.new_target()));
             }
         }
         if let Some(mut child) = child {
             let known = record.filter(|_| was_dir && !leaves);
+            child.recorded = record
+                .filter(|record| *record.name != *name.to_bytes())
+                .and_then(|record| CString::new(&*record.name).ok());
             child.redated = known.is_some_and(|record| record.mtime != meta.mtime);
             child.changed = known.is_some_and(|r| (r.mode, r.uid, r.gid) != (meta.mode, meta.uid, meta.gid));
             child.unrecorded = !was_dir;
@@ -134,7 +139,9 @@ impl Engine<'_> {
                 ..Record::directory(name.to_bytes())
             };
             match record.filter(|_| leaves && was_dir) {
-                Some(r) => Record { flags, ..r.clone() }.write(&mut worker.block),
+                Some(r) => {
+                    Record { flags, name: name.to_bytes().into(), ..r.clone() }.write(&mut worker.block)
+                }
                 None => own.write(&mut worker.block),
             }
         }

@@ -1,6 +1,7 @@
 //! The other owners of what is on the volume: of this destination, of one that this is inside of, of one inside this.
 //! Copies are layers: of two that have a name, the one that came later owns it. Reads manifests; changes nothing.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::AsFd;
@@ -11,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::copy::io::path::join;
 use crate::copy::manifest::{Kind, Manifest, Reading, Record, records};
-use crate::copy::state::{MANIFESTS, STATE};
+use crate::copy::plan::spelling::fold;
+use crate::copy::state::{MANIFESTS, STATE, is_caseless};
 use crate::support::rooted_dir::Dir;
 
 /// Where the tree that a manifest describes is, seen from the destination.
@@ -30,23 +32,27 @@ struct Layer {
     /// It came after the copy that asks.
     later: bool,
     manifest: Manifest,
+    /// Its directories by what the volume compares, where that does not tell upper from lower case.
+    folded: Option<HashMap<String, Vec<usize>>>,
 }
 
 impl Layer {
-    /// The records of a directory of the destination.
-    fn load(&self, dir: &[u8], block: &mut Vec<u8>) -> io::Result<bool> {
-        let at = match &self.at {
-            At::Here => self.manifest.find(dir),
-            At::Above(prefix) => self.manifest.find(&join_paths(prefix, dir)),
+    /// The blocks that say what is in a directory of the destination: one, but where it has several spellings.
+    fn find(&self, dir: &[u8]) -> Vec<usize> {
+        let path = match &self.at {
+            At::Here => dir.to_vec(),
+            At::Above(prefix) => join_paths(prefix, dir),
             At::Below(prefix) => {
                 let below = dir.strip_prefix(&**prefix);
-                let below = below.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
-                below.and_then(|rest| self.manifest.find(rest.strip_prefix(b"/").unwrap_or(rest)))
+                match below.filter(|rest| rest.is_empty() || rest.starts_with(b"/")) {
+                    Some(rest) => rest.strip_prefix(b"/").unwrap_or(rest).to_vec(),
+                    None => return Vec::new(),
+                }
             }
         };
-        match at {
-            Some(at) => self.manifest.load(at, block).map(|()| true),
-            None => Ok(false),
+        match &self.folded {
+            None => self.manifest.find(&path).into_iter().collect(),
+            Some(folded) => folded.get(&fold(&path)).cloned().unwrap_or_default(),
         }
     }
 }
@@ -62,12 +68,22 @@ pub(in crate::copy) struct Layers {
     since: u64,
     #[allow(clippy::struct_field_names)]
     layers: RwLock<Vec<Layer>>,
+    /// The volume does not tell upper from lower case.
+    caseless: bool,
+    /// The owners that copy after this one in the same run.
+    later: Option<Vec<Vec<u8>>>,
     any: AtomicBool,
 }
 
 impl Layers {
-    /// Reads the manifests of the destination but for the one called `own`, and of the directories that it is in.
-    pub(in crate::copy) fn read(destination: &Path, own: &OsStr, since: Option<u64>) -> io::Result<Self> {
+    /// Reads the manifests of the destination but for the one called `own`, and of the directories that it is in. `later` are the
+    /// owners whose copies come after this one in its run; without a run, those that first came later.
+    pub(in crate::copy) fn read(
+        destination: &Path,
+        own: &OsStr,
+        since: Option<u64>,
+        later: Option<&[Vec<u8>]>,
+    ) -> io::Result<Self> {
         let mut found = Vec::new();
         let Ok(real) = destination.canonicalize() else { return Ok(Self::default()) };
         let device = rustix::fs::stat(&real)?.st_dev;
@@ -82,8 +98,18 @@ impl Layers {
             found.extend(manifests(&dir, skipped)?.into_iter().map(|manifest| (at(), manifest)));
         }
         let latest = found.iter().filter_map(|(_, manifest)| manifest.head.since).max().unwrap_or(0);
+        let before = |(at, manifest): &&(At, Manifest)| {
+            matches!(at, At::Here) && later.is_some_and(|later| !later.contains(&manifest.head.owner))
+        };
+        let here = found.iter().filter(before).filter_map(|(_, manifest)| manifest.head.since).max();
+        let since = match (since, later) {
+            // Among a run's copies it is their order that counts, and those that are not of the run came before it.
+            (Some(since), _) if here.is_some_and(|here| since < here) => None,
+            (since, _) => since,
+        };
         let since = since.unwrap_or_else(|| now().max(latest + 1));
-        let this = Self { since, ..Self::default() };
+        let caseless = Dir::open(&real).is_ok_and(|root| is_caseless(&root));
+        let this = Self { since, caseless, later: later.map(<[_]>::to_vec), ..Self::default() };
         this.add(found);
         Ok(this)
     }
@@ -92,9 +118,22 @@ impl Layers {
         if found.is_empty() {
             return;
         }
-        let is_later = |manifest: &Manifest| manifest.head.since.is_some_and(|since| since > self.since);
-        let found =
-            found.into_iter().map(|(at, manifest)| Layer { at, later: is_later(&manifest), manifest });
+        let is_later = |at: &At, manifest: &Manifest| match (&self.later, at) {
+            (Some(later), _) if later.contains(&manifest.head.owner) => true,
+            (Some(_), At::Here) => false,
+            _ => manifest.head.since.is_some_and(|since| since > self.since),
+        };
+        let folded = |manifest: &Manifest| {
+            let mut folded: HashMap<String, Vec<usize>> = HashMap::new();
+            (0..manifest.len()).for_each(|at| folded.entry(fold(manifest.path(at))).or_default().push(at));
+            folded
+        };
+        let found = found.into_iter().map(|(at, manifest)| Layer {
+            later: is_later(&at, &manifest),
+            folded: self.caseless.then(|| folded(&manifest)),
+            at,
+            manifest,
+        });
         self.layers.write().unwrap_or_else(std::sync::PoisonError::into_inner).extend(found);
         self.any.store(true, Ordering::Release);
     }
@@ -123,13 +162,14 @@ impl Layers {
 
     /// What the others say of a directory.
     pub(in crate::copy) fn directory(&self, dir: &[u8]) -> io::Result<Claims> {
-        let mut claims = Claims::default();
+        let mut claims = Claims { caseless: self.caseless, ..Claims::default() };
         if !self.any.load(Ordering::Acquire) {
             return Ok(claims);
         }
         let mut block = Vec::new();
         for layer in self.layers.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
-            if layer.load(dir, &mut block)? {
+            for at in layer.find(dir) {
+                layer.manifest.load(at, &mut block)?;
                 let all = records(&block).map(Record::into_owned).map(|record| (layer.later, record));
                 claims.all.extend(all);
             }
@@ -143,6 +183,7 @@ impl Layers {
 #[derive(Debug, Default)]
 pub(in crate::copy) struct Claims {
     all: Vec<(bool, Record<'static>)>,
+    caseless: bool,
 }
 
 impl Claims {
@@ -151,15 +192,23 @@ impl Claims {
         self.all.into_iter().map(|(_, record)| record)
     }
 
-    fn of(&self, name: &[u8]) -> &[(bool, Record<'static>)] {
-        let start = self.all.partition_point(|(_, record)| *record.name < *name);
-        let len = self.all[start..].partition_point(|(_, record)| *record.name == *name);
-        &self.all[start..start + len]
+    fn of(&self, name: &[u8]) -> impl Iterator<Item = &(bool, Record<'static>)> {
+        let folded = self.caseless.then(|| fold(name));
+        let (start, len) = match &folded {
+            Some(_) => (0, self.all.len()),
+            None => {
+                let start = self.all.partition_point(|(_, record)| *record.name < *name);
+                (start, self.all[start..].partition_point(|(_, record)| *record.name == *name))
+            }
+        };
+        let same =
+            move |record: &Record<'_>| folded.as_ref().is_none_or(|folded| fold(&record.name) == *folded);
+        self.all[start..start + len].iter().filter(move |(_, record)| same(record))
     }
 
     /// The records of a name, of whichever owner.
     pub(in crate::copy) fn records(&self, name: &[u8]) -> impl Iterator<Item = &Record<'static>> {
-        self.of(name).iter().map(|(_, record)| record)
+        self.of(name).map(|(_, record)| record)
     }
 
     /// Whether another owner has this name in its source.
@@ -167,10 +216,16 @@ impl Claims {
         self.records(name).any(|record| !record.flags.orphan)
     }
 
+    /// Whether another owner has the same entry in its source, or a directory too.
+    pub(in crate::copy) fn has_same(&self, record: &Record<'_>) -> bool {
+        let same = |other: &Record<'_>| (other.kind, &other.content) == (record.kind, &record.content);
+        self.records(&record.name).any(|other| !other.flags.orphan && same(other))
+    }
+
     /// The type that a later owner has under this name.
     pub(in crate::copy) fn later(&self, name: &CStr) -> Option<Kind> {
-        let later = self.of(name.to_bytes()).iter().filter(|(later, record)| *later && !record.flags.orphan);
-        later.map(|(_, record)| record.kind).next()
+        let mut later = self.of(name.to_bytes()).filter(|(later, record)| *later && !record.flags.orphan);
+        later.next().map(|(_, record)| record.kind)
     }
 }
 

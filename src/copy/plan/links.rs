@@ -218,7 +218,16 @@ impl Engine<'_> {
 }
 
 fn cannot_link(errno: i32) -> bool {
-    [Errno::MLINK, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV, Errno::NOENT, Errno::STALE]
-        .iter()
-        .any(|known| known.raw_os_error() == errno)
+    [
+        Errno::MLINK,
+        Errno::PERM,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::INVAL,
+        Errno::XDEV,
+        Errno::NOENT,
+        Errno::STALE,
+    ]
+    .iter()
+    .any(|known| known.raw_os_error() == errno)
 }

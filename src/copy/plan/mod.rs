@@ -10,6 +10,7 @@ pub(in crate::copy) mod layers;
 pub(in crate::copy) mod links;
 pub(in crate::copy) mod settle;
 pub(in crate::copy) mod source_file;
+pub(in crate::copy) mod spelling;
 pub(in crate::copy) mod stat_cache;
 pub(in crate::copy) mod unread;
 pub(in crate::copy) mod walk;

@@ -8,7 +8,7 @@ use crate::copy::error::Error;
 use crate::copy::io::path::shown;
 use crate::copy::manifest::{Flags, Kind, Left, Record};
 use crate::copy::options::Policy;
-use crate::copy::plan::compare::{Look, as_it_is, looks_as_left, meta_changed, seen};
+use crate::copy::plan::compare::{Baseline, Look, as_it_is, looks_as_left, meta_changed, seen};
 use crate::copy::plan::decide::{Action, Around, Decision, Image, Volume, decide};
 use crate::copy::plan::entry::{Entry, Here};
 use crate::copy::plan::links::Outcome;
@@ -54,6 +54,7 @@ impl Engine<'_> {
         if entry.covered {
             let flags = entry.record.map_or(Flags::default(), |record| record.flags);
             let flags = Flags { orphan: false, ..flags };
+            self.left_to_another(worker, here, entry, incoming.version)?;
             note(worker, here, &incoming.version.record(entry.name, flags, Left::AsImage));
             return Ok(Outcome::Other);
         }
@@ -64,6 +65,23 @@ impl Engine<'_> {
         let entry = Entry { record: record.filter(|_| !pruned), ..entry };
         let verdict = self.judge(worker, here, entry, incoming.version)?;
         self.act(worker, here, entry, incoming, &verdict)
+    }
+
+    /// Tells what is left to a later owner, unless that one has the same.
+    fn left_to_another(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<(), Error> {
+        let Version { kind, size, content, .. } = version;
+        if !self.has_content(worker, here, entry, *kind, *size, content)? {
+            let path = here.child(entry.name);
+            worker.report.left_to_others.push(shown(&path));
+            worker.report.changes.push(&path, "left", "a later copy has it");
+        }
+        Ok(())
     }
 
     fn judge(
@@ -133,9 +151,9 @@ impl Engine<'_> {
         entry: Entry<'_>,
         (record, stat): (&Record<'_>, &rustix::fs::Stat),
     ) -> Result<bool, Error> {
-        let trusted = (i64::MAX, 0);
-        let written = if self.request.options.trust_mtime { trusted } else { self.old.written };
-        let look = looks_as_left(here.made, entry.name, record, stat, written)
+        let since = Baseline::of(&self.old);
+        let since = if self.request.options.trust_mtime { since.trusted() } else { since };
+        let look = looks_as_left(here.made, entry.name, record, stat, since)
             .map_err(|e| self.volume_error("compare", &here.child(entry.name), e))?;
         match (look, record.as_left()) {
             (Look::AsLeft, _) => Ok(true),
@@ -187,7 +205,7 @@ impl Engine<'_> {
                     // The image has it, so that it is not pruning's; what differs stays, whoever changed it.
                     let kept = !matches!(verdict.state, Volume::AsLeft { .. });
                     let flags = Flags { kept, orphan: false, ..flags };
-                    note(worker, here, &Record { flags, ..record.clone() });
+                    note(worker, here, &Record { flags, name: name.to_bytes().into(), ..record.clone() });
                 }
                 Ok(Outcome::Other)
             }
@@ -230,7 +248,7 @@ impl Engine<'_> {
                 Volume::AsLeft { image: true } => Left::AsImage,
                 Volume::AsLeft { image: false } | Volume::LeftByRun => {
                     let made = here.made;
-                    let left = as_it_is(made, r, self.old.written, &mut worker.other);
+                    let left = as_it_is(made, r, Baseline::of(&self.old), &mut worker.other);
                     left.map_err(|e| self.volume_error("compare", &here.child(name), e))?
                 }
                 _ => r.left.clone(),
@@ -245,6 +263,11 @@ impl Engine<'_> {
         };
         // What is there in place of the image's version keeps its own metadata, and its record.
         let others = action == Action::Nothing && state != (Volume::AsLeft { image: true });
+        // As a run's steps left it, until steps follow again.
+        let by_run = record.zip(volume).is_some_and(|(r, stat)| {
+            r.left != Left::AsImage && r.as_left().is_some_and(|(.., mode, _)| mode == stat.st_mode & 0o7777)
+        });
+        let others = others || action == Action::Nothing && by_run && !self.request.steps_follow;
         let mend = self.policy() == Policy::Replace && !self.beside_run && !others
             || state == (Volume::AsLeft { image: true }) && record.is_some_and(|r| meta_changed(r, version));
         let left = if left == Left::AsImage && !others && !mend {

@@ -11,7 +11,7 @@ use crate::copy::error::Error;
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{Kind, records};
 use crate::copy::options::{Options, Prune};
-use crate::copy::plan::compare::{Look, looks_as_left};
+use crate::copy::plan::compare::{Baseline, Look, looks_as_left};
 use crate::copy::report::Report;
 
 /// What the source is called, with what else decides what becomes of it.
@@ -55,6 +55,7 @@ fn look(engine: &Engine<'_>, at: usize, block: &mut Vec<u8>) -> Result<(bool, u6
     let Some(dir) = engine.volume_dir(path)? else { return Ok((false, 0)) };
     let claims = engine.layers.directory(path).map_err(|e| engine.manifest_error(e))?;
     let mut count = 0;
+    let since = Baseline::of(&engine.old);
     let fd = OwnedFd::from(dir.reopen().map_err(|e| engine.volume_error("open", path, e))?);
     for record in records(block) {
         let Ok(name) = CString::new(record.name.to_vec()) else { return Ok((false, 0)) };
@@ -70,9 +71,10 @@ fn look(engine: &Engine<'_>, at: usize, block: &mut Vec<u8>) -> Result<(bool, u6
         let as_left = match (found, record.as_left()) {
             (None, left) => left.is_none(),
             (Some(stat), Some((kind, _, _, mode, _))) => {
-                let look = looks_as_left(Some(&fd), &name, &record, &stat, engine.old.written);
+                let look = looks_as_left(Some(&fd), &name, &record, &stat, since);
                 let look = look.map_err(|e| engine.volume_error("compare", path, e))?;
-                look == Look::AsLeft && (kind == Kind::Link || stat.st_mode & 0o5777 == mode & 0o5777)
+                look == Look::AsLeft
+                    && (kind == Kind::Link || since.lacks.modes || stat.st_mode & 0o5777 == mode & 0o5777)
             }
             (Some(_), None) => false,
         };

@@ -1,7 +1,9 @@
 //! A directory of the source against its directory on the volume and its block of the manifest, name by name: all
 //! three are sorted. Files are dealt with on the spot, directories become tasks.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use crate::copy::manifest::{self, Block, Kind, Record, records};
 use crate::copy::plan::compare::compare_content;
 use crate::copy::plan::entry::{Entry, Here};
 use crate::copy::plan::layers::Claims;
+use crate::copy::plan::spelling::{Listed, pairs};
 use crate::copy::plan::stat_cache::Sight;
 use crate::copy::stage::node::{Node, Target};
 use crate::copy::state::STATE;
@@ -73,10 +76,11 @@ impl Engine<'_> {
             }
             self.ask_others(worker, &node, &path, made.as_deref())?;
             let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
-            let old_at = if node.aside { None } else { self.old.find(&path) };
+            let old_at = if node.aside { None } else { self.old.find(&node.recorded_path()) };
             if let Some(at) = old_at {
                 self.old.load(at, &mut old).map_err(|e| Error::system("read", "the manifest", e))?;
             }
+            let mut respelled = Respelled::new(made.as_deref(), &old);
             let mut known = records(&old).peekable();
             // What no manifest knows needs no comparison from name to name: others may take a part of it.
             let part = if self.shares.is_some() { PART_OF_SHARE } else { PART };
@@ -98,14 +102,31 @@ impl Engine<'_> {
                 }
                 let (name, kind) = listing.get(at);
                 while let Some(gone) = known.next_if(|record| *record.name < *name.to_bytes()) {
-                    self.dropped(worker, &here, gone)?;
+                    if !respelled
+                        .has_taken(&listing, &gone.name)
+                        .map_err(|e| self.volume_error("list", &path, e))?
+                    {
+                        self.dropped(worker, &here, gone)?;
+                    }
                 }
-                let record = known.next_if(|record| *record.name == *name.to_bytes());
+                let record = match known.next_if(|record| *record.name == *name.to_bytes()) {
+                    Some(record) => Some(record),
+                    None => {
+                        respelled.find(&listing, name).map_err(|e| self.volume_error("list", &path, e))?
+                    }
+                };
                 let seen = files.get(at).copied().flatten();
                 let foreseen = Foreseen { seen, file: worker.ahead.take(at, &self.spare) };
                 self.entry(worker, &here, name, kind, record.as_ref(), foreseen)?;
             }
-            known.try_for_each(|gone| self.dropped(worker, &here, gone))?;
+            for gone in known {
+                if !respelled
+                    .has_taken(&listing, &gone.name)
+                    .map_err(|e| self.volume_error("list", &path, e))?
+                {
+                    self.dropped(worker, &here, gone)?;
+                }
+            }
             if !self.intent.is_empty() {
                 self.noted_only(worker, &here, &listing, &old)?;
             }
@@ -309,6 +330,9 @@ impl Engine<'_> {
         match kind {
             // Another owner has something else there, and everything below it has no place.
             FileType::Directory if later.is_some_and(|kind| kind != Kind::Dir) => {
+                let path = here.child(name);
+                worker.report.left_to_others.push(shown(&path));
+                worker.report.changes.push(&path, "left", "a later copy has it");
                 self.retain(worker, here, record)
             }
             FileType::Directory => self.directory(worker, here, entry),
@@ -382,9 +406,9 @@ impl Engine<'_> {
         record.write(&mut worker.block);
         worker.orphans |= record.flags.orphan;
         if record.kind == Kind::Dir {
-            let path = join(here.path, &record.name);
-            for at in self.old.subtree(&path) {
-                self.add_block(self.old.path(at), Block::Old(at))?;
+            let recorded = here.node.recorded_path();
+            for at in self.old.subtree(&join(&recorded, &record.name)) {
+                self.add_block(&moved(self.old.path(at), &recorded, here.path), Block::Old(at))?;
             }
         }
         Ok(())
@@ -402,7 +426,7 @@ impl Engine<'_> {
         if record.kind == Kind::Dir {
             // Of two records of one name, the first counts.
             self.noted_below(worker, &path)?;
-            self.orphan_subtree(&path)?;
+            self.orphan_subtree(here, &record.name)?;
         } else if let (Some(made), Ok(name)) =
             (here.made.filter(|_| !self.intent.is_empty()), CString::new(&*record.name))
         {
@@ -423,9 +447,10 @@ impl Engine<'_> {
     }
 
     /// Marks every record below a directory as no longer in the image.
-    fn orphan_subtree(&self, path: &[u8]) -> Result<(), Error> {
+    fn orphan_subtree(&self, here: &Here<'_>, name: &[u8]) -> Result<(), Error> {
         let (mut block, mut marked) = (Vec::new(), Vec::new());
-        for at in self.old.subtree(path) {
+        let recorded = here.node.recorded_path();
+        for at in self.old.subtree(&join(&recorded, name)) {
             self.old.load(at, &mut block).map_err(|e| Error::system("read", "the manifest", e))?;
             marked.clear();
             for mut record in records(&block) {
@@ -434,7 +459,7 @@ impl Engine<'_> {
             }
             let same = marked == block;
             let block = if same { Block::Old(at) } else { Block::New { records: &marked, orphans: true } };
-            self.add_block(self.old.path(at), block)?;
+            self.add_block(&moved(self.old.path(at), &recorded, here.path), block)?;
         }
         Ok(())
     }
@@ -442,6 +467,60 @@ impl Engine<'_> {
     pub(in crate::copy) fn new_target(&self) -> Target {
         if self.request.options.dry_run { Target::Lazy } else { Target::New }
     }
+}
+
+/// The records of a directory that the image has under another spelling, which the volume takes for the same. Found out when
+/// the image and the manifest are first seen to differ in a name.
+struct Respelled<'a> {
+    made: Option<&'a OwnedFd>,
+    old: &'a [u8],
+    /// By the image's name.
+    found: Option<HashMap<Vec<u8>, Record<'a>>>,
+}
+
+impl<'a> Respelled<'a> {
+    fn new(made: Option<&'a OwnedFd>, old: &'a [u8]) -> Self {
+        Self { made, old, found: None }
+    }
+
+    /// The record of a name of the image that the manifest does not have.
+    fn find(&mut self, listing: &Listing, name: &CStr) -> io::Result<Option<Record<'a>>> {
+        Ok(self.pairs(listing)?.get(name.to_bytes()).cloned())
+    }
+
+    /// Whether a record whose name the image does not have is that of another one.
+    fn has_taken(&mut self, listing: &Listing, name: &[u8]) -> io::Result<bool> {
+        Ok(self.pairs(listing)?.values().any(|record| *record.name == *name))
+    }
+
+    fn pairs(&mut self, listing: &Listing) -> io::Result<&HashMap<Vec<u8>, Record<'a>>> {
+        let found = match self.found.take() {
+            Some(found) => found,
+            None => self.look(listing)?,
+        };
+        Ok(self.found.insert(found))
+    }
+
+    fn look(&self, listing: &Listing) -> io::Result<HashMap<Vec<u8>, Record<'a>>> {
+        let Some(made) = self.made.filter(|_| !self.old.is_empty()) else { return Ok(HashMap::new()) };
+        let known: HashMap<Vec<u8>, Record<'a>> =
+            records(self.old).map(|record| (record.name.to_vec(), record)).collect();
+        let names = (0..listing.len()).map(|at| listing.get(at).0.to_bytes());
+        let new: Vec<&[u8]> = names.filter(|name| !known.contains_key(*name)).collect();
+        let dropped: Vec<&[u8]> =
+            known.keys().map(|name| &**name).filter(|name| !listing.has(name)).collect();
+        if new.is_empty() || dropped.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let pairs = pairs(&new, &dropped, &Listed::of(made)?)?;
+        Ok(pairs.into_iter().filter_map(|(new, old)| Some((new.to_vec(), known.get(old)?.clone()))).collect())
+    }
+}
+
+/// The path of what is below `from`, seen from `to`.
+fn moved(path: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let below = path.strip_prefix(from).unwrap_or(path);
+    join(to, below.strip_prefix(b"/").unwrap_or(below))
 }
 
 /// How often this thread has waited so far: getrusage(2), `ru_nvcsw`.

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt as _};
 
 use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
@@ -14,14 +14,15 @@ use crate::copy::engine::Engine;
 use crate::copy::error::Error;
 use crate::copy::io::durable;
 use crate::copy::io::metadata::{set_times, time_of};
-use crate::copy::io::path::{join, parent, shown};
+use crate::copy::io::path::{beside, join, parent, shown};
 use crate::copy::manifest::{Kind, Record, records, spill::Sorted};
 use crate::copy::options::Prune;
 use crate::copy::plan::compare::compare_content;
 use crate::copy::plan::layers::Claims;
+use crate::copy::plan::spelling::{Listed, fold, pairs};
 use crate::copy::publish::replace::open_up;
 use crate::copy::report::Report;
-use crate::copy::state::STATE;
+use crate::copy::state::{STATE, is_caseless};
 use crate::support::rooted_dir::Dir;
 
 /// What a dry run has found out would go.
@@ -175,7 +176,11 @@ impl Engine<'_> {
         let as_left = |record| is_left(dir, record, &stat).map_err(failed);
         if claims.has(&record.name) {
             // The other owner's from now on, but as long as it is what this one left.
-            return Ok(!is_dir && !as_left(record)?);
+            let is_left = is_dir || as_left(record)?;
+            if is_left && !claims.has_same(record) {
+                going.report.given_back.push(shown(&here));
+            }
+            return Ok(!is_left);
         }
         let stays = self.protected.is_inode(&stat)
             || self.protected.is_path(&here)
@@ -196,7 +201,31 @@ impl Engine<'_> {
                 return Ok(false);
             }
         }
-        self.remove(dir, name, &here, is_dir, going)
+        let removed = self.remove(dir, name, &here, is_dir, going)?;
+        if removed && !is_dir {
+            self.remove_beside(dir, path, record, going)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the image's version that a conflict put beside an entry which is gone, unless somebody has changed it.
+    fn remove_beside(
+        &self,
+        dir: &Dir,
+        path: &[u8],
+        record: &Record<'_>,
+        going: &mut Going<'_>,
+    ) -> Result<(), Error> {
+        let Ok(name) = CString::new(&*record.name) else { return Ok(()) };
+        let beside = beside(&name, ".from-image");
+        let here = join(path, beside.to_bytes());
+        let at = OsStr::from_bytes(beside.to_bytes());
+        let failed = |e: io::Error| self.volume_error("remove", &here, e);
+        let Some(stat) = dir.find(at).map_err(failed)? else { return Ok(()) };
+        let (kind, size, content) = (record.kind, record.size, &record.content);
+        let same =
+            compare_content(dir, &beside, kind, size, content, &stat, &mut Vec::new()).map_err(failed)?;
+        if same { self.remove(dir, at, &here, false, going).map(drop) } else { Ok(()) }
     }
 
     /// Removes an entry, or in a dry run lists it; false where it stays: a directory that is not empty, or what the volume
@@ -292,8 +321,11 @@ impl Engine<'_> {
         let logs = logs_of(here.made).map_err(|e| failed(here.path, e))?;
         let before = going.report.removed;
         let mut steps = Vec::new();
+        let spelled = spellings(here).map_err(|e| failed(here.path, e))?;
         for (name, kind) in entries {
-            let bytes = name.as_bytes();
+            // As the source has it.
+            let spelling = spelled.get(name.as_bytes()).map_or(&*name, |name| OsStr::from_bytes(name));
+            let bytes = spelling.as_bytes();
             let path = join(here.path, bytes);
             let is_dir = kind == FileType::Directory;
             let Some(stat) = here.made.find(&name).map_err(|e| failed(&path, e))? else { continue };
@@ -305,14 +337,13 @@ impl Engine<'_> {
             if reserved || self.filter.skips(here.path, bytes, is_dir) {
                 continue;
             }
-            let image = here.source.as_ref().map_or(Ok(None), |source| source.find(&name));
+            let image = here.source.as_ref().map_or(Ok(None), |source| source.find(spelling));
             let image = image.map_err(|e| self.source_error("stat", &path, e))?;
             let stays = image.is_some()
                 || claims.has(bytes)
-                || here.source.as_ref().is_some_and(|source| is_beside(source, bytes))
-                || here.source.as_ref().is_some_and(|source| is_spelling(here.made, source, &name, &stat));
+                || here.source.as_ref().is_some_and(|source| is_beside(source, bytes));
             if is_dir {
-                steps.extend(self.mirror_below(here, &name, &path, (stays, image), going)?);
+                steps.extend(self.mirror_below(here, (&name, spelling), &path, (stays, image), going)?);
             } else if !stays {
                 self.remove(here.made, &name, &path, false, going)?;
             }
@@ -327,7 +358,7 @@ impl Engine<'_> {
     fn mirror_below(
         &self,
         here: &Mirrored<'_>,
-        name: &OsStr,
+        (name, spelling): (&OsStr, &OsStr),
         path: &[u8],
         (stays, image): (bool, Option<Stat>),
         going: &mut Going<'_>,
@@ -353,7 +384,7 @@ impl Engine<'_> {
         if below.find(STATE).map_err(failed)?.is_some() {
             return Ok(Vec::new());
         }
-        let source = here.source.as_ref().filter(|_| in_image).map(|source| source.open_dir(name));
+        let source = here.source.as_ref().filter(|_| in_image).map(|source| source.open_dir(spelling));
         let source = source.transpose().map_err(failed)?;
         let mut steps = Vec::new();
         if !stays {
@@ -369,6 +400,23 @@ impl Engine<'_> {
 enum Step {
     Into { source: Option<Dir>, made: Dir, path: Vec<u8> },
     Remove { parent: Dir, name: OsString, path: Vec<u8> },
+}
+
+/// Names of a directory of the volume that the source spells otherwise, with its spelling.
+fn spellings(here: &Mirrored<'_>) -> io::Result<HashMap<Vec<u8>, Vec<u8>>> {
+    let Some(source) = &here.source else { return Ok(HashMap::new()) };
+    let names = |dir: &Dir| -> io::Result<HashSet<Vec<u8>>> {
+        Ok(dir.entries()?.into_iter().map(|(name, _)| name.into_vec()).collect())
+    };
+    let (source, volume) = (names(source)?, names(here.made)?);
+    let only = |these: &HashSet<Vec<u8>>, those: &HashSet<Vec<u8>>| -> Vec<Vec<u8>> {
+        these.iter().filter(|name| !those.contains(*name)).cloned().collect()
+    };
+    let (ones, others) = (only(&source, &volume), only(&volume, &source));
+    let (ones, others): (Vec<&[u8]>, Vec<&[u8]>) =
+        (ones.iter().map(|name| &**name).collect(), others.iter().map(|name| &**name).collect());
+    let pairs = pairs(&ones, &others, &Listed::of(here.made)?)?;
+    Ok(pairs.into_iter().map(|(source, volume)| (volume.to_vec(), source.to_vec())).collect())
 }
 
 /// The logs that histories in a directory's state name.
@@ -404,22 +452,6 @@ fn is_left(dir: &Dir, record: &Record<'_>, stat: &Stat) -> io::Result<bool> {
     compare_content(dir, &name, kind, size, content, stat, &mut Vec::new())
 }
 
-/// Whether a name of the volume is another spelling of one that the source has: on a volume that does not tell them apart
-/// both lead to the same entry.
-fn is_spelling(made: &Dir, source: &Dir, name: &OsStr, stat: &Stat) -> bool {
-    let folded = fold(name.as_bytes());
-    let Ok(entries) = source.entries() else { return false };
-    entries.iter().filter(|(other, _)| other != name && fold(other.as_bytes()) == folded).any(|(other, _)| {
-        let same = |there: &Stat| (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino);
-        made.find(other).ok().flatten().is_some_and(|there| same(&there))
-    })
-}
-
-/// What a volume that does not tell upper from lower case compares.
-pub(in crate::copy) fn fold(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).to_lowercase()
-}
-
 /// What the image has, as a volume sees it that does not tell upper from lower case. Empty on any other.
 #[derive(Debug, Default)]
 struct Spellings(HashMap<String, HashSet<String>>);
@@ -442,11 +474,4 @@ impl Spellings {
     fn has(&self, path: &[u8], name: &[u8]) -> bool {
         self.0.get(&fold(path)).is_some_and(|names| names.contains(&fold(name)))
     }
-}
-
-/// Whether a volume takes upper and lower case for the same: told by the state directory, which every destination has.
-pub(in crate::copy) fn is_caseless(destination: &Dir) -> bool {
-    let inode = |name: &str| destination.find(name).ok().flatten().map(|stat| (stat.st_dev, stat.st_ino));
-    let state = inode(STATE);
-    state.is_some() && inode(&STATE.to_uppercase()) == state
 }

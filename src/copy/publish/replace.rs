@@ -180,7 +180,15 @@ impl Engine<'_> {
         {
             return Ok(());
         }
-        worker.report.remarks.push(format!("{} was in the way: moved to {shown_beside}", shown(path)));
+        let dir = dir.strip_suffix(b"/").unwrap_or(dir);
+        let goes =
+            self.request.options.prune == Prune::All && !self.filter.skips(dir, beside.to_bytes(), true);
+        let fate = if goes {
+            "removed, as --prune all removes what the source does not have".to_owned()
+        } else {
+            format!("moved to {shown_beside}")
+        };
+        worker.report.remarks.push(format!("{} was in the way: {fate}", shown(path)));
         Ok(())
     }
 

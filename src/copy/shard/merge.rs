@@ -152,7 +152,7 @@ pub(in crate::copy) fn lock(engine: &Engine<'_>) -> io::Result<File> {
     let state = engine.state.as_ref().ok_or(io::ErrorKind::NotFound)?;
     let mut name = engine.manifest_name.clone();
     name.push(".merge");
-    let lock = state.journal.open_with(&name, OFlags::RDWR | OFlags::CREATE, 0o660)?;
+    let lock = state.journal.open_for_group(&name, OFlags::RDWR)?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
 }
@@ -199,7 +199,7 @@ pub(in crate::copy) fn merge(engine: &Engine<'_>, report: &mut Report) -> Result
         Ok((Box::from(pieces[0].0), block))
     });
     let state = engine.state.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    manifest::write(&state.manifests, name, &engine.head, blocks).map_err(failed)?;
+    manifest::write(&state.manifests, name, &engine.head(), blocks).map_err(failed)?;
     times(engine, shares, &order, &parts)?;
     manifest::touch(&state.manifests, name);
     remove_parts(dir, name).map_err(failed)?;

@@ -175,8 +175,9 @@ impl Engine<'_> {
         let image_wins = self.policy() == Policy::Replace || node.changed || fresh;
         let attributed = node.attributed.load(Ordering::Relaxed);
         let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
-        let differs = stat.st_mode & 0o7777 != mode
-            || self.permissions.may_chown() && (stat.st_uid, stat.st_gid) != (meta.uid, meta.gid);
+        let lacks = self.permissions.lacks().unwrap_or_default();
+        let as_there = Meta { mode, mtime: time_of(&stat), ..*meta };
+        let differs = self.permissions.differs(&stat, &as_there);
         if self.request.options.dry_run {
             if image_wins && differs || attributed {
                 worker.report.plan.push(format!("set the metadata of {}", shown(&node.path())));
@@ -198,11 +199,15 @@ impl Engine<'_> {
             let after = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
             let changed =
                 |a: &Stat, b: &Stat| (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid);
-            worker.report.metadata += u64::from((changed(&stat, &after) || attributed) && !fresh);
+            let told = (changed(&stat, &after) || attributed) && !fresh;
+            worker.report.metadata += u64::from(told);
+            if told {
+                worker.report.changes.push(&node.path(), "metadata", "not as in the source");
+            }
         } else {
             worker.report.metadata += u64::from(attributed && !fresh);
             let image_wins = self.policy() == Policy::Replace && !self.beside_run;
-            if touched || fresh || image_wins && time_of(&stat) != meta.mtime {
+            if touched || fresh || image_wins && !lacks.is_same_time(time_of(&stat), meta.mtime) {
                 self.permissions.set_times(&*made, meta.mtime).map_err(failed)?;
             }
         }

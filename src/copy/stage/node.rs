@@ -33,6 +33,8 @@ pub(in crate::copy) struct Node {
     pub(in crate::copy) name: CString,
     /// The name on the volume where it is another (`NAME.from-image`).
     pub(in crate::copy) alias: Option<CString>,
+    /// The name in the manifest in force where the source spells it otherwise and the volume takes both for one.
+    pub(in crate::copy) recorded: Option<CString>,
     pub(in crate::copy) target: Target,
     /// The image's version beside the user's: no part of the manifest.
     pub(in crate::copy) aside: bool,
@@ -156,6 +158,7 @@ impl Node {
             parent,
             name,
             alias: None,
+            recorded: None,
             target,
             meta: OnceLock::new(),
             source: Slot::default(),
@@ -214,10 +217,19 @@ impl Node {
 
     /// The path below the destination.
     pub(in crate::copy) fn path(&self) -> Vec<u8> {
+        self.path_of(Self::made_name)
+    }
+
+    /// The path as the manifest in force spells it.
+    pub(in crate::copy) fn recorded_path(&self) -> Vec<u8> {
+        self.path_of(|node| node.recorded.as_deref().unwrap_or(node.made_name()))
+    }
+
+    fn path_of(&self, name: impl Fn(&Self) -> &CStr) -> Vec<u8> {
         let mut names = Vec::new();
         let mut node = self;
         while let Some(parent) = &node.parent {
-            names.push(node.made_name().to_bytes());
+            names.push(name(node).to_bytes());
             node = parent;
         }
         names.reverse();

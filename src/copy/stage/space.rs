@@ -17,8 +17,9 @@ use crate::copy::io::path::{join, shown};
 use crate::copy::io::pool::Pool;
 use crate::copy::io::transfer;
 use crate::copy::manifest::{Kind, records};
+use crate::copy::plan::spelling::fold;
 use crate::copy::plan::stat_cache::Sight;
-use crate::copy::prune::owned::{fold, is_caseless};
+use crate::copy::state::is_caseless;
 
 #[derive(Default)]
 struct Totals {

@@ -131,12 +131,11 @@ impl Engine<'_> {
             return Ok(false);
         }
         let failed = |e: io::Error| self.volume_error("stage", &child(node, name), e);
-        found.take(&*self.place(node)?, name).map_err(failed)?;
-        self.permissions
-            .apply(&found.file, &version.meta, &worker.xattrs, Before::Found(&found.stat))
-            .map_err(failed)?;
+        let stat = found.stat;
+        let file = found.take(&*self.place(node)?, name).map_err(failed)?;
+        self.permissions.apply(&file, &version.meta, &worker.xattrs, Before::Found(&stat)).map_err(failed)?;
         if self.fsync_each {
-            crate::copy::io::durable::sync_one(&found.file).map_err(failed)?;
+            crate::copy::io::durable::sync_one(&file).map_err(failed)?;
         }
         Ok(true)
     }
@@ -162,11 +161,14 @@ impl Engine<'_> {
         let content = version.content.clone().into_owned();
         let aside = match to {
             Place::Name => None,
-            Place::Beside => match self.name_beside(worker, here, entry, version)? {
-                Some(name) => Some(name),
-                // The image's version is there already.
-                None => return Ok(Some(content)),
-            },
+            Place::Beside => {
+                let (name, is_there) = self.name_beside(worker, here, entry, version)?;
+                worker.report.beside.push(beside_of(&here.child(entry.name), &here.child(&name)));
+                if is_there {
+                    return Ok(Some(content));
+                }
+                Some(name)
+            }
         };
         let as_name = aside.as_deref().unwrap_or(entry.name);
         if version.kind == Kind::Link {
@@ -187,7 +189,7 @@ impl Engine<'_> {
                 let place = self.place(node)?;
                 let Content::Target(target) = &version.content else { return Ok(None) };
                 match rustix::fs::symlinkat(&**target, &*place, as_name) {
-                    Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
                         worker.report.links -= 1;
                         self.permissions.refuse("symbolic links").map_err(failed)?;
                         return Ok(None);
@@ -200,8 +202,10 @@ impl Engine<'_> {
             }
             Data::LinkTo { dir, name: first, ino } => {
                 let place = self.place(node)?;
-                rustix::fs::linkat(dir, first, &*place, as_name, AtFlags::empty())
-                    .map_err(|e| failed(e.into()))?;
+                if let Err(errno) = rustix::fs::linkat(dir, first, &*place, as_name, AtFlags::empty()) {
+                    worker.report.files -= 1;
+                    return Err(failed(errno.into()));
+                }
                 if let Some(ino) = ino {
                     // The name may have been given to something else since it was looked at.
                     let stat = rustix::fs::statat(&*place, as_name, AtFlags::SYMLINK_NOFOLLOW)
@@ -258,32 +262,32 @@ impl Engine<'_> {
     }
 
     /// The name for the image's version beside a user's: the first `NAME.from-image` that neither the image has nor, with
-    /// anything but what an earlier copy put there, the volume. `None` where the volume has the version there already.
+    /// anything but what an earlier copy put there, the volume. True where the volume has the version there already.
     fn name_beside(
         &self,
         worker: &mut Worker,
         here: &Here<'_>,
         entry: Entry<'_>,
         version: &Version<'_>,
-    ) -> Result<Option<CString>, Error> {
-        let Some(made) = here.made else { return Ok(Some(beside(entry.name, ".from-image"))) };
+    ) -> Result<(CString, bool), Error> {
+        let Some(made) = here.made else { return Ok((beside(entry.name, ".from-image"), false)) };
         for name in names_beside(entry.name, ".from-image") {
             if rustix::fs::statat(here.source, &*name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                 continue;
             }
-            let Some(stat) = self.look(made, here, &name)? else { return Ok(Some(name)) };
+            let Some(stat) = self.look(made, here, &name)? else { return Ok((name, false)) };
             let failed = |e| self.volume_error("compare", &here.child(&name), e);
             let mut has = |kind, size, content: &Content<'_>| {
                 compare_content(made, &name, kind, size, content, &stat, &mut worker.other).map_err(failed)
             };
             if has(version.kind, version.size, &version.content)? {
-                return Ok(None);
+                return Ok((name, true));
             }
             let earlier = entry.record.filter(|record| record.flags.kept);
             if let Some(record) = earlier
                 && has(record.kind, record.size, &record.content)?
             {
-                return Ok(Some(name));
+                return Ok((name, false));
             }
         }
         Err(self.volume_error("name the image's version of", &here.child(entry.name), Errno::EXIST))
@@ -359,11 +363,14 @@ impl Engine<'_> {
         version: &Version<'_>,
     ) -> Result<bool, Error> {
         let (Some(stat), Some(made)) = (entry.volume, here.made) else { return Ok(false) };
-        let differs = version.kind != Kind::Link && stat.st_mode & 0o7777 != version.meta.mode
-            || time_of(stat) != version.meta.mtime
-            || self.permissions.may_chown()
-                && (stat.st_uid, stat.st_gid) != (version.meta.uid, version.meta.gid);
-        if differs || worker.xattrs.is_empty() || version.kind != Kind::File {
+        let mut differs = self.permissions.differs(stat, &version.meta);
+        if differs && self.permissions.lacks().is_none() && !self.request.options.dry_run {
+            // Before the first of them is set right, it is tried out what the volume keeps.
+            self.stage().map_err(|e| self.volume_error("stage", &here.child(entry.name), e))?;
+            differs = self.permissions.differs(stat, &version.meta);
+        }
+        let lacks = self.permissions.lacks().unwrap_or_default();
+        if differs || worker.xattrs.is_empty() || version.kind != Kind::File || lacks.xattrs {
             return Ok(differs);
         }
         // A restore may have left them out, or setcap(8) taken them away.
@@ -429,9 +436,19 @@ impl Engine<'_> {
             worker.report.unchanged += 1;
         } else {
             worker.report.metadata += 1;
+            worker.report.changes.push(&here.child(entry.name), "metadata", "not as in the source");
         }
         Ok(true)
     }
+}
+
+/// Of a conflict, where the image's version is.
+pub(in crate::copy) fn beside_of(path: &[u8], beside: &[u8]) -> String {
+    format!(
+        "{} was changed by the user and by the image; the image's version is beside it as {}",
+        shown(path),
+        shown(beside)
+    )
 }
 
 /// Lists the directories that are made when something is put into this one.

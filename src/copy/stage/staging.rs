@@ -16,6 +16,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::copy::io::lacks::Lacks;
 use crate::copy::io::listing;
 use crate::copy::state::make;
 use crate::support::rooted_dir::Dir;
@@ -32,6 +33,10 @@ pub(in crate::copy) struct Stage {
     pub(in crate::copy) dir: Dir,
     /// What a new file here looks like: whose it is.
     pub(in crate::copy) sample: Stat,
+    /// What the volume cannot keep.
+    pub(in crate::copy) lacks: Lacks,
+    /// The set-group-ID bit, where the destination has it.
+    sample_mode: u32,
 }
 
 /// Staging that earlier copies of the same owner left, the latest first.
@@ -39,6 +44,8 @@ pub(in crate::copy) struct Stage {
 pub(in crate::copy) struct Leftovers {
     home: Option<Dir>,
     generations: Vec<(u32, String, Dir)>,
+    /// The highest number of those that this user may not read.
+    others: u32,
 }
 
 /// A file that an earlier copy had staged.
@@ -58,20 +65,25 @@ impl Leftovers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
-        let mut generations = Vec::new();
+        let (mut generations, mut others) = (Vec::new(), 0);
         for (name, _) in home.entries()? {
             let Some(name) = name.to_str() else { continue };
             let number = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
             let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
-            generations.push((number, name.to_owned(), home.open_dir(name)?));
+            match home.open_dir(name) {
+                Ok(dir) => generations.push((number, name.to_owned(), dir)),
+                // Another user's, who clears it away with the next copy.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => others = others.max(number),
+                Err(error) => return Err(error),
+            }
         }
         generations.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
         while generations.len() > GENERATIONS {
             if let Some((_, name, _)) = generations.pop() {
-                home.remove_all(name)?;
+                unless_others(home.remove_all(name))?;
             }
         }
-        Ok(Self { home: Some(home), generations })
+        Ok(Self { home: Some(home), generations, others })
     }
 
     pub(in crate::copy) fn is_empty(&self) -> bool {
@@ -79,7 +91,7 @@ impl Leftovers {
     }
 
     fn next(&self) -> u32 {
-        self.generations.first().map_or(1, |(number, ..)| number + 1)
+        self.generations.first().map_or(0, |(number, ..)| *number).max(self.others) + 1
     }
 
     /// What was staged to get the name `path` below the directory whose staging is called `key`.
@@ -112,16 +124,24 @@ impl Leftovers {
 
     pub(in crate::copy) fn remove(&self) -> io::Result<()> {
         let Some(home) = &self.home else { return Ok(()) };
-        self.generations.iter().try_for_each(|(_, name, _)| home.remove_all(name))
+        self.generations.iter().try_for_each(|(_, name, _)| unless_others(home.remove_all(name)))
     }
 }
 
 impl Leftover<'_> {
-    /// Moves it to where it is staged now.
-    pub(in crate::copy) fn take(&self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<()> {
+    /// Moves it to where it is staged now, and opens it there. Closed meanwhile: some network volumes rename no open file.
+    pub(in crate::copy) fn take(self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<File> {
+        drop(self.file);
         let place = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(place, 0)?);
-        self.generation.rename(&self.path, &place, std::ffi::OsStr::from_bytes(name.to_bytes()))
+        let name = std::ffi::OsStr::from_bytes(name.to_bytes());
+        self.generation.rename(&self.path, &place, name)?;
+        place.open_read(name)
     }
+}
+
+/// What another user of the volume staged may not be this one's to remove: it goes with the next copy of that one.
+fn unless_others(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })
 }
 
 impl Stage {
@@ -131,6 +151,7 @@ impl Stage {
         destination: &Dir,
         owner: &str,
         leftovers: &Leftovers,
+        may_chown: bool,
     ) -> io::Result<Self> {
         let home = make(state, "stage")?;
         let name = format!("{owner}.{}", leftovers.next());
@@ -143,22 +164,32 @@ impl Stage {
         // A default ACL would reach into everything made below; failing to drop it means there is none, or that
         // the modes are set explicitly anyway.
         let _ = rustix::fs::fremovexattr(&dir, c"system.posix_acl_default");
-        dir.create_new("sample", 0o600)?;
+        let file = dir.create_new("sample", 0o600)?;
         let sample = dir.stat_at("sample")?;
-        dir.unlink("sample")?;
-        Ok(Self { home, name, dir, sample })
+        let lacks = Lacks::of(&file, may_chown);
+        drop(file);
+        // Where it is busy yet, it goes with all of staging.
+        let _ = dir.unlink("sample");
+        Ok(Self { home, name, dir, sample, lacks, sample_mode: there.st_mode & 0o2000 })
     }
 
     /// A new directory for what goes into the directory `path` of the destination.
     pub(in crate::copy) fn add(&self, path: &[u8]) -> io::Result<(u64, Arc<OwnedFd>)> {
         let key = key(path);
         let name = key_name(key);
-        match rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o700)) {
+        match rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o770)) {
             // A piece of a shared tree that was published early had it before.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
-        Ok((key, Arc::new(listing::open(&self.dir, &*name)?)))
+        let dir = listing::open(&self.dir, &*name)?;
+        let _ = rustix::fs::fchmod(&dir, self.mode());
+        Ok((key, Arc::new(dir)))
+    }
+
+    /// What its directories have: another user of the volume's group can clear them away.
+    fn mode(&self) -> Mode {
+        Mode::from_raw_mode(0o770 | self.sample_mode)
     }
 
     /// Removes the directory that was for what goes into one of the destination, if nothing is left in it.
@@ -172,7 +203,8 @@ impl Stage {
         let name = "overflow";
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = self.dir.open_with(name, flags, 0o600)?;
-        self.dir.unlink(name)?;
+        // Where no open file can be removed, it goes with all of staging.
+        let _ = self.dir.unlink(name);
         Ok(file)
     }
 

@@ -1,0 +1,126 @@
+//! Whose doing a difference is, and which of several copies has a name.
+
+use super::*;
+
+/// A copy from `source` by a request of its own; `later` as in a run.
+fn request(volume: &mut Volume, source: &str, later: Option<&[&str]>) -> Request {
+    let mut request = volume.request();
+    request.source = volume.temp.path().join(source);
+    request.options.owner = Some(source.into());
+    request.later = later.map(|names| names.iter().map(|name| name.as_bytes().to_vec()).collect());
+    request
+}
+
+fn done(request: &Request) -> Report {
+    copy(request, &Silent, &CancellationToken::new()).unwrap()
+}
+
+fn put(volume: &Volume, path: &str, content: &str) {
+    write(&volume.temp.path().join(path), content);
+}
+
+#[test]
+fn what_a_user_removed_or_edited_before_a_run_is_not_the_runs_whoever_installed_it() {
+    let mut volume = Volume::new();
+    put(&volume, "a/removed", "1");
+    put(&volume, "a/edited", "2");
+    put(&volume, "a/runs", "3");
+    put(&volume, "b/other", "4");
+    done(&request(&mut volume, "a", None));
+    std::fs::remove_file(volume.at("removed")).unwrap();
+    volume.edit("edited", "user");
+    let run = request(&mut volume, "b", None);
+    done(&run);
+    // The first attempt fails, the second ends well.
+    drop(begin_run(&run, std::slice::from_ref(&run)).unwrap());
+    volume.edit("runs", "edited by the run");
+    drop(begin_run(&run, std::slice::from_ref(&run)).unwrap());
+    seal(&run).unwrap();
+    let found = verify(&volume.at(""), None).unwrap();
+    assert_eq!(found.users.items, ["edited", "removed"]);
+    let next = done(&request(&mut volume, "a", None));
+    assert_eq!((next.files, next.unchanged), (2, 1), "{}", next.summary());
+    let now = ["removed", "edited", "runs"].map(|path| volume.read(path));
+    assert_eq!(now, ["1", "2", "edited by the run"]);
+}
+
+#[test]
+fn an_emptied_volume_is_filled_again_after_a_run_that_another_copy_belongs_to() {
+    let mut volume = Volume::new();
+    volume.options.policy = Policy::KeepModified;
+    put(&volume, "a/one", "1");
+    put(&volume, "b/other", "4");
+    done(&request(&mut volume, "a", None));
+    std::fs::remove_file(volume.at("one")).unwrap();
+    let run = request(&mut volume, "b", None);
+    done(&run);
+    drop(begin_run(&run, std::slice::from_ref(&run)).unwrap());
+    seal(&run).unwrap();
+    done(&request(&mut volume, "a", None));
+    assert_eq!(volume.read("one"), "1");
+}
+
+#[test]
+fn under_missing_what_a_failed_run_left_is_kept_and_verify_calls_it_so() {
+    let mut volume = Volume::new();
+    volume.options.policy = Policy::Missing;
+    volume.put("b", "image");
+    volume.copy();
+    drop(begin_run(&volume.request(), &[]).unwrap());
+    volume.edit("b", "half");
+    assert_eq!(volume.copy().kept, 1);
+    let found = verify(&volume.at(""), None).unwrap();
+    assert!(found.is_clean() && found.users.items == ["b"], "{}", found.summary());
+}
+
+#[test]
+fn in_a_run_the_order_of_its_copies_decides_and_what_is_left_to_another_is_told() {
+    let mut volume = Volume::new();
+    put(&volume, "old/page", "v1");
+    put(&volume, "new/page", "v2");
+    done(&request(&mut volume, "old", Some(&[])));
+    done(&request(&mut volume, "new", Some(&[])));
+    assert_eq!(volume.read("page"), "v2");
+    // A copy alone, as of a pod that starts again, leaves it to the later one and says so.
+    let left = done(&request(&mut volume, "old", None));
+    assert_eq!((left.left_to_others.items, volume.read("page")), (vec!["page".to_owned()], "v2".into()));
+    // A rollback: the run has no other copy.
+    done(&request(&mut volume, "old", Some(&[])));
+    assert_eq!(volume.read("page"), "v1");
+    for _ in 0..2 {
+        assert!(!done(&request(&mut volume, "old", Some(&["new"]))).changed(), "new comes after it");
+        done(&request(&mut volume, "new", Some(&[])));
+        assert_eq!(volume.read("page"), "v2");
+    }
+    assert!(verify(&volume.at(""), None).unwrap().is_clean());
+}
+
+#[test]
+fn what_a_later_copy_drops_goes_back_to_the_one_that_has_it() {
+    let mut volume = Volume::new();
+    volume.options.prune = Prune::Owned;
+    put(&volume, "a/x", "from a");
+    put(&volume, "b/x", "from b");
+    put(&volume, "b/z", "so that b is not empty");
+    done(&request(&mut volume, "a", Some(&["b"])));
+    done(&request(&mut volume, "b", Some(&[])));
+    std::fs::remove_file(volume.temp.path().join("b/x")).unwrap();
+    done(&request(&mut volume, "a", Some(&["b"])));
+    assert_eq!(done(&request(&mut volume, "b", Some(&[]))).given_back.items, ["x"]);
+    done(&request(&mut volume, "a", Some(&["b"])));
+    assert_eq!(volume.read("x"), "from a");
+}
+
+#[test]
+fn verify_reports_nothing_that_a_copy_inside_the_destination_has() {
+    let mut volume = Volume::new();
+    put(&volume, "a/sub/x", "a");
+    put(&volume, "b/x", "b");
+    put(&volume, "b/y", "b");
+    done(&request(&mut volume, "a", Some(&["b"])));
+    let mut inside = request(&mut volume, "b", Some(&[]));
+    inside.destination = volume.at("sub");
+    done(&inside);
+    let found = verify(&volume.at(""), None).unwrap();
+    assert!(found.is_clean() && found.added.is_empty(), "{found:?}");
+}
