@@ -16,6 +16,7 @@ use crate::process::Stop;
 use crate::steps::copy::TurnError;
 use crate::steps::follow::FollowError;
 use crate::support::durations::shown;
+use crate::support::sizes::human_bytes;
 use crate::volume::lock::Holder;
 use crate::volume::{LogProblem, SealError, VolumeError};
 
@@ -140,7 +141,7 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
     let cause = error.cause().to_string();
     let reached = error.reached;
     let message = if reached.files > 0 {
-        format!("{error} (after {} files, {})", reached.files, copy::human_bytes(reached.bytes))
+        format!("{error} (after {} files, {})", reached.files, human_bytes(reached.bytes))
     } else {
         error.to_string()
     };

@@ -9,6 +9,7 @@ mod logs;
 mod man;
 mod moment;
 mod place;
+mod report;
 mod run;
 mod sidecar;
 mod termination;
@@ -24,6 +25,7 @@ pub use self::install::Install;
 pub use self::logs::Logs;
 pub use self::man::Man;
 pub use self::place::Place;
+pub use self::report::Report;
 pub use self::run::Run;
 pub use self::sidecar::Sidecar;
 pub use self::verify::Verify;
@@ -53,6 +55,8 @@ pub enum Command {
     Logs(Logs),
     /// One row per attempt, the newest first: when, of which release, how it ended and why
     History(History),
+    /// Write one HTML file: the runs, their steps, the end of their output; nothing is loaded by it
+    Report(Report),
     /// Compare a volume with what the last copy installed
     Verify(Verify),
     /// Validate hook files: line, column, what was expected

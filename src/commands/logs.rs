@@ -50,11 +50,16 @@ pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
             !is_gone
         });
     }
+    last_problem_fails(problems).map(|()| ExitCode::SUCCESS)
+}
+
+/// What could not be read is said when the rest is printed; the last of it is the failure.
+pub(super) fn last_problem_fails(mut problems: Vec<HistoryError>) -> Result<(), Failure> {
     let last = problems.pop();
     for problem in problems {
         say(&format!("hook-runner: {problem}\n"));
     }
-    last.map_or(Ok(ExitCode::SUCCESS), |problem| Err(unreadable(problem)))
+    last.map_or(Ok(()), |problem| Err(unreadable(problem)))
 }
 
 fn follow_logs(logs: &cli::Logs, selection: Selection) -> Result<ExitCode, Failure> {
@@ -92,7 +97,7 @@ pub(super) fn closed_pipe_is_no_failure(done: Result<(), HistoryError>) -> Resul
     }
 }
 
-fn unreadable(error: HistoryError) -> Failure {
+pub(super) fn unreadable(error: HistoryError) -> Failure {
     let kind = match error {
         HistoryError::Volume(_) | HistoryError::Print(_) | HistoryError::NotKept { .. } => Kind::Io,
         _ => Kind::Config,

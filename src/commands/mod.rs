@@ -12,6 +12,7 @@ mod man;
 mod pager;
 mod panic;
 mod parse;
+mod report;
 mod run;
 mod say;
 mod sidecar;
@@ -53,6 +54,7 @@ pub fn run() -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::History(arguments) => history::print_history(&arguments),
+        Command::Report(arguments) => report::print_report(&arguments),
         Command::Verify(verify) => verify::verify(&verify),
         Command::Check(arguments) => check::check(*arguments),
         Command::Schema => print(format!("{}\n", schema::schema()).as_bytes()),

@@ -37,7 +37,7 @@ pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 #[cfg(test)]
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};
-pub use report::{List, Report, VerifyReport, human_bytes};
+pub use report::{List, Report, VerifyReport};
 
 /// One copy.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::support::sizes::human_bytes;
+
 /// Longest list kept of each kind; `more` of the report counts the rest, so that memory stays bounded.
 const LISTED: usize = 100;
 
@@ -321,19 +323,4 @@ impl VerifyReport {
             list.items.sort_unstable();
         }
     }
-}
-
-/// Bytes in binary units, one decimal: `1.5 MiB`.
-pub fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes.saturating_mul(10) / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use super::base64::Base64;
 
 /// Gives the output, in pieces, to what it is given.
 pub(super) type Output<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
@@ -69,33 +69,6 @@ impl Utf8 {
     fn is_text(&self) -> bool {
         !self.broken && self.held.is_empty()
     }
-}
-
-/// RFC 4648, with padding.
-#[derive(Default)]
-struct Base64 {
-    held: Vec<u8>,
-}
-
-impl Base64 {
-    fn push(&mut self, piece: &[u8], out: &mut dyn Write) -> io::Result<()> {
-        self.held.extend_from_slice(piece);
-        let whole = self.held.len() / 3 * 3;
-        let text: Vec<u8> =
-            self.held.drain(..whole).collect::<Vec<u8>>().chunks(3).flat_map(encoded).collect();
-        out.write_all(&text)
-    }
-
-    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if self.held.is_empty() { Ok(()) } else { out.write_all(&encoded(&self.held)) }
-    }
-}
-
-fn encoded(bytes: &[u8]) -> [u8; 4] {
-    let byte = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0));
-    let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-    let digit = |at: usize| if at <= bytes.len() { ALPHABET[bits >> (18 - 6 * at) & 63] } else { b'=' };
-    [digit(0), digit(1), digit(2), digit(3)]
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Reading back: the preserved logs and the table of attempts. Reads what `volume` wrote; changes nothing.
 
+mod base64;
 mod error;
 mod filter;
 pub mod follow;
 mod json;
 pub mod logs;
 mod records;
+pub mod report;
 mod row;
 mod select;
 mod state;

@@ -19,7 +19,7 @@ pub(super) struct Row<'a> {
     pub(super) shard: Option<u32>,
     pub(super) attempt: u32,
     pub(super) started: &'a str,
-    ended: Option<&'a str>,
+    pub(super) ended: Option<&'a str>,
     pub(super) release: Option<&'a str>,
     pub(super) revision: Option<&'a str>,
     pub(super) event: Option<&'a str>,

@@ -91,7 +91,7 @@ impl Selection {
 }
 
 impl Chosen<'_> {
-    fn failed(&self) -> bool {
+    pub(super) fn failed(&self) -> bool {
         match &self.attempt.ended {
             Some(ended) => ended.status != 0,
             None => State::of(self.records, self.attempt) != State::Running,
@@ -128,6 +128,19 @@ fn resolve(known: &[Chosen<'_>], id: &str) -> Result<Run, HistoryError> {
 fn last_run<'a>(known: &[Chosen<'a>], records: &Records) -> Option<&'a str> {
     let last = known.iter().rfind(|chosen| std::ptr::eq(chosen.records, records))?;
     Some(&last.attempt.started.run)
+}
+
+/// Attempts of one log stay in the order of their starts, whatever the clock said; those of several logs are merged by it.
+pub(super) fn newest_first<'a>(chosen: &[Chosen<'a>], number: usize) -> Vec<Chosen<'a>> {
+    let mut logs: Vec<Vec<Chosen<'a>>> =
+        chosen.chunk_by(|a, b| std::ptr::eq(a.records, b.records)).map(<[_]>::to_vec).collect();
+    let mut newest = Vec::new();
+    while newest.len() < number {
+        let last = logs.iter_mut().max_by_key(|log| log.last().map(|chosen| &chosen.attempt.started.at));
+        let Some(chosen) = last.and_then(Vec::pop) else { break };
+        newest.push(chosen);
+    }
+    newest
 }
 
 /// How many characters of the runs' ids tell them apart.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::HistoryError;
 use super::row::Row;
-use super::select::{Chosen, short_length};
+use super::select::{Chosen, newest_first, short_length};
 use super::state::group;
 use super::text::harmless;
 use crate::support::durations::shown;
@@ -41,6 +41,7 @@ const SHORTEST_CAUSE: usize = 20;
 /// Prints the attempts.
 pub fn print(chosen: &[Chosen<'_>], style: Style, out: &mut impl Write) -> Result<(), HistoryError> {
     let newest = newest_first(chosen, style.number.unwrap_or(usize::MAX));
+    let newest: Vec<Row<'_>> = newest.iter().map(Row::of).collect();
     if style.json {
         for row in &newest {
             let text = serde_json::to_string(row).map_err(std::io::Error::from)?;
@@ -57,21 +58,6 @@ pub fn print(chosen: &[Chosen<'_>], style: Style, out: &mut impl Write) -> Resul
     }
     writeln!(out, "{}", cut(&totals(&newest), style.width.unwrap_or(usize::MAX)))?;
     Ok(())
-}
-
-/// Attempts of one log stay in the order of their starts, whatever the clock said; those of several logs are merged by it.
-fn newest_first<'a>(chosen: &[Chosen<'a>], number: usize) -> Vec<Row<'a>> {
-    let mut logs: Vec<Vec<Row<'a>>> = chosen
-        .chunk_by(|a, b| std::ptr::eq(a.records, b.records))
-        .map(|log| log.iter().map(Row::of).collect())
-        .collect();
-    let mut newest = Vec::new();
-    while newest.len() < number {
-        let last = logs.iter_mut().max_by_key(|log| log.last().map(|row| row.started));
-        let Some(row) = last.and_then(Vec::pop) else { break };
-        newest.push(row);
-    }
-    newest
 }
 
 fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
@@ -181,7 +167,7 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 /// `3 runs, 4 attempts, 1 failed; slowest step: 2. exec ./migrate (4m05s)`.
-fn totals(rows: &[Row<'_>]) -> String {
+pub(super) fn totals(rows: &[Row<'_>]) -> String {
     let runs: BTreeSet<&str> = rows.iter().map(|row| group(row.run)).collect();
     let failed = rows.iter().filter(|row| row.status.is_some_and(|status| status != 0)).count();
     let interrupted = rows.iter().filter(|row| ["interrupted", "unfinished"].contains(&row.result)).count();

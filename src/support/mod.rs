@@ -9,6 +9,7 @@ pub(crate) mod nearest;
 pub mod observed;
 pub mod rooted_dir;
 pub(crate) mod signal_mask;
+pub(crate) mod sizes;
 pub(crate) mod times;
 
 /// The name of a preserved log whose path nobody gave.

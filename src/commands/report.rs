@@ -1,0 +1,39 @@
+//! `report`: a history as one HTML file.
+
+use std::io::{self, IsTerminal};
+
+use super::logs::{last_problem_fails, open, say_problems, unreadable};
+use super::say::print;
+use crate::attempt::outcome::Failure;
+use crate::cli;
+use crate::exit::Kind;
+use crate::history::{Selection, report, select};
+
+pub(super) fn print_report(options: &cli::Report) -> Result<(), Failure> {
+    if options.output.is_none() && io::stdout().is_terminal() {
+        return Err(Failure::new(Kind::Config, "a report is a page for a browser, not for a terminal")
+            .advise("give --output FILE, or redirect it into one"));
+    }
+    let all = open(&options.place)?;
+    say_problems(&all);
+    let selection = Selection {
+        all: true,
+        since: options.since.map(|since| since.0),
+        until: options.until.map(|until| until.0),
+        release: options.release.clone(),
+        log: options.log_name.clone(),
+        ..Selection::default()
+    };
+    let place = options.place.log.canonicalize().unwrap_or_else(|_| options.place.log.clone());
+    let mut page = Vec::new();
+    let chosen = select(&all, &selection).map_err(unreadable)?;
+    let problems = report::print(&chosen, &place.display().to_string(), &mut page).map_err(unreadable)?;
+    match &options.output {
+        None => print(&page)?,
+        Some(path) => std::fs::write(path, &page).map_err(|error| {
+            Failure::new(Kind::Io, format!("cannot write {}: {error}", path.display()))
+                .advise("see that this user may write there, and that there is room")
+        })?,
+    }
+    last_problem_fails(problems)
+}

@@ -1,0 +1,61 @@
+//! `report`: a history as one HTML file that needs nothing else. No request leaves it: its policy allows only the one script
+//! and the style sheets whose hashes it names, and everything from a log is escaped.
+
+mod ansi;
+mod attempt;
+mod escape;
+mod page;
+mod steps;
+mod style;
+mod tails;
+mod timeline;
+
+use std::io::Write;
+
+use self::ansi::Painter;
+use self::page::Page;
+use super::error::HistoryError;
+use super::row::Row;
+use super::select::{Chosen, newest_first, short_length};
+use super::table::totals;
+
+/// HTML of all that is no output. With the limit of the outputs it keeps the file below 10 MiB.
+const FACTS: usize = 3 << 20;
+
+/// Writes the report on `chosen`, which were read at `place`. What cannot be read of it stands in the report, and is returned.
+pub fn print(
+    chosen: &[Chosen<'_>],
+    place: &str,
+    out: &mut impl Write,
+) -> Result<Vec<HistoryError>, HistoryError> {
+    let newest = newest_first(chosen, usize::MAX);
+    let rows: Vec<Row<'_>> = newest.iter().map(Row::of).collect();
+    let id = short_length(rows.iter().map(|row| row.run));
+    let mut attempts: Vec<String> = Vec::new();
+    let mut size = 0;
+    for (number, row) in rows.iter().enumerate() {
+        let facts = attempt::facts(row, number, id);
+        size += facts.len();
+        if size > FACTS && number > 0 {
+            break;
+        }
+        attempts.push(facts);
+    }
+    let rows = &rows[..attempts.len()];
+    let mut painter = Painter::default();
+    let (tails, problems) = tails::tails(&newest[..rows.len()], &mut painter);
+    for (html, tail) in attempts.iter_mut().zip(&tails) {
+        html.push_str(&attempt::output(tail));
+    }
+    let page = Page {
+        place,
+        totals: &totals(rows),
+        left_out: newest.len() - rows.len(),
+        colors: &style::rules(&painter.colors),
+        timeline: &timeline::drawing(rows, id),
+        attempts: &attempts,
+    };
+    page.write(out)?;
+    out.flush()?;
+    Ok(problems)
+}
