@@ -45,7 +45,10 @@ pub fn examples(command: &str) -> &'static [Example] {
         "history" => &[("Each attempt, for a program", "hook-runner history /data --json")],
         "report" => &[
             ("To be opened in a browser, or mailed", "hook-runner report /data --output report.html"),
-            ("What one release has seen this week", "hook-runner report /data --release vote --since 7d > vote.html"),
+            (
+                "What one release has seen this week",
+                "hook-runner report /data --release vote --since 7d > vote.html",
+            ),
         ],
         "verify" => &[("What is not as the last copy left it", "hook-runner verify /data")],
         "check" => &[

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::support::sizes::human_bytes;
 
-
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Snapshot {

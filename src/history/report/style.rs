@@ -118,7 +118,9 @@ impl Style {
 
 /// The rules for colours that the log names exactly.
 pub(super) fn rules(colors: &BTreeSet<u32>) -> String {
-    let rule = |color: &u32| format!(".t{color:06x}{{color:#{color:06x}}}.b{color:06x}{{background:#{color:06x}}}\n");
+    let rule = |color: &u32| {
+        format!(".t{color:06x}{{color:#{color:06x}}}.b{color:06x}{{background:#{color:06x}}}\n")
+    };
     colors.iter().map(rule).collect()
 }
 

@@ -37,12 +37,16 @@ pub(super) fn drawing(newest: &[Row<'_>], id: usize) -> String {
             escaped(&told)
         ));
         if class == "failed" {
-            bars.push_str(&format!("<rect x=\"{x}\" y=\"{}\" width=\"{width}\" height=\"{MARK}\"/>", HEIGHT + 2));
+            bars.push_str(&format!(
+                "<rect x=\"{x}\" y=\"{}\" width=\"{width}\" height=\"{MARK}\"/>",
+                HEIGHT + 2
+            ));
         }
         bars.push_str("</a>");
         x += bar;
     }
-    let day = |row: Option<&Row<'_>>| row.map(|row| escaped(row.started.split('T').next().unwrap_or_default()));
+    let day =
+        |row: Option<&Row<'_>>| row.map(|row| escaped(row.started.split('T').next().unwrap_or_default()));
     format!(
         "<figure id=\"timeline\"><svg width=\"{x}\" height=\"{}\" viewBox=\"0 0 {x} {0}\" role=\"group\" aria-label=\"attempts in the order of time\">{bars}</svg>\
          <figcaption><span>{}</span><span>{}</span></figcaption></figure>",
