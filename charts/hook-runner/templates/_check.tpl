@@ -2,6 +2,7 @@
 {{- define "hook-runner.check" -}}
 {{- include "hook-runner.check-work" . -}}
 {{- include "hook-runner.check-fields" . -}}
+{{- include "hook-runner.check-pod" . -}}
 {{- include "hook-runner.check-claim" . -}}
 {{- if .sidecar.enabled }}{{ include "hook-runner.check-sidecar" . }}{{ end -}}
 {{- if gt (int .shards) 1 -}}
@@ -51,9 +52,12 @@
 {{- if not (or .copy .wait .command .script .steps .sidecar.enabled) -}}
 {{- fail "hook-runner: the hook does nothing: give at least one of copy, wait, command, script, scriptFile, steps" -}}
 {{- end -}}
+{{- if and .args (not (or .command .script .sidecar.enabled)) -}}
+{{- fail (printf "hook-runner: args are given and no command: a pod does not know its image's entrypoint, so write it as well, such as command: [/entrypoint.sh] beside args: [%s]" (join ", " .args)) -}}
+{{- end -}}
 {{- range .wait -}}
-{{- if not (regexMatch "^(file:.+|tcp:.+:[0-9]+|https?://.+)$" .) -}}
-{{- fail (printf "hook-runner: wait %q is no condition; write such as file:/data/content/index.html, tcp:db:5432 or http://vote:5000/" .) -}}
+{{- if not (regexMatch "^(file:.+|tcp:.+:[0-9]+|https?://.+|exec:.+)$" .) -}}
+{{- fail (printf "hook-runner: wait %q is no condition; write such as file:/data/content/index.html, tcp:db:5432, http://vote:5000/ or exec:pg_isready" .) -}}
 {{- end -}}
 {{- end -}}
 {{- range .redact.env -}}

@@ -3,18 +3,16 @@
 {{- if and (not .claim.name) (ne .log "none") -}}
 {{- fail "hook-runner: claim.name is empty; give the name of the claim that the preserved log is written to, set claim.create, or say log: none for a hook that has no volume" -}}
 {{- end -}}
-{{- if and .claim.name (not (regexMatch "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$" .claim.name)) -}}
-{{- fail (printf "hook-runner: claim.name is %q, which the API server refuses; write lower-case letters, digits, - and ., such as vote-data" .claim.name) -}}
-{{- end -}}
+{{- include "hook-runner.check-name" (dict "what" "claim.name" "value" .claim.name) -}}
 {{- if and .claim.create .early -}}
 {{- fail (printf "hook-runner: claim.create makes the claim with the release's resources, and a hook of %s may run when they are not there: it would hang in Pending; name a claim that exists (claim: {name: vote-data, create: false}), or use post-install and post-upgrade" (join ", " .events)) -}}
 {{- end -}}
-{{- if hasPrefix "/" .claim.subPath -}}
-{{- fail (printf "hook-runner: claim.subPath is %q; write the folder of the volume without a leading slash, such as vote/content" .claim.subPath) -}}
+{{- if or (hasPrefix "/" .claim.subPath) (has ".." (splitList "/" .claim.subPath)) -}}
+{{- fail (printf "hook-runner: claim.subPath is %q; write the folder of the volume without a leading slash and without .., such as vote/content" .claim.subPath) -}}
 {{- end -}}
 {{- $mounts := list -}}
 {{- if .claim.name }}{{ $mounts = append $mounts .claim.mountPath }}{{ end -}}
-{{- range concat .volumeMounts .extraVolumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
+{{- range .volumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
 {{- range .copy -}}
 {{- if not (regexMatch "^/[^:]*:/" .) -}}
 {{- fail (printf "hook-runner: copy %q is not SOURCE:DESTINATION with absolute paths; write such as /app:/data/content" .) -}}
@@ -24,6 +22,7 @@
 {{- range .steps }}{{ with .copy }}
 {{- include "hook-runner.on-a-volume" (dict "what" (printf "the step that copies %s goes" .from) "path" .to "mounts" $mounts) -}}
 {{- end }}{{ end -}}
+{{- with .metricsFile }}{{ include "hook-runner.on-a-volume" (dict "what" (printf "metricsFile %s goes" .) "path" . "mounts" $mounts) }}{{ end -}}
 {{- if ne .log "none" -}}
 {{- include "hook-runner.on-a-volume" (dict "what" (printf "log %s goes" .log) "path" .log "mounts" $mounts) -}}
 {{- end -}}

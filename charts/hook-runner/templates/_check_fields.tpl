@@ -10,22 +10,23 @@
 {{- $value := get $ $what -}}
 {{- if not (kindIs "invalid" $value | or (eq (toString $value) "")) }}{{ include "hook-runner.check-duration" (dict "what" $what "value" $value) }}{{ end -}}
 {{- end -}}
-{{- range $what := list "resources" "runnerResources" -}}
-{{- range $kind, $amounts := get $ $what }}{{ if kindIs "map" $amounts }}{{ range $name, $amount := $amounts -}}
-{{- include "hook-runner.check-quantity" (dict "what" (printf "%s.%s.%s" $what $kind $name) "value" $amount) -}}
-{{- end }}{{ end }}{{ end -}}
+{{- if not (kindIs "invalid" .logMode | or (kindIs "string" .logMode)) -}}
+{{- fail (printf "hook-runner: logMode is the number %v, and YAML may have changed it (0640 is 416); put it in quotes: logMode: \"0640\"" .logMode) -}}
 {{- end -}}
+{{- range $what := list "resources" "runnerResources" }}{{ include "hook-runner.check-resources" (dict "what" $what "value" (get $ $what)) }}{{ end -}}
 {{- include "hook-runner.check-quantity" (dict "what" "claim.size" "value" .claim.size) -}}
 {{- include "hook-runner.check-quantity" (dict "what" "tmp.sizeLimit" "value" .tmp.sizeLimit) -}}
-{{- $env := concat .env .extraEnvVars -}}
-{{- range $env -}}
+{{- range .env -}}
+{{- if or (not .name) (contains "=" .name) -}}
+{{- fail (printf "hook-runner: env has a variable called %q; write a name without =, such as {name: DB_HOST, value: db}" (.name | default "")) -}}
+{{- end -}}
 {{- if and (hasKey . "value") (not (kindIs "string" .value)) -}}
 {{- fail (printf "hook-runner: env %s has the value %v, which is no string; put it in quotes: {name: %s, value: %q}" .name .value .name (toString .value)) -}}
 {{- end -}}
 {{- end -}}
-{{- include "hook-runner.check-unique" (dict "what" "env" "key" "name" "items" $env "taken" (list "HOOK_RUNNER_RUN_ID" "HOOK_RUNNER_JOB" "HOOK_RUNNER_POD" "HOOK_RUNNER_NAMESPACE" "HOOK_RUNNER_NODE" "HOOK_RUNNER_RELEASE" "HOOK_RUNNER_REVISION" "HOOK_RUNNER_CHART" "HOOK_RUNNER_HOOK_EVENT")) -}}
+{{- include "hook-runner.check-unique" (dict "what" "env" "key" "name" "items" .env "taken" (list "HOOK_RUNNER_RUN_ID" "HOOK_RUNNER_JOB" "HOOK_RUNNER_POD" "HOOK_RUNNER_NAMESPACE" "HOOK_RUNNER_NODE" "HOOK_RUNNER_RELEASE" "HOOK_RUNNER_REVISION" "HOOK_RUNNER_CHART" "HOOK_RUNNER_HOOK_EVENT" "HOOK_RUNNER_TERMINATION_GRACE_PERIOD")) -}}
 {{- $volumes := list "content" "tmp" "config" "hook-runner" -}}
-{{- include "hook-runner.check-unique" (dict "what" "volumes" "key" "name" "items" (concat .volumes .extraVolumes) "taken" $volumes) -}}
+{{- include "hook-runner.check-unique" (dict "what" "volumes" "key" "name" "items" .volumes "taken" $volumes) -}}
 {{- $paths := list "/tmp" -}}
 {{- if .claim.name }}{{ $paths = append $paths .claim.mountPath }}{{ end -}}
 {{- if or .script .steps }}{{ $paths = append $paths "/config" }}{{ end -}}
@@ -33,7 +34,7 @@
 {{- if and .claim.name (not (hasPrefix "/" .claim.mountPath) | or (has .claim.mountPath (list "/" "/tmp" "/config" "/runner"))) -}}
 {{- fail (printf "hook-runner: claim.mountPath is %q; write an absolute path that is not /, /tmp, /config or /runner, such as /data" .claim.mountPath) -}}
 {{- end -}}
-{{- include "hook-runner.check-unique" (dict "what" "volumeMounts" "key" "mountPath" "items" (concat .volumeMounts .extraVolumeMounts) "taken" $paths) -}}
+{{- include "hook-runner.check-unique" (dict "what" "volumeMounts" "key" "mountPath" "items" .volumeMounts "taken" $paths) -}}
 {{- if and (eq (toString .podSecurityContext.runAsUser) "0") .podSecurityContext.runAsNonRoot -}}
 {{- fail "hook-runner: podSecurityContext.runAsUser is 0 and runAsNonRoot is true, and the node refuses that; for a hook that needs root write podSecurityContext: {runAsUser: 0, runAsNonRoot: false}" -}}
 {{- end -}}
@@ -47,6 +48,28 @@
 {{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $text | and (regexMatch "^[0-9]" $text)) -}}
 {{- fail (printf "hook-runner: %s is %q, which is no duration; write hours, minutes and seconds as in 90s, 4m or 1m30s" .what $text) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Amounts that are none, and requests above their limits. */}}
+{{- define "hook-runner.check-resources" -}}
+{{- $what := .what -}}
+{{- range $kind, $amounts := .value }}{{ if kindIs "map" $amounts }}{{ range $name, $amount := $amounts -}}
+{{- include "hook-runner.check-quantity" (dict "what" (printf "%s.%s.%s" $what $kind $name) "value" $amount) -}}
+{{- end }}{{ end }}{{ end -}}
+{{- $limits := .value.limits | default dict -}}
+{{- range $name, $amount := .value.requests -}}
+{{- if and (hasKey $limits $name) (gt (include "hook-runner.amount" $amount | float64) (include "hook-runner.amount" (get $limits $name) | float64)) -}}
+{{- fail (printf "hook-runner: %s.requests.%s is %v, which is more than its limit %v; lower the one or raise the other" $what $name $amount (get $limits $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A quantity as a number. */}}
+{{- define "hook-runner.amount" -}}
+{{- $text := kindIs "string" . | ternary . (toJson .) -}}
+{{- $number := regexFind "^[0-9.]+" $text -}}
+{{- $factor := get (dict "" "1" "n" "0.000000001" "u" "0.000001" "m" "0.001" "k" "1e3" "M" "1e6" "G" "1e9" "T" "1e12" "P" "1e15" "E" "1e18" "Ki" "1024" "Mi" "1048576" "Gi" "1073741824" "Ti" "1099511627776" "Pi" "1125899906842624" "Ei" "1152921504606846976") (trimPrefix $number $text) -}}
+{{- $factor | empty | ternary (float64 $text) (mulf (float64 $number) (float64 ($factor | default "0"))) -}}
 {{- end -}}
 
 {{/* As apimachinery's resource.ParseQuantity takes it. */}}

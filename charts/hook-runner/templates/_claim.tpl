@@ -3,23 +3,23 @@
 {{- define "hook-runner.claim" -}}
 {{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
+{{- $both := dict "root" $root "hook" $hook -}}
+{{- $global := $root.Values.global | default dict -}}
+{{- $class := $hook.claim.storageClass | default $global.storageClass | default $global.defaultStorageClass -}}
+{{- $spec := dict "accessModes" (list $hook.claim.accessMode) "resources" (dict "requests" (dict "storage" $hook.claim.size)) -}}
+{{- with $class }}{{ $_ := set $spec "storageClassName" (ternary "" . (eq . "-")) }}{{ end -}}
+{{- $kept := $hook.claim.keep | ternary (dict "helm.sh/resource-policy" "keep") dict -}}
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: {{ $hook.claim.name }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ include "hook-runner.namespace" $both }}
   labels:
-    {{- include "hook-runner.labels" (dict "root" $root "hook" $hook) | nindent 4 }}
-  {{- with merge ($hook.claim.keep | ternary (dict "helm.sh/resource-policy" "keep") dict) $hook.claim.annotations $hook.commonAnnotations }}
+    {{- include "hook-runner.labels" $both | nindent 4 }}
+  {{- with merge $kept (include "hook-runner.log-annotation" $hook | fromYaml) $hook.claim.annotations $hook.commonAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  accessModes: [{{ $hook.claim.accessMode }}]
-  {{- with $hook.claim.storageClass }}
-  storageClassName: {{ ternary "" . (eq . "-") | quote }}
-  {{- end }}
-  resources:
-    requests:
-      storage: {{ $hook.claim.size }}
+  {{- mergeOverwrite $spec $hook.claim.spec | toYaml | nindent 2 }}
 {{- end -}}

@@ -18,12 +18,12 @@ args:
 {{- end }}
 terminationMessagePolicy: FallbackToLogsOnError
 {{- end }}
-{{- if or (not $hook.sidecar.enabled) $hook.env $hook.extraEnvVars }}
+{{- if or (not $hook.sidecar.enabled) $hook.env }}
 env:
   {{- if not $hook.sidecar.enabled }}
   {{- include "hook-runner.identity" . | nindent 2 }}
   {{- end }}
-  {{- with concat $hook.env $hook.extraEnvVars }}
+  {{- with $hook.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
@@ -51,7 +51,7 @@ volumeMounts:
   {{- if not $hook.sidecar.enabled }}
   {{- include "hook-runner.runner-mount" $hook | nindent 2 }}
   {{- end }}
-  {{- with concat $hook.volumeMounts $hook.extraVolumeMounts }}
+  {{- with $hook.volumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

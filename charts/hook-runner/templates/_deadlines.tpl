@@ -17,7 +17,7 @@ Every deadline out of `timeout`, innermost first, so that each layer ends before
     grace        the runner, between TERM and KILL to the command
     wait         each wait: three quarters of the attempt, so that one that is never met is told as such (69)
     attempt      the runner's --timeout of one attempt: the Job's less the pod's start and end
-    termination  terminationGracePeriodSeconds: an eighth of the Job's, from 9 to 30 s; a third more than grace
+    termination  terminationGracePeriodSeconds: an eighth of the Job's, from 9 to 30 s, unless it is given; a third more than grace
     job          activeDeadlineSeconds, all attempts together
     helm         `helm --timeout` (helmTimeout): the Job's and its pod's end must fit into it, else Helm gives up on a
                  hook that still runs
@@ -28,14 +28,14 @@ Every deadline out of `timeout`, innermost first, so that each layer ends before
 {{- if lt $job 30 -}}
 {{- fail (printf "hook-runner: timeout is %s; a Job needs at least 30s to start its pod and to end it in order" .timeout) -}}
 {{- end -}}
-{{- $termination := min 30 (max 9 (div $job 8)) | int -}}
+{{- $termination := .terminationGracePeriodSeconds | default (min 30 (max 9 (div $job 8))) | int -}}
 {{- if gt (add $job $termination) $helm -}}
 {{- fail (printf "hook-runner: timeout %s and %d s for the pod's end do not fit into helmTimeout %s; lower timeout, or raise helmTimeout and call helm with --timeout %s" .timeout $termination .helmTimeout (printf "%ds" (add $job $termination 10))) -}}
 {{- end -}}
 {{- $grace := div (mul $termination 2) 3 -}}
 {{- if .grace }}{{ $grace = include "hook-runner.seconds" (dict "text" .grace "what" "grace") | int }}{{ end -}}
 {{- if ge (int $grace) $termination -}}
-{{- fail (printf "hook-runner: grace %s does not fit into the %d s that the pod has for its end (an eighth of timeout, at most 30 s); lower it, such as %ds" .grace $termination (div (mul $termination 2) 3)) -}}
+{{- fail (printf "hook-runner: grace %s does not fit into the %d s that the pod has for its end (terminationGracePeriodSeconds); lower it, such as %ds, or raise that" .grace $termination (div (mul $termination 2) 3)) -}}
 {{- end -}}
 {{- $attempt := sub (sub $job $termination) 10 -}}
 {{- dict "job" $job "termination" $termination "grace" $grace "attempt" $attempt "wait" (div (mul $attempt 3) 4) | toJson -}}

@@ -21,10 +21,7 @@ from another place would be neither complete nor checked, so it is refused.
 ---
 {{ include "hook-runner.service-account" . }}
 {{- end }}
-{{- if $hook.sidecar.enabled }}
----
-{{ include "hook-runner.rbac" . }}
-{{- end }}
+{{- include "hook-runner.rbac" . }}
 ---
 {{ include "hook-runner.job" . }}
 {{- end -}}

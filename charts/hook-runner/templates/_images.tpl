@@ -10,6 +10,9 @@
 {{- $_ := set $hook "imagePullSecrets" (concat $hook.imagePullSecrets ($image.pullSecrets | default list)) -}}
 {{- end -}}
 {{- $_ := set $owner "imagePullPolicy" ($owner.imagePullPolicy | default $hook.imagePullPolicy) -}}
+{{- if and (kindIs "map" $image) (not (kindIs "invalid" $image.tag)) (not (kindIs "string" $image.tag)) -}}
+{{- fail (printf "hook-runner: image.tag is the number %v, and YAML may have changed it (1.10 is 1.1); put it in quotes: tag: %q" $image.tag (kindIs "float64" $image.tag | ternary (toJson $image.tag) (toString $image.tag))) -}}
+{{- end -}}
 {{- $_ := set $owner "image" (include "hook-runner.image" (dict "image" $image "registry" $global.imageRegistry)) -}}
 {{- end -}}
 {{- $secrets := list -}}
@@ -23,7 +26,7 @@
 {{- define "hook-runner.image" -}}
 {{- $image := .image -}}
 {{- if kindIs "map" $image -}}
-{{- $tag := $image.digest | empty | ternary (printf ":%s" (toString ($image.tag | default "latest"))) (printf "@%s" $image.digest) -}}
+{{- $tag := $image.digest | empty | ternary (printf ":%s" ($image.tag | default "latest")) (printf "@%s" $image.digest) -}}
 {{- $image = $image.repository | empty | ternary "" (printf "%s%s" (list $image.registry $image.repository | compact | join "/") $tag) -}}
 {{- end -}}
 {{- if and $image .registry -}}

@@ -11,13 +11,13 @@
 {{- $files := dict -}}
 {{- with $hook.script }}{{ $_ := set $files "hook-runner/script" . }}{{ end -}}
 {{- with $hook.steps }}{{ $_ := set $files "hook-runner/hook" (dict "steps" . | toYaml) }}{{ end -}}
-{{- with merge $files $hook.podAnnotations $hook.commonAnnotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
+{{- with merge $files (include "hook-runner.log-annotation" $hook | fromYaml) $hook.podAnnotations $hook.commonAnnotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
 {{- $_ := set $spec "template" (dict "metadata" $metadata "spec" (mergeOverwrite $pod $hook.podSpec)) -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
   name: {{ $hook.fullname }}
-  namespace: {{ $root.Release.Namespace }}
+  namespace: {{ include "hook-runner.namespace" $both }}
   labels:
     {{- include "hook-runner.labels" $both | nindent 4 }}
   annotations:
@@ -26,7 +26,7 @@ metadata:
       "helm.sh/hook-weight" (toString $hook.weight)
       "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded"
       "ignore-check.kube-linter.io/job-ttl-seconds-after-finished" "a failed hook must stay to be looked at" }}
-    {{- mergeOverwrite $annotations $hook.commonAnnotations $hook.annotations | toYaml | nindent 4 }}
+    {{- mergeOverwrite $annotations (include "hook-runner.log-annotation" $hook | fromYaml) $hook.commonAnnotations $hook.annotations | toYaml | nindent 4 }}
 spec:
   {{- mergeOverwrite $spec $hook.jobSpec | toYaml | nindent 2 }}
 {{- end -}}

@@ -5,13 +5,37 @@
      make one name. What is too long is cut and told apart by a hash; the hook's own name is not cut. */}}
 {{- define "hook-runner.fullname" -}}
 {{- $release := .root.Release.Name -}}
-{{- $prefix := contains .root.Chart.Name $release | ternary $release (printf "%s-%s" $release .root.Chart.Name) -}}
+{{- $chart := include "hook-runner.chart-name" . -}}
+{{- $prefix := contains $chart $release | ternary $release (printf "%s-%s" $release $chart) -}}
 {{- $full := .hook.fullnameOverride | default (printf "%s-%s" $prefix .hook.name) -}}
 {{- if gt (len $full) 52 -}}
 {{- $room := int (sub 44 (len .hook.name)) -}}
 {{- $full = printf "%s-%s-%s" (trunc $room $prefix | trimSuffix "-" | trimSuffix ".") (sha256sum $prefix | trunc 6) .hook.name -}}
 {{- end -}}
 {{- $full -}}
+{{- end -}}
+
+{{/* The chart's name in names and labels. */}}
+{{- define "hook-runner.chart-name" -}}
+{{ .hook.nameOverride | default .root.Chart.Name }}
+{{- end -}}
+
+{{/* Where everything is made. Takes root and hook. */}}
+{{- define "hook-runner.namespace" -}}
+{{ .hook.namespaceOverride | default .root.Release.Namespace }}
+{{- end -}}
+
+{{/* The log's path on the claim's volume, by which a reader of the release finds it; nothing where it is not there. */}}
+{{- define "hook-runner.log-on-claim" -}}
+{{- $mount := printf "%s/" (trimSuffix "/" .claim.mountPath) -}}
+{{- if and .claim.name (hasPrefix $mount .log) -}}
+{{ list (trimSuffix "/" .claim.subPath) (trimPrefix $mount .log) | compact | join "/" }}
+{{- end -}}
+{{- end -}}
+
+{{/* The same as an annotation. */}}
+{{- define "hook-runner.log-annotation" -}}
+{{- with include "hook-runner.log-on-claim" . }}{{ dict "hook-runner/log" . | toYaml }}{{ end -}}
 {{- end -}}
 
 {{/* Says "true" for a hook with an event at which the release's own resources are not there, or not for certain. */}}
@@ -39,13 +63,14 @@
      name and instance must not send requests to the hook's pod. Merged, so that no key is there twice. */}}
 {{- define "hook-runner.labels" -}}
 {{- $own := dict
-  "app.kubernetes.io/name" (printf "%s-%s" .root.Chart.Name .hook.name | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/name" (printf "%s-%s" (include "hook-runner.chart-name" .) .hook.name | trunc 63 | trimSuffix "-")
   "app.kubernetes.io/instance" .root.Release.Name
   "app.kubernetes.io/component" "hook"
   "app.kubernetes.io/managed-by" .root.Release.Service
+  "hook-runner/hook" .hook.name
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
 -}}
-{{- mergeOverwrite $own (deepCopy .hook.commonLabels) (deepCopy .hook.labels) (deepCopy (.more | default dict)) | toYaml -}}
+{{- mergeOverwrite $own (deepCopy .hook.labels) (deepCopy (.more | default dict)) | toYaml -}}
 {{- end -}}
 
 {{/* Metadata of what the Job needs: a resource of the release, or, for an event at which the release's resources are not
@@ -53,7 +78,9 @@
      --timeout is over, even below a Job that still runs. */}}
 {{- define "hook-runner.companion-metadata" -}}
 name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+{{- if ne .kind "ClusterRole" }}
+namespace: {{ include "hook-runner.namespace" . }}
+{{- end }}
 labels:
   {{- include "hook-runner.labels" . | nindent 2 }}
 {{- $annotations := merge (dict) (.annotations | default dict) .hook.commonAnnotations }}

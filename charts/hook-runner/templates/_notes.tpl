@@ -15,7 +15,7 @@ The log of the hook {{ $hook.fullname }} is {{ trimPrefix (printf "%s/" (trimSuf
 {{- $spec := dict "containers" (list $container) "volumes" (list (dict "name" "content" "persistentVolumeClaim" (dict "claimName" $hook.claim.name))) "securityContext" (include "hook-runner.pod-security" $hook | fromYaml) "enableServiceLinks" false "automountServiceAccountToken" false }}
 {{- with $hook.imagePullSecrets }}{{ $_ := set $spec "imagePullSecrets" . }}{{ end }}
 
-  kubectl run {{ printf "%s-log" $hook.fullname }} --namespace {{ $root.Release.Namespace }} --rm --stdin --quiet --restart=Never --image={{ $container.image }} --overrides='{{ dict "spec" $spec | toJson }}'
+  kubectl run {{ printf "%s-log" $hook.fullname }} --namespace {{ include "hook-runner.namespace" (dict "root" $root "hook" $hook) }} --rm --stdin --quiet --restart=Never --image={{ $container.image }} --overrides='{{ dict "spec" $spec | toJson }}'
 {{- end }}
 `helm rollback` runs the hook only with the event post-rollback; it has {{ join ", " $hook.events }}.
 {{- end -}}

@@ -5,7 +5,7 @@ restartPolicy: {{ $hook.restartPolicy }}
 terminationGracePeriodSeconds: {{ int $hook.seconds.termination }}
 # A Service called hook-runner-… would otherwise add HOOK_RUNNER_… variables, which the runner reads as options.
 enableServiceLinks: false
-automountServiceAccountToken: {{ kindIs "invalid" $hook.automountServiceAccountToken | ternary $hook.sidecar.enabled $hook.automountServiceAccountToken }}
+automountServiceAccountToken: {{ kindIs "invalid" $hook.automountServiceAccountToken | ternary (not (empty $hook.serviceAccount.name)) $hook.automountServiceAccountToken }}
 {{- with $hook.serviceAccount.name }}
 serviceAccountName: {{ . }}
 {{- end }}
@@ -49,7 +49,7 @@ volumes:
   {{- if not $hook.sidecar.enabled }}
   {{- include "hook-runner.runner-volume" $hook | nindent 2 }}
   {{- end }}
-  {{- with concat $hook.volumes $hook.extraVolumes }}
+  {{- with $hook.volumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

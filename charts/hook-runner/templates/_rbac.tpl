@@ -1,27 +1,43 @@
-{{/* What the sidecar needs to follow the other container's log: its pod and that pod's log, read only. */}}
+{{/* What the hook's account may do: what rbac gives it, and what the sidecar needs to follow the other container's log (its pod
+     and that pod's log, read only). */}}
+{{- define "hook-runner.rules" -}}
+{{- $rules := .rbac.rules -}}
+{{- if .sidecar.enabled }}{{ $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods" "pods/log") "verbs" (list "get")) }}{{ end -}}
+{{- toYaml $rules -}}
+{{- end -}}
+
 {{- define "hook-runner.rbac" -}}
 {{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
-{{- $metadata := dict "root" $root "hook" $hook "name" $hook.fullname -}}
+{{- with include "hook-runner.rules" $hook | fromYamlArray }}
+---
+{{ include "hook-runner.role" (dict "root" $root "hook" $hook "kind" "Role" "rules" . "name" $hook.fullname) }}
+{{- end }}
+{{- with $hook.rbac.clusterRules }}
+---
+{{ include "hook-runner.role" (dict "root" $root "hook" $hook "kind" "ClusterRole" "rules" . "name" (printf "%s-%s" (include "hook-runner.namespace" (dict "root" $root "hook" $hook)) $hook.fullname)) }}
+{{- end }}
+{{- end -}}
+
+{{/* A role of either kind, and its binding to the hook's account. Takes root, hook, kind, name and rules. */}}
+{{- define "hook-runner.role" -}}
 apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
+kind: {{ .kind }}
 metadata:
-  {{- include "hook-runner.companion-metadata" $metadata | nindent 2 }}
+  {{- include "hook-runner.companion-metadata" . | nindent 2 }}
 rules:
-  - apiGroups: [""]
-    resources: [pods, pods/log]
-    verbs: [get]
+  {{- toYaml .rules | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
+kind: {{ .kind }}Binding
 metadata:
-  {{- include "hook-runner.companion-metadata" $metadata | nindent 2 }}
+  {{- include "hook-runner.companion-metadata" . | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
-  kind: Role
-  name: {{ $hook.fullname }}
+  kind: {{ .kind }}
+  name: {{ .name }}
 subjects:
   - kind: ServiceAccount
-    name: {{ $hook.serviceAccount.name }}
-    namespace: {{ $root.Release.Namespace }}
+    name: {{ .hook.serviceAccount.name }}
+    namespace: {{ include "hook-runner.namespace" . }}
 {{- end -}}

@@ -35,5 +35,5 @@
 
 {{/* The options that are passed on as they are, by the name of their value: logMode becomes --log-mode. */}}
 {{- define "hook-runner.plain-options" -}}
-[logMode, state, lockTimeout, keep, keepBytes, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff, allowEmptySource, dereference, owner, sourceVersion, sync, waitAuthEnv, waitAuthFile, waitTryTimeout, waitUnixSocket]
+[logMode, state, lockTimeout, keep, keepBytes, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, metricsFile, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff, allowEmptySource, dereference, owner, sourceVersion, sync, waitAuthEnv, waitAuthFile, waitTryTimeout, waitUnixSocket]
 {{- end -}}

@@ -5,6 +5,6 @@
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  {{- include "hook-runner.companion-metadata" (dict "root" $root "hook" $hook "name" $hook.serviceAccount.name "annotations" $hook.serviceAccount.annotations) | nindent 2 }}
+  {{- include "hook-runner.companion-metadata" (dict "root" $root "hook" $hook "kind" "ServiceAccount" "name" $hook.serviceAccount.name "annotations" $hook.serviceAccount.annotations) | nindent 2 }}
 automountServiceAccountToken: false
 {{- end -}}

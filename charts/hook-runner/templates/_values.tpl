@@ -19,6 +19,7 @@
 {{- include "hook-runner.check-complete" $hook -}}
 {{- $literal := $hook.scriptFile -}}
 {{- $hook = (include "hook-runner.rendered" (dict "root" $root "value" $hook) | fromJson).value -}}
+{{- include "hook-runner.aliases" $hook -}}
 {{- $_ := set $hook "name" ($hook.name | default $alias) -}}
 {{- $_ := set $hook "weight" (kindIs "invalid" $hook.weight | ternary (.weight | default 10) $hook.weight | int) -}}
 {{- $_ := set $hook "early" (include "hook-runner.early" $hook | eq "true") -}}
@@ -70,8 +71,7 @@
      directory beside the content, which may be served to the world. */}}
 {{- define "hook-runner.default-names" -}}
 {{- if .claim.create }}{{ $_ := set .claim "name" (.claim.name | default .fullname) }}{{ end -}}
-{{- if .serviceAccountName }}{{ $_ := set .serviceAccount "name" .serviceAccountName }}{{ end -}}
-{{- if and .sidecar.enabled (not .serviceAccount.name) }}{{ $_ := set .serviceAccount "create" true }}{{ end -}}
+{{- if and (or .sidecar.enabled .rbac.rules .rbac.clusterRules) (not .serviceAccount.name) }}{{ $_ := set .serviceAccount "create" true }}{{ end -}}
 {{- if .serviceAccount.create }}{{ $_ := set .serviceAccount "name" (.serviceAccount.name | default .fullname) }}{{ end -}}
 {{- if not .log -}}
 {{- range .copy -}}
