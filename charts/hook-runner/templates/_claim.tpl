@@ -12,8 +12,8 @@
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
-  name: {{ $hook.claim.name }}
-  namespace: {{ include "hook-runner.namespace" $both }}
+  name: {{ $hook.claim.name | quote }}
+  namespace: {{ include "hook-runner.namespace" $both | quote }}
   labels:
     {{- include "hook-runner.labels" $both | nindent 4 }}
   {{- with merge $kept (include "hook-runner.log-annotation" $hook | fromYaml) $hook.claim.annotations $hook.commonAnnotations }}

@@ -32,7 +32,7 @@ envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $hook.workingDir }}
-workingDir: {{ . }}
+workingDir: {{ . | quote }}
 {{- end }}
 {{- with $hook.lifecycle }}
 lifecycle:
@@ -66,10 +66,10 @@ imagePullPolicy: {{ $hook.runner.imagePullPolicy }}
 args:
   - sidecar
   - --container=hook
-  - --log={{ $hook.log }}
+  - {{ printf "--log=%s" $hook.log | quote }}
   - --grace={{ int $hook.seconds.grace }}s
   {{- with $hook.state }}
-  - --state={{ . }}
+  - {{ printf "--state=%s" . | quote }}
   {{- end }}
 env:
   {{- include "hook-runner.identity" . | nindent 2 }}
@@ -85,9 +85,9 @@ volumeMounts:
 {{- define "hook-runner.claim-mount" -}}
 {{- if .claim.name -}}
 - name: content
-  mountPath: {{ .claim.mountPath }}
+  mountPath: {{ .claim.mountPath | quote }}
   {{- with .claim.subPath }}
-  subPath: {{ . }}
+  subPath: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}

@@ -16,8 +16,8 @@
 apiVersion: batch/v1
 kind: Job
 metadata:
-  name: {{ $hook.fullname }}
-  namespace: {{ include "hook-runner.namespace" $both }}
+  name: {{ $hook.fullname | quote }}
+  namespace: {{ include "hook-runner.namespace" $both | quote }}
   labels:
     {{- include "hook-runner.labels" $both | nindent 4 }}
   annotations:

@@ -77,9 +77,9 @@
      there, a hook resource that nothing deletes while the Job runs: Helm removes hook-succeeded resources when its own
      --timeout is over, even below a Job that still runs. */}}
 {{- define "hook-runner.companion-metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- if ne .kind "ClusterRole" }}
-namespace: {{ include "hook-runner.namespace" . }}
+namespace: {{ include "hook-runner.namespace" . | quote }}
 {{- end }}
 labels:
   {{- include "hook-runner.labels" . | nindent 2 }}

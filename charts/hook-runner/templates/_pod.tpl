@@ -7,7 +7,7 @@ terminationGracePeriodSeconds: {{ int $hook.seconds.termination }}
 enableServiceLinks: false
 automountServiceAccountToken: {{ kindIs "invalid" $hook.automountServiceAccountToken | ternary (not (empty $hook.serviceAccount.name)) $hook.automountServiceAccountToken }}
 {{- with $hook.serviceAccount.name }}
-serviceAccountName: {{ . }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 securityContext:
   {{- include "hook-runner.pod-security" $hook | nindent 2 }}
@@ -41,10 +41,10 @@ containers:
 volumes:
   {{- if $hook.claim.name }}
   - name: content
-    persistentVolumeClaim: {claimName: {{ $hook.claim.name }}}
+    persistentVolumeClaim: {claimName: {{ $hook.claim.name | quote }}}
   {{- end }}
   - name: tmp
-    emptyDir: {sizeLimit: {{ $hook.tmp.sizeLimit }}}
+    emptyDir: {sizeLimit: {{ $hook.tmp.sizeLimit | quote }}}
   {{- include "hook-runner.config-volume" $hook | nindent 2 }}
   {{- if not $hook.sidecar.enabled }}
   {{- include "hook-runner.runner-volume" $hook | nindent 2 }}
@@ -62,7 +62,7 @@ volumes:
     defaultMode: 0555
     items:
       {{- if .script }}
-      - path: {{ .scriptName }}
+      - path: {{ .scriptName | quote }}
         fieldRef: {fieldPath: "metadata.annotations['hook-runner/script']"}
       {{- end }}
       {{- if .steps }}

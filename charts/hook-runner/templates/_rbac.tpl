@@ -35,9 +35,9 @@ metadata:
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ .kind }}
-  name: {{ .name }}
+  name: {{ .name | quote }}
 subjects:
   - kind: ServiceAccount
-    name: {{ .hook.serviceAccount.name }}
-    namespace: {{ include "hook-runner.namespace" . }}
+    name: {{ .hook.serviceAccount.name | quote }}
+    namespace: {{ include "hook-runner.namespace" . | quote }}
 {{- end -}}

@@ -1,7 +1,7 @@
 {{/* What selects the application's pods, and no hook's. */}}
 {{- define "vote.selector" -}}
 app.kubernetes.io/name: vote
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "vote.labels" -}}
