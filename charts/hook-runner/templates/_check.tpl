@@ -49,6 +49,9 @@
 {{- fail "hook-runner: steps are the whole list of what is done, so copy, wait and command do not apply; make them steps, such as - copy: {from: /app, to: /data/content}" -}}
 {{- end -}}
 {{- end -}}
+{{- if and (or .onFailure .finally) (not .steps) -}}
+{{- fail "hook-runner: onFailure and finally come after steps, and there are none; write what the hook does as steps, such as - exec: {command: [/config/post-task.sh]}" -}}
+{{- end -}}
 {{- if not (or .copy .wait .command .script .steps .sidecar.enabled) -}}
 {{- fail "hook-runner: the hook does nothing: give at least one of copy, wait, command, script, scriptFile, steps" -}}
 {{- end -}}

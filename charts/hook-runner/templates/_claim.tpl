@@ -16,7 +16,7 @@ metadata:
   namespace: {{ include "hook-runner.namespace" $both | quote }}
   labels:
     {{- include "hook-runner.labels" $both | nindent 4 }}
-  {{- with merge $kept (include "hook-runner.log-annotation" $hook | fromYaml) $hook.claim.annotations $hook.commonAnnotations }}
+  {{- with merge $kept (include "hook-runner.reader-annotations" $hook | fromYaml) $hook.claim.annotations $hook.commonAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}

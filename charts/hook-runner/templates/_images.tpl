@@ -11,7 +11,7 @@
 {{- end -}}
 {{- $_ := set $owner "imagePullPolicy" ($owner.imagePullPolicy | default $hook.imagePullPolicy) -}}
 {{- if and (kindIs "map" $image) (not (kindIs "invalid" $image.tag)) (not (kindIs "string" $image.tag)) -}}
-{{- fail (printf "hook-runner: image.tag is the number %v, and YAML may have changed it (1.10 is 1.1); put it in quotes: tag: %q" $image.tag (kindIs "float64" $image.tag | ternary (toJson $image.tag) (toString $image.tag))) -}}
+{{- fail (printf "hook-runner: image.tag is the number %s, and YAML may have changed it (1.10 is 1.1); put it in quotes: tag: %q" (toJson $image.tag) (toJson $image.tag)) -}}
 {{- end -}}
 {{- $_ := set $owner "image" (include "hook-runner.image" (dict "image" $image "registry" $global.imageRegistry)) -}}
 {{- end -}}

@@ -10,8 +10,13 @@
 {{- $metadata := dict "labels" (include "hook-runner.labels" (merge (dict "more" $hook.podLabels) $both) | fromYaml) -}}
 {{- $files := dict -}}
 {{- with $hook.script }}{{ $_ := set $files "hook-runner/script" . }}{{ end -}}
-{{- with $hook.steps }}{{ $_ := set $files "hook-runner/hook" (dict "steps" . | toYaml) }}{{ end -}}
-{{- with merge $files (include "hook-runner.log-annotation" $hook | fromYaml) $hook.podAnnotations $hook.commonAnnotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
+{{- if $hook.steps -}}
+{{- $file := dict "steps" $hook.steps -}}
+{{- with $hook.onFailure }}{{ $_ := set $file "on-failure" . }}{{ end -}}
+{{- with $hook.finally }}{{ $_ := set $file "finally" . }}{{ end -}}
+{{- $_ := set $files "hook-runner/hook" (toYaml $file) -}}
+{{- end -}}
+{{- with merge $files (include "hook-runner.reader-annotations" $hook | fromYaml) $hook.podAnnotations $hook.commonAnnotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
 {{- $_ := set $spec "template" (dict "metadata" $metadata "spec" (mergeOverwrite $pod $hook.podSpec)) -}}
 apiVersion: batch/v1
 kind: Job
@@ -26,7 +31,7 @@ metadata:
       "helm.sh/hook-weight" (toString $hook.weight)
       "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded"
       "ignore-check.kube-linter.io/job-ttl-seconds-after-finished" "a failed hook must stay to be looked at" }}
-    {{- mergeOverwrite $annotations (include "hook-runner.log-annotation" $hook | fromYaml) $hook.commonAnnotations $hook.annotations | toYaml | nindent 4 }}
+    {{- mergeOverwrite $annotations (include "hook-runner.reader-annotations" $hook | fromYaml) $hook.commonAnnotations $hook.annotations | toYaml | nindent 4 }}
 spec:
   {{- mergeOverwrite $spec $hook.jobSpec | toYaml | nindent 2 }}
 {{- end -}}

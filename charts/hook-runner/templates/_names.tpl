@@ -33,9 +33,10 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The same as an annotation. */}}
-{{- define "hook-runner.log-annotation" -}}
-{{- with include "hook-runner.log-on-claim" . }}{{ dict "hook-runner/log" . | toYaml }}{{ end -}}
+{{/* What a reader needs who sees no more than the claim: where the log is, and an image that can show it. */}}
+{{- define "hook-runner.reader-annotations" -}}
+{{- $image := .runner.image | default .image -}}
+{{- with include "hook-runner.log-on-claim" . }}{{ dict "hook-runner/log" . "hook-runner/image" $image | toYaml }}{{ end -}}
 {{- end -}}
 
 {{/* Says "true" for a hook with an event at which the release's own resources are not there, or not for certain. */}}
