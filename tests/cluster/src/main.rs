@@ -42,7 +42,7 @@ fn run() -> cluster::Result<bool> {
         .filter(|scenario| wanted.is_empty() || wanted.contains(&scenario.number))
         .collect();
     if scenarios.is_empty() {
-        return Err(format!("no scenario has a number of {wanted:?}; they are 1 to 15"));
+        return Err(format!("no scenario has a number of {wanted:?}; they are 1 to 19"));
     }
     let mut queue: Vec<(usize, Helm)> =
         (0..scenarios.len()).flat_map(|index| helms.iter().map(move |&helm| (index, helm))).collect();

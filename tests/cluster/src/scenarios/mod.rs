@@ -1,11 +1,15 @@
 //! The scenarios, in the order of the table. Each is a function of a `Case` that tells in one line what was seen.
 
 mod controller;
+mod flux;
+mod hooks;
+mod injected;
 mod interrupted;
 mod one_liner;
 mod output_policy;
 mod plugin;
 mod pod_failure;
+mod published;
 mod reference;
 mod restricted;
 mod retry;
@@ -101,6 +105,20 @@ pub(crate) fn all() -> Vec<Scenario> {
             controller::show,
         ),
         scenario(15, "`kubectl hook-log` and `helm hook-log`", "-", plugin::show),
+        scenario(
+            16,
+            "Six hooks of well-known charts: certificates, migrations, set-ups",
+            "as their charts have them: status 0 or not, the log is gone",
+            hooks::show,
+        ),
+        scenario(17, "An injected sidecar, native and plain", "-", injected::show),
+        scenario(
+            18,
+            "Flux's way: a failed install, remediated, tried again",
+            "the evidence is uninstalled",
+            flux::show,
+        ),
+        scenario(19, "From a repository: chart and image as published, `helm test`", "-", published::show),
     ]
 }
 

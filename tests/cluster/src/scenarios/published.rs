@@ -1,0 +1,39 @@
+//! What a reader of the README gets: the chart from a repository, the image that it names by digest, `helm test`.
+
+use super::gone;
+use crate::cluster::{Case, Result, contains, ensure};
+
+pub(super) fn show(case: &Case) -> Result<String> {
+    let Ok(registry) = std::env::var("E2E_REGISTRY") else {
+        return Ok(format!("{} nothing was published where this cluster can get it", crate::NOT_RUN));
+    };
+    case.volume("vote")?;
+    let chart = format!("oci://{registry}/charts/vote");
+    let image = format!("image={registry}/vote:1.0.0");
+    case.helm_ok(&[
+        "install",
+        "vote",
+        &chart,
+        "--version",
+        env!("CARGO_PKG_VERSION"),
+        "--plain-http",
+        "--set",
+        &image,
+        "--timeout",
+        "5m",
+    ])?;
+    gone(case, "vote-post-task")?;
+    let deployed =
+        case.get(&["deployment", "vote"])["spec"]["template"]["spec"]["initContainers"][0]["image"]
+            .to_string();
+    contains("the runner's image", &deployed, &[&registry, "/hook-runner:", "@sha256:"])?;
+    let log = case.kubectl_ok(&["exec", "deploy/vote", "-c", "vote", "--", "cat", "post-hook-output.txt"])?;
+    contains("the preserved log", &log, &["http://vote:5000 answers 200", "succeeded"])?;
+
+    case.helm_ok(&["test", "vote", "--timeout", "3m"])?;
+    // A test that cannot fail shows nothing: without its Service the page is not there.
+    case.kubectl_ok(&["delete", "service", "vote"])?;
+    let tested = case.helm(&["test", "vote", "--timeout", "3m"]);
+    ensure(!tested.ok, || format!("`helm test` passes without the page: {}", tested.text))?;
+    Ok("`helm install oci://…` with nothing but the application's image: `deployed`, the runner by digest; `helm test` passes, and fails without the page".into())
+}
