@@ -1,5 +1,5 @@
 # The one interface to the project; .ci/run calls the same targets.
-.PHONY: help build install demo test lint long-test root-test bare-test model-test fault-test image release publish release-test chart-test report-test e2e bench bench-copy bench-output fuzz
+.PHONY: help build install plugin demo test lint long-test root-test bare-test model-test fault-test image release publish release-test chart-test report-test e2e bench bench-copy bench-output fuzz
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -18,6 +18,10 @@ install:         ## the binary, manual pages and completions, below PREFIX=/usr/
 	"$$program" completions zsh >$$share/zsh/site-functions/_hook-runner; \
 	"$$program" completions fish >$$share/fish/vendor_completions.d/hook-runner.fish; \
 	echo "installed below $(DESTDIR)$(PREFIX)"
+
+plugin:          ## kubectl-hook_log and the plugins of kubectl and Helm, in target/plugin/
+	@set -e; program=$$(plugin/build); plugin/pack target/plugin "$$program" "$$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)"; \
+	echo "target/plugin/kubectl: put it into PATH; helm plugin install target/plugin/helm3/hook-log (or helm4)"
 
 demo:            ## the reference hook on this machine: a success, a failure, a retry
 	@tests/demo/run

@@ -2,7 +2,12 @@
 //! hook's command, tees everything that is printed to a log on the volume and to the pod's log, and
 //! exits 0 only when every step succeeded and both are durable.
 //!
+//! Off Linux there is nothing in it: what reads a volume stands on Linux's system calls too, and there the plugin
+//! (`src/bin/kubectl-hook_log`) has a pod do it.
+//!
 //! The way of the data: cli -> commands -> hook -> attempt -> steps -> (copy | process -> output) -> volume -> exit.
+
+#![cfg(target_os = "linux")]
 
 mod attempt;
 mod cli;

@@ -7,6 +7,7 @@ use kube::{Api, Client, Config};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
+use crate::no_proxy;
 
 /// A namespace of a cluster.
 pub struct Cluster {
@@ -17,6 +18,7 @@ pub struct Cluster {
 impl Cluster {
     pub async fn connect(arguments: &Arguments) -> Result<Self, Failure> {
         let mut config = config(arguments).await?;
+        through_no_needless_proxy(&mut config);
         if let Some(user) = arguments.act_as.clone().or_else(|| from_helm("HELM_KUBEASUSER")) {
             config.auth_info.impersonate = Some(user);
         }
@@ -49,6 +51,20 @@ impl Cluster {
 fn from_helm(name: &str) -> Option<String> {
     env::var_os("HELM_PLUGIN_NAME")?;
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// kube compares `NO_PROXY` with the proxy's own address; what counts is the cluster's.
+fn through_no_needless_proxy(config: &mut Config) {
+    let variable = |names: [&str; 2]| {
+        names.iter().find_map(|name| env::var(name).ok()).filter(|value| !value.is_empty())
+    };
+    let of_environment = variable(["HTTPS_PROXY", "https_proxy"]).and_then(|proxy| proxy.parse().ok());
+    let not_for = variable(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+    let host = config.cluster_url.host().unwrap_or_default();
+    // A proxy that the kubeconfig file names is meant for this cluster.
+    if config.proxy_url.is_some() && config.proxy_url == of_environment && no_proxy::covers(&not_for, host) {
+        config.proxy_url = None;
+    }
 }
 
 async fn config(arguments: &Arguments) -> Result<Config, Failure> {

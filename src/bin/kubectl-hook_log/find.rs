@@ -1,9 +1,7 @@
 //! Which hook of the release is read: by the labels of the library chart, else from what Helm keeps.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use kube::api::ListParams;
 use kube::{Error, ResourceExt};
 
@@ -22,7 +20,7 @@ pub async fn hook(cluster: &Cluster, arguments: &Arguments) -> Result<Hook, Fail
             hooks.extend(kept.into_iter().filter(|hook| !known.contains(&hook.name)));
             None
         }
-        Err(error) => Some(error),
+        Err(failure) => Some(failure),
     };
     if hooks.is_empty() {
         hooks = labelled_claims(cluster, &arguments.release).await;
@@ -33,10 +31,8 @@ pub async fn hook(cluster: &Cluster, arguments: &Arguments) -> Result<Hook, Fail
             hooks.push(Hook { claim: claim.clone(), ..Hook::default() });
         }
     }
-    if let (true, Some(error)) = (hooks.is_empty(), refused) {
-        let request = Request::new("list", "secrets", &cluster.namespace)
-            .needed(", and Helm keeps in one which claim the log is on", ", or name the claim: --claim NAME");
-        return Err(request.failure(&error));
+    if let (true, Some(failure)) = (hooks.is_empty(), refused) {
+        return Err(failure);
     }
     let mut hook = choose(hooks, arguments.hook.as_deref())
         .map_err(|why| Failure::wrong(why.sentence(&arguments.release, &cluster.namespace)))?;
@@ -60,15 +56,32 @@ async fn by_labels(cluster: &Cluster, release: &str) -> Result<Vec<Hook>, Failur
 }
 
 /// The hooks of the release's last revision. The other revisions' Secrets are not fetched: each may have a megabyte.
-async fn from_helm(cluster: &Cluster, release: &str) -> Result<Vec<Hook>, Error> {
+async fn from_helm(cluster: &Cluster, release: &str) -> Result<Vec<Hook>, Failure> {
+    let kept = ListParams::default().labels(&format!("owner=helm,name={release}"));
     let secrets = cluster.api::<Secret>();
-    let all =
-        secrets.list_metadata(&ListParams::default().labels(&format!("owner=helm,name={release}"))).await?;
-    let revision = |labels: &BTreeMap<String, String>| labels.get("version")?.parse::<u64>().ok();
-    let Some(last) = all.items.iter().max_by_key(|one| revision(one.labels())) else { return Ok(Vec::new()) };
-    let secret = secrets.get(&last.name_any()).await?;
-    let data = secret.data.unwrap_or_default();
-    Ok(data.get("release").and_then(|data| helm_release::hooks(&data.0)).unwrap_or_default())
+    let all = secrets.list_metadata(&kept).await.map_err(|error| unreadable(cluster, "list", &error))?;
+    if let Some(last) = last_revision(&all.items) {
+        let secret = secrets.get(&last).await.map_err(|error| unreadable(cluster, "get", &error))?;
+        let data = secret.data.unwrap_or_default().remove("release").map(|data| data.0);
+        return Ok(data.and_then(|data| helm_release::hooks(&data)).unwrap_or_default());
+    }
+    // HELM_DRIVER=configmap
+    let maps = cluster.api::<ConfigMap>();
+    let Ok(all) = maps.list_metadata(&kept).await else { return Ok(Vec::new()) };
+    let Some(last) = last_revision(&all.items) else { return Ok(Vec::new()) };
+    let data = maps.get(&last).await.ok().and_then(|map| map.data.unwrap_or_default().remove("release"));
+    Ok(data.and_then(|data| helm_release::hooks(data.as_bytes())).unwrap_or_default())
+}
+
+fn last_revision<K: ResourceExt>(revisions: &[K]) -> Option<String> {
+    let number = |one: &&K| one.labels().get("version")?.parse::<u64>().ok();
+    revisions.iter().max_by_key(number).map(ResourceExt::name_any)
+}
+
+fn unreadable(cluster: &Cluster, verb: &str, error: &Error) -> Failure {
+    Request::new(verb, "secrets", &cluster.namespace)
+        .needed(", and Helm keeps in one which claim the log is on", ", or name the claim: --claim NAME")
+        .failure(error)
 }
 
 /// The claims that the library chart made for hooks of the release.

@@ -7,6 +7,8 @@ use std::io::Read;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::hook::Hook;
@@ -32,17 +34,25 @@ pub fn hooks(data: &[u8]) -> Option<Vec<Hook>> {
 
 fn hook(manifest: &str) -> Option<Hook> {
     let object: Value = serde_saphyr::from_str(manifest).ok()?;
-    if object["kind"] != "Job" {
-        return None;
+    match object["kind"].as_str()? {
+        "Job" => of_job(&serde_json::from_value(object).ok()?),
+        "Pod" => {
+            let pod: Pod = serde_json::from_value(object).ok()?;
+            of_pod(&pod.metadata, pod.spec.as_ref()?, &pod.metadata)
+        }
+        _ => None,
     }
-    of_job(&serde_json::from_value(object).ok()?)
 }
 
 /// The hook that a Job is.
 pub fn of_job(job: &Job) -> Option<Hook> {
     let template = &job.spec.as_ref()?.template;
-    let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.clone());
-    Hook::of_pod(job.metadata.name.as_deref()?, template.spec.as_ref()?, &annotations.unwrap_or_default())
+    of_pod(&job.metadata, template.spec.as_ref()?, &template.metadata.clone().unwrap_or_default())
+}
+
+fn of_pod(hook: &ObjectMeta, spec: &PodSpec, pod: &ObjectMeta) -> Option<Hook> {
+    let name = hook.name.as_deref().or(hook.generate_name.as_deref())?;
+    Hook::of_pod(name, spec, &pod.annotations.clone().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -73,15 +83,16 @@ spec:
 
     #[test]
     fn the_hooks_of_a_release_are_read_as_helm_packs_it() {
-        let manifests = [JOB, "kind: Pod\nmetadata: {name: test}\n", "not: [yaml", ""];
+        let pod = "{kind: Pod, metadata: {generateName: p-}, spec: {containers: [{name: x, args: [run, --log=/d/a], volumeMounts: [{name: v, mountPath: /d}]}], volumes: [{name: v, persistentVolumeClaim: {claimName: other}}]}}";
+        let manifests = [JOB, pod, "kind: Pod\nmetadata: {name: test}\n", "not: [yaml", ""];
         let hooks_of: Vec<_> = manifests.iter().map(|text| json!({"manifest": text})).collect();
         let text = json!({"name": "shop", "hooks": hooks_of}).to_string();
         let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         zip.write_all(text.as_bytes()).expect("packed");
         for packed in [zip.finish().expect("packed"), text.into_bytes()] {
             let found = hooks(STANDARD.encode(packed).as_bytes()).expect("a release");
-            assert_eq!(found.len(), 1);
-            assert_eq!((found[0].name.as_str(), found[0].claim.as_str()), ("shop-post-task", "data"));
+            let found: Vec<_> = found.iter().map(|hook| (hook.name.as_str(), hook.claim.as_str())).collect();
+            assert_eq!(found, [("shop-post-task", "data"), ("p-", "other")]);
         }
     }
 

@@ -17,6 +17,7 @@ mod label;
 mod manifest;
 mod mount;
 mod mounted;
+mod no_proxy;
 mod read;
 mod reader;
 mod reading;

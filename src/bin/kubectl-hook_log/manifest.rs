@@ -43,7 +43,7 @@ pub fn pod(reader: &Reader<'_>) -> Value {
         container["volumeMounts"][0]["subPath"] = json!(reader.hook.sub_path);
     }
     container["resources"] = json!({
-        "requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "256Mi"}
+        "requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}
     });
     let mut pod = json!({
         "apiVersion": "v1", "kind": "Pod",

@@ -68,6 +68,10 @@ fn after_a_success(case: &Case) -> Result<()> {
     }
     let history = ask(case, case.helm.program(), &["vote", "history", "-n5", "--json"], 0)?;
     contains("the history", &history, &["\"result\":\"succeeded\""])?;
+    let log = ask(case, "kubectl", &["vote"], 0)?;
+    let own = case.ask_runner("vote", &["logs"]).text;
+    ensure(log == own, || format!("the log from outside is not the log on the volume:\n{log}\n---\n{own}"))?;
+    on_a_terminal(case)?;
     contains("verify", &ask(case, "kubectl", &["vote", "verify"], 0)?, &["0 modified", "0 missing"])?;
     // Two calls at once do not disturb each other.
     let mut first =
@@ -85,6 +89,22 @@ fn after_a_success(case: &Case) -> Result<()> {
     let image = ask(case, "kubectl", &["--image", "no.invalid/x:1", "vote"], 74)?;
     contains("an image that cannot be had", &image, &["cannot get the image no.invalid/x:1", "--image"])?;
     none_left(case)
+}
+
+/// The table has the terminal's width: on one of 72 columns there is no place for the pod.
+fn on_a_terminal(case: &Case) -> Result<()> {
+    let pod = "vote-post-task-";
+    contains("the whole table", &ask(case, "kubectl", &["vote", "history"], 0)?, &[pod])?;
+    let mut script = Command::new("/usr/bin/script");
+    for (name, value) in command(case, "kubectl", &[]).get_envs() {
+        script.env(name, value.unwrap_or_default());
+    }
+    let line = format!("stty cols 72; kubectl hook-log --namespace {} vote history", case.namespace);
+    let output = script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let text = text.map_err(|error| format!("script: {error}"))?;
+    contains("the table on a terminal", &text, &["1 run, 1 attempt"])?;
+    ensure(!text.contains(pod), || format!("the table is wider than the terminal: {text}"))
 }
 
 /// Rights are given one after the other; each that is missing is named.
