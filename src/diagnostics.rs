@@ -154,7 +154,7 @@ pub fn open(state: &Dir) -> io::Result<File> {
             prune(state)?;
         }
     }
-    state.open_for_group(NAME, OFlags::WRONLY | OFlags::APPEND)
+    state.open_own(NAME, OFlags::WRONLY | OFlags::APPEND)
 }
 
 /// Removes all but the newest days; their names sort by date.
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_link_is_not_followed() {
+    fn a_planted_link_is_set_aside_and_not_followed() {
         let directory = tempfile::tempdir().unwrap();
         let state = Dir::open(directory.path()).unwrap();
         std::os::unix::fs::symlink("/nowhere-to-write", directory.path().join(NAME)).unwrap();
@@ -227,7 +227,8 @@ mod tests {
         std::fs::write(&target, "").unwrap();
         let _ = std::fs::remove_file(directory.path().join(NAME));
         std::os::unix::fs::symlink(&target, directory.path().join(NAME)).unwrap();
-        // The link is a day old at most, so it is not rolled but refused.
-        assert!(open(&state).is_err());
+        open(&state).unwrap();
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "");
+        assert!(directory.path().join(format!("{NAME}.from-volume")).is_symlink());
     }
 }

@@ -14,10 +14,11 @@ use super::open::Opened;
 use super::outcome::{Failure, Outcome, StepReport};
 use super::session::Session;
 use crate::hook::log_target::OnLogFailure;
-use crate::output::{Cause, LogFailure, Report, Tee, say};
+use crate::output::{LogFailure, Report, Tee, say};
 use crate::process::{Supervisor, leave_files};
+use crate::support::cause::Cause;
 use crate::support::{blocking, mutex, times};
-use crate::volume::record::{Ended, Line, StepEnd};
+use crate::volume::record::{Ended, Line, StepEnd, Written};
 use crate::volume::{History, SealError, Volume, VolumeError, frames};
 
 /// What is left for the index after a log that hangs: it is most likely on the same volume.
@@ -45,10 +46,12 @@ pub(super) async fn finish(
     }
     if let Some(opened) = &session.opened {
         if !hangs {
-            hangs = close(context, opened, written, end, supervisor, outcome).await;
+            let closed = close(context, opened, written, end, supervisor, outcome).await;
+            hangs = closed.is_none();
+            written = closed.unwrap_or(written);
         }
         let patience = if hangs { AFTER_A_HANG.min(left(end)) } else { left(end) };
-        let ended = written.ended(outcome, &opened.key);
+        let ended = Footer::of(outcome, &opened.key).ended.after(Written { corrects: 0, ..written });
         let entered = on_volume(opened, patience, supervisor, |opened| enter(opened, ended)).await;
         match entered {
             Ok(Ok(warning)) => warning.into_iter().for_each(|warning| tell(outcome, warning)),
@@ -73,18 +76,16 @@ fn tell(outcome: &mut Outcome, warning: String) {
     outcome.warnings.push(warning);
 }
 
-/// What stands in the log after the header.
-#[derive(Debug, Clone, Copy, Default)]
-struct Written {
-    output: u64,
-    newline_added: bool,
-    /// Bytes of a footer that does not hold.
-    corrects: u64,
+/// The footer of an attempt, but for the numbers of what stands before it.
+struct Footer {
+    title: String,
+    rows: Vec<(&'static str, String)>,
+    ended: Ended,
 }
 
-impl Written {
-    fn ended(self, outcome: &Outcome, key: &str) -> Ended {
-        Ended {
+impl Footer {
+    fn of(outcome: &Outcome, key: &str) -> Self {
+        let ended = Ended {
             run: outcome.identity.run.clone(),
             attempt: outcome.attempt,
             at: times::now(),
@@ -95,17 +96,14 @@ impl Written {
             files_copied: outcome.files_copied,
             retries: outcome.retries,
             steps: step_ends(outcome),
-            output: self.output,
-            above: 0,
-            corrects: self.corrects,
-            newline_added: self.newline_added,
             key: key.to_owned(),
-        }
+            ..Ended::default()
+        };
+        Self { title: outcome.title(), rows: outcome.rows(&ended.at), ended }
     }
 
-    fn footer(self, outcome: &Outcome, key: &str) -> Vec<u8> {
-        let ended = self.ended(outcome, key);
-        frames::footer(&outcome.title(), &outcome.rows(&ended.at), &ended).into_bytes()
+    fn text(&self, written: Written) -> Vec<u8> {
+        frames::footer(&self.title, &self.rows, &self.ended.after(written)).into_bytes()
     }
 }
 
@@ -122,72 +120,64 @@ fn step_ends(outcome: &Outcome) -> Vec<StepEnd> {
 }
 
 #[allow(clippy::too_many_arguments)] // what is ended, who hears signals meanwhile, what came of it
-/// The log back under its name, the footer, everything durable, the name checked. True when the volume hangs.
+/// The log back under its name, the footer, everything durable, the name checked. Returns what stands in the log before
+/// the footer; none when the volume hangs.
 async fn close(
     context: &Context<'_>,
     opened: &Arc<Opened>,
-    mut written: Written,
+    tee: Written,
     end: Instant,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
-) -> bool {
-    let output = written.output;
-    let put_back = on_volume(opened, left(end), supervisor, move |opened| put_back(opened, output)).await;
+) -> Option<Written> {
+    let prepared = on_volume(opened, left(end), supervisor, move |opened| prepare(opened, tee)).await;
+    let (put_back, written) = prepared.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
     match put_back {
-        Ok(Ok(None)) => {}
-        Ok(Ok(Some(line))) => {
-            written.output += line.len() as u64;
-            written.newline_added = false;
-            outcome.warnings.push(line.trim_end().trim_start_matches("hook-runner: ").to_owned());
-        }
-        Ok(Err(error)) => log_failed(context, outcome, messages::seal(&error, outcome.log.as_deref())),
-        Err(failure) => {
-            log_failed(context, outcome, failure);
-            return true;
-        }
+        Ok(None) => {}
+        Ok(Some(line)) => outcome.warnings.push(line.trim_end().trim_start_matches("hook-runner: ").into()),
+        Err(error) => log_failed(context, outcome, messages::seal(&error, outcome.log.as_deref())),
     }
-    let footer = written.footer(outcome, &opened.key);
-    written.corrects = footer.len() as u64;
-    let output = written.output;
-    let sealed = on_volume(opened, left(end), supervisor, move |opened| seal(opened, output, &footer));
-    let failure = match sealed.await {
-        Ok(Ok(())) => return false,
-        Ok(Err(error)) => messages::seal(&error, outcome.log.as_deref()),
-        Err(failure) => {
-            log_failed(context, outcome, failure);
-            return true;
-        }
-    };
+    let footer = Footer::of(outcome, &opened.key);
+    let sealed = on_volume(opened, left(end), supervisor, move |opened| seal(opened, written, &footer)).await;
+    let (sealed, written) = sealed.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
+    let Err(error) = sealed else { return Some(written) };
     let claimed = outcome.status();
-    log_failed(context, outcome, failure);
+    log_failed(context, outcome, messages::seal(&error, outcome.log.as_deref()));
     if outcome.status() != claimed {
         // The footer says what does not hold; best effort, as the volume has just failed.
-        let correction = written.footer(outcome, &opened.key);
+        let footer = Footer::of(outcome, &opened.key);
         let _ = on_volume(opened, left(end), supervisor, move |opened| {
-            mutex::lock(&opened.log).append(&correction)
+            mutex::lock(&opened.log).close(written, &|written| footer.text(written))
         })
         .await;
     }
-    false
+    Some(written)
 }
 
-fn put_back(opened: &Opened, output: u64) -> Result<Option<String>, SealError> {
+/// The log back under its name, all of the output in it, durable. Before the footer: a volume that hangs or fails now is not
+/// left with a success on it.
+fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>, Written) {
     let mut log = mutex::lock(&opened.log);
-    let line = log.put_back(output)?;
-    if let Some(line) = &line {
-        log.append(line.as_bytes())?;
+    let put_back = log.put_back(tee.output).and_then(|line| {
+        log.append(line.as_deref().unwrap_or_default().as_bytes())?;
+        Ok(line)
+    });
+    let newline_added = tee.newline_added && !matches!(put_back, Ok(Some(_)));
+    let written = log.written(newline_added);
+    let put_back = put_back.and_then(|line| log.sync().map(|()| line));
+    match written {
+        Ok(written) => (put_back, written),
+        Err(error) => (put_back.and(Err(error)), tee),
     }
-    // Before the footer: a volume that hangs or fails now is not left with a success on it.
-    log.sync()?;
-    Ok(line)
 }
 
-fn seal(opened: &Opened, output: u64, footer: &[u8]) -> Result<(), SealError> {
-    let written = mutex::lock(&opened.written).take();
+fn seal(opened: &Opened, written: Written, footer: &Footer) -> (Result<(), SealError>, Written) {
+    let output = mutex::lock(&opened.written).take();
     let mut log = mutex::lock(&opened.log);
-    log.append(footer)?;
-    let size = log.size_with(output, footer.len());
-    log.seal(written, size)
+    match log.close(written, &|written| footer.text(written)) {
+        Ok(written) => (log.seal(output, written), written),
+        Err(error) => (Err(error), written),
+    }
 }
 
 /// Enters the end in the index, after the log that it speaks of is durable. A state directory that the command removed
@@ -196,7 +186,7 @@ fn enter(opened: &Opened, ended: Ended) -> Result<Option<String>, VolumeError> {
     let volume = &opened.volume;
     let state = volume.state_is_elsewhere.then_some(volume.state_path.as_path());
     let now = Volume::create(&volume.log_path, state)?;
-    let is_new = History::open(&now).is_none();
+    let is_new = History::open(&now)?.is_none();
     let history = History::create(&now)?;
     if is_new {
         history.enter(&Line::Start(opened.started.clone()))?;

@@ -11,10 +11,11 @@ use crate::attempt::volumes::SyncError;
 use crate::copy;
 use crate::exit::Kind;
 use crate::kubernetes;
-use crate::output::{Cause, LogFailure};
+use crate::output::LogFailure;
 use crate::process::Stop;
 use crate::steps::copy::TurnError;
 use crate::steps::follow::FollowError;
+use crate::support::cause::{Cause, words};
 use crate::support::durations::shown;
 use crate::support::sizes::human_bytes;
 use crate::volume::lock::Holder;
@@ -40,8 +41,8 @@ pub(crate) fn stopped_by(stop: Option<&Stop>, when: &str) -> Failure {
 /// The volume does not answer.
 pub(crate) fn hung(what: &str) -> Failure {
     Failure::new(Kind::Io, format!("the volume hangs: {what} did not end"))
-        .because("hung")
-        .advise(volume_advice("hung"))
+        .because(Cause::Hung.word())
+        .advise(volume_advice(Cause::Hung))
 }
 
 /// A fault of ours, or of a machine without threads.
@@ -73,7 +74,7 @@ pub(crate) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure
 
 /// A file of the runner's own.
 pub(crate) fn store(error: &VolumeError) -> Failure {
-    let cause = Cause::of(&error.source).to_string();
+    let cause = Cause::of(&error.source);
     let advice = match error.source.kind() {
         io::ErrorKind::PermissionDenied => {
             "let the pod's user write there (fsGroup, or the directory's mode), or give --log and --state elsewhere"
@@ -84,10 +85,10 @@ pub(crate) fn store(error: &VolumeError) -> Failure {
             Some(nix::libc::ELOOP | nix::libc::ENOTDIR) => {
                 "symbolic links on the volume are not followed; remove it, or give --log elsewhere"
             }
-            _ => volume_advice(&cause),
+            _ => volume_advice(cause),
         },
     };
-    Failure::new(Kind::Io, error.to_string()).because(word(&cause)).advise(advice)
+    Failure::new(Kind::Io, error.to_string()).because(cause.word()).advise(advice)
 }
 
 /// The preserved log failed while the hook ran.
@@ -96,16 +97,15 @@ pub(crate) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
         return not_whole(log, &failure.message);
     }
     let missing = if missed > 0 { format!(", {missed} bytes are missing") } else { String::new() };
-    let cause = failure.cause.to_string();
     Failure::new(Kind::Io, format!("the preserved log {log} is incomplete: {failure}{missing}"))
-        .because(word(&cause))
-        .advise(volume_advice(&cause))
+        .because(failure.cause.word())
+        .advise(volume_advice(failure.cause))
 }
 
 /// The hook did away with its log, or a part of it.
 fn not_whole(log: &str, how: &str) -> Failure {
     Failure::new(Kind::Io, format!("the preserved log {log} is not whole: {how}"))
-        .because("log-removed")
+        .because(Cause::Removed.word())
         .advise("let the hook leave its log alone, or give --log outside of what it cleans")
 }
 
@@ -115,21 +115,18 @@ pub(crate) fn seal(error: &SealError, log: Option<&str>) -> Failure {
     match error {
         SealError::Removed(how) => not_whole(log, how),
         SealError::Io { operation, source } => {
-            let cause = Cause::of(source).to_string();
-            Failure::new(
-                Kind::Io,
-                format!("the preserved log {log} is not durable: {operation} failed: {source} ({cause})"),
-            )
-            .because(word(&cause))
-            .advise(volume_advice(&cause))
+            let (cause, why) = (Cause::of(source), words(source));
+            let message =
+                format!("the preserved log {log} is not durable: {operation} failed: {why} ({cause})");
+            Failure::new(Kind::Io, message).because(cause.word()).advise(volume_advice(cause))
         }
     }
 }
 
 /// A volume that steps wrote to could not be synced, or not be opened for that.
 pub(crate) fn sync(error: &SyncError) -> Failure {
-    let cause = Cause::of(&error.source).to_string();
-    Failure::new(Kind::Io, error.to_string()).because(word(&cause)).advise(volume_advice(&cause))
+    let cause = Cause::of(&error.source);
+    Failure::new(Kind::Io, error.to_string()).because(cause.word()).advise(volume_advice(cause))
 }
 
 /// The copy failed.
@@ -138,14 +135,19 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
         return Failure::new(Kind::Config, error.to_string())
             .advise("correct the copy's source, destination or options");
     }
-    let cause = error.cause().to_string();
+    let cause = match error.cause() {
+        copy::Cause::NoSpace => Cause::NoSpace,
+        copy::Cause::ReadOnly => Cause::ReadOnly,
+        copy::Cause::Stale => Cause::Stale,
+        copy::Cause::Config | copy::Cause::Io | copy::Cause::Cancelled => Cause::Io,
+    };
     let reached = error.reached;
     let message = if reached.files > 0 {
         format!("{error} (after {} files, {})", reached.files, human_bytes(reached.bytes))
     } else {
         error.to_string()
     };
-    Failure::new(Kind::Io, message).because(word(&cause)).advise(volume_advice(&cause))
+    Failure::new(Kind::Io, message).because(cause.word()).advise(volume_advice(cause))
 }
 
 /// The turn to copy was not had.
@@ -219,18 +221,13 @@ pub(crate) fn timed_out(limit: Option<Duration>, what: &str) -> Failure {
         .advise("raise --timeout (and helm --timeout above it), or see what took so long")
 }
 
-/// The cause as a word that lives as long as the program.
-fn word(word: &str) -> &'static str {
-    ["no-space", "read-only", "stale", "hung"].into_iter().find(|known| *known == word).unwrap_or("io")
-}
-
-fn volume_advice(cause: &str) -> &'static str {
+fn volume_advice(cause: Cause) -> &'static str {
     match cause {
-        "no-space" => "free space on the volume or enlarge its claim; a retry goes on from here",
-        "read-only" => "see why the volume is read-only (readOnly in the pod, or errors of its device)",
-        "stale" => "the NFS server no longer knows the file; a new pod mounts the volume anew",
-        "hung" => "the volume does not answer; see its server and the node's kernel log",
-        _ => "see the volume's state and the node's kernel log",
+        Cause::NoSpace => "free space on the volume or enlarge its claim; a retry goes on from here",
+        Cause::ReadOnly => "see why the volume is read-only (readOnly in the pod, or errors of its device)",
+        Cause::Stale => "the NFS server no longer knows the file; a new pod mounts the volume anew",
+        Cause::Hung => "the volume does not answer; see its server and the node's kernel log",
+        Cause::Removed | Cause::Io => "see the volume's state and the node's kernel log",
     }
 }
 

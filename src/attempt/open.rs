@@ -16,6 +16,7 @@ use super::header::{self, Plan};
 use crate::diagnostics;
 use crate::exit::Kind;
 use crate::output::{LogFile, recover_tail};
+use crate::support::cause::words;
 use crate::support::{blocking, times};
 use crate::volume::lock::{self, Holder, Lock, Name, Taken};
 use crate::volume::record::{Ended, Line, Started};
@@ -108,15 +109,16 @@ pub async fn open(plan: Plan, cancel: &CancellationToken) -> Result<(Opened, Log
 fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     check(&plan.log)?;
     let volume = Volume::create(&plan.log, plan.state.as_deref())?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = volume.moved_aside().into_iter().collect();
     let lock =
         match lock::try_take(&volume.state, &volume.state_path, Name::Attempt, plan.shared, &holder(plan))? {
             Taken::Held(lock) => Some(lock),
             Taken::Busy(holder) => return Ok(Try::Busy(holder, volume.state_path)),
             Taken::Unsupported(error) => {
                 warnings.push(format!(
-                "the volume has no file locks ({error}); see to it that only one hook runs on it at a time"
-            ));
+                    "the volume has no file locks ({}); see to it that only one hook runs on it at a time",
+                    words(&error)
+                ));
                 None
             }
         };
@@ -136,7 +138,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     }
     let diary = diagnostics::open(&volume.state).ok();
     let duplicate = file.try_clone().map_err(VolumeError::at("open", &volume.log_path))?;
-    let log = OpenLog::new(duplicate, &volume, started.offset, &header);
+    let log = OpenLog::new(duplicate, &volume, &started, header);
     let sink = LogFile { file, name: volume.log_path.clone() };
     let opened = Opened {
         volume,

@@ -11,6 +11,7 @@ use nix::libc;
 
 use crate::hook::spec::Hook;
 use crate::hook::steps::Step;
+use crate::support::cause::words;
 
 /// The volumes of an attempt, each once.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ pub(super) struct Volumes {
 
 /// A volume that cannot be synced.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot sync the volume of {}: {source}", path.display())]
+#[error("cannot sync the volume of {}: {}", path.display(), words(source))]
 pub(crate) struct SyncError {
     pub(super) path: PathBuf,
     pub(super) source: io::Error,

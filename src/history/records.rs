@@ -49,7 +49,11 @@ pub fn open(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryE
         let file = stdin.map(File::from).and_then(seekable);
         return Ok(vec![Records::alone(file.map_err(VolumeError::at("read", place))?, place)?]);
     }
-    let records = if place.is_dir() { directory(place, state)? } else { log(place, state)? };
+    let mut records = if place.is_dir() { directory(place, state)? } else { log(place, state)? };
+    if records.is_empty() {
+        // A directory in the place of a log, whose history is beside it.
+        records = Volume::open(place, state).map(Records::on).into_iter().collect();
+    }
     if records.iter().all(|records| records.attempts.is_empty() && records.problems.is_empty()) {
         return Err(HistoryError::Empty { path: place.to_path_buf() });
     }
@@ -74,7 +78,7 @@ pub fn run_ids(place: &Path, state: Option<&Path>) -> Vec<(String, String)> {
 fn directory(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
     let mut names = match Volume::open(&place.join(LOG_NAME), state) {
         Ok(volume) => volume::histories(&volume),
-        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.is_absence() => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     for entry in std::fs::read_dir(place).map_err(VolumeError::at("list", place))?.flatten() {
@@ -106,7 +110,7 @@ fn log(path: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> 
                 return Ok(vec![records]);
             }
         }
-        Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.is_absence() => {}
         Err(error) => return Err(error.into()),
     }
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
@@ -134,8 +138,12 @@ fn seekable(mut file: File) -> io::Result<File> {
 
 impl Records {
     fn on(volume: Volume) -> Self {
-        let history = History::open(&volume);
-        let known = volume::known(&volume, history.as_ref());
+        let (history, problem) = match History::open(&volume) {
+            Ok(history) => (history, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let mut known = volume::known(&volume, history.as_ref());
+        known.problems.extend(problem);
         Self {
             log: shown(&volume.log_name),
             attempts: known.attempts,

@@ -13,6 +13,7 @@ use nix::libc;
 use super::append_check::AppendCheck;
 use super::failure::LogFailure;
 use super::tail::{MaxLog, Tail};
+use crate::support::cause::words;
 
 /// How often a failed log is tried again while output goes on.
 const RETRY: Duration = Duration::from_millis(100);
@@ -148,7 +149,7 @@ impl Log {
     }
 
     fn fail(&mut self, operation: &'static str, error: &io::Error) -> Option<String> {
-        self.last_error = error.to_string();
+        self.last_error = words(error);
         self.retry_at = Some(Instant::now() + RETRY);
         if self.failure.is_some() {
             return None;
@@ -177,7 +178,7 @@ impl Log {
                 true
             }
             Err((part, error)) => {
-                self.last_error = error.to_string();
+                self.last_error = words(&error);
                 self.retry_at = Some(Instant::now() + RETRY);
                 if part > 0 && self.take_back(part as u64, size).is_ok() {
                     (self.size, self.written, self.mid_line) = (size, written, mid_line);

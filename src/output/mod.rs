@@ -23,7 +23,7 @@ mod tail;
 mod tee;
 mod worker;
 
-pub use failure::{Cause, LogFailure};
+pub use failure::LogFailure;
 pub use options::{LogFile, Options};
 pub use redact::{Redactor, Sources};
 pub use report::Report;

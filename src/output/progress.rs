@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use super::failure::{Cause, LogFailure};
+use super::failure::LogFailure;
 use super::report::Report;
+use crate::support::cause::Cause;
 
 /// Shared by the thread and its handle.
 #[derive(Debug, Default)]

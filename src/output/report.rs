@@ -1,6 +1,7 @@
 //! What became of the output, so far or in the end.
 
-use super::failure::{Cause, LogFailure};
+use super::failure::LogFailure;
+use crate::support::cause::Cause;
 
 /// What became of the output so far, or in the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -10,10 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
+use rustix::fs::{FileType, OFlags};
 
-use crate::support::rooted_dir::Dir;
+use crate::support::rooted_dir::{Dir, is_in_the_way};
 
 /// Where the end of the log is kept meanwhile, and how much is kept in all.
 #[derive(Debug)]
@@ -114,9 +113,8 @@ impl Tail {
     /// The other segment, older than everything kept, gives its place.
     fn turn_over(&mut self) -> io::Result<()> {
         let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
-        // Whatever stands there, of an earlier attempt or of somebody else: it is in the runner's own directory.
-        self.directory.remove_all(&self.names[next])?;
-        let mut file = self.directory.open_for_group(&self.names[next], OFlags::RDWR | OFlags::EXCL)?;
+        free(&self.directory, &self.names[next])?;
+        let mut file = self.directory.open_own(&self.names[next], OFlags::RDWR | OFlags::EXCL)?;
         file.write_all(format!("{MAGIC} {} {}\n", self.total, self.head).as_bytes())?;
         self.previous = self.current.take();
         self.current = Some(Segment { file, start: self.total, room: self.capacity });
@@ -194,21 +192,28 @@ struct Found<F> {
     head: u64,
 }
 
-/// None when there is none. What is no file of ours is removed: a FIFO there would otherwise hold the start for ever.
+/// Frees the name of a segment: one of an earlier attempt goes, what is none is set aside.
+fn free(directory: &Dir, name: &OsStr) -> io::Result<()> {
+    match directory.find(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        None => Ok(()),
+        Some(FileType::RegularFile) => directory.unlink(name),
+        Some(_) => directory.set_aside(name).map(drop),
+    }
+}
+
+/// None when there is none. What is no file of ours is set aside: a FIFO there would otherwise hold the start for ever.
 fn open_segment(directory: &Dir, name: &OsStr) -> io::Result<Option<File>> {
     match directory.open_regular(name, OFlags::RDONLY, 0) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if is_foreign(&error) => directory.remove_all(name).map(|()| None),
+        Err(error) if is_foreign(&error) => free(directory, name).map(|()| None),
         Err(error) => Err(error),
     }
 }
 
 /// A FIFO, a directory, a link, a socket.
 fn is_foreign(error: &io::Error) -> bool {
-    let errno = error.raw_os_error();
-    error.kind() == io::ErrorKind::InvalidInput
-        || [Errno::LOOP, Errno::NXIO, Errno::ISDIR].iter().any(|known| errno == Some(known.raw_os_error()))
+    error.kind() == io::ErrorKind::InvalidInput || is_in_the_way(error)
 }
 
 /// The segment, positioned behind its first line. None when it was torn in its first line.

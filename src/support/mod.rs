@@ -1,6 +1,7 @@
 //! What many rooms need and no crate has.
 
 pub(crate) mod blocking;
+pub mod cause;
 pub(crate) mod color;
 pub(crate) mod durations;
 pub(crate) mod leave;

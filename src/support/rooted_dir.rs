@@ -6,6 +6,7 @@
 //! the kernel has no openat2 (before 5.6) or a seccomp profile refuses it, each name is opened by itself with
 //! `O_NOFOLLOW`. This file knows nothing of manifests, logs or hooks.
 
+mod own_files;
 mod removal;
 mod resolve;
 
@@ -20,15 +21,13 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
+pub use self::own_files::{copy_range, is_in_the_way};
 use self::resolve::plain_names;
 
 /// How often a file is opened anew that is removed in the moment in which it is opened.
 const REMOVED_MEANWHILE: u32 = 100;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
-
-/// Of a file that a volume's group shares.
-const GROUP_MODE: u32 = 0o660;
 
 /// A handle of a directory. Every name given to its methods is relative to it, made of plain names only
 /// (neither absolute nor containing `..`: those answer `EINVAL`), and no symbolic link is followed on the way,
@@ -96,8 +95,8 @@ impl Dir {
         self.open_with(rel, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)
     }
 
-    /// Opens `rel` and makes sure that it is a regular file with exactly one link, so that writing to it changes
-    /// nothing that has another name. `flags` may hold `CREATE`, `APPEND` and so on, but not `TRUNC`, which would
+    /// Opens `rel` and makes sure that it is a regular file and, where it is opened for writing, has exactly one link, so that
+    /// writing to it changes nothing that has another name. `flags` may hold `CREATE`, `APPEND` and so on, but not `TRUNC`, which would
     /// act before the check.
     ///
     /// # Errors
@@ -128,20 +127,10 @@ impl Dir {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        if stat.st_nlink > 1 {
+        if stat.st_nlink > 1 && flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has more than one hard link"));
         }
         Ok((file, stat))
-    }
-
-    /// Opens a file of the runner's own, made where it is missing, which every user of the volume's group can use, whatever
-    /// the umask is. Who does not own it may not change its mode, and need not.
-    pub fn open_for_group(&self, rel: impl AsRef<Path>, flags: OFlags) -> io::Result<File> {
-        let (file, stat) = self.open_regular_stat(rel, flags | OFlags::CREATE, GROUP_MODE)?;
-        if stat.st_mode & GROUP_MODE != GROUP_MODE {
-            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(stat.st_mode & 0o777 | GROUP_MODE));
-        }
-        Ok(file)
     }
 
     /// Creates one directory (permission bits in `mode`, less the umask).

@@ -8,7 +8,6 @@ use std::io::Read;
 
 use rustix::fs::OFlags;
 
-use super::archive::rename_to_free;
 use super::error::VolumeError;
 use super::history_dir::{History, SUFFIX, logs_with_history};
 use super::index;
@@ -81,7 +80,7 @@ pub fn bring_over(volume: &Volume, history: &History) -> Result<(), VolumeError>
     let path = volume.state_path.join(RUNS);
     if let Ok(runs) = volume.state.open_dir(RUNS) {
         for name in &old.runs {
-            rename_to_free(&runs, name, &history.directory, name)
+            runs.rename_to_free(name, &history.directory, name)
                 .map_err(VolumeError::at("bring over", path.join(name)))?;
         }
     }

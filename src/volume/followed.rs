@@ -41,7 +41,7 @@ impl Followed {
     /// never.
     pub fn remember(&self, id: &str) -> Result<(), VolumeError> {
         let mut file =
-            self.state.open_for_group(NAME, OFlags::WRONLY).map_err(VolumeError::at("open", &self.path))?;
+            self.state.open_own(NAME, OFlags::WRONLY).map_err(VolumeError::at("open", &self.path))?;
         let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));
         written.and_then(|()| file.sync_data()).map_err(VolumeError::at("write to", &self.path))
     }

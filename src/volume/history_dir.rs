@@ -10,7 +10,7 @@ use rustix::fs::{FileType, OFlags};
 
 use super::error::VolumeError;
 use super::index::Index;
-use super::paths::{Volume, create_state};
+use super::paths::Volume;
 use super::record::Line;
 use crate::support::rooted_dir::Dir;
 
@@ -33,22 +33,25 @@ pub struct History {
 impl History {
     /// Opens the history of the volume's log, making it where it is missing.
     pub fn create(volume: &Volume) -> Result<Self, VolumeError> {
-        let relative = Path::new(DIRECTORY).join(key(volume));
-        let path = volume.state_path.join(&relative);
-        let made = create_state(&volume.state, Path::new(DIRECTORY))
-            .and_then(|_| create_state(&volume.state, &relative));
-        let directory = made.map_err(VolumeError::at("create", &path))?;
-        if decoded(relative.file_name().unwrap_or_default()).is_none() {
+        let key = key(volume);
+        let path = volume.state_path.join(DIRECTORY).join(&key);
+        let histories = volume.state.open_own_dir(DIRECTORY);
+        let made = histories.and_then(|(histories, _)| histories.open_own_dir(&key));
+        let (directory, _) = made.map_err(VolumeError::at("create", &path))?;
+        if decoded(&key).is_none() {
             write_name(&directory, &volume.log_name).map_err(VolumeError::at("write to", path.join(NAME)))?;
         }
         Ok(Self { directory, path })
     }
 
     /// Opens it for reading; none where there is none.
-    pub fn open(volume: &Volume) -> Option<Self> {
+    pub fn open(volume: &Volume) -> Result<Option<Self>, VolumeError> {
         let relative = Path::new(DIRECTORY).join(key(volume));
-        let directory = volume.state.open_dir(&relative).ok()?;
-        Some(Self { directory, path: volume.state_path.join(relative) })
+        let path = volume.state_path.join(&relative);
+        match volume.state.open_dir(&relative).map_err(VolumeError::at("open", &path)) {
+            Err(error) if error.is_absence() => Ok(None),
+            opened => opened.map(|directory| Some(Self { directory, path })),
+        }
     }
 
     /// Enters a line in the index.
@@ -82,7 +85,7 @@ pub(super) fn logs_with_history(volume: &Volume) -> Vec<OsString> {
 
 /// A long name stands in a file, as its directory has the beginning only.
 fn write_name(directory: &Dir, name: &OsStr) -> io::Result<()> {
-    let mut file = directory.open_for_group(NAME, OFlags::WRONLY)?;
+    let mut file = directory.open_own(NAME, OFlags::WRONLY)?;
     file.write_all(name.as_bytes())
 }
 

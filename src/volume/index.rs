@@ -51,16 +51,10 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Appends a line and makes it durable. What stands in the index's place and is no file is moved out of the way.
+    /// Appends a line and makes it durable. What stands in the index's place and is no file is set aside.
     pub(super) fn append(&self, line: &Line) -> Result<(), VolumeError> {
-        let open = || self.directory.open_for_group(NAME, OFlags::RDWR | OFlags::APPEND);
-        let mut file = match open() {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput || is_in_the_way(&error) => {
-                self.move_away().and_then(|()| open())
-            }
-            opened => opened,
-        }
-        .map_err(VolumeError::at("open", &self.path))?;
+        let opened = self.directory.open_own(NAME, OFlags::RDWR | OFlags::APPEND);
+        let mut file = opened.map_err(VolumeError::at("open", &self.path))?;
         let size = file.metadata().map_err(VolumeError::at("read", &self.path))?.len();
         let mut text = Vec::with_capacity(512);
         let mut last = [b'\n'];
@@ -75,16 +69,6 @@ impl<'a> Index<'a> {
         text.push(b'\n');
         let written = file.write_all(&text).and_then(|()| file.sync_data());
         written.map_err(VolumeError::at("write to", &self.path))
-    }
-
-    fn move_away(&self) -> std::io::Result<()> {
-        for number in 1..100 {
-            match self.directory.rename_new(NAME, self.directory, format!("{NAME}.unusable-{number}")) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                done => return done,
-            }
-        }
-        Err(std::io::ErrorKind::AlreadyExists.into())
     }
 
     /// Drops the older half of an index that has grown beyond its limit.
@@ -106,7 +90,7 @@ impl<'a> Index<'a> {
                 text[half..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| half + at + 1);
             let temporary = "index.jsonl.new";
             self.directory.remove_all(temporary)?;
-            let mut file = self.directory.open_for_group(temporary, OFlags::WRONLY | OFlags::EXCL)?;
+            let mut file = self.directory.open_own(temporary, OFlags::WRONLY | OFlags::EXCL)?;
             file.write_all(&text[cut..])?;
             file.sync_data()?;
             self.directory.rename(temporary, self.directory, NAME)?;
@@ -114,11 +98,6 @@ impl<'a> Index<'a> {
         };
         trim().map_err(VolumeError::at("shorten", &self.path))
     }
-}
-
-fn is_in_the_way(error: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::ISDIR | Errno::LOOP | Errno::NXIO))
 }
 
 fn join(text: &[u8]) -> Entries {

@@ -135,7 +135,7 @@ fn adopted(log: &LogFile, file: &File) -> std::io::Result<Option<Frame>> {
     let end = metadata.len();
     let started = Started { run: run.clone(), attempt: 1, at: at.clone(), ..Started::default() };
     let ended = Ended { run, attempt: 1, at, result: ADOPTED.into(), output: end, ..Ended::default() };
-    Ok(Some(Frame { started, ended: Some(ended), start: 0, output: 0..end, end }))
+    Ok(Some(Frame { started, ended: Some(ended), start: 0, output: 0..end, closed: end, end }))
 }
 
 /// What the index says is added to what the logs say: attempts whose log is gone, and ends that no footer could be

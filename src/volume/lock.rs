@@ -92,28 +92,33 @@ pub fn try_take(
     holder: &Holder,
 ) -> Result<Taken, VolumeError> {
     let path = state_path.join(name.file());
-    let mut file = state.open_for_group(name.file(), OFlags::RDWR).map_err(VolumeError::at("open", &path))?;
+    let mut file = state.open_lock(name.file(), OFlags::RDWR).map_err(VolumeError::at("open", &path))?;
     match flock(&file, shared) {
         Answer::Taken => {}
         Answer::Held => return Ok(Taken::Busy(read(&mut file))),
         Answer::Unknown(error) => return Ok(Taken::Unsupported(error)),
     }
+    let running = match name {
+        Name::Attempt => match take_running(state, shared) {
+            // Somebody removed `lock` while its holder was at work.
+            Err(Errno::AGAIN | Errno::ACCESS) => return Ok(Taken::Busy(Holder::default())),
+            // Where the volume has no such locks, readers are not told either.
+            taken => taken.ok(),
+        },
+        Name::Copy => None,
+    };
     let text = serde_json::to_vec(holder).unwrap_or_default();
     let written = file.write_all(&text).and_then(|()| file.set_len(text.len() as u64));
     written.map_err(VolumeError::at("write to", &path))?;
-    let running = match name {
-        Name::Attempt => take_running(state, shared),
-        Name::Copy => None,
-    };
     Ok(Taken::Held(Lock { _file: file, _running: running }))
 }
 
-/// None where the volume has no such locks: then readers are not told either.
-fn take_running(state: &Dir, shared: bool) -> Option<File> {
-    let file = state.open_for_group(RUNNING, OFlags::RDWR).ok()?;
+fn take_running(state: &Dir, shared: bool) -> rustix::io::Result<File> {
+    let file = state.open_lock(RUNNING, OFlags::RDWR).map_err(|_| Errno::NOLCK)?;
     let kind = if shared { libc::F_RDLCK } else { libc::F_WRLCK };
-    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(kind))).ok()?;
-    Some(file)
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(kind)))
+        .map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
+    Ok(file)
 }
 
 /// A lock of all bytes of a file.

@@ -135,7 +135,6 @@ pub fn place(
 
 fn no_file(stat: &Stat) -> Option<&'static str> {
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile if stat.st_nlink > 1 => Some("one of several hard links to a file"),
         FileType::RegularFile => None,
         FileType::Symlink => Some("a symbolic link"),
         FileType::Directory => Some("a directory"),

@@ -11,6 +11,7 @@ mod known;
 pub mod lock;
 mod log_place;
 mod paths;
+mod put_back;
 pub mod record;
 mod retention;
 mod seal;

@@ -9,17 +9,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags};
 
 use super::error::VolumeError;
 use crate::support::rooted_dir::Dir;
 
 /// Name of the state directory, beside the log.
 pub const STATE_DIRECTORY: &str = ".hook-runner";
-/// Another user of the volume's group can run on it: whoever makes the state directory hands its group on (setgid).
-const STATE_MODE: u32 = 0o2770;
-
 /// The log's place and the state directory.
 #[derive(Debug)]
 pub struct Volume {
@@ -35,6 +31,8 @@ pub struct Volume {
     pub state_path: PathBuf,
     /// The state directory was given: it may serve logs of several directories.
     pub state_is_elsewhere: bool,
+    /// What stood in the state directory's place is kept under this name.
+    set_aside: Option<OsString>,
 }
 
 impl Volume {
@@ -43,17 +41,15 @@ impl Volume {
         let (log, parent, name) = split(log)?;
         let directory = open_or_create(&parent, 0o755)?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
+        let mut set_aside = None;
         let opened = match state {
             Some(path) => open_or_create_state(path)?,
-            None => match directory.open_dir(STATE_DIRECTORY) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Nothing is made beside what can be no log: a device, say.
-                    check_log(&directory, &name).map_err(VolumeError::at("open the preserved log", &log))?;
-                    create_state(&directory, Path::new(STATE_DIRECTORY))
-                }
-                opened => opened.inspect(open_to_group),
+            None => {
+                let made = directory.open_own_dir(STATE_DIRECTORY);
+                let (opened, in_the_way) = made.map_err(VolumeError::at("create", &state_path))?;
+                set_aside = in_the_way;
+                opened
             }
-            .map_err(VolumeError::at("create", &state_path))?,
         };
         Ok(Self {
             directory,
@@ -62,6 +58,7 @@ impl Volume {
             state: opened,
             state_path,
             state_is_elsewhere: state.is_some(),
+            set_aside,
         })
     }
 
@@ -82,11 +79,15 @@ impl Volume {
             state: opened,
             state_path,
             state_is_elsewhere: state.is_some(),
+            set_aside: None,
         })
     }
 
-    /// Opens the log for appending: a regular file with one link, created with `mode` where it is missing; and its size.
+    /// Opens the log for appending: a regular file of its own, created with `mode` where it is missing; and its size. One that
+    /// has other names, of a user who links it to keep it, is copied first: what they keep is never written to.
     pub fn open_log(&self, mode: u32) -> Result<(File, u64), VolumeError> {
+        let unshared = self.workshop().and_then(|workshop| self.directory.unshare(&self.log_name, workshop));
+        unshared.map_err(VolumeError::at("make a file of its own of", &self.log_path))?;
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
         let is_new = matches!(self.directory.find(&self.log_name), Ok(None));
         let opened = self.directory.open_regular_stat(&self.log_name, flags, mode);
@@ -98,6 +99,18 @@ impl Volume {
         Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
     }
 
+    /// What is to be said where something stood in the state directory's place.
+    pub fn moved_aside(&self) -> Option<String> {
+        let kept = self.set_aside.as_ref()?.to_string_lossy();
+        let state = self.state_path.display();
+        Some(format!("{state} was no directory and is {kept} now; logs and history of earlier runs are gone"))
+    }
+
+    /// Where files are made that are then renamed to the log's name.
+    pub(super) fn workshop(&self) -> io::Result<&Dir> {
+        Ok(if self.state.is_on_mount_of(&self.directory)? { &self.state } else { &self.directory })
+    }
+
     /// Opens the log for reading.
     pub fn read_log(&self) -> Result<File, VolumeError> {
         self.directory
@@ -106,42 +119,15 @@ impl Volume {
     }
 }
 
+/// A state directory that was given is the administrator's, links in its path included.
 fn open_or_create_state(path: &Path) -> Result<Dir, VolumeError> {
     if let Ok(dir) = Dir::open(path) {
         return Ok(dir);
     }
     let dir = open_or_create(path, 0o770)?;
-    open_to_group(&dir);
+    // Whatever the umask is. A volume that refuses modes has its own.
+    let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o2770));
     Ok(dir)
-}
-
-/// Makes a directory of the state below `dir`.
-pub(super) fn create_state(dir: &Dir, rel: &Path) -> io::Result<Dir> {
-    match dir.open_dir(rel) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened.inspect(open_to_group),
-    }
-    let made = dir.create_dir_all(rel, 0o770)?;
-    open_to_group(&made);
-    Ok(made)
-}
-
-/// Whatever the umask is, and whatever version 0.1 made. A volume that refuses modes has its own.
-fn open_to_group(dir: &Dir) {
-    let mode = dir.stat().map_or(0, |stat| stat.st_mode & 0o7777);
-    if mode & STATE_MODE != STATE_MODE {
-        let _ = rustix::fs::fchmod(dir, Mode::from_raw_mode(mode & 0o7707 | STATE_MODE));
-    }
-}
-
-/// Refuses what stands in the log's place and is no file; a link is refused when it is opened.
-fn check_log(directory: &Dir, name: &OsStr) -> io::Result<()> {
-    let kind = directory.find(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode));
-    match kind {
-        None | Some(FileType::RegularFile | FileType::Symlink) => Ok(()),
-        Some(FileType::Directory) => Err(Errno::ISDIR.into()),
-        Some(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-    }
 }
 
 /// The absolute path, the parent directory and the name.

@@ -116,6 +116,30 @@ pub struct StepEnd {
     pub to: u64,
 }
 
+impl Ended {
+    /// The end with the numbers of what stands in the log before its footer.
+    #[must_use]
+    pub fn after(&self, written: Written) -> Self {
+        Self {
+            output: written.output,
+            newline_added: written.newline_added,
+            corrects: written.corrects,
+            ..self.clone()
+        }
+    }
+}
+
+/// What stands in the log after the header.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of output.
+    pub output: u64,
+    /// The last of them is a newline that the command did not print.
+    pub newline_added: bool,
+    /// Bytes of footers that do not hold.
+    pub corrects: u64,
+}
+
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }

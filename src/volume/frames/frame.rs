@@ -15,7 +15,9 @@ pub struct Frame {
     pub start: u64,
     /// The command's bytes.
     pub output: Range<u64>,
-    /// Where the next attempt begins, or the file ends.
+    /// Where its last footer ends; for an attempt without one, as `end`.
+    pub closed: u64,
+    /// Where the next attempt begins, or the file ends: what others appended after the footer goes with it.
     pub end: u64,
 }
 

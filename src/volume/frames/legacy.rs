@@ -20,7 +20,7 @@ const LONGEST: u64 = 1 << 20;
 pub(super) fn read(file: &File, end: u64) -> io::Result<Vec<Frame>> {
     let mut frames: Vec<Frame> = Vec::new();
     let (mut end, mut before) = (end, end);
-    while let Some(start) = last_line_start(file, before, OPEN.as_bytes())? {
+    while let Some(start) = last_line_start(file, before, &[OPEN])? {
         if let Some(frame) = frame(file, start, end)? {
             frames.push(frame);
             end = start;
@@ -40,14 +40,14 @@ fn frame(file: &File, start: u64, end: u64) -> io::Result<Option<Frame>> {
     let Some(started) = started(&String::from_utf8_lossy(&head[..rule]), start) else { return Ok(None) };
     let output = start + (rule + OUTPUT.len()) as u64;
     let is_closed = line_before(file, end)?.is_some_and(|(_, line)| line == CLOSE.as_bytes());
-    let footer = if is_closed { last_line_start(file, end, FOOTER.as_bytes())? } else { None };
+    let footer = if is_closed { last_line_start(file, end, &[FOOTER])? } else { None };
     let footer = footer.filter(|&footer| footer >= output && end - footer <= LONGEST);
     let ended = match footer {
         Some(footer) => ended(&String::from_utf8_lossy(&range(file, footer, end)?), &started),
         None => None,
     };
     let output_end = footer.filter(|_| ended.is_some()).unwrap_or(end);
-    Ok(Some(Frame { started, ended, start, output: output..output_end, end }))
+    Ok(Some(Frame { started, ended, start, output: output..output_end, closed: end, end }))
 }
 
 fn started(header: &str, offset: u64) -> Option<Started> {

@@ -13,4 +13,4 @@ mod write;
 
 pub use frame::Frame;
 pub use read::{is_log, read};
-pub use write::{footer, header};
+pub use write::{footer, header, moved};

@@ -15,27 +15,31 @@ use crate::volume::record::{Ended, Started};
 /// Rows of a header hold names of steps; nothing of ours is longer.
 const LONGEST_HEADER: u64 = 4 << 20;
 
-/// Whether `file` begins as each preserved log does.
+/// Whether `file` begins as each preserved log does, or has an attempt in it: its beginning may have been overwritten.
 pub fn is_log(file: &File) -> io::Result<bool> {
     let mut first = [0; OPEN.len()];
-    Ok(file.read_at(&mut first, 0)? == first.len() && first == OPEN.as_bytes())
+    let begins = file.read_at(&mut first, 0)? == first.len() && first == OPEN.as_bytes();
+    Ok(begins || !read(file)?.is_empty())
 }
 
 /// The attempts of the log, in the order of the file. Bytes before the first frame of ours that can be read are told by
 /// nobody's header; those of version 0.1 are read by their looks.
 pub fn read(file: &File) -> io::Result<Vec<Frame>> {
-    let mut end = file.metadata()?.len();
+    let (mut end, mut before) = (file.metadata()?.len(), file.metadata()?.len());
     let mut frames = Vec::new();
-    while end > 0 {
-        let frame = match ended_at(file, end)? {
-            Some(frame) => frame,
-            None => match interrupted_before(file, end)? {
-                Some(frame) => frame,
-                None => break,
-            },
+    while let Some(line) = last_line_start(file, before, &[OPEN, CLOSE])? {
+        before = line;
+        let footer_end = line + CLOSE.len() as u64 + 1;
+        let closed = if footer_end <= end { ended_at(file, footer_end)? } else { None };
+        let found = match closed {
+            Some(frame) => Some(frame),
+            None => interrupted_at(file, line, end)?,
         };
-        end = frame.start;
-        frames.push(frame);
+        if let Some(frame) = found {
+            before = frame.start;
+            frames.push(Frame { end, ..frame });
+            end = before;
+        }
     }
     let mut all = if end > 0 { legacy::read(file, end)? } else { Vec::new() };
     frames.reverse();
@@ -58,20 +62,22 @@ fn ended_at(file: &File, end: u64) -> io::Result<Option<Frame>> {
         ended: Some(ended),
         start,
         output: output_start..output_end,
+        closed: end,
         end,
     }))
 }
 
-/// The attempt without an end whose output reaches up to `end`.
-fn interrupted_before(file: &File, end: u64) -> io::Result<Option<Frame>> {
-    let mut before = end;
-    while let Some(start) = last_line_start(file, before, OPEN.as_bytes())? {
-        if let Some((started, output)) = header_starting_at(file, start, end)? {
-            return Ok(Some(Frame { started, ended: None, start, output: output..end, end }));
-        }
-        before = start;
-    }
-    Ok(None)
+/// The attempt without an end whose header begins at `start` and whose output reaches up to `end`.
+fn interrupted_at(file: &File, start: u64, end: u64) -> io::Result<Option<Frame>> {
+    let header = header_starting_at(file, start, end)?;
+    Ok(header.map(|(started, output)| Frame {
+        started,
+        ended: None,
+        start,
+        output: output..end,
+        closed: end,
+        end,
+    }))
 }
 
 /// The header whose last line ends at `end`, and where it begins.

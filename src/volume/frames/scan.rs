@@ -38,12 +38,15 @@ pub(super) fn line_before(file: &File, end: u64) -> io::Result<Option<(u64, Vec<
     }
 }
 
-/// Where `wanted` stands last at the start of a line, before `end`.
-pub(super) fn last_line_start(file: &File, end: u64, wanted: &[u8]) -> io::Result<Option<u64>> {
+/// Where one of the texts `wanted` stands last at the start of a line, before `end`.
+pub(super) fn last_line_start(file: &File, end: u64, wanted: &[&str]) -> io::Result<Option<u64>> {
     let mut end = end;
-    let finder = aho_corasick::AhoCorasick::new([wanted]).map_err(io::Error::other)?;
+    let longest = wanted.iter().map(|text| text.len()).max().unwrap_or(0) as u64;
+    let finder = aho_corasick::AhoCorasick::new(wanted).map_err(io::Error::other)?;
+    let mut block = FIRST_LOOK;
     loop {
-        let from = end.saturating_sub(BLOCK);
+        let from = end.saturating_sub(block);
+        block = (block * 8).min(BLOCK);
         let bytes = range(file, from, end)?;
         let at_line_start = |at: usize| match at {
             0 => from == 0,
@@ -54,10 +57,7 @@ pub(super) fn last_line_start(file: &File, end: u64, wanted: &[u8]) -> io::Resul
             Some(at) => return Ok(Some(from + at as u64)),
             None if from == 0 => return Ok(None),
             // One that lies across the border, or begins right after it, is in the next block.
-            None => end = from + wanted.len() as u64 + 1,
-        }
-        if end <= from {
-            return Ok(None);
+            None => end = from + longest + 1,
         }
     }
 }

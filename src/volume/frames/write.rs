@@ -35,6 +35,13 @@ pub fn footer(title: &str, rows: &[(&str, String)], ended: &Ended) -> String {
     text
 }
 
+/// The header that was made by [`header`], for another place in the file.
+pub fn moved(header: &str, started: &Started) -> String {
+    let record = serde_json::to_string(started).unwrap_or_default();
+    let rows = header.rfind(&format!("\n{RECORD}")).map_or("", |end| &header[..=end]);
+    format!("{rows}{RECORD}{record}\n{OUTPUT}\n")
+}
+
 fn table(text: &mut String, rows: &[(&str, String)]) {
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         // A value of several lines keeps its column, so that a row can be told from the next.

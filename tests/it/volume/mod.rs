@@ -1,5 +1,6 @@
 //! The files on the volume.
 
+pub(crate) mod damage;
 pub(crate) mod files;
 pub(crate) mod histories;
 pub(crate) mod power_cut;
