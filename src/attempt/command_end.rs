@@ -40,7 +40,7 @@ pub(super) fn told(
                 .advise(format!("raise {flag}, or see in its output what took so long")))
         }
         Outcome::CannotExecute(error) => Err(not_started(error)),
-        Outcome::Stopped(None) => Err(stopped_by(stop, "before the command was started")),
+        Outcome::Stopped(None) => Err(stopped_by(stop, &format!("while {name} was not at work"))),
         Outcome::Stopped(Some(ending)) => {
             let end = end_after("that", ending, &grace);
             Err(stopped_by(stop, &format!("before {name} had ended by itself; {end}")))

@@ -3,26 +3,22 @@
 //! cannot hold the attempt at each of its parts.
 
 use std::fs::File;
-use std::ops::Range;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::close::{Footer, close, log_failed};
 use super::context::Context;
-use super::limits::LAST_WORDS;
+use super::in_time::{AFTER_A_HANG, hurried, left, on_volume};
 use super::messages;
 use super::open::Opened;
-use super::outcome::{Failure, Outcome, StepReport};
+use super::outcome::Outcome;
 use super::session::Session;
 use crate::hook::log_target::OnLogFailure;
 use crate::output::{LogFailure, Report, Tee, say};
 use crate::process::{Supervisor, leave_files};
 use crate::support::cause::Cause;
-use crate::support::{blocking, mutex, times};
-use crate::volume::record::{Ended, Line, StepEnd, Written};
-use crate::volume::{History, SealError, Volume, VolumeError, frames};
-
-/// What is left for the index after a log that hangs: it is most likely on the same volume.
-const AFTER_A_HANG: Duration = Duration::from_millis(500);
+use crate::support::mutex;
+use crate::volume::record::{Ended, Line, Written};
+use crate::volume::{History, Volume, VolumeError};
 
 /// Ends the log and enters the end. May turn success into 74; never the reverse.
 pub(super) async fn finish(
@@ -43,6 +39,9 @@ pub(super) async fn finish(
             *mutex::lock(&opened.written) = file;
         }
         written = Written { output: report.log_bytes, newline_added: report.newline_added, corrects: 0 };
+        for border in &mut outcome.borders {
+            *border = report.in_log(border.start)..report.in_log(border.end);
+        }
     }
     if let Some(opened) = &session.opened {
         if !hangs {
@@ -76,116 +75,12 @@ fn tell(outcome: &mut Outcome, warning: String) {
     outcome.warnings.push(warning);
 }
 
-/// The footer of an attempt, but for the numbers of what stands before it.
-struct Footer {
-    title: String,
-    rows: Vec<(&'static str, String)>,
-    ended: Ended,
-}
-
-impl Footer {
-    fn of(outcome: &Outcome, key: &str) -> Self {
-        let ended = Ended {
-            run: outcome.identity.run.clone(),
-            attempt: outcome.attempt,
-            at: times::now(),
-            status: outcome.status(),
-            result: outcome.word().into(),
-            message: outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
-            duration_ms: outcome.duration_ms,
-            files_copied: outcome.files_copied,
-            retries: outcome.retries,
-            steps: step_ends(outcome),
-            key: key.to_owned(),
-            ..Ended::default()
-        };
-        Self { title: outcome.title(), rows: outcome.rows(&ended.at), ended }
-    }
-
-    fn text(&self, written: Written) -> Vec<u8> {
-        frames::footer(&self.title, &self.rows, &self.ended.after(written)).into_bytes()
-    }
-}
-
-fn step_ends(outcome: &Outcome) -> Vec<StepEnd> {
-    let steps = outcome.steps.iter().zip(&outcome.borders);
-    let end = |(report, bytes): (&StepReport, &Range<u64>)| StepEnd {
-        step: report.step.clone(),
-        result: report.result.clone(),
-        duration_ms: report.duration_ms,
-        from: bytes.start,
-        to: bytes.end,
-    };
-    steps.map(end).collect()
-}
-
-#[allow(clippy::too_many_arguments)] // what is ended, who hears signals meanwhile, what came of it
-/// The log back under its name, the footer, everything durable, the name checked. Returns what stands in the log before
-/// the footer; none when the volume hangs.
-async fn close(
-    context: &Context<'_>,
-    opened: &Arc<Opened>,
-    tee: Written,
-    end: Instant,
-    supervisor: &mut Supervisor,
-    outcome: &mut Outcome,
-) -> Option<Written> {
-    let prepared = on_volume(opened, left(end), supervisor, move |opened| prepare(opened, tee)).await;
-    let (put_back, written) = prepared.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
-    match put_back {
-        Ok(None) => {}
-        Ok(Some(line)) => outcome.warnings.push(line.trim_end().trim_start_matches("hook-runner: ").into()),
-        Err(error) => log_failed(context, outcome, messages::seal(&error, outcome.log.as_deref())),
-    }
-    let footer = Footer::of(outcome, &opened.key);
-    let sealed = on_volume(opened, left(end), supervisor, move |opened| seal(opened, written, &footer)).await;
-    let (sealed, written) = sealed.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
-    let Err(error) = sealed else { return Some(written) };
-    let claimed = outcome.status();
-    log_failed(context, outcome, messages::seal(&error, outcome.log.as_deref()));
-    if outcome.status() != claimed {
-        // The footer says what does not hold; best effort, as the volume has just failed.
-        let footer = Footer::of(outcome, &opened.key);
-        let _ = on_volume(opened, left(end), supervisor, move |opened| {
-            mutex::lock(&opened.log).close(written, &|written| footer.text(written))
-        })
-        .await;
-    }
-    Some(written)
-}
-
-/// The log back under its name, all of the output in it, durable. Before the footer: a volume that hangs or fails now is not
-/// left with a success on it.
-fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>, Written) {
-    let mut log = mutex::lock(&opened.log);
-    let put_back = log.put_back(tee.output).and_then(|line| {
-        log.append(line.as_deref().unwrap_or_default().as_bytes())?;
-        Ok(line)
-    });
-    let newline_added = tee.newline_added && !matches!(put_back, Ok(Some(_)));
-    let written = log.written(newline_added);
-    let put_back = put_back.and_then(|line| log.sync().map(|()| line));
-    match written {
-        Ok(written) => (put_back, written),
-        Err(error) => (put_back.and(Err(error)), tee),
-    }
-}
-
-fn seal(opened: &Opened, written: Written, footer: &Footer) -> (Result<(), SealError>, Written) {
-    let output = mutex::lock(&opened.written).take();
-    let mut log = mutex::lock(&opened.log);
-    match log.close(written, &|written| footer.text(written)) {
-        Ok(written) => (log.seal(output, written), written),
-        Err(error) => (Err(error), written),
-    }
-}
-
 /// Enters the end in the index, after the log that it speaks of is durable. A state directory that the command removed
 /// is made anew.
 fn enter(opened: &Opened, ended: Ended) -> Result<Option<String>, VolumeError> {
     let volume = &opened.volume;
     let state = volume.state_is_elsewhere.then_some(volume.state_path.as_path());
-    let now = Volume::create(&volume.log_path, state)?;
+    let now = Volume::create(&volume.log_path, state, volume.log_mode)?;
     let is_new = History::open(&now)?.is_none();
     let history = History::create(&now)?;
     if is_new {
@@ -195,39 +90,6 @@ fn enter(opened: &Opened, ended: Ended) -> Result<Option<String>, VolumeError> {
     let path = now.state_path.display();
     Ok(is_new
         .then(|| format!("{path} was removed while the hook ran: logs and history of earlier runs are gone")))
-}
-
-/// Runs `work` on the volume, within `patience`; signals are read meanwhile.
-async fn on_volume<T: Send + 'static>(
-    opened: &Arc<Opened>,
-    patience: Duration,
-    supervisor: &mut Supervisor,
-    work: impl FnOnce(&Opened) -> T + Send + 'static,
-) -> Result<T, Failure> {
-    let opened = Arc::clone(opened);
-    let work = tokio::time::timeout(patience, blocking::run(move || work(&opened)));
-    let hurried = hurried(supervisor);
-    let work = async {
-        tokio::select! {
-            biased;
-            done = work => done.ok(),
-            () = hurried => None,
-        }
-    };
-    match supervisor.attend(work).await {
-        Ok(Some(Ok(done))) => Ok(done),
-        Ok(Some(Err(error))) => Err(messages::fault(error)),
-        Ok(None) | Err(_) => Err(messages::hung("making the log durable")),
-    }
-}
-
-/// Ends a short time after a stop.
-fn hurried(supervisor: &Supervisor) -> impl Future<Output = ()> + use<> {
-    let stop = supervisor.stop_token();
-    async move {
-        stop.cancelled().await;
-        tokio::time::sleep(LAST_WORDS).await;
-    }
 }
 
 /// What the tee answers, while signals are still heard: a stop leaves it a short time, a second one none.
@@ -267,20 +129,9 @@ fn judge_log(context: &Context<'_>, outcome: &mut Outcome, failure: &LogFailure,
     }
 }
 
-fn log_failed(context: &Context<'_>, outcome: &mut Outcome, failure: Failure) {
-    match context.hook.log_failure {
-        OnLogFailure::Fail => outcome.fail(failure),
-        OnLogFailure::Warn => outcome.warnings.push(failure.sentence()),
-    }
-}
-
 fn log_outcome(context: &Context<'_>, outcome: &Outcome) {
     for warning in &outcome.warnings {
         tracing::warn!("{}", context.secrets.clean(warning));
     }
     tracing::info!(status = outcome.status(), "{}", outcome.title());
-}
-
-fn left(end: Instant) -> Duration {
-    end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
 }

@@ -69,31 +69,6 @@ impl Limits {
         }
     }
 
-    /// Runs `work`, a part of the attempt's end, while signals are read: within the time that is left for the end, and
-    /// after a stop a short time at most. `what` is being done, for the sentence about a volume that hangs.
-    pub(super) async fn at_the_end<F: Future>(
-        &self,
-        supervisor: &mut Supervisor,
-        what: &str,
-        work: F,
-    ) -> Result<F::Output, Failure> {
-        let (patience, stop) = (self.patience(supervisor), supervisor.stop_token());
-        let limited = async move {
-            let hurried = async {
-                stop.cancelled().await;
-                tokio::time::sleep(LAST_WORDS).await;
-            };
-            tokio::select! {
-                biased;
-                output = work => Some(output),
-                () = tokio::time::sleep(patience) => None,
-                () = hurried => None,
-            }
-        };
-        let output = supervisor.attend(limited).await.ok().flatten();
-        output.ok_or_else(|| messages::hung(what))
-    }
-
     /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does not end
     /// within the grace after that is given up.
     pub(super) async fn cancellable<F: Future>(

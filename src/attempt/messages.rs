@@ -15,6 +15,7 @@ use crate::output::LogFailure;
 use crate::process::Stop;
 use crate::steps::copy::TurnError;
 use crate::steps::follow::FollowError;
+use crate::steps::wait::NotMet;
 use crate::support::cause::{Cause, words};
 use crate::support::durations::shown;
 use crate::support::sizes::human_bytes;
@@ -38,6 +39,10 @@ pub(crate) fn stopped_by(stop: Option<&Stop>, when: &str) -> Failure {
     )
 }
 
+/// What to do when the system has no more of something for this process.
+const LIMITS: &str =
+    "raise the limits of open files, processes or memory (ulimit -n, -u and -v, the pod's limits)";
+
 /// The volume does not answer.
 pub(crate) fn hung(what: &str) -> Failure {
     Failure::new(Kind::Io, format!("the volume hangs: {what} did not end"))
@@ -50,11 +55,22 @@ pub(crate) fn fault(error: impl ToString) -> Failure {
     Failure::new(Kind::Fault, error.to_string())
 }
 
+/// The output cannot be taken: no thread, pipe or descriptor is to be had.
+pub(crate) fn no_tee(error: &io::Error) -> Failure {
+    Failure::new(Kind::Fault, format!("cannot take the output: {}", words(error))).advise(LIMITS)
+}
+
 /// The attempt did not open.
 pub(crate) fn open(error: OpenError, stop: Option<&Stop>) -> Failure {
     let message = error.to_string();
     match error {
         OpenError::Volume(error) | OpenError::Log(LogProblem::Volume(error)) => store(&error),
+        OpenError::Log(LogProblem::State { .. }) => {
+            Failure::new(Kind::Config, message).advise("give --state another directory, or leave it out")
+        }
+        OpenError::Log(LogProblem::Path { .. }) => {
+            Failure::new(Kind::Config, message).advise("give --log another path")
+        }
         OpenError::Log(_) => {
             Failure::new(Kind::Config, message).advise("give --log another path, or move the file away")
         }
@@ -75,16 +91,18 @@ pub(crate) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure
 /// A file of the runner's own.
 pub(crate) fn store(error: &VolumeError) -> Failure {
     let cause = Cause::of(&error.source);
+    let is_ours = error.source.raw_os_error().is_none();
     let advice = match error.source.kind() {
         io::ErrorKind::PermissionDenied => {
             "let the pod's user write there (fsGroup, or the directory's mode), or give --log and --state elsewhere"
         }
-        io::ErrorKind::InvalidInput => "remove it, or give --log elsewhere",
+        io::ErrorKind::InvalidInput if is_ours => "remove it, or give --log elsewhere",
         io::ErrorKind::IsADirectory => "name a file in it, or remove it",
         _ => match error.source.raw_os_error() {
             Some(nix::libc::ELOOP | nix::libc::ENOTDIR) => {
-                "symbolic links on the volume are not followed; remove it, or give --log elsewhere"
+                "it must be a directory, and no link on the volume is followed; remove it, or give another path"
             }
+            Some(nix::libc::EMFILE | nix::libc::ENFILE | nix::libc::ENOMEM) => LIMITS,
             _ => volume_advice(cause),
         },
     };
@@ -127,6 +145,11 @@ pub(crate) fn seal(error: &SealError, log: Option<&str>) -> Failure {
 pub(crate) fn sync(error: &SyncError) -> Failure {
     let cause = Cause::of(&error.source);
     Failure::new(Kind::Io, error.to_string()).because(cause.word()).advise(volume_advice(cause))
+}
+
+/// A wait that cannot be asked for: waiting does not help.
+pub(crate) fn wrong_wait(error: &NotMet) -> Failure {
+    Failure::new(Kind::Config, error.to_string()).advise(error.advice())
 }
 
 /// The copy failed.

@@ -1,15 +1,18 @@
 //! One attempt of a hook, straight down: load the secrets, open the volume, run the steps in order, settle the volume,
 //! finish the log. Everything that can go wrong is in the outcome.
 
+mod close;
 mod command_end;
 mod context;
 mod finish;
 mod header;
+mod in_time;
 mod limits;
 pub mod messages;
 pub mod metrics;
 pub mod open;
 pub mod outcome;
+pub mod report_paths;
 mod secrets;
 mod session;
 mod settle;
@@ -26,6 +29,7 @@ use crate::hook::spec::Hook;
 use crate::hook::steps::Step;
 use crate::output;
 use crate::process::Supervisor;
+use crate::steps::wait;
 use crate::support::blocking;
 
 /// Runs an attempt of `hook` to its end.
@@ -61,10 +65,16 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
 
 /// A hook that cannot work is refused before anything on a volume is made or changed.
 async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<(), Failure> {
+    let hook = context.hook.clone();
+    let check = blocking::run(move || report_paths::check(&hook));
+    context.limits.droppable(supervisor, check).await?.map_err(messages::fault)??;
     let steps = context.hook.steps.clone();
     let check = blocking::run(move || preflight::check(&steps));
     let checked = context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?;
-    checked.map_err(|error| Failure::new(Kind::Config, error.to_string()))
+    checked.map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
+    let waits = context.hook.steps.clone();
+    let check = blocking::run(move || wait::check(&waits).map_err(|error| messages::wrong_wait(&error)));
+    context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?
 }
 
 /// The steps in their order; those for a failure, when one failed; those for every end; then the volume as they left it.
@@ -79,7 +89,12 @@ async fn work(
     let also = [("step on failure", &hook.on_failure), ("final step", &hook.finally)];
     for (title, steps) in also.into_iter().skip(usize::from(outcome.failure.is_none())) {
         if outcome.failure.is_some() && !steps.is_empty() && no_more(context, supervisor) {
-            outcome.warnings.push(format!("no {title} was begun: the attempt's time is over"));
+            let why = if supervisor.stop_requested() {
+                "the attempt is stopped"
+            } else {
+                "the attempt's time is over"
+            };
+            session.tell(&format!("no {title} was begun: {why}"));
         } else {
             all((title, steps), context, session, supervisor, outcome).await;
         }

@@ -107,8 +107,8 @@ pub async fn open(plan: Plan, cancel: &CancellationToken) -> Result<(Opened, Log
 
 /// Opens the attempt if the lock is free.
 fn try_open(plan: &Plan) -> Result<Try, OpenError> {
-    check(&plan.log)?;
-    let volume = Volume::create(&plan.log, plan.state.as_deref())?;
+    check(&plan.log, plan.state.as_deref())?;
+    let volume = Volume::create(&plan.log, plan.state.as_deref(), plan.log_mode)?;
     let mut warnings: Vec<String> = volume.moved_aside().into_iter().collect();
     let lock =
         match lock::try_take(&volume.state, &volume.state_path, Name::Attempt, plan.shared, &holder(plan))? {
@@ -172,7 +172,7 @@ fn begin(
     let before = known(volume, Some(history));
     warnings.extend(before.problems);
     let placed = place(volume, history, &before.attempts, &plan.identity.run)?;
-    let (mut file, size) = volume.open_log(plan.log_mode)?;
+    let (mut file, size) = volume.open_log()?;
     let newline = ends_mid_line(&file, size).map_err(VolumeError::at("read", &volume.log_path))?;
     let started = header::started(plan, volume, &before.attempts, size + u64::from(newline), key);
     let header = header::text(plan, &started, before.attempts.last());
@@ -194,7 +194,13 @@ fn begin(
         tidy(warnings);
     }
     match written {
-        Ok(()) => Ok((file, started, header)),
+        Ok(synced) => {
+            let note = || {
+                format!("not permitted on the volume of {}: fsync of a directory", volume.log_path.display())
+            };
+            warnings.extend((!synced).then(note));
+            Ok((file, started, header))
+        }
         Err(error) => {
             enter_unopened(history, started, &error);
             Err(error.into())
@@ -217,18 +223,12 @@ fn enter_unopened(history: &History, started: Started, error: &VolumeError) {
     let _ = history.enter(&Line::End(ended));
 }
 
-/// All of it, durable, or nothing. From here on a power cut leaves at least that this attempt was begun.
-fn write(file: &mut File, text: &str, size: u64, volume: &Volume) -> Result<(), VolumeError> {
+/// All of it, durable, or nothing; false where the filesystem does not sync names. From here on a power cut leaves at least that this attempt was begun.
+fn write(file: &mut File, text: &str, size: u64, volume: &Volume) -> Result<bool, VolumeError> {
     let mut write = || {
         file.write_all(text.as_bytes()).map_err(VolumeError::at("write to", &volume.log_path))?;
         file.sync_data().map_err(VolumeError::at("sync", &volume.log_path))?;
-        match volume.directory.sync() {
-            // Some filesystems refuse to sync directories.
-            Err(error) if error.kind() != ErrorKind::InvalidInput => {
-                Err(VolumeError::at("sync the directory of", &volume.log_path)(error))
-            }
-            _ => Ok(()),
-        }
+        volume.directory.sync().map_err(VolumeError::at("sync the directory of", &volume.log_path))
     };
     write().inspect_err(|_| {
         // What is there of it stays when the volume does not even do that.

@@ -12,7 +12,6 @@ use super::open::{self, Opened};
 use super::outcome::{Failure, Outcome};
 use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
-use crate::exit::Kind;
 use crate::output::{self, LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
 use crate::steps::heartbeat::with_heartbeat;
@@ -157,9 +156,7 @@ fn start_tee(
         },
         redact: context.secrets.redactor.clone(),
     };
-    Tee::start(options)
-        .map(Some)
-        .map_err(|error| Failure::new(Kind::Io, format!("cannot start the tee: {error}")))
+    Tee::start(options).map(Some).map_err(|error| messages::no_tee(&error))
 }
 
 fn max_log(bytes: u64, opened: &Opened) -> Result<MaxLog, Failure> {

@@ -2,6 +2,7 @@
 //! written to.
 
 use super::context::Context;
+use super::in_time::at_the_end;
 use super::messages;
 use super::outcome::Failure;
 use super::session::Session;
@@ -38,6 +39,7 @@ pub(super) async fn settle(
         })?;
         volumes.sync().map_err(|error| messages::sync(&error))
     });
-    let settled = context.limits.at_the_end(supervisor, "syncing the volume", work).await?;
+    let patience = context.limits.patience(supervisor);
+    let settled = at_the_end(patience, supervisor, "syncing the volume", work).await?;
     settled.map_err(messages::fault)?
 }

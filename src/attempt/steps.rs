@@ -225,9 +225,7 @@ async fn run_wait(
     let work = with_heartbeat(work, &what, || Some(context.secrets.clean(&observed.get())));
     let met = context.limits.cancellable(supervisor, work, &cancel).await?;
     met.map(|met| format!("met: {}", met.observation)).map_err(|error| match error {
-        NotMet::Roots { .. } | NotMet::Credentials { .. } => {
-            Failure::new(Kind::Config, error.to_string()).advise(error.advice())
-        }
+        NotMet::Roots { .. } | NotMet::Credentials { .. } => messages::wrong_wait(&error),
         NotMet::Cancelled { .. } if supervisor.stop_requested() => {
             messages::stopped_by(supervisor.stop(), &format!("during the wait: {error}"))
         }

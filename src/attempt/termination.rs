@@ -9,6 +9,8 @@ use nix::libc;
 use serde::Serialize;
 
 use super::outcome::Outcome;
+use crate::output;
+use crate::support::cause::words;
 
 /// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
 /// Failure", 4096).
@@ -17,16 +19,19 @@ const LIMIT: usize = 4096;
 /// Where the kubelet looks, unless the container says otherwise.
 const DEFAULT: &str = "/dev/termination-log";
 
-/// Writes the message. Its failure is nobody's: the status stands.
+/// Writes the message. That it cannot be written to a path that was given is said; the status stands.
 pub fn write(outcome: &Outcome, path: Option<&Path>) {
     // The default file is the kubelet's to make; outside a pod none appears in /dev.
-    let (path, create) = path.map_or((Path::new(DEFAULT), false), |path| (path, true));
+    let (file, create) = path.map_or((Path::new(DEFAULT), false), |path| (path, true));
     // A FIFO that nobody reads is refused in place of being waited for.
     let mut options = File::options();
     options.write(true).create(create).truncate(true).custom_flags(libc::O_NONBLOCK);
-    let opened = options.open(path);
-    if let Ok(mut file) = opened {
-        let _ = file.write_all(json(outcome, LIMIT).as_bytes());
+    let written = options.open(file).and_then(|mut file| file.write_all(json(outcome, LIMIT).as_bytes()));
+    if let (Err(error), Some(path)) = (written, path) {
+        let (path, why) = (path.display(), words(&error));
+        output::say(&format!(
+            "hook-runner: the termination message cannot be written to {path}: {why}; the result stands\n"
+        ));
     }
 }
 

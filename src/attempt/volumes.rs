@@ -67,7 +67,10 @@ pub(super) fn written_by(hook: &Hook) -> Vec<PathBuf> {
         Step::Copy { to, .. } => Some(to.clone()),
         _ => None,
     });
-    copied.chain(hook.log.clone()).chain(hook.sync.clone()).collect()
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    // The log's name may be a link by the end; its directory is where it is. So may the working directory be gone.
+    let log = hook.log.clone().map(absolute).and_then(|log| Some(log.parent()?.to_path_buf()));
+    copied.chain(hook.sync.clone()).map(absolute).chain(log).collect()
 }
 
 /// The directory that `path` is, or the nearest one above it that is there.

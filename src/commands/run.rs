@@ -7,6 +7,7 @@ use super::say::{complain, warn};
 use crate::attempt;
 use crate::attempt::metrics;
 use crate::attempt::outcome::{Failure, Outcome};
+use crate::attempt::report_paths;
 use crate::cli;
 use crate::exit::Kind;
 use crate::hook::{file, identity::Identity, layer::Layer, spec::Hook};
@@ -45,8 +46,8 @@ pub(super) fn attempt(
         Err(error) => return refuse(&fault("cannot start the runtime", &error), termination_log),
     };
     let outcome = runtime.block_on(attempt::run(&hook, &mut supervisor));
-    report(&outcome, hook.termination_log.as_deref());
-    if let Some(path) = &hook.metrics_file
+    report(&outcome, report_paths::termination_log(&hook));
+    if let Some(path) = report_paths::metrics_file(&hook)
         && let Err(error) = metrics::write(&outcome, path)
     {
         warn(&format!("the metrics cannot be written to {}: {error}; the result stands", path.display()));

@@ -99,19 +99,20 @@ impl FileValue for SizeLimit {
     }
 }
 
-/// Permission bits in octal, written `0640`.
+/// Permission bits of a log in octal, written `0640`: its owner can always read and write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
-form!(Mode, "a file mode in quotes such as '0640'", "0*[0-7]{1,4}");
+form!(Mode, "a file mode in quotes such as '0640'", "0*[67][0-7]{2}");
 
 impl FromStr for Mode {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| octal && *mode <= 0o7777);
-        mode.map(Self)
-            .ok_or_else(|| format!("'{text}' is not a file mode; expected octal digits such as 0640"))
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| octal && matches!(mode, 0o600..=0o777));
+        mode.map(Self).ok_or_else(|| {
+            format!("'{text}' is not the mode of a log; expected octal digits such as 0640, with 6 or 7 for its owner")
+        })
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn a_mode_is_octal() {
         assert_eq!("0640".parse::<Mode>(), Ok(Mode(0o640)));
-        for wrong in ["0999", "", "+640", "10000", "u=rw"] {
+        for wrong in ["0999", "", "+640", "10000", "u=rw", "0000", "0440", "4640"] {
             assert!(wrong.parse::<Mode>().is_err(), "{wrong}");
         }
     }

@@ -49,10 +49,14 @@ impl BlockingWriter {
         }
         let chunk = bytes[..bytes.len().min(CHUNK)].to_vec();
         let (fd, written, (tell, answer)) = (self.fd, chunk.clone(), mpsc::channel());
-        blocking::detached(move || {
+        let begun = blocking::detached(move || {
             // Nobody asks any more when the program has ended.
             let _ = tell.send(nix::unistd::write(fd, &written).map_err(io::Error::from));
-        })?;
+        });
+        if begun.is_err() {
+            // No thread can be had (a limit of processes or memory): to wait is better than to say nothing.
+            return Ok(nix::unistd::write(fd, &chunk)?);
+        }
         self.pending = Some(Pending { answer, answered: None, chunk, given_up: false });
         Err(io::ErrorKind::WouldBlock.into())
     }

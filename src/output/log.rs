@@ -12,6 +12,7 @@ use nix::libc;
 
 use super::append_check::AppendCheck;
 use super::failure::LogFailure;
+use super::report::LeftOut;
 use super::tail::{MaxLog, Tail};
 use crate::support::cause::words;
 
@@ -42,6 +43,8 @@ pub(super) struct Log {
     last_error: String,
     retry_at: Option<Instant>,
     limit: Limit,
+    /// What `--max-log` has left out, when the output has ended.
+    pub(super) left_out: Option<LeftOut>,
     check: AppendCheck,
 }
 
@@ -77,6 +80,7 @@ impl Log {
             last_error: String::new(),
             retry_at: None,
             limit: max.map_or(Limit::None, |max| Limit::Head { max, taken: 0 }),
+            left_out: None,
             check: AppendCheck::new(size),
         }
     }
@@ -132,8 +136,18 @@ impl Log {
         Some(line)
     }
 
+    /// Bytes of output so far, those included that `--max-log` may leave out in the end.
+    pub(super) fn position(&self) -> u64 {
+        match &self.limit {
+            Limit::Tail(tail) => self.written + tail.taken(),
+            _ => self.written,
+        }
+    }
+
     fn append_tail(&mut self) -> Option<String> {
         let Limit::Tail(mut tail) = std::mem::replace(&mut self.limit, Limit::None) else { return None };
+        let (bytes, marker) = tail.left_out();
+        self.left_out = Some(LeftOut { at: self.written, bytes, marker });
         let mut line = None;
         let finished = tail.finish(|bytes| line = line.take().or(self.append(bytes)));
         if let Err(error) = finished {

@@ -14,6 +14,8 @@ pub struct Report {
     pub log_failure: Option<LogFailure>,
     /// Bytes that could not be written to the log.
     pub log_missed: u64,
+    /// What `--max-log` has left out.
+    pub left_out: Option<LeftOut>,
     /// What the runner says next on stderr has to begin with a newline.
     pub stderr_mid_line: bool,
     /// Why stdout was given up, if it was.
@@ -22,7 +24,28 @@ pub struct Report {
     pub stdout_missed: u64,
 }
 
+/// A part of the output that is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Bytes of output before it.
+    pub at: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Bytes of the line that stands in its place.
+    pub marker: u64,
+}
+
 impl Report {
+    /// Where in the log's output stands what `place` bytes of output came before.
+    pub fn in_log(&self, place: u64) -> u64 {
+        match self.left_out {
+            Some(LeftOut { at, bytes, marker }) if place > at => {
+                at + marker + (place - at).saturating_sub(bytes)
+            }
+            _ => place,
+        }
+    }
+
     /// The cause of a failed log, for the summary.
     pub fn log_cause(&self) -> Option<Cause> {
         self.log_failure.as_ref().map(|failure| failure.cause)

@@ -86,9 +86,9 @@ impl Sinks {
         }
     }
 
-    /// Bytes that this attempt has written to the log.
+    /// Bytes of this attempt's output so far, in the log.
     pub(super) fn written(&self) -> u64 {
-        self.log.as_ref().map_or(0, |log| log.written)
+        self.log.as_ref().map_or(0, Log::position)
     }
 
     /// Ends the output: what became of it all, and the log's file. To close it is left to who waits for nothing else:
@@ -106,6 +106,7 @@ impl Sinks {
                 newline_added,
                 log_failure: log.failure,
                 log_missed: log.missed,
+                left_out: log.left_out,
                 ..report
             };
             file = log.file;

@@ -96,6 +96,20 @@ impl Tail {
         Ok(n)
     }
 
+    /// Output bytes that came after the log's first part.
+    pub(super) fn taken(&self) -> u64 {
+        self.total - self.head
+    }
+
+    /// Output bytes that are not kept, and those of the marker in their place.
+    pub(super) fn left_out(&self) -> (u64, u64) {
+        let first = self.previous.as_ref().or(self.current.as_ref());
+        match first.map_or(0, |segment| segment.start - self.head) {
+            0 => (0, 0),
+            bytes => (bytes, marker(bytes).len() as u64),
+        }
+    }
+
     /// Takes the last `bytes` back, when they are all in the segment in use.
     pub(super) fn take_back(&mut self, bytes: u64) -> io::Result<()> {
         let Some(segment) = self.current.as_mut().filter(|segment| self.total - segment.start >= bytes)
@@ -125,7 +139,7 @@ impl Tail {
     /// Appends what is kept to the log, through `append`. The segments stay until [`Tail::remove`].
     pub(super) fn finish(&mut self, mut append: impl FnMut(&[u8])) -> io::Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
-        let left_out = self.previous.as_ref().unwrap_or(current).start - self.head;
+        let (left_out, _) = self.left_out();
         if left_out > 0 {
             append(marker(left_out).as_bytes());
         }

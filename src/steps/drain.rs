@@ -62,12 +62,16 @@ impl Drain<'_> {
     /// A stop leaves the leftovers what it leaves a command. A second one while waiting: the next, harder step at once.
     async fn by_itself(&mut self, supervisor: &mut Supervisor) -> bool {
         let patience = self.patience;
-        let (requested, tee, name) = (supervisor.stopped(), self.tee, self.name);
+        let (requested, tee, name, ending) = (supervisor.stopped(), self.tee, self.name, self.ending);
         let stopped = async move {
             let stop = requested.await;
-            let grace = shown(patience.grace);
-            tee.note(&format!("{stop}: what {name} left has {grace} to end"));
-            tokio::time::sleep(patience.grace).await;
+            // Of a stop that the command had it was told already.
+            if !ending.stopped {
+                tee.note(&format!("{stop}: what {name} left has {} to end", shown(patience.grace)));
+            }
+            if !ending.killed {
+                tokio::time::sleep(patience.grace).await;
+            }
         };
         let wait = async {
             tokio::select! {

@@ -75,8 +75,11 @@ pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) ->
         }
         let outcome = once(exec, supervisor, tee).await;
         let Some(what_happened) = worth_a_retry(&outcome) else { return Ran { outcome, retries } };
-        if retries == exec.retries || supervisor.stop_requested() {
+        if retries == exec.retries {
             return Ran { outcome, retries };
+        }
+        if supervisor.stop_requested() {
+            return Ran { outcome: Outcome::Stopped(None), retries };
         }
         let (next, of) = (retries + 1, exec.retries);
         let at = Instant::now().checked_add(backoff);
@@ -95,7 +98,7 @@ pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) ->
         let what = format!("waiting before retry {next} of {of}");
         let pause = with_heartbeat(pause, &what, || Some(format!("{} {what_happened}", name(exec))));
         if supervisor.attend(pause).await.is_err() || supervisor.stop_requested() {
-            return Ran { outcome, retries };
+            return Ran { outcome: Outcome::Stopped(None), retries };
         }
         retries = next;
         backoff = backoff.saturating_mul(2).min(Duration::from_secs(60));

@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::observation::Observation;
 use crate::hook::accepted::Accepted;
 use crate::hook::condition::Condition;
-use crate::hook::wait::Wait;
+use crate::hook::steps::Step;
+use crate::hook::wait::{Auth, Wait};
 use crate::http::{Client, Dialer, RootsError, seconds};
 use crate::support::blocking::Repeated;
 use crate::support::observed::Observed;
@@ -117,6 +118,25 @@ impl NotMet {
 
 fn last(observation: Option<&Observation>) -> String {
     observation.map_or_else(|| "no probe was finished".into(), ToString::to_string)
+}
+
+/// Refuses waits that cannot be asked for, before anything is done. A file may still have to be made by a step before its wait.
+///
+/// # Errors
+/// The first that is wrong.
+#[allow(clippy::result_large_err)] // once an attempt
+pub fn check(steps: &[Step]) -> Result<(), NotMet> {
+    let mut made = false;
+    for step in steps {
+        match step {
+            Step::Wait(wait) if !made || matches!(wait.auth, Some(Auth::Variable(_))) => {
+                drop(Probe::new(wait)?)
+            }
+            Step::Wait(_) => {}
+            _ => made = true,
+        }
+    }
+    Ok(())
 }
 
 /// Probes until the condition is met, its time is over, or `cancel` is; `observed` is told what each probe saw.

@@ -9,6 +9,7 @@ use std::io;
 
 use tokio::sync::oneshot;
 
+use super::cause::words;
 use super::signal_mask::block_signals;
 
 /// The answer of `call`.
@@ -28,7 +29,12 @@ pub(crate) fn detached(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         block_signals();
         work();
     };
-    std::thread::Builder::new().name("blocking".into()).spawn(work).map(drop)
+    let begun = std::thread::Builder::new().name("blocking".into()).spawn(work);
+    begun.map(drop).map_err(|error| {
+        let why = words(&error);
+        let advice = "raise the limit of processes or memory (ulimit -u and -v, the pod's limits)";
+        io::Error::new(error.kind(), format!("no thread can be started: {why}; {advice}"))
+    })
 }
 
 /// One question, asked again and again. A call whose caller gave up goes on, and the next [`Repeated::run`] waits for its

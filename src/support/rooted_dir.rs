@@ -21,7 +21,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
-pub use self::own_files::{copy_range, is_in_the_way};
+pub use self::own_files::{copy_range, is_in_the_way, state_mode};
 use self::resolve::plain_names;
 
 /// How often a file is opened anew that is removed in the moment in which it is opened.
@@ -259,9 +259,14 @@ impl Dir {
         Ok(entries)
     }
 
-    /// fsync(2) of the directory: names created, renamed or removed in it are durable after it.
-    pub fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(&self.fd)?)
+    /// fsync(2) of the directory: names created, renamed or removed in it are durable after it. False where the filesystem
+    /// does not permit that.
+    pub fn sync(&self) -> io::Result<bool> {
+        match rustix::fs::fsync(&self.fd) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// syncfs(2) of the filesystem that the directory is on.

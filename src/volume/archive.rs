@@ -43,7 +43,7 @@ fn shift(from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr) -> io::Result<()>
         done => done?,
     }
     to.sync()?;
-    from.sync()
+    from.sync().map(drop)
 }
 
 fn copy_over(from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr) -> io::Result<()> {

@@ -35,8 +35,9 @@ impl History {
     pub fn create(volume: &Volume) -> Result<Self, VolumeError> {
         let key = key(volume);
         let path = volume.state_path.join(DIRECTORY).join(&key);
-        let histories = volume.state.open_own_dir(DIRECTORY);
-        let made = histories.and_then(|(histories, _)| histories.open_own_dir(&key));
+        let others = volume.state.stat().is_ok_and(|stat| stat.st_mode & 0o004 != 0);
+        let histories = volume.state.open_own_dir(DIRECTORY, others);
+        let made = histories.and_then(|(histories, _)| histories.open_own_dir(&key, others));
         let (directory, _) = made.map_err(VolumeError::at("create", &path))?;
         if decoded(&key).is_none() {
             write_name(&directory, &volume.log_name).map_err(VolumeError::at("write to", path.join(NAME)))?;

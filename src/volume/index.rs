@@ -94,7 +94,7 @@ impl<'a> Index<'a> {
             file.write_all(&text[cut..])?;
             file.sync_data()?;
             self.directory.rename(temporary, self.directory, NAME)?;
-            self.directory.sync()
+            self.directory.sync().map(drop)
         };
         trim().map_err(VolumeError::at("shorten", &self.path))
     }

@@ -92,7 +92,7 @@ pub fn try_take(
     holder: &Holder,
 ) -> Result<Taken, VolumeError> {
     let path = state_path.join(name.file());
-    let mut file = state.open_lock(name.file(), OFlags::RDWR).map_err(VolumeError::at("open", &path))?;
+    let mut file = state.open_for_group(name.file(), OFlags::RDWR).map_err(VolumeError::at("open", &path))?;
     match flock(&file, shared) {
         Answer::Taken => {}
         Answer::Held => return Ok(Taken::Busy(read(&mut file))),
@@ -114,7 +114,7 @@ pub fn try_take(
 }
 
 fn take_running(state: &Dir, shared: bool) -> rustix::io::Result<File> {
-    let file = state.open_lock(RUNNING, OFlags::RDWR).map_err(|_| Errno::NOLCK)?;
+    let file = state.open_for_group(RUNNING, OFlags::RDWR).map_err(|_| Errno::NOLCK)?;
     let kind = if shared { libc::F_RDLCK } else { libc::F_WRLCK };
     fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(kind)))
         .map_err(|errno| Errno::from_raw_os_error(errno as i32))?;

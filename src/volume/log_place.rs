@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{FileType, OFlags, Stat};
@@ -24,6 +24,10 @@ use crate::support::times;
 /// How much of a file is looked at to tell text from something else.
 const SAMPLE: usize = 64 << 10;
 
+/// Files of the state, and what is kept beside a log, have names that are longer by a few bytes; 255 is the most (limits.h,
+/// `NAME_MAX`).
+const LONGEST_NAME: usize = 248;
+
 /// Why the log's path cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LogProblem {
@@ -40,6 +44,22 @@ pub enum LogProblem {
         path: PathBuf,
         /// What stands there.
         what: &'static str,
+    },
+    /// Too long, or not to be resolved.
+    #[error("{} cannot be a log: {why}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A state directory that cannot be one.
+    #[error("{} cannot be the state directory: {why}", path.display())]
+    State {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// A path among the runner's own files.
     #[error("{} is among hook-runner's own files", path.display())]
@@ -70,13 +90,25 @@ enum Found {
     Foreign,
 }
 
-/// Looks before anything is made: a file of somebody else is refused, and a path among the runner's own files.
-pub fn check(log: &Path) -> Result<(), LogProblem> {
+/// Looks before anything is made: a file of somebody else is refused, a path among the runner's own files, and paths that
+/// can be none.
+pub fn check(log: &Path, state: Option<&Path>) -> Result<(), LogProblem> {
     let (path, parent, name) = split(log)?;
     if path.components().any(|part| part.as_os_str() == STATE_DIRECTORY) {
         return Err(LogProblem::InState { path });
     }
-    let Ok(directory) = Dir::open(&parent) else { return Ok(()) };
+    if let Some((path, why)) = state.and_then(|state| Some((state.to_path_buf(), no_state(state, &parent)?)))
+    {
+        return Err(LogProblem::State { path, why });
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(LogProblem::Path { path, why: "its name is longer than 248 bytes" });
+    }
+    let Ok(directory) = Dir::open(&parent) else {
+        let goes_up = path.components().any(|part| part == Component::ParentDir);
+        let why = "it goes up from a directory that is not there; give it without `..`";
+        return if goes_up { Err(LogProblem::Path { path, why }) } else { Ok(()) };
+    };
     if let Some(what) = directory.find(&name).ok().flatten().and_then(|stat| no_file(&stat)) {
         return Err(LogProblem::NoFile { path, what });
     }
@@ -131,6 +163,22 @@ pub fn place(
         placed = Placed::Moved;
     }
     Ok(placed)
+}
+
+/// Why `state` cannot be the state directory of a log in `directory`.
+fn no_state(state: &Path, directory: &Path) -> Option<&'static str> {
+    match state.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Some("it is below a file"),
+        Err(_) if state.is_symlink() => Some("it is a link to nothing"),
+        Err(_) => None,
+        Ok(found) if !found.is_dir() => Some("it is a file"),
+        Ok(found) => {
+            let same = |at: &Path| {
+                at.metadata().is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
+            };
+            directory.ancestors().any(same).then_some("the log is in it")
+        }
+    }
 }
 
 fn no_file(stat: &Stat) -> Option<&'static str> {

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::VolumeError;
-use crate::support::rooted_dir::Dir;
+use crate::support::rooted_dir::{Dir, state_mode};
 
 /// Name of the state directory, beside the log.
 pub const STATE_DIRECTORY: &str = ".hook-runner";
+
 /// The log's place and the state directory.
 #[derive(Debug)]
 pub struct Volume {
@@ -31,21 +32,25 @@ pub struct Volume {
     pub state_path: PathBuf,
     /// The state directory was given: it may serve logs of several directories.
     pub state_is_elsewhere: bool,
+    /// Of a new log.
+    pub log_mode: u32,
     /// What stood in the state directory's place is kept under this name.
     set_aside: Option<OsString>,
 }
 
 impl Volume {
-    /// Opens the directories for writing, creating what is missing (0755 for the log's, 2770 for the state).
-    pub fn create(log: &Path, state: Option<&Path>) -> Result<Self, VolumeError> {
+    /// Opens the directories for writing, creating what is missing, for the volume's group whatever the umask is. `log_mode` is
+    /// that of a new log; where it lets others read, they may read the state, too.
+    pub fn create(log: &Path, state: Option<&Path>, log_mode: u32) -> Result<Self, VolumeError> {
         let (log, parent, name) = split(log)?;
-        let directory = open_or_create(&parent, 0o755)?;
+        let others = log_mode & 0o004 != 0;
+        let directory = open_or_create(&parent, 0o2775)?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
         let mut set_aside = None;
         let opened = match state {
-            Some(path) => open_or_create_state(path)?,
+            Some(path) => open_or_create(path, state_mode(others))?,
             None => {
-                let made = directory.open_own_dir(STATE_DIRECTORY);
+                let made = directory.open_own_dir(STATE_DIRECTORY, others);
                 let (opened, in_the_way) = made.map_err(VolumeError::at("create", &state_path))?;
                 set_aside = in_the_way;
                 opened
@@ -58,6 +63,7 @@ impl Volume {
             state: opened,
             state_path,
             state_is_elsewhere: state.is_some(),
+            log_mode,
             set_aside,
         })
     }
@@ -79,22 +85,23 @@ impl Volume {
             state: opened,
             state_path,
             state_is_elsewhere: state.is_some(),
+            log_mode: 0,
             set_aside: None,
         })
     }
 
-    /// Opens the log for appending: a regular file of its own, created with `mode` where it is missing; and its size. One that
-    /// has other names, of a user who links it to keep it, is copied first: what they keep is never written to.
-    pub fn open_log(&self, mode: u32) -> Result<(File, u64), VolumeError> {
+    /// Opens the log for appending: a regular file of its own, created where it is missing; and its size. One that has other
+    /// names, of a user who links it to keep it, is copied first: what they keep is never written to.
+    pub fn open_log(&self) -> Result<(File, u64), VolumeError> {
         let unshared = self.workshop().and_then(|workshop| self.directory.unshare(&self.log_name, workshop));
         unshared.map_err(VolumeError::at("make a file of its own of", &self.log_path))?;
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
         let is_new = matches!(self.directory.find(&self.log_name), Ok(None));
-        let opened = self.directory.open_regular_stat(&self.log_name, flags, mode);
+        let opened = self.directory.open_regular_stat(&self.log_name, flags, self.log_mode);
         let (file, stat) = opened.map_err(VolumeError::at("open the preserved log", &self.log_path))?;
         if is_new {
             // Whatever the umask is. A volume that refuses modes has its own.
-            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(mode));
+            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(self.log_mode));
         }
         Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
     }
@@ -119,17 +126,6 @@ impl Volume {
     }
 }
 
-/// A state directory that was given is the administrator's, links in its path included.
-fn open_or_create_state(path: &Path) -> Result<Dir, VolumeError> {
-    if let Ok(dir) = Dir::open(path) {
-        return Ok(dir);
-    }
-    let dir = open_or_create(path, 0o770)?;
-    // Whatever the umask is. A volume that refuses modes has its own.
-    let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o2770));
-    Ok(dir)
-}
-
 /// The absolute path, the parent directory and the name.
 pub(super) fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), VolumeError> {
     let wrong = |what: &str| VolumeError {
@@ -146,7 +142,7 @@ pub(super) fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), VolumeEr
     }
 }
 
-/// Opens `path`, creating what is missing below the deepest directory that exists.
+/// Opens `path`, links in it included, creating what is missing below the deepest directory that exists.
 fn open_or_create(path: &Path, mode: u32) -> Result<Dir, VolumeError> {
     let path = std::path::absolute(path).map_err(VolumeError::at("resolve", path))?;
     // Where there is no link on the whole way, it does not matter where the volume begins.
@@ -156,7 +152,7 @@ fn open_or_create(path: &Path, mode: u32) -> Result<Dir, VolumeError> {
     let base = mount_point(&path);
     let below = path.strip_prefix(&base).unwrap_or(Path::new(""));
     let dir = Dir::open(&base).map_err(VolumeError::at("open", &base))?;
-    dir.create_dir_all(below, mode).map_err(VolumeError::at("open the directory", &path))
+    dir.open_or_create_dirs(below, mode).map_err(VolumeError::at("open the directory", &path))
 }
 
 /// Where the volume begins: the topmost existing ancestor on the same device as the deepest existing one; on

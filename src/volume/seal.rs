@@ -134,8 +134,8 @@ impl OpenLog {
 
     /// Makes the log durable, and closes the descriptor that the output was written
     /// through; then checks that the log's name leads to it and that it holds all that was `written`. Success is never
-    /// said before this has returned.
-    pub fn seal(&mut self, output: Option<File>, written: Written) -> Result<(), SealError> {
+    /// said before this has returned. One that had to be put back once more gets a line after its footer, which is returned.
+    pub fn seal(&mut self, output: Option<File>, written: Written) -> Result<Option<String>, SealError> {
         self.sync()?;
         // close(2) is where NFS and FUSE may first tell of a failed write.
         if let Some(Err(errno)) = output.map(|file| close(OwnedFd::from(file))) {
@@ -143,15 +143,17 @@ impl OpenLog {
         }
         self.check_content(self.output_start() + written.output + written.corrects)?;
         if Name::of(&self.file, &self.log) == Name::Here {
-            return Ok(());
+            return Ok(None);
         }
         self.restore(true).map_err(|error| {
             let why = words(&error);
             SealError::Removed(format!("it was removed at the end, and cannot be put back: {why}"))
         })?;
+        let line = "hook-runner: the log was removed after the hook had ended, and is put back\n";
+        self.append(line.as_bytes())?;
         self.sync()?;
         match Name::of(&self.file, &self.log) {
-            Name::Here => Ok(()),
+            Name::Here => Ok(Some(line.to_owned())),
             _ => Err(SealError::Removed("its name does not lead to it, even after it was put back".into())),
         }
     }
@@ -159,13 +161,10 @@ impl OpenLog {
     /// fsync of the log and of the directory that names it.
     pub fn sync(&self) -> Result<(), SealError> {
         self.file.sync_all().map_err(failed("fsync"))?;
-        // A directory that is gone is found by the check of the name. Some filesystems refuse to sync directories.
-        match self.log.parent().and_then(|parent| Dir::open(parent).ok()).map(|parent| parent.sync()) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => {
-                Err(failed("fsync of its directory")(error))
-            }
-            _ => Ok(()),
-        }
+        // A directory that is gone is found by the check of the name.
+        let directory = self.log.parent().and_then(|parent| Dir::open(parent).ok());
+        directory.map_or(Ok(true), |directory| directory.sync()).map_err(failed("fsync of its directory"))?;
+        Ok(())
     }
 
     fn output_start(&self) -> u64 {
@@ -198,9 +197,10 @@ impl OpenLog {
 
     /// Writes the log anew under its name, from the open file. Returns under which name something else is kept.
     fn restore(&mut self, has_header: bool) -> io::Result<Option<String>> {
-        let volume = Volume::create(&self.log, self.state.as_deref()).map_err(|error| error.source)?;
-        let length = self.file.metadata()?.size();
-        let mut border = length;
+        let own = self.file.metadata()?;
+        let volume = Volume::create(&self.log, self.state.as_deref(), own.mode());
+        let volume = volume.map_err(|error| error.source)?;
+        let mut border = own.size();
         let mut header = None;
         if !has_header {
             // What no footer accounts for is this attempt's output.

@@ -317,12 +317,9 @@ impl Output {
     }
 }
 
-/// fsync(2) of a directory. Some volumes cannot (`EINVAL`, `EOPNOTSUPP`): there, names are as durable as they get.
+/// fsync(2) of a directory. Some volumes cannot: there, names are as durable as they get.
 pub(super) fn sync_directory(dir: &Dir) -> io::Result<()> {
-    match dir.sync() {
-        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::OPNOTSUPP)) => Ok(()),
-        done => done,
-    }
+    dir.sync().map(drop)
 }
 
 /// Moves a manifest's ctime forward: what has an earlier one is as the manifest says.

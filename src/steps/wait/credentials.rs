@@ -7,6 +7,7 @@ use hyper::header::AUTHORIZATION;
 
 use crate::hook::wait::{Auth, Wait};
 use crate::http::basic_auth;
+use crate::support::cause::words;
 
 /// All fields of `wait`, or why user and password cannot be had.
 pub(super) fn headers(wait: &Wait) -> Result<HeaderMap, String> {
@@ -18,7 +19,7 @@ pub(super) fn headers(wait: &Wait) -> Result<HeaderMap, String> {
         None => return Ok(headers),
         Some(Auth::File(path)) => {
             let place = path.display().to_string();
-            (std::fs::read(path).map_err(|error| format!("cannot read {place}: {error}"))?, place)
+            (std::fs::read(path).map_err(|error| format!("cannot read {place}: {}", words(&error)))?, place)
         }
         Some(Auth::Variable(name)) => {
             let value = std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?;

@@ -6,10 +6,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::resolve::plain_names;
 use super::{Dir, chmod_handle};
 
 /// Of a file that a volume's group shares.
@@ -31,22 +33,24 @@ impl Dir {
     /// other names (`cp -al` of the directory) becomes one of its own.
     pub fn open_own(&self, name: impl AsRef<OsStr>, flags: OFlags) -> io::Result<File> {
         self.unshare(name.as_ref(), self)?;
-        self.open_lock(name, flags)
+        self.open_for_group(name, flags)
     }
 
     /// As [`Dir::open_own`], for a file that somebody may hold a lock on: it stays the same file whatever names it has.
-    pub fn open_lock(&self, name: impl AsRef<OsStr>, flags: OFlags) -> io::Result<File> {
+    pub fn open_for_group(&self, name: impl AsRef<OsStr>, flags: OFlags) -> io::Result<File> {
         let name = name.as_ref();
+        // Who may look into the directory may read what is in it.
+        let wanted = FILE_MODE | self.stat()?.st_mode & 0o004;
         let mut result = Err(io::ErrorKind::NotFound.into());
         for _ in 0..TRIES {
-            result = self.open_with(name, flags | OFlags::CREATE, FILE_MODE);
+            result = self.open_with(name, flags | OFlags::CREATE, wanted);
             match &result {
                 Ok(file) => {
                     let stat = rustix::fs::fstat(file)?;
                     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                         self.set_aside(name)?;
                     } else if stat.st_nlink > 0 {
-                        open_to_group(file, stat.st_mode, FILE_MODE);
+                        open_to_group(file, stat.st_mode, stat.st_mode & 0o777 | wanted);
                         break;
                     }
                 }
@@ -58,8 +62,13 @@ impl Dir {
         result
     }
 
-    /// As [`Dir::open_own`] for a directory; and under which name something is kept now that was in the way.
-    pub fn open_own_dir(&self, name: impl AsRef<OsStr>) -> io::Result<(Self, Option<OsString>)> {
+    /// As [`Dir::open_own`] for a directory, which `others` may look into or not; and under which name something is kept now
+    /// that was in the way.
+    pub fn open_own_dir(
+        &self,
+        name: impl AsRef<OsStr>,
+        others: bool,
+    ) -> io::Result<(Self, Option<OsString>)> {
         let name = name.as_ref();
         let mut aside = None;
         let mut result = self.open_dir(name);
@@ -78,8 +87,33 @@ impl Dir {
             result = self.open_dir(name);
         }
         let directory = result?;
-        open_to_group(&directory, directory.stat()?.st_mode, DIRECTORY_MODE);
+        let mode = directory.stat()?.st_mode;
+        open_to_group(&directory, mode, mode & 0o7707 | state_mode(others));
         Ok((directory, aside))
+    }
+
+    /// Opens the directory `rel`, making what is missing of it, each with `mode` whatever the umask is.
+    pub fn open_or_create_dirs(&self, rel: &Path, mode: u32) -> io::Result<Self> {
+        let mut at = self.reopen()?;
+        for name in plain_names(rel)? {
+            at = match at.open_dir(name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    match at.create_dir(name, mode & 0o777) {
+                        // Another process made it between the two calls: as good.
+                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                        made => {
+                            let new = at.open_dir(name)?;
+                            if made.is_ok() {
+                                open_to_group(&new, 0, mode);
+                            }
+                            new
+                        }
+                    }
+                }
+                opened => opened?,
+            };
+        }
+        Ok(at)
     }
 
     /// Renames what stands under `name` to `name.from-volume`, or the first such name that is free, which is returned.
@@ -187,10 +221,14 @@ fn is_regular(mode: u32) -> bool {
 
 /// Whatever the umask is, and whatever version 0.1 made. A volume that refuses modes has its own.
 fn open_to_group(file: impl std::os::fd::AsFd, mode: u32, wanted: u32) {
-    if mode & wanted != wanted {
-        let kept = if wanted == DIRECTORY_MODE { 0o7707 } else { 0o777 };
-        let _ = rustix::fs::fchmod(file, Mode::from_raw_mode(mode & kept | wanted));
+    if mode & 0o7777 != wanted {
+        let _ = rustix::fs::fchmod(file, Mode::from_raw_mode(wanted));
     }
+}
+
+/// Of a state directory; `others` may look into it where the log's mode says so.
+pub fn state_mode(others: bool) -> u32 {
+    DIRECTORY_MODE | if others { 0o005 } else { 0 }
 }
 
 #[cfg(test)]

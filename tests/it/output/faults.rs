@@ -17,7 +17,7 @@ use crate::support::running::{Running, send};
 
 /// What a volume answers, in the system's words and in the exit-status table's.
 const CAUSES: [(i32, &str, &str); 4] = [
-    (EIO, "Input/output error", "io"),
+    (EIO, "I/O error", "io"),
     (ENOSPC, "No space left on device", "no-space"),
     (EROFS, "Read-only file system", "read-only"),
     (ESTALE, "Stale file handle", "stale"),
@@ -82,7 +82,7 @@ fn an_end_that_cannot_be_entered_in_the_index_is_read_from_the_log() {
     room.mount.set("write", Fault::Errno(EIO).on_path("index.jsonl"));
     std::fs::write(running.path("go"), "").expect("a file");
     assert_eq!(running.end(), 0, "{}", running.read("err"));
-    assert!(running.read("err").contains("index.jsonl: Input/output error"), "{}", running.read("err"));
+    assert!(running.read("err").contains("index.jsonl: I/O error"), "{}", running.read("err"));
     let history =
         Test::new().args(["history"]).args([running.path("data")]).stdout_contains("succeeded").run();
     assert!(!history.stdout.contains("interrupted"), "{}", history.stdout);
@@ -99,8 +99,11 @@ fn a_volume_that_cannot_be_synced_ends_in_74_and_the_footer_says_so() {
     assert_eq!(running.end(), 74);
     let err = running.read("err");
     let log = running.path("data/post-hook-output.txt");
-    assert!(err.contains(&format!("cannot sync the volume of {}: ", log.display())), "{err}");
-    assert!(err.contains("Input/output error"), "{err}");
+    assert!(
+        err.contains(&format!("cannot sync the volume of {}: ", running.path("data").display())),
+        "{err}"
+    );
+    assert!(err.contains("I/O error"), "{err}");
     let log = std::fs::read_to_string(log).expect("a log");
     assert!(log.contains("said\n") && log.ends_with("=== end of attempt ===\n"), "{log}");
     assert!(log.contains("failed     cannot sync the volume of ") && !log.contains("succeeded"), "{log}");
@@ -146,7 +149,7 @@ fn a_volume_that_takes_a_part_of_a_write_has_that_part_and_a_marker_for_the_rest
     let output = log.split_once("--- output ---\n").expect("a header").1;
     let (body, rest) = output.split_once("\nhook-runner: ").unwrap_or_else(|| panic!("no marker: {log}"));
     let (missing, after) =
-        rest.split_once(" bytes are missing here: Input/output error\n").unwrap_or_else(|| panic!("{log}"));
+        rest.split_once(" bytes are missing here: I/O error\n").unwrap_or_else(|| panic!("{log}"));
     let numbers: String = (1..=1000).map(|n| format!("{n}\n")).collect();
     let all = format!("before\n{numbers}");
     assert!(all.starts_with(body) && body.len() == "before\n".len() + 100, "{body}");
@@ -271,7 +274,7 @@ fn an_attempt_whose_header_cannot_be_made_durable_is_no_header_in_the_log_and_ha
             .set(operation, faultfs::Rule::from(Fault::Errno(EIO)).on_path("backing/post-hook-output.txt"));
         let mut running = room.start(&[], "echo never");
         assert_eq!(running.end(), 74, "{}", running.read("err"));
-        assert!(running.read("err").contains("Input/output error"), "{}", running.read("err"));
+        assert!(running.read("err").contains("I/O error"), "{}", running.read("err"));
         assert_eq!(running.read("data/post-hook-output.txt"), "", "{operation}");
         let index = running.read("data/.hook-runner/histories/post-hook-output.txt/index.jsonl");
         assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{operation}: {index}");

@@ -142,7 +142,7 @@ fn marks_a_gap_once(mut asked: Asked) {
     asked.leave(7);
     asked.say("a line that is cut");
     // What the volume has room for, each time for a moment: nothing, or a part of the marker.
-    for bytes in [0, 1, 20, 40, 60] {
+    for bytes in [0, 1, 20, 40, 50] {
         asked.leave(bytes);
         asked.say_until_tried();
     }

@@ -7,7 +7,7 @@ use nix::libc;
 
 use crate::needs;
 use crate::support::faulty::{Frozen, IN_TIME, Room, TIMEOUT};
-use crate::support::harness::eventually;
+use crate::support::harness::{Test, eventually};
 use crate::support::running::as_pid_1;
 
 #[test]
@@ -180,4 +180,20 @@ fn a_stop_while_the_volume_is_opened_leaves_no_header_without_a_footer() {
     assert!(log.ends_with("=== end of attempt ===\n") && !log.contains("\nnever\n"), "{log}");
     let index = running.read("data/.hook-runner/histories/post-hook-output.txt/index.jsonl");
     assert!(index.lines().last().expect("an end").contains("\"status\":143"), "{index}");
+}
+
+/// The footer is written before the sync that hangs; on this volume nothing can be appended to the log then.
+#[test]
+fn an_attempt_whose_last_sync_hangs_did_not_succeed_in_the_history() {
+    needs!(Fuse);
+    let mut room = Room::new();
+    // One for the header, one before the footer.
+    let rule = Fault::Hang.after_ops(2).on_path("backing/post-hook-output.txt");
+    room.mount.set("fsync", rule);
+    let mut running = room.start(&["--timeout", TIMEOUT, "--grace", "1s"], "echo hi");
+    running.wait_for("err", "failed with status 74");
+    room.mount.clear();
+    running.end();
+    let history = Test::new().args(["history"]).args([running.path("data/post-hook-output.txt")]);
+    history.stdout_contains("io (74)").run();
 }

@@ -121,7 +121,7 @@ fn a_secret_in_a_condition_or_a_name_is_in_no_file_and_on_no_stream() {
     let done = test.status(69).stderr_contains("http://127.0.0.1:1/?token=*** was not met").run();
     assert!(!done.stderr.contains(secret), "{}", done.stderr);
     for (file, expected) in [
-        ("data/log", "note       *** changed by the user"),
+        ("data/log", "note       *** was changed by the user"),
         ("data/.hook-runner/histories/log/index.jsonl", "token=***"),
         ("data/.hook-runner/runner.log", "condition=http://127.0.0.1:1/?token=***"),
         ("message", "token=***"),

@@ -114,14 +114,20 @@ fn an_empty_file_is_used_as_the_log() {
 }
 
 #[test]
-fn a_linked_log_is_refused_and_what_it_leads_to_is_left_alone() {
+fn what_another_name_of_a_log_leads_to_is_never_written_to() {
     let done = run(Test::new(), "r1", "d/log", "echo one; exit 3", 3);
     std::fs::hard_link(done.path("d/log"), done.path("d/second")).unwrap();
     let before = done.read("d/log");
-    let done = done.then().args(["run", "--run-id", "r2", "--log", "d/log", "--", "true"]).status(78);
-    let done = done.stderr_contains("d/log").run();
-    assert_eq!(done.read("d/log"), before);
+    let done = run(done.then(), "r1", "d/log", "echo two", 0);
+    let done = run(done.then(), "r2", "d/log", "echo three", 0);
+    let done = run(done.then(), "r1", "d/log", "echo four", 0);
+    assert_eq!(done.read("d/second"), before);
+    let (done, all) = printed(done, &["logs", "--raw", "--run", "r1", "d/log"]);
+    assert_eq!(all, "one\ntwo\nfour\n");
+    let (done, alone) = printed(done, &["logs", "--raw", "d/second"]);
+    assert_eq!(alone, "one\n");
     std::os::unix::fs::symlink("log", done.path("d/link")).unwrap();
+    let before = done.read("d/log");
     let done =
         done.then().args(["run", "--log", "d/link", "--", "true"]).status(78).stderr_contains("d/link").run();
     assert_eq!(done.read("d/log"), before);

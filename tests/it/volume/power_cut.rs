@@ -182,6 +182,70 @@ fn a_power_cut_at_any_moment_leaves_old_or_new_and_the_next_copy_completes() {
     assert!(in_between > 0, "no moment was in between the releases: nothing is shown here");
 }
 
+/// A run with a copy and a command that writes, cut at any moment of opening, archiving, running and sealing: the log of the
+/// run before is there, and the next run works; right after 0 everything is there.
+#[test]
+#[ignore = "long: make long-test"]
+fn a_power_cut_at_any_moment_of_a_run_loses_no_log_and_the_next_run_works() {
+    needs!(LoopDevice, Mount, Program("mkfs.xfs"), Program("mkfs.btrfs"));
+    for filesystem in ["ext4", "xfs", "btrfs"] {
+        let store = Store::new();
+        let [source, _] = releases(store.temp.path());
+        let disk = store.disk(filesystem);
+        let run = |run: &str, volume: &Path| {
+            let mut command = Command::new(PROGRAM);
+            let copy = format!("{}:{}", source.display(), volume.join("data").display());
+            command.args(["run", "--run-id", run, "--copy", &copy, "--log"]).arg(volume.join("data/log"));
+            command.args(["--", "sh", "-c", "echo said by $1; echo made by $1 >\"$0/made\"; echo last word"]);
+            command.arg(volume.join("data")).arg(run).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+        };
+        let shown = |run: &str, volume: &Path| {
+            let mut logs = Command::new(PROGRAM);
+            logs.args(["logs", "--raw", "--run", run]).arg(volume.join("data/log"));
+            let output = logs.output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let mut cuts = 0;
+        for number in 0..5 {
+            let (last, this) = (format!("r{number}-"), format!("r{}-", number + 1));
+            done(&mut run(&last, &disk.mount.0));
+            let mut child = run(&this, &disk.mount.0).spawn().unwrap();
+            let mut snapshots = Vec::new();
+            let ended = loop {
+                let ended = child.try_wait().unwrap();
+                snapshots.push((disk.snapshot(&format!("{number}-{}", snapshots.len())), ended.is_some()));
+                if let Some(status) = ended {
+                    break status;
+                }
+            };
+            assert!(ended.success(), "{filesystem}: {ended:?}");
+            // The last one is right after 0.
+            let step = (snapshots.len() / 8).max(1);
+            for (snapshot, is_over) in snapshots.iter().rev().step_by(step) {
+                let after = disk.restarted(snapshot);
+                let case = snapshot.display();
+                let words = |run: &str| format!("said by {run}\nlast word\n");
+                assert_eq!(shown(&last, &after.0), words(&last), "{case}: the log of the run before");
+                if *is_over {
+                    let made = std::fs::read_to_string(after.0.join("data/made")).unwrap();
+                    assert_eq!(
+                        (made, shown(&this, &after.0)),
+                        (format!("made by {this}\n"), words(&this)),
+                        "{case}"
+                    );
+                    assert_same(&source, &after.0.join("data"), true);
+                }
+                done(&mut run("next", &after.0));
+                assert_eq!(shown("next", &after.0), words("next"), "{case}: the next run");
+                cuts += 1;
+            }
+            snapshots.iter().for_each(|(snapshot, _)| std::fs::remove_file(snapshot).unwrap());
+        }
+        assert!(cuts > 30, "{filesystem}: only {cuts} cuts");
+    }
+}
+
 /// How many moments are looked at: while the copy is at work, and while what it made gets its final names.
 const MOMENTS: [usize; 2] = [8, 16];
 

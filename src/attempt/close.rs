@@ -1,0 +1,132 @@
+//! The log's last part: back under its name, the footer, durable, the name checked; and the correction where that fails after
+//! the footer was written.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::context::Context;
+use super::in_time::{left, on_volume};
+use super::messages;
+use super::open::Opened;
+use super::outcome::{Failure, Outcome, StepReport};
+use crate::hook::log_target::OnLogFailure;
+use crate::process::Supervisor;
+use crate::support::{mutex, times};
+use crate::volume::record::{Ended, StepEnd, Written};
+use crate::volume::{SealError, frames};
+
+/// The footer of an attempt, but for the numbers of what stands before it.
+pub(super) struct Footer {
+    title: String,
+    rows: Vec<(&'static str, String)>,
+    pub(super) ended: Ended,
+}
+
+impl Footer {
+    pub(super) fn of(outcome: &Outcome, key: &str) -> Self {
+        let ended = Ended {
+            run: outcome.identity.run.clone(),
+            attempt: outcome.attempt,
+            at: times::now(),
+            status: outcome.status(),
+            result: outcome.word().into(),
+            message: outcome.failure.as_ref().map(Failure::sentence).unwrap_or_default(),
+            duration_ms: outcome.duration_ms,
+            files_copied: outcome.files_copied,
+            retries: outcome.retries,
+            steps: step_ends(outcome),
+            key: key.to_owned(),
+            ..Ended::default()
+        };
+        Self { title: outcome.title(), rows: outcome.rows(&ended.at), ended }
+    }
+
+    fn text(&self, written: Written) -> Vec<u8> {
+        frames::footer(&self.title, &self.rows, &self.ended.after(written)).into_bytes()
+    }
+}
+
+fn step_ends(outcome: &Outcome) -> Vec<StepEnd> {
+    let steps = outcome.steps.iter().zip(&outcome.borders);
+    let end = |(report, bytes): (&StepReport, &Range<u64>)| StepEnd {
+        step: report.step.clone(),
+        result: report.result.clone(),
+        duration_ms: report.duration_ms,
+        from: bytes.start,
+        to: bytes.end,
+    };
+    steps.map(end).collect()
+}
+
+#[allow(clippy::too_many_arguments)] // what is ended, who hears signals meanwhile, what came of it
+/// The log back under its name, the footer, everything durable, the name checked. Returns what stands in the log before
+/// the footer; none when the volume hangs.
+pub(super) async fn close(
+    context: &Context<'_>,
+    opened: &Arc<Opened>,
+    tee: Written,
+    end: Instant,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) -> Option<Written> {
+    let prepared = on_volume(opened, left(end), supervisor, move |opened| prepare(opened, tee)).await;
+    let (put_back, written) = prepared.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
+    tell(context, outcome, put_back);
+    let (claimed, footer) = (outcome.status(), Footer::of(outcome, &opened.key));
+    let sealed = on_volume(opened, left(end), supervisor, move |opened| seal(opened, written, &footer)).await;
+    let (sealed, written) = sealed.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
+    tell(context, outcome, sealed);
+    if outcome.status() != claimed {
+        // The footer says what does not hold; best effort, as the volume has just failed.
+        let footer = Footer::of(outcome, &opened.key);
+        let _ = on_volume(opened, left(end), supervisor, move |opened| {
+            mutex::lock(&opened.log).close(written, &|written| footer.text(written)).is_ok()
+        })
+        .await;
+    }
+    Some(written)
+}
+
+/// A log that was put back is worth a warning; one that failed, a failure.
+fn tell(context: &Context<'_>, outcome: &mut Outcome, result: Result<Option<String>, SealError>) {
+    match result {
+        Ok(None) => {}
+        Ok(Some(line)) => outcome.warnings.push(line.trim_end().trim_start_matches("hook-runner: ").into()),
+        Err(error) => log_failed(context, outcome, messages::seal(&error, outcome.log.as_deref())),
+    }
+}
+
+/// The log back under its name, all of the output in it, durable. Before the footer: a volume that hangs or fails now is not
+/// left with a success on it.
+fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>, Written) {
+    let mut log = mutex::lock(&opened.log);
+    let put_back = log.put_back(tee.output).and_then(|line| {
+        log.append(line.as_deref().unwrap_or_default().as_bytes())?;
+        Ok(line)
+    });
+    let newline_added = tee.newline_added && !matches!(put_back, Ok(Some(_)));
+    let written = log.written(newline_added);
+    let put_back = put_back.and_then(|line| log.sync().map(|()| line));
+    match written {
+        Ok(written) => (put_back, written),
+        Err(error) => (put_back.and(Err(error)), tee),
+    }
+}
+
+fn seal(opened: &Opened, written: Written, footer: &Footer) -> (Result<Option<String>, SealError>, Written) {
+    let output = mutex::lock(&opened.written).take();
+    let mut log = mutex::lock(&opened.log);
+    match log.close(written, &|written| footer.text(written)) {
+        Ok(written) => (log.seal(output, written), written),
+        Err(error) => (Err(error), written),
+    }
+}
+
+/// A failure of the log, which `--log-failure` makes a warning.
+pub(super) fn log_failed(context: &Context<'_>, outcome: &mut Outcome, failure: Failure) {
+    match context.hook.log_failure {
+        OnLogFailure::Fail => outcome.fail(failure),
+        OnLogFailure::Warn => outcome.warnings.push(failure.sentence()),
+    }
+}

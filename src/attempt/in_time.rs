@@ -1,0 +1,61 @@
+//! Work at the end of an attempt, which a volume that hangs must not hold: signals are read meanwhile, and after a stop it has
+//! a short time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::limits::LAST_WORDS;
+use super::messages;
+use super::open::Opened;
+use super::outcome::Failure;
+use crate::process::Supervisor;
+use crate::support::blocking;
+
+/// What is left for a last word after a log that hangs: it most likely goes to the same volume.
+pub(super) const AFTER_A_HANG: Duration = Duration::from_millis(500);
+
+/// Runs `work` within `patience`. `what` is being done, for the sentence about a volume that hangs.
+pub(super) async fn at_the_end<F: Future>(
+    patience: Duration,
+    supervisor: &mut Supervisor,
+    what: &str,
+    work: F,
+) -> Result<F::Output, Failure> {
+    let hurried = hurried(supervisor);
+    let limited = async {
+        tokio::select! {
+            biased;
+            output = work => Some(output),
+            () = tokio::time::sleep(patience) => None,
+            () = hurried => None,
+        }
+    };
+    let output = supervisor.attend(limited).await.ok().flatten();
+    output.ok_or_else(|| messages::hung(what))
+}
+
+/// Runs `work` on the volume.
+pub(super) async fn on_volume<T: Send + 'static>(
+    opened: &Arc<Opened>,
+    patience: Duration,
+    supervisor: &mut Supervisor,
+    work: impl FnOnce(&Opened) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let opened = Arc::clone(opened);
+    let work = blocking::run(move || work(&opened));
+    at_the_end(patience, supervisor, "making the log durable", work).await?.map_err(messages::fault)
+}
+
+/// Ends a short time after a stop.
+pub(super) fn hurried(supervisor: &Supervisor) -> impl Future<Output = ()> + use<> {
+    let stop = supervisor.stop_token();
+    async move {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    }
+}
+
+/// The time until `end`, or a moment.
+pub(super) fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
+}

@@ -1,0 +1,158 @@
+//! Paths that cannot work are refused with 78 before anything is made; what a volume or a user does not permit is said and
+//! stops nobody.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use faultfs::Fault;
+use nix::libc::{EINVAL, EOPNOTSUPP, EPERM};
+
+use super::histories::{printed, run};
+use crate::needs;
+use crate::support::faulty::Room;
+use crate::support::harness::{PROGRAM, Test};
+use crate::support::running::Running;
+
+#[test]
+fn a_state_directory_that_cannot_be_one_is_78_and_nothing_is_made() {
+    for state in ["file", "file/x", "dangling", "d", "/"] {
+        let test = Test::new().file("file", "users\n").file("d/x", "users\n");
+        let directory = test.command().get_current_dir().expect("set").to_path_buf();
+        std::os::unix::fs::symlink("nowhere", directory.join("dangling")).unwrap();
+        let test = test.args(["run", "--log", "d/log", "--state", state, "--", "true"]);
+        let done = test.status(78).stderr_contains("cannot be the state directory").run();
+        assert_eq!(std::fs::read_dir(done.path("d")).unwrap().count(), 1, "{state}");
+    }
+}
+
+#[test]
+fn a_log_whose_name_leaves_no_room_for_those_beside_it_is_78() {
+    for log in ["x".repeat(249), "x".repeat(256), "d/none/../../log".into()] {
+        let done = Test::new().file("d/x", "").args(["run", "--log", &log, "--", "true"]).status(78);
+        let done = done.stderr_contains("cannot be a log").run();
+        assert_eq!(std::fs::read_dir(done.path("")).unwrap().count(), 1, "{log}");
+    }
+    run(Test::new(), "r1", &"x".repeat(248), "true", 0);
+}
+
+#[test]
+fn no_report_is_written_over_the_log_or_over_what_is_no_file() {
+    for flag in ["--metrics-file", "--termination-log"] {
+        let done = run(Test::new(), "r1", "d/log", "echo one", 0);
+        let before = done.read("d/log");
+        std::os::unix::fs::symlink("log", done.path("d/link")).unwrap();
+        let mut done = done;
+        for path in ["d/log", "d/../d/log", "d/link"] {
+            let test = done.then().args(["run", "--log", "d/log", flag, path, "--", "true"]).status(78);
+            done = test.stderr_contains(format!("{flag} {path} is ")).run();
+        }
+        assert_eq!(done.read("d/log"), before, "{flag}");
+    }
+    let test = Test::new().args(["run", "--log", "d/log", "--termination-log", "none/x", "--", "true"]);
+    test.stderr_contains("the termination message cannot be written to none/x").run();
+}
+
+#[test]
+fn credentials_that_cannot_be_had_are_78_before_the_first_step() {
+    let wait = ["--wait-for", "http://127.0.0.1:1/", "--wait-auth-file", "none"];
+    let test =
+        Test::new().file("app/x", "x").args(["run", "--copy", "app:data"]).args(["--wait-for", "file:/"]);
+    let test = test.args(wait).args(["--", "true"]);
+    // A step before the wait may make the file; a variable is there from the start or never.
+    let done = test.args(["--wait-timeout", "1s"]).status(78).stderr_contains("cannot read none").run();
+    let variable = ["--wait-for", "http://127.0.0.1:1/", "--wait-auth-env", "NO_SUCH_VARIABLE"];
+    let test = Test::new().file("app/x", "x").args(["run", "--copy", "app:data"]).args(variable);
+    let done_too = test.status(78).stderr_contains("the variable NO_SUCH_VARIABLE is not set").run();
+    assert!(!done_too.path("data").exists());
+    drop(done);
+    let test = Test::new().args(["run", "--log", "log"]).args(wait).args(["--", "true"]);
+    assert!(!test.status(78).stderr_contains("cannot read none").run().path("log").exists());
+}
+
+#[test]
+fn a_mode_that_lets_others_read_the_log_lets_them_read_its_history() {
+    let done =
+        Test::new().args(["run", "--log", "d/log", "--log-mode", "0644", "--", "true"]).any_stderr().run();
+    let mode = |path: &str| std::fs::metadata(done.path(path)).unwrap().permissions().mode() & 0o7777;
+    for directory in ["d/.hook-runner", "d/.hook-runner/histories", "d/.hook-runner/histories/log"] {
+        assert_eq!(mode(directory), 0o2775, "{directory}");
+    }
+    for file in ["d/.hook-runner/running", "d/.hook-runner/histories/log/index.jsonl"] {
+        assert_eq!(mode(file), 0o664, "{file}");
+    }
+}
+
+#[test]
+fn directories_made_for_the_log_are_the_groups_whatever_the_umask_is() {
+    let directory = Test::new().into_directory();
+    let script = format!("umask 077; exec {PROGRAM} run --log a/b/log -- true");
+    let output = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for made in ["a", "a/b"] {
+        let mode = std::fs::metadata(directory.path().join(made)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o2775, "{made}");
+    }
+}
+
+/// NFS and FUSE servers answer so; what can be had is said once.
+#[test]
+fn a_volume_that_does_not_sync_directories_is_used_all_the_same() {
+    needs!(Fuse);
+    for errno in [EINVAL, EPERM, EOPNOTSUPP] {
+        let mut room = Room::new();
+        room.mount.set("fsyncdir", Fault::Errno(errno));
+        let test = room.test(&["--run-id", "r1"], "echo one");
+        let done = test.any_stdout().any_stderr().run();
+        assert!(done.log().contains("not permitted on the volume"), "{errno}: {}", done.log());
+        let log = "data/post-hook-output.txt";
+        let done = run(done.then(), "r2", log, "echo two", 0);
+        let done = run(done.then(), "r1", log, "echo three", 0);
+        let (done, all) = printed(done, &["logs", "--raw", "--run", "r1", log]);
+        assert_eq!(all, "one\nthree\n", "{errno}");
+        drop(room);
+        drop(done);
+    }
+}
+
+/// The command may put a link where its log was, or take its working directory away: the log's own volume is synced.
+#[test]
+fn a_log_is_put_back_where_a_link_or_nothing_is_left_of_its_directory() {
+    let done = run(Test::new(), "r1", "d/log", "echo one; rm d/log; ln -s log d/log", 0);
+    let (_, all) = printed(done, &["logs", "--raw", "d/log"]);
+    assert!(all.starts_with("one\n"), "{all}");
+    let script = format!("mkdir x; cd x; exec {PROGRAM} run --log log -- sh -c 'rm -rf ../x; echo one'");
+    let directory = Test::new().into_directory();
+    let output = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(std::fs::read_to_string(directory.path().join("x/log")).unwrap().contains("\none\n"));
+}
+
+#[test]
+fn the_last_step_of_an_endless_log_keeps_its_end() {
+    let test = Test::new().args(["run", "--log", "log", "--max-log", "10KiB", "--", "sh", "-c"]);
+    let done = test.args(["seq 5000; echo REASON; exit 3"]).status(3).any_stdout().any_stderr().run();
+    let (_, step) = printed(done, &["logs", "--step", "1", "--raw", "log"]);
+    assert!(step.starts_with("1\n2\n") && step.ends_with("\nREASON\n"), "{step}");
+}
+
+/// RFC 3339 cannot show it, and a node without a clock may begin anywhere.
+#[test]
+fn text_from_before_1970_is_adopted() {
+    let done = Test::new().file("post-hook-output.txt", "old\n").args(["--version"]).any_stdout().run();
+    let log = std::fs::File::options().write(true).open(done.path("post-hook-output.txt")).unwrap();
+    let time = std::time::SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(1_000_000);
+    log.set_modified(time).unwrap();
+    let done = run(done.then(), "r1", "post-hook-output.txt", "echo one", 0);
+    let (_, all) = printed(done, &["logs", "--all", "--raw", "post-hook-output.txt"]);
+    assert!(all.contains("old\n") && all.contains("one\n"), "{all}");
+}
+
+#[test]
+fn a_stop_between_two_tries_ends_the_attempt_as_a_stop() {
+    let test = Test::new().args(["run", "--log", "log", "--retries", "3", "--backoff", "60s", "--", "false"]);
+    let mut running = Running::start(test.command(), test.into_directory());
+    running.wait_for("err", "retry 1 of 3");
+    running.signal(15);
+    assert_eq!(running.end(), 143);
+    assert!(running.read("log").contains("stopped by SIGTERM"), "{}", running.read("log"));
+}
