@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -101,12 +102,13 @@ impl Drop for Running {
     }
 }
 
-/// A process whose working directory is below this one.
+/// A process whose working directory is, or was, below this one: its name goes on with ` (deleted)` then.
 fn working_below(directory: &Path) -> Option<nix::unistd::Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter(|process| {
-            std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(directory))
+            std::fs::read_link(process.path().join("cwd"))
+                .is_ok_and(|cwd| cwd.as_os_str().as_bytes().starts_with(directory.as_os_str().as_bytes()))
         })
         .find_map(|process| process.file_name().to_str()?.parse().ok().map(nix::unistd::Pid::from_raw))
 }
