@@ -6,7 +6,8 @@
 //! glibc's SIGRTMIN). Nothing here uses what they are kept for (thread cancellation, setuid in all threads).
 //! musl's `posix_spawn(3)` unblocks them when it restores the mask; they are ignored for that moment and blocked again
 //! after it, and the command gets the disposition that was there before. A new thread has some of them unblocked in
-//! either library, and would take them away from the descriptor: it blocks them first (`support::signal_mask`).
+//! either library, and would take them away from the descriptor: it blocks them first (`support::signal_mask`). One of
+//! these three that comes before it has done so is lost.
 
 use nix::libc;
 use std::io;
