@@ -5,11 +5,13 @@ help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 build:           ## the static binary, in target/
+	@tests/preflight build
 	@image/binary
 
 # Where install puts things; DESTDIR stands before it all. BINARY installs one that is there.
 PREFIX ?= /usr/local
 install:         ## the binary, manual pages and completions, below PREFIX=/usr/local
+	@[ -n "$(BINARY)" ] || tests/preflight build
 	@set -e; program=$${BINARY:-$$(image/binary)}; share=$(DESTDIR)$(PREFIX)/share; \
 	install -D -m 0755 "$$program" $(DESTDIR)$(PREFIX)/bin/hook-runner; \
 	install -d $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d; \
@@ -52,6 +54,7 @@ image:           ## the multi-arch image and its OCI archive
 	@image/build
 
 release:         ## everything that is published, in dist/: VERSION=… [IMAGE=registry/hook-runner]
+	@tests/preflight release
 	@IMAGE="$(IMAGE)" release/build "$(VERSION)"
 
 publish:         ## publishes dist/: IMAGE=registry/hook-runner CHARTS=oci://registry/charts [COSIGN_KEY=…]
