@@ -1,5 +1,5 @@
 # The one interface to the project; .ci/run calls the same targets.
-.PHONY: help build install plugin demo test lint long-test root-test bare-test model-test fault-test image release publish release-test chart-test report-test e2e bench bench-copy bench-output fuzz
+.PHONY: help build install plugin demo test lint long-test root-test bare-test model-test fault-test image release publish release-test chart-test plugin-test report-test e2e bench bench-copy bench-output fuzz
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -66,6 +66,9 @@ release-test:    ## a release twice, published to a registry on loopback, pulled
 chart-test:      ## rendering, lint and unit tests of the charts
 	@tests/preflight chart-test
 	@tests/charts/run
+
+plugin-test:     ## lints and tests of the plugin
+	@tests/run plugin
 
 report-test:     ## the HTML report in a real browser
 	@tests/report/run
