@@ -1,12 +1,15 @@
 //! One attempt of a hook, straight down: load the secrets, open the volume, run the steps in order, settle the volume,
 //! finish the log. Everything that can go wrong is in the outcome.
 
+mod changes;
 mod close;
 mod command_end;
 mod context;
+pub mod event;
 mod finish;
 mod header;
 mod in_time;
+mod left_out;
 mod limits;
 pub mod messages;
 pub mod metrics;
@@ -27,7 +30,7 @@ use crate::exit::Kind;
 use crate::hook::preflight;
 use crate::hook::spec::Hook;
 use crate::hook::steps::Step;
-use crate::output;
+use crate::output::{self, Level};
 use crate::process::Supervisor;
 use crate::steps::wait;
 use crate::support::blocking;
@@ -40,7 +43,7 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         Err(failure) => return outcome.failed(failure),
     };
     for warning in &context.secrets.warnings {
-        output::say(&format!("hook-runner: {warning}\n"));
+        output::say_at(Level::Warning, &format!("hook-runner: {warning}\n"));
         outcome.warnings.push(warning.clone());
     }
     if let Err(failure) = preflight(&context, supervisor).await {
@@ -68,7 +71,7 @@ async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result
     let hook = context.hook.clone();
     let check = blocking::run(move || report_paths::check(&hook));
     context.limits.droppable(supervisor, check).await?.map_err(messages::fault)??;
-    let steps = context.hook.steps.clone();
+    let steps = left_out::possible(context)?;
     let check = blocking::run(move || preflight::check(&steps));
     let checked = context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?;
     checked.map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
@@ -116,6 +119,10 @@ async fn all(
 ) {
     for (at, step) in steps.iter().enumerate() {
         let title = format!("{title} {} of {}", at + 1, steps.len());
+        if let Some(why) = left_out::why(step, context, session) {
+            left_out::tell((&title, step), &why, context, session, outcome);
+            continue;
+        }
         if let Err(failure) = steps::run((&title, step), context, session, supervisor, outcome).await {
             outcome.fail(failure);
             return;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::header::{self, Plan};
+use super::outcome::SUCCEEDED;
 use crate::diagnostics;
 use crate::exit::Kind;
 use crate::output::{LogFile, recover_tail};
@@ -43,6 +44,8 @@ pub struct Opened {
     pub written: Mutex<Option<File>>,
     /// What is worth a line in the summary: a volume without locks, a log that was tidied up.
     pub warnings: Vec<String>,
+    /// No run of the log has succeeded before.
+    pub first_run: bool,
     /// Where the runner's own diagnostics go, if they can.
     pub diary: Option<File>,
     /// Released when the attempt is over.
@@ -131,7 +134,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
         );
     }
     let key = key();
-    let (file, started, header) = begin(plan, &volume, &history, &key, &mut warnings)?;
+    let Begun { file, started, header, first_run } = begin(plan, &volume, &history, &key, &mut warnings)?;
     if let Err(error) = history.enter(&Line::Start(started.clone())) {
         // The log is the truth, and has it.
         warnings.push(format!("the index has no entry for this attempt: {error}"));
@@ -147,6 +150,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
         log: Mutex::new(log),
         written: Mutex::new(None),
         warnings,
+        first_run,
         diary,
         _lock: lock,
     };
@@ -161,6 +165,14 @@ fn key() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A log with the header of this attempt at its end.
+struct Begun {
+    file: File,
+    started: Started,
+    header: String,
+    first_run: bool,
+}
+
 /// The log under its name, with this attempt's header at its end, durable.
 fn begin(
     plan: &Plan,
@@ -168,8 +180,10 @@ fn begin(
     history: &History,
     key: &str,
     warnings: &mut Vec<String>,
-) -> Result<(File, Started, String), OpenError> {
+) -> Result<Begun, OpenError> {
     let before = known(volume, Some(history));
+    let succeeded = |ended: &Ended| ended.status == 0 && ended.result == SUCCEEDED;
+    let first_run = !before.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(succeeded));
     warnings.extend(before.problems);
     let placed = place(volume, history, &before.attempts, &plan.identity.run)?;
     let (mut file, size) = volume.open_log()?;
@@ -199,7 +213,7 @@ fn begin(
                 format!("not permitted on the volume of {}: fsync of a directory", volume.log_path.display())
             };
             warnings.extend((!synced).then(note));
-            Ok((file, started, header))
+            Ok(Begun { file, started, header, first_run })
         }
         Err(error) => {
             enter_unopened(history, started, &error);

@@ -11,6 +11,9 @@ use crate::exit::Kind;
 use crate::hook::identity::Identity;
 use crate::support::durations::shown;
 
+/// The word for an attempt without a failure.
+pub const SUCCEEDED: &str = "succeeded";
+
 /// Why an attempt failed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
@@ -126,7 +129,7 @@ impl Outcome {
 
     /// One word: succeeded, or the kind of failure.
     pub fn word(&self) -> &'static str {
-        self.failure.as_ref().map_or("succeeded", |failure| failure.kind.word())
+        self.failure.as_ref().map_or(SUCCEEDED, |failure| failure.kind.word())
     }
 
     /// As [`Outcome::fail`], but what failed before was only the effect of `failure`.

@@ -119,7 +119,7 @@ fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
         state: hook.state.clone(),
         log_mode: hook.log_mode,
         lock_timeout: hook.lock_timeout,
-        keep: Keep { runs: hook.keep.runs, bytes: hook.keep.bytes, days: None },
+        keep: Keep { runs: hook.keep.runs, bytes: hook.keep.bytes, days: hook.keep.days },
         identity: outcome.identity.clone(),
         rows: vec![
             ("steps", steps.join("\n")),

@@ -24,7 +24,7 @@ pub(super) async fn settle(
         .steps
         .iter()
         .filter_map(|step| match step {
-            Step::Copy { from, to, options } => Some(copy_request(context, session, (from, to), options)),
+            Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
             _ => None,
         })
         .collect();

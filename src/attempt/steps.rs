@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::changes;
 use super::command_end;
 use super::context::Context;
+use super::left_out;
 use super::messages;
 use super::outcome::{Failure, Outcome, StepReport};
 use super::session::Session;
@@ -85,9 +87,9 @@ async fn dispatch(
     outcome: &mut Outcome,
 ) -> Result<String, Failure> {
     match step {
-        Step::Copy { from, to, options } => {
+        Step::Copy { from, to, options, .. } => {
             let request = copy_request(context, session, (from, to), options);
-            let mut report = run_copy(request, context, supervisor).await?;
+            let mut report = run_copy(request, context, session, supervisor).await?;
             if !report.given_back.is_empty() {
                 let done = outcome.steps.len().min(context.hook.steps.len());
                 let installed = copy_again(&context.hook.steps[..done], context, session, supervisor).await?;
@@ -115,10 +117,13 @@ async fn copy_again(
 ) -> Result<u64, Failure> {
     let mut installed = 0;
     for step in steps {
-        let Step::Copy { from, to, options } = step else { continue };
+        let Step::Copy { from, to, options, .. } = step else { continue };
+        if left_out::why(step, context, session).is_some() {
+            continue;
+        }
         let request = copy_request(context, session, (from, to), options);
         let request = copy::Request { beside_run: true, ..request };
-        installed += run_copy(request, context, supervisor).await?.files;
+        installed += run_copy(request, context, session, supervisor).await?.files;
     }
     Ok(installed)
 }
@@ -171,7 +176,7 @@ async fn begin_run(
     let steps = &context.hook.steps;
     let copies = |steps: &[Step]| -> Vec<copy::Request> {
         let request = |step: &Step| match step {
-            Step::Copy { from, to, options } => Some(copy_request(context, session, (from, to), options)),
+            Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
             _ => None,
         };
         steps.iter().filter_map(request).collect()
@@ -191,17 +196,24 @@ async fn begin_run(
     })
 }
 
+/// Copies, and keeps what was changed.
 async fn run_copy(
-    request: copy::Request,
+    mut request: copy::Request,
     context: &Context<'_>,
+    session: &Session,
     supervisor: &mut Supervisor,
 ) -> Result<copy::Report, Failure> {
+    let opened = session.opened.clone();
+    request.options.list_changes = opened.is_some();
     let label = format!("{} -> {}", request.source.display(), request.destination.display());
     let cancel = supervisor.stop_token().child_token();
     let (patience, stop) = (context.hook.lock_timeout, cancel.clone());
     let work = blocking::run(move || {
         let progress = copy::Stderr::new(label, output::say);
-        copy_in_turn(&request, patience, &progress, &stop)
+        let mut report = copy_in_turn(&request, patience, &progress, &stop)?;
+        let problem = opened.and_then(|opened| changes::keep(&opened, &request.destination, &report));
+        report.remarks.extend(problem);
+        Ok(report)
     });
     let copied = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
     copied.map_err(|failure| match failure {

@@ -38,6 +38,9 @@ pub struct Logs {
     /// Only so many lines of the output's end
     #[arg(long, short = 'n', value_name = "LINES")]
     pub tail: Option<usize>,
+    /// The time before each line: its own where the hook ran with --timestamps, else that of its step's begin
+    #[arg(long, conflicts_with_all = ["json", "follow"])]
+    pub timestamps: bool,
     /// The command's bytes alone, without headers and footers
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod copy;
+mod diff;
 mod history;
 mod install;
 mod logs;
@@ -17,9 +18,12 @@ mod verify;
 
 use clap::{Parser, Subcommand};
 
+use crate::hook::log_format::LogFormat;
+
 pub use self::check::Check;
 pub use self::completions::{Complete, Completions};
 pub use self::copy::Copy;
+pub use self::diff::Diff;
 pub use self::history::{Format, History, When};
 pub use self::install::Install;
 pub use self::logs::Logs;
@@ -55,8 +59,10 @@ pub enum Command {
     Logs(Logs),
     /// One row per attempt, the newest first: when, of which release, how it ended and why
     History(History),
-    /// Write one HTML file: the runs, their steps, the end of their output; nothing is loaded by it
+    /// Write one HTML file that loads nothing: the runs, their steps, their output
     Report(Report),
+    /// What a run changed on the volume, one line an entry as rsync -i prints
+    Diff(Diff),
     /// Compare a volume with what the last copy installed
     Verify(Verify),
     /// Validate hook files: line, column, what was expected
@@ -75,6 +81,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// How the runner's own lines look, where the command line or the environment says it.
+    pub fn log_format(&self) -> Option<LogFormat> {
+        match self {
+            Self::Run(run) => run.layer.log_format,
+            Self::Sidecar(sidecar) => sidecar.log_format,
+            _ => None,
+        }
+    }
+
     /// Whether `HOOK_RUNNER_…` variables mean something to it.
     pub fn reads_environment(&self) -> bool {
         !matches!(self, Self::Schema | Self::Completions(_) | Self::Complete(_) | Self::Man(_))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::moment::Moment;
 use super::place::Place;
 
-/// Write one HTML file: the runs, their steps, the end of their output; nothing is loaded by it
+/// Write one HTML file that loads nothing: the runs, their steps, their output
 #[derive(Debug, clap::Args)]
 pub struct Report {
     /// Where.

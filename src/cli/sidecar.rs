@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::termination::Termination;
 use crate::hook::duration::{Limit, Timespan};
+use crate::hook::log_format::LogFormat;
 use crate::hook::run_id::RunId;
+use crate::hook::word::word;
 
 /// Preserve the log of another container of this pod, and exit as it does
 #[derive(Debug, clap::Args)]
@@ -33,6 +35,9 @@ pub struct Sidecar {
     /// Directory with the service account's token [default: /var/run/secrets/kubernetes.io/serviceaccount]
     #[arg(long, value_name = "DIR", env = "HOOK_RUNNER_SERVICE_ACCOUNT")]
     pub service_account: Option<PathBuf>,
+    /// The runner's own lines on stderr: text, json [default: text]
+    #[arg(long, value_name = "FORMAT", env = "HOOK_RUNNER_LOG_FORMAT", hide_possible_values = true, value_parser = word::<LogFormat>(LogFormat::WORDS))]
+    pub log_format: Option<LogFormat>,
     /// Where the summary goes.
     #[command(flatten)]
     pub termination: Termination,

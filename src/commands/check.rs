@@ -52,7 +52,10 @@ fn report(name: &str, flags: &Layer, file: Layer) -> Result<String, Failure> {
     let hook = Hook::from_layers(flags.clone(), file)
         .map_err(|error| Failure::new(Kind::Config, format!("{name}: {error}")))?;
     let list = |title: &str, steps: &[Step]| -> String {
-        let lines = steps.iter().enumerate().map(|(at, step)| format!("{}. {step}\n", at + 1));
+        let lines = steps.iter().enumerate().map(|(at, step)| {
+            let when = step.when().map_or(String::new(), |when| format!(" ({when})"));
+            format!("{}. {step}{when}\n", at + 1)
+        });
         if steps.is_empty() { String::new() } else { format!("{title}\n{}", lines.collect::<String>()) }
     };
     let count =

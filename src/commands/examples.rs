@@ -50,6 +50,10 @@ pub fn examples(command: &str) -> &'static [Example] {
                 "hook-runner report /data --release vote --since 7d > vote.html",
             ),
         ],
+        "diff" => &[
+            ("What the last run changed", "hook-runner diff --log /data"),
+            ("What the runs after one changed, up to another", "hook-runner diff 3f2a 77cc --log /data"),
+        ],
         "verify" => &[("What is not as the last copy left it", "hook-runner verify /data")],
         "check" => &[
             ("Each hook file of a chart", "hook-runner check files/*.yaml"),
@@ -86,7 +90,7 @@ pub fn files(command: &str) -> &'static [(&'static str, &'static str)] {
         "run" | "sidecar" => &[LOG, STATE, TERMINATION],
         "copy" => &[STATE, TERMINATION],
         "install" => &[TERMINATION],
-        "logs" | "history" | "report" => &[LOG, STATE],
+        "logs" | "history" | "diff" | "report" => &[LOG, STATE],
         "verify" => &[STATE],
         _ => &[],
     }

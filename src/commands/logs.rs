@@ -31,6 +31,7 @@ pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
         filter: Filter { step: logs.step, grep: logs.grep.clone(), tail: logs.tail },
         raw: logs.raw || logs.step.is_some() || logs.grep.is_some(),
         json: logs.json,
+        timestamps: logs.timestamps,
     };
     let mut out = Out::open(!logs.no_pager && !logs.json);
     let printed = print(&chosen, &view, &mut out);
@@ -99,7 +100,10 @@ pub(super) fn closed_pipe_is_no_failure(done: Result<(), HistoryError>) -> Resul
 
 pub(super) fn unreadable(error: HistoryError) -> Failure {
     let kind = match error {
-        HistoryError::Volume(_) | HistoryError::Print(_) | HistoryError::NotKept { .. } => Kind::Io,
+        HistoryError::Volume(_)
+        | HistoryError::Print(_)
+        | HistoryError::NotKept { .. }
+        | HistoryError::NoChanges { .. } => Kind::Io,
         _ => Kind::Config,
     };
     Failure::new(kind, error.to_string())

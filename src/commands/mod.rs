@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod copy;
+mod diff;
 mod environment;
 mod examples;
 mod history;
@@ -28,7 +29,9 @@ use clap::error::ErrorKind;
 
 use self::say::{complain, print, warn};
 use crate::cli::{self, Command};
+use crate::hook::log_format::LogFormat;
 use crate::hook::schema;
+use crate::output;
 
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
@@ -39,6 +42,9 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return wrong_usage(&error, &definition, &words),
     };
+    if command.log_format() == Some(LogFormat::Json) {
+        output::own_lines_as_json();
+    }
     if command.reads_environment() {
         for sentence in environment::unknown(&cli::Cli::command()) {
             warn(&sentence);
@@ -55,6 +61,7 @@ pub fn run() -> ExitCode {
         },
         Command::History(arguments) => history::print_history(&arguments),
         Command::Report(arguments) => report::print_report(&arguments),
+        Command::Diff(arguments) => diff::print_diff(&arguments),
         Command::Verify(verify) => verify::verify(&verify),
         Command::Check(arguments) => check::check(*arguments),
         Command::Schema => print(format!("{}\n", schema::schema()).as_bytes()),

@@ -7,7 +7,7 @@ use std::panic::{self, PanicHookInfo};
 use super::termination;
 use crate::attempt::outcome::Failure;
 use crate::exit::Kind;
-use crate::output;
+use crate::output::{self, Level};
 use crate::support::leave::leave;
 
 /// From now on a panic of any thread ends the process with 70. `words` are the command line's, which name the termination
@@ -15,7 +15,7 @@ use crate::support::leave::leave;
 pub(super) fn install(words: Vec<OsString>) {
     panic::set_hook(Box::new(move |fault| {
         let failure = failure(fault);
-        output::say(&format!("hook-runner: {}\n", failure.sentence()));
+        output::say_at(Level::Error, &format!("hook-runner: {}\n", failure.sentence()));
         termination::wrong_usage(&failure, &words);
         leave(failure.kind.status())
     }));

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::say::{complain, warn};
 use crate::attempt;
-use crate::attempt::metrics;
 use crate::attempt::outcome::{Failure, Outcome};
-use crate::attempt::report_paths;
+use crate::attempt::{event, metrics, report_paths};
 use crate::cli;
 use crate::exit::Kind;
-use crate::hook::{file, identity::Identity, layer::Layer, spec::Hook};
+use crate::hook::{file, identity::Identity, layer::Layer, log_format::LogFormat, spec::Hook};
+use crate::output::{self, Level};
 use crate::process::Supervisor;
 use crate::support::leave::leave;
 
@@ -41,6 +41,9 @@ pub(super) fn attempt(
         Ok(hook) => hook,
         Err(failure) => return refuse(&failure, termination_log),
     };
+    if hook.log_format == LogFormat::Json {
+        output::own_lines_as_json();
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&fault("cannot start the runtime", &error), termination_log),
@@ -51,6 +54,11 @@ pub(super) fn attempt(
         && let Err(error) = metrics::write(&outcome, path)
     {
         warn(&format!("the metrics cannot be written to {}: {error}; the result stands", path.display()));
+    }
+    if hook.events
+        && let Err(why) = runtime.block_on(event::record(&outcome))
+    {
+        warn(&format!("the result stands, but is not recorded as an Event: {why}"));
     }
     leave(outcome.status())
 }
@@ -64,7 +72,8 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 fn report(outcome: &Outcome, termination_log: Option<&Path>) {
     attempt::termination::write(outcome, termination_log);
     let newline = if outcome.after_partial_line { "\n" } else { "" };
-    crate::output::say(&format!("{newline}hook-runner: {}\n", outcome.line()));
+    let level = if outcome.status() == 0 { Level::Info } else { Level::Error };
+    output::say_at(level, &format!("{newline}hook-runner: {}\n", outcome.line()));
 }
 
 /// A hook that is wrong, before there is an attempt: the sentence, and the same for `kubectl describe`.

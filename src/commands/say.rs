@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::attempt::outcome::Failure;
 use crate::exit::Kind;
+use crate::output::{self, Level};
 use crate::support::color;
 
 /// Prints a result. Whoever reads it may have stopped, as `| head` does: that is no failure.
@@ -24,10 +25,10 @@ pub(super) fn complain(failure: &Failure) {
     let red = color::wanted(&std::io::stderr());
     let mark = if red { "\u{1b}[31mhook-runner:\u{1b}[0m" } else { "hook-runner:" };
     // Whoever reads it may have stopped: the status comes all the same.
-    crate::output::say(&format!("{mark} {}\n", failure.sentence()));
+    output::say_at(Level::Error, &format!("{mark} {}\n", failure.sentence()));
 }
 
 /// Says what is worth knowing.
 pub(super) fn warn(sentence: &str) {
-    crate::output::say(&format!("hook-runner: {sentence}\n"));
+    output::say_at(Level::Warning, &format!("hook-runner: {sentence}\n"));
 }

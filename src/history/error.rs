@@ -76,6 +76,27 @@ pub enum HistoryError {
         /// The attempt.
         attempt: u32,
     },
+    /// What its copies changed is not known.
+    #[error(
+        "of run {} it is not known what it changed: it copied nothing, or its log is no longer kept",
+        harmless(run)
+    )]
+    NoChanges {
+        /// The run.
+        run: String,
+    },
+    /// Two runs that have no order.
+    #[error(
+        "run {} did not begin after run {} in the same log; give the earlier one first",
+        harmless(later),
+        harmless(earlier)
+    )]
+    NoOrder {
+        /// As asked.
+        earlier: String,
+        /// As asked.
+        later: String,
+    },
     /// What is read cannot be printed.
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),

@@ -25,8 +25,8 @@ pub struct Filter {
     pub tail: Option<usize>,
 }
 
-/// Takes the bytes that are wanted, one piece after the other.
-pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
+/// Takes the bytes that are wanted, one piece after the other, each with its place in the file.
+pub(super) type Sink<'a> = dyn FnMut(u64, &[u8]) -> io::Result<()> + 'a;
 
 impl Filter {
     /// Gives to `sink` what is wanted of the bytes of `range`.
@@ -39,8 +39,8 @@ impl Filter {
                 }
                 Ok(())
             }
-            (Some(grep), None) => lines(file, range, &mut |_, line| {
-                if matches(grep, line) { sink(line) } else { Ok(()) }
+            (Some(grep), None) => lines(file, range, &mut |at, line| {
+                if matches(grep, line) { sink(at, line) } else { Ok(()) }
             }),
         }
     }
@@ -86,7 +86,7 @@ pub(super) fn pieces(file: &File, range: Range<u64>, sink: &mut Sink<'_>) -> io:
             // It has become shorter since it was measured.
             0 => break,
             read => {
-                sink(&block[..read])?;
+                sink(at, &block[..read])?;
                 at += read as u64;
             }
         }
@@ -95,14 +95,10 @@ pub(super) fn pieces(file: &File, range: Range<u64>, sink: &mut Sink<'_>) -> io:
 }
 
 /// The lines of `range` with their places, each with its newline.
-fn lines(
-    file: &File,
-    range: Range<u64>,
-    each: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
+fn lines(file: &File, range: Range<u64>, each: &mut Sink<'_>) -> io::Result<()> {
     let mut line = Vec::new();
     let mut at = range.start;
-    pieces(file, range, &mut |block| {
+    pieces(file, range, &mut |_, block| {
         for part in block.split_inclusive(|&byte| byte == b'\n') {
             line.extend_from_slice(part);
             if part.ends_with(b"\n") || line.len() >= LONGEST_LINE {

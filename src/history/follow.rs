@@ -170,7 +170,7 @@ fn print(
     let range = if raw { frame.command_output() } else { frame.start..frame.end };
     let from = cursor.at.max(range.start);
     if from < range.end {
-        pieces(file, from..range.end, &mut |piece| out.write_all(piece))?;
+        pieces(file, from..range.end, &mut |_, piece| out.write_all(piece))?;
         out.flush()?;
     }
     cursor.at = from.max(range.end);

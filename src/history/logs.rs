@@ -8,6 +8,7 @@ use super::filter::{Filter, pieces};
 use super::json;
 use super::row::Row;
 use super::select::Chosen;
+use super::times::Times;
 use crate::volume::frames::Frame;
 
 /// How attempts are printed.
@@ -19,6 +20,8 @@ pub struct View {
     pub raw: bool,
     /// One JSON object per attempt.
     pub json: bool,
+    /// The time before each line of output.
+    pub timestamps: bool,
 }
 
 /// Prints the attempts. What cannot be read does not end the others: the problems are returned.
@@ -56,18 +59,23 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(
     };
     let output = output(&frame, &view.filter)?;
     if view.json {
-        let pass =
-            |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| view.filter.pass(&file, output.clone(), sink);
+        let pass = |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
+            view.filter.pass(&file, output.clone(), &mut |_, piece| sink(piece))
+        };
         json::print(&Row::of(chosen), Some(&pass), out)?;
         return Ok(());
     }
     if !view.raw {
-        pieces(&file, frame.start..frame.output.start, &mut |piece| out.write_all(piece))?;
+        pieces(&file, frame.start..frame.output.start, &mut |_, piece| out.write_all(piece))?;
     }
-    view.filter.pass(&file, output.clone(), &mut |piece| out.write_all(piece))?;
+    let mut times = view.timestamps.then(|| Times::of(&frame));
+    view.filter.pass(&file, output.clone(), &mut |at, piece| match &mut times {
+        Some(times) => times.stamp(at, piece, out),
+        None => out.write_all(piece),
+    })?;
     if !view.raw {
         // With the newline that was added to a last line without one.
-        pieces(&file, output.end..frame.end, &mut |piece| out.write_all(piece))?;
+        pieces(&file, output.end..frame.end, &mut |_, piece| out.write_all(piece))?;
     }
     Ok(())
 }

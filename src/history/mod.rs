@@ -1,6 +1,7 @@
 //! Reading back: the preserved logs and the table of attempts. Reads what `volume` wrote; changes nothing.
 
 mod base64;
+pub mod diff;
 mod error;
 mod filter;
 pub mod follow;
@@ -13,6 +14,7 @@ mod select;
 mod state;
 pub mod table;
 mod text;
+mod times;
 
 pub use self::error::HistoryError;
 pub use self::filter::Filter;

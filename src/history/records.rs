@@ -13,7 +13,7 @@ use super::text::harmless;
 use crate::volume::frames::{self, Frame};
 use crate::volume::lock::{self, AtWork};
 use crate::volume::record::Started;
-use crate::volume::{self, Attempt, History, LOG_NAME, LogFile, Volume, VolumeError};
+use crate::volume::{self, Attempt, Changes, History, LOG_NAME, LogFile, Volume, VolumeError};
 
 /// How often a log that moved while it was opened is looked for again. Runs that alternate move logs every few
 /// milliseconds.
@@ -211,6 +211,14 @@ impl Records {
             place = found.and_then(|known| known.bytes).map(|(place, _)| place);
         }
         Ok(None)
+    }
+}
+
+impl Records {
+    /// What the copies of `attempt` changed; none where nothing is kept of that.
+    pub(super) fn changes_of(&self, attempt: &Attempt) -> Result<Option<Changes>, VolumeError> {
+        let Source::Volume(_, Some(history)) = &self.source else { return Ok(None) };
+        history.changes(&attempt.started.run, attempt.started.attempt)
     }
 }
 

@@ -8,7 +8,7 @@ use super::state::{State, shard};
 use crate::volume::record::StepEnd;
 
 /// The version of the object; a field is never removed or given another meaning without a new one.
-const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 2;
 
 /// An attempt.
 #[derive(Debug, Serialize)]

@@ -13,6 +13,7 @@ use crate::hook::number::whole_number;
 use crate::hook::pattern::smaller;
 use crate::hook::spec_error::SpecError;
 use crate::hook::switch::switch;
+use crate::hook::when::When;
 use crate::hook::word::word;
 use crate::hook::yaml::Mistake;
 
@@ -27,6 +28,10 @@ pub struct CopyStep {
     /// The directory on the volume.
     #[arg(skip)]
     pub to: PathBuf,
+
+    /// For which runs it is.
+    #[arg(skip)]
+    pub when: Option<When>,
 
     /// What wins where both image and volume changed a file: replace, keep-modified, missing [default: replace]
     #[arg(long, value_name = "POLICY", env = "HOOK_RUNNER_POLICY", hide_possible_values = true, value_parser = word::<Policy>(Policy::WORDS))]
@@ -109,6 +114,7 @@ impl Keyed for CopyStep {
     fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake> {
         keys.required("from", "the content directory in the image", &mut self.from)?;
         keys.required("to", "the directory on the volume", &mut self.to)?;
+        keys.optional("when", &mut self.when)?;
         keys.optional("policy", &mut self.policy)?;
         keys.optional("prune", &mut self.prune)?;
         keys.many("exclude", &mut self.exclude)?;

@@ -15,6 +15,7 @@ use crate::hook::keys::{Keyed, Keys};
 use crate::hook::number::whole_number;
 use crate::hook::spec_error::SpecError;
 use crate::hook::variables::Variables;
+use crate::hook::when::When;
 use crate::hook::yaml::{Mistake, Node};
 
 /// Run a command.
@@ -36,6 +37,10 @@ pub struct ExecStep {
     /// The directory that it starts in.
     #[arg(skip)]
     pub workdir: Option<PathBuf>,
+
+    /// For which runs it is.
+    #[arg(skip)]
+    pub when: Option<When>,
 
     /// Time limit of the command [default: none but the attempt's]
     #[arg(id = "exec-timeout", long = "exec-timeout", value_name = "TIME", env = "HOOK_RUNNER_EXEC_TIMEOUT")]
@@ -67,6 +72,8 @@ pub struct CommandSpec {
     pub retries: u32,
     /// Pause before the first retry.
     pub backoff: Duration,
+    /// For which runs it is.
+    pub when: Option<When>,
 }
 
 /// A command that is to succeed, tried again and again.
@@ -76,6 +83,8 @@ pub struct PollSpec {
     pub command: Vec<OsString>,
     /// For how long it is tried.
     pub timeout: Duration,
+    /// For which runs it is.
+    pub when: Option<When>,
 }
 
 impl ExecStep {
@@ -92,6 +101,7 @@ impl ExecStep {
             timeout: flags.timeout.or(self.timeout).map(|limit| limit.0),
             retries: flags.retries.or(self.retries).unwrap_or(0),
             backoff: flags.backoff.or(self.backoff).map_or(Duration::from_secs(1), |time| time.0),
+            when: self.when,
         })
     }
 }
@@ -107,6 +117,7 @@ impl Keyed for ExecStep {
         keys.optional("name", &mut self.name)?;
         keys.optional("env", &mut self.env)?;
         keys.optional("workdir", &mut self.workdir)?;
+        keys.optional("when", &mut self.when)?;
         keys.optional("timeout", &mut self.timeout)?;
         keys.optional("retries", &mut self.retries)?;
         keys.optional("backoff", &mut self.backoff)

@@ -15,6 +15,7 @@ use crate::hook::copy_step::CopyStep;
 use crate::hook::duration::{Limit, Timespan};
 use crate::hook::exec_step::ExecStep;
 use crate::hook::keys::{Keyed, Keys};
+use crate::hook::log_format::LogFormat;
 use crate::hook::log_target::{LogTarget, OnLogFailure};
 use crate::hook::number::{Mode, Size, SizeLimit, whole_number};
 use crate::hook::redact::Redact;
@@ -70,6 +71,10 @@ pub struct Layer {
     #[arg(help_heading = "Log", long, value_name = "SIZE", env = "HOOK_RUNNER_KEEP_BYTES")]
     pub keep_bytes: Option<Size>,
 
+    /// Logs of earlier runs to keep, in days since they were last written [default: no limit]
+    #[arg(help_heading = "Log", long, value_name = "N", env = "HOOK_RUNNER_KEEP_DAYS", value_parser = whole_number::<u32>)]
+    pub keep_days: Option<u32>,
+
     /// Keep the first and the last part of an attempt's output beyond SIZE [default: no limit]
     #[arg(help_heading = "Log", long, value_name = "SIZE", env = "HOOK_RUNNER_MAX_LOG")]
     pub max_log: Option<SizeLimit>,
@@ -113,6 +118,14 @@ pub struct Layer {
     /// Start the command in a session of its own, with the terminal if the runner leads the terminal's session
     #[arg(help_heading = "Pod", long, env = "HOOK_RUNNER_SETSID", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub setsid: Option<bool>,
+
+    /// The runner's own lines on stderr: text, json [default: text]
+    #[arg(help_heading = "Pod", long, value_name = "FORMAT", env = "HOOK_RUNNER_LOG_FORMAT", hide_possible_values = true, value_parser = word::<LogFormat>(LogFormat::WORDS))]
+    pub log_format: Option<LogFormat>,
+
+    /// Record the result as an Event on the Job (needs HOOK_RUNNER_JOB, and the verb create on events)
+    #[arg(help_heading = "Pod", long, env = "HOOK_RUNNER_EVENTS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
+    pub events: Option<bool>,
 
     /// Write the result and its durations there, for Prometheus' textfile collector
     #[arg(help_heading = "Pod", long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "HOOK_RUNNER_METRICS_FILE")]
@@ -174,6 +187,7 @@ impl Keyed for Layer {
         keys.optional("lock-timeout", &mut self.lock_timeout)?;
         keys.optional("keep", &mut self.keep)?;
         keys.optional("keep-bytes", &mut self.keep_bytes)?;
+        keys.optional("keep-days", &mut self.keep_days)?;
         keys.optional("drain", &mut self.drain)?;
         keys.optional("split-streams", &mut self.split_streams)?;
         keys.optional("timestamps", &mut self.timestamps)?;
@@ -183,6 +197,8 @@ impl Keyed for Layer {
         keys.optional("ca-file", &mut self.ca_file)?;
         keys.optional("termination-log", &mut self.termination_log)?;
         keys.many("sync", &mut self.sync)?;
+        keys.optional("log-format", &mut self.log_format)?;
+        keys.optional("events", &mut self.events)?;
         keys.optional("metrics-file", &mut self.metrics_file)?;
         keys.many("redact", &mut self.redact)?;
         keys.many("steps", &mut self.steps)?;

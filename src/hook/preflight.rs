@@ -73,7 +73,7 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     let mut filled: Vec<PathBuf> = Vec::new();
     for step in steps {
         match step {
-            Step::Copy { from, to, options } => {
+            Step::Copy { from, to, options, .. } => {
                 let later = made || filled.iter().any(|destination| real(from).starts_with(destination));
                 places(from, to, later)?;
                 if !later {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::copy;
 use crate::hook::duration::Timespan;
 use crate::hook::layer::Layer;
+use crate::hook::log_format::LogFormat;
 use crate::hook::log_target::{LogTarget, OnLogFailure};
 use crate::hook::redact::Redact;
 use crate::hook::spec_error::SpecError;
@@ -49,6 +50,10 @@ pub struct Hook {
     pub sync: Vec<PathBuf>,
     /// What the logs must not show.
     pub redact: Redact,
+    /// How the runner's own lines look on stderr.
+    pub log_format: LogFormat,
+    /// The result becomes an Event on the Job.
+    pub events: bool,
     /// Where the result goes for Prometheus.
     pub metrics_file: Option<PathBuf>,
     /// What to do, in order.
@@ -66,6 +71,8 @@ pub struct Keep {
     pub runs: usize,
     /// In bytes, all together.
     pub bytes: u64,
+    /// In days since they were last written.
+    pub days: Option<u32>,
 }
 
 /// How the command's output is treated on its way.
@@ -149,6 +156,7 @@ impl Hook {
             keep: Keep {
                 runs: flags.keep.or(file.keep).unwrap_or(20),
                 bytes: flags.keep_bytes.or(file.keep_bytes).map_or(64 << 20, |size| size.0),
+                days: flags.keep_days.or(file.keep_days),
             },
             output: Output {
                 split_streams,
@@ -164,6 +172,8 @@ impl Hook {
                 files: joined(flags.redact.files, file.redact.files),
                 literals: joined(flags.redact.literals, file.redact.literals),
             },
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            events: flags.events.or(file.events).unwrap_or(false),
             metrics_file: flags.metrics_file.or(file.metrics_file),
             steps,
             on_failure: Vec::new(),

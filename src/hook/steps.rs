@@ -15,6 +15,7 @@ use crate::hook::spec_error::SpecError;
 use crate::hook::step::Step as StepLayer;
 use crate::hook::wait::{Auth, DEFAULT_PROBE_TIMEOUT, Wait};
 use crate::hook::wait_step::WaitStep;
+use crate::hook::when::When;
 use crate::http::Roots;
 use crate::kubernetes::Follow;
 
@@ -29,6 +30,8 @@ pub enum Step {
         to: PathBuf,
         /// The engine's options.
         options: Box<copy::Options>,
+        /// For which runs it is.
+        when: Option<When>,
     },
     /// Wait until a condition holds.
     Wait(Wait),
@@ -38,6 +41,19 @@ pub enum Step {
     Follow(Follow),
     /// Run a command.
     Exec(CommandSpec),
+}
+
+impl Step {
+    /// For which runs it is; for all where nothing is said.
+    pub fn when(&self) -> Option<&When> {
+        match self {
+            Self::Copy { when, .. } => when.as_ref(),
+            Self::Wait(wait) => wait.when.as_ref(),
+            Self::Poll(spec) => spec.when.as_ref(),
+            Self::Exec(spec) => spec.when.as_ref(),
+            Self::Follow(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Step {
@@ -115,7 +131,7 @@ fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Res
     let timeout = flags.timeout.or(step.timeout).map_or(Duration::from_secs(60), |time| time.0);
     let probe_timeout = flags.try_timeout.or(step.try_timeout).map_or(DEFAULT_PROBE_TIMEOUT, |time| time.0);
     let condition = match step.r#for.ok_or(SpecError::NoSteps)? {
-        Awaited::Command(command) => return Ok(Step::Poll(PollSpec { command, timeout })),
+        Awaited::Command(command) => return Ok(Step::Poll(PollSpec { command, timeout, when: step.when })),
         Awaited::Condition(condition) => condition,
     };
     Ok(Step::Wait(Wait {
@@ -126,6 +142,7 @@ fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Res
         headers: if flags.headers.is_empty() { step.headers } else { flags.headers.clone() },
         auth,
         unix_socket: flags.unix_socket.clone().or(step.unix_socket),
+        when: step.when,
         ..Wait::new(condition)
     }))
 }
@@ -139,7 +156,7 @@ fn checked(step: StepLayer, flags: &Layer, ca_file: Option<&Path>) -> Result<Ste
                 }
             }
             let options = Box::new(copy_options(&flags.copy, &step)?);
-            Step::Copy { from: step.from, to: step.to, options }
+            Step::Copy { from: step.from, to: step.to, options, when: step.when }
         }
         StepLayer::Wait(step) => checked_wait(step, &flags.wait, ca_file)?,
         StepLayer::Exec(step) => Step::Exec(step.checked(&flags.exec)?),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::hook::accepted::Accepted;
 use crate::hook::condition::Condition;
 use crate::hook::header::Header;
+use crate::hook::when::When;
 use crate::http::Roots;
 
 /// The longest pause between probes, unless told otherwise.
@@ -33,6 +34,8 @@ pub struct Wait {
     pub auth: Option<Auth>,
     /// Connect to this socket in place of the URL's host and port.
     pub unix_socket: Option<PathBuf>,
+    /// For which runs it is.
+    pub when: Option<When>,
 }
 
 /// Where `USER:PASSWORD` stands.
@@ -58,6 +61,7 @@ impl Wait {
             headers: Vec::new(),
             auth: None,
             unix_socket: None,
+            when: None,
         }
     }
 }

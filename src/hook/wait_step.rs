@@ -11,6 +11,7 @@ use crate::hook::awaited::Awaited;
 use crate::hook::duration::Limit;
 use crate::hook::header::Header;
 use crate::hook::keys::{Keyed, Keys};
+use crate::hook::when::When;
 use crate::hook::yaml::Mistake;
 
 /// Wait until a condition holds.
@@ -20,6 +21,10 @@ pub struct WaitStep {
     /// file:PATH, tcp:HOST:PORT, http://… or https://…
     #[arg(skip)]
     pub r#for: Option<Awaited>,
+
+    /// For which runs it is.
+    #[arg(skip)]
+    pub when: Option<When>,
 
     /// Time limit of each wait [default: 1m]
     #[arg(id = "wait-timeout", long = "wait-timeout", value_name = "TIME", env = "HOOK_RUNNER_WAIT_TIMEOUT")]
@@ -88,6 +93,7 @@ impl Keyed for WaitStep {
             "file:PATH, tcp:HOST:PORT, http://…, https://…, exec:COMMAND, or a command as a list",
             &mut self.r#for,
         )?;
+        keys.optional("when", &mut self.when)?;
         keys.optional("timeout", &mut self.timeout)?;
         keys.optional("status", &mut self.status)?;
         keys.optional("try-timeout", &mut self.try_timeout)?;

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper::{HeaderMap, Request};
+use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -161,10 +161,34 @@ impl Client {
         headers: HeaderMap,
         deadline: Instant,
     ) -> Result<Answer, Error> {
+        self.send(target, headers, None, deadline).await
+    }
+
+    /// As [`Client::get`], with `POST` and this body.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post(
+        &mut self,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        self.send(target, headers, Some(body), deadline).await
+    }
+
+    async fn send(
+        &mut self,
+        target: &str,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
         let started = Instant::now();
         let stream = self.connect(deadline).await?;
         let endpoint = self.dialer.endpoint().clone();
-        match tokio::time::timeout_at(deadline, self.exchange(stream, target, headers)).await {
+        match tokio::time::timeout_at(deadline, self.exchange(stream, target, headers, body)).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::Silent { endpoint, after: started.elapsed() }),
         }
@@ -186,6 +210,7 @@ impl Client {
         stream: Box<dyn Stream>,
         target: &str,
         headers: HeaderMap,
+        body: Option<Bytes>,
     ) -> Result<Answer, Error> {
         let endpoint = self.dialer.endpoint();
         let stream: Box<dyn Stream> = match &self.tls {
@@ -193,7 +218,7 @@ impl Client {
             Some(tls) => Box::new(tls.handshake(endpoint, stream).await?),
         };
         let broken = |error: hyper::Error| Error::Broken { endpoint: endpoint.clone(), why: why(&error) };
-        let request = request(endpoint, self.tls.is_some(), target, headers)?;
+        let request = request(endpoint, self.tls.is_some(), target, headers, body)?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -237,10 +262,14 @@ fn request(
     secure: bool,
     target: &str,
     headers: HeaderMap,
-) -> Result<Request<Empty<Bytes>>, Error> {
+    body: Option<Bytes>,
+) -> Result<Request<Full<Bytes>>, Error> {
     let invalid = |why: String| Error::Broken { endpoint: endpoint.clone(), why };
-    let mut request = Request::get(target)
-        .body(Empty::new())
+    let method = if body.is_some() { Method::POST } else { Method::GET };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(target)
+        .body(Full::new(body.unwrap_or_default()))
         .map_err(|error| invalid(format!("the request cannot be made: {error}")))?;
     *request.headers_mut() = headers;
     // RFC 9110, section 7.2: the default port is left out.

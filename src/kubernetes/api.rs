@@ -1,4 +1,4 @@
-//! The Kubernetes API as far as the sidecar needs it: its own pod, and the log of one container in it.
+//! The Kubernetes API as far as a pod of a hook needs it: the pod itself, the log of one container in it, and an Event.
 //!
 //! May read the service account's files and talk to the API server. Knows nothing of following or preserving.
 //! Each request reads token and CA anew: the kubelet replaces both while the pod runs (a token lives an hour
@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -115,7 +116,7 @@ impl Access {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let service_account = service_account.unwrap_or(Path::new(SERVICE_ACCOUNT)).to_path_buf();
         let in_cluster =
-            "the API server's address, which the kubelet gives to every pod; a sidecar only works in one";
+            "the API server's address, which the kubelet gives to every pod; this works in one only";
         let variable = |name, why| get(name).ok_or(AccessError::Variable { name, why });
         let host = variable("KUBERNETES_SERVICE_HOST", in_cluster)?;
         let port = variable("KUBERNETES_SERVICE_PORT", in_cluster)?;
@@ -180,7 +181,28 @@ impl Access {
         self.get("get pods/log", &rest, deadline).await
     }
 
+    /// Creates an object of `v1.Event` in the pod's namespace.
+    ///
+    /// # Errors
+    /// No answer, or no.
+    pub async fn create_event(&self, event: &serde_json::Value) -> Result<(), ApiError> {
+        let target = format!("/api/v1/namespaces/{}/events", self.namespace);
+        let body = Bytes::from(event.to_string());
+        self.ask("create events", &target, Some(body), Instant::now() + QUICK).await.map(drop)
+    }
+
     async fn get(&self, request: &'static str, rest: &str, deadline: Instant) -> Result<Answer, ApiError> {
+        let target = format!("/api/v1/namespaces/{}/pods/{}{rest}", self.namespace, self.pod);
+        self.ask(request, &target, None, deadline).await
+    }
+
+    async fn ask(
+        &self,
+        request: &'static str,
+        target: &str,
+        body: Option<Bytes>,
+        deadline: Instant,
+    ) -> Result<Answer, ApiError> {
         let token = read(&self.service_account.join("token"))?;
         let ca = self.ca_file.clone().unwrap_or_else(|| self.service_account.join("ca.crt"));
         let mut client = Client::new(self.server.clone(), Some(Roots::File(ca)))?;
@@ -189,9 +211,14 @@ impl Access {
             .map_err(|error| ApiError::Strange { request, why: format!("the token: {error}") })?;
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
-        let target = format!("/api/v1/namespaces/{}/pods/{}{rest}", self.namespace, self.pod);
-        let answer = client.get(&target, headers, deadline).await?;
-        if answer.status == 200 {
+        let answer = match body {
+            None => client.get(target, headers, deadline).await?,
+            Some(body) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                client.post(target, headers, body, deadline).await?
+            }
+        };
+        if matches!(answer.status, 200..=299) {
             return Ok(answer);
         }
         let status = answer.status;
@@ -231,6 +258,9 @@ impl ApiError {
     /// The next step for whoever reads it.
     pub fn advice(&self) -> String {
         match self {
+            Self::Refused { status: 403, request: "create events", .. } => {
+                "the pod's service account may not create events: it needs a Role with the rule apiGroups: [\"\"], resources: [events], verbs: [create], and a RoleBinding to it".into()
+            }
             Self::Refused { status: 403, request, .. } => {
                 let resource = request.trim_start_matches("get ");
                 format!(

@@ -13,6 +13,7 @@ mod failure;
 mod line_prefix;
 mod log;
 mod options;
+mod own_lines;
 mod pipe_reader;
 mod progress;
 mod redact;
@@ -25,7 +26,8 @@ mod worker;
 
 pub use failure::LogFailure;
 pub use options::{LogFile, Options};
+pub use own_lines::{Level, own_lines_as_json};
 pub use redact::{Redactor, Sources};
 pub use report::Report;
 pub use tail::{MaxLog, recover as recover_tail};
-pub use tee::{Attached, Tee, say};
+pub use tee::{Attached, Tee, say, say_at};

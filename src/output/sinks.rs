@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::console::{Console, PATIENCE, are_one};
 use super::line_prefix::LinePrefix;
 use super::log::Log;
+use super::own_lines::{Level, own_lines};
 use super::progress::{IDLE, Progress, WRITING_LOG, WRITING_STDOUT};
 use super::report::Report;
 use super::stream::Stream;
@@ -66,7 +67,9 @@ impl Sinks {
     pub(super) fn note(&mut self, line: &[u8]) {
         self.append_line(line);
         let newline: &[u8] = if self.is_mid_line() { b"\n" } else { b"" };
-        self.stderr.write(&[newline, line].concat(), Some(NOTE_PATIENCE));
+        let text = String::from_utf8_lossy(line);
+        let line = own_lines(Level::Info, &text);
+        self.stderr.write(&[newline, line.as_bytes()].concat(), Some(NOTE_PATIENCE));
         self.stdout.mid_line &= !self.one;
     }
 
@@ -124,7 +127,7 @@ impl Sinks {
     /// The line that tells of the log's first failure.
     fn complain(&mut self, line: Option<String>) {
         if let Some(line) = line {
-            self.stderr.write(line.as_bytes(), Some(NOTE_PATIENCE));
+            self.stderr.write(own_lines(Level::Error, &line).as_bytes(), Some(NOTE_PATIENCE));
         }
     }
 }

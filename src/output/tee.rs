@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
 use super::options::Options;
+use super::own_lines::{Level, own_lines};
 use super::pipe_reader::{Source, pipe_capacity};
 use super::progress::Progress;
 use super::report::Report;
@@ -162,7 +163,12 @@ impl Tee {
 
 /// Writes a line of the runner's own to stderr, waiting a short time at most for a stderr that is blocked.
 pub fn say(line: &str) {
-    Console::careful(2).write(line.as_bytes(), Some(PATIENCE));
+    say_at(Level::Info, line);
+}
+
+/// As [`say`], for a line that matters more.
+pub fn say_at(level: Level, line: &str) {
+    Console::careful(2).write(own_lines(level, line).as_bytes(), Some(PATIENCE));
 }
 
 fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd, usize)> {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod bring_over;
+mod changes;
 mod error;
 pub mod followed;
 pub mod frames;
@@ -18,6 +19,7 @@ mod seal;
 
 pub use crate::support::LOG_NAME;
 pub use bring_over::bring_over;
+pub use changes::{Change, Changes};
 pub use error::VolumeError;
 pub use history_dir::History;
 pub use known::{Attempt, LogFile, frame_of, histories, known, open_log};

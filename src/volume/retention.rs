@@ -25,6 +25,7 @@ pub fn prune(history: &History, attempts: &[Attempt], keep: Keep) -> Result<(), 
     let newest_first = newest_first(attempts);
     let failed = newest_first.iter().find(|(_, failed)| *failed).map(|(name, _)| name.clone());
     let mut kept = (0, 0_u64);
+    let mut gone = HashSet::new();
     for (place, (name, _)) in newest_first.iter().enumerate() {
         let stat =
             history.directory.find(name).map_err(VolumeError::at("look at", history.path.join(name)))?;
@@ -37,8 +38,14 @@ pub fn prune(history: &History, attempts: &[Attempt], keep: Keep) -> Result<(), 
             continue;
         }
         history.directory.unlink(name).map_err(VolumeError::at("remove", history.path.join(name)))?;
+        gone.insert(name);
     }
-    Ok(())
+    let has_log = |attempt: &&Attempt| match &attempt.bytes {
+        Some((LogFile::Archived(name), _)) => !gone.contains(name),
+        other => other.is_some(),
+    };
+    let runs = attempts.iter().filter(has_log).map(|attempt| attempt.started.run.as_str()).collect();
+    history.prune_changes(&runs)
 }
 
 /// The archived logs and whether the last attempt in each did not succeed.

@@ -3,6 +3,7 @@
 
 mod ansi;
 mod attempt;
+mod changes;
 mod escape;
 mod page;
 mod steps;
@@ -34,7 +35,7 @@ pub fn print(
     let mut attempts: Vec<String> = Vec::new();
     let mut size = 0;
     for (number, row) in rows.iter().enumerate() {
-        let facts = attempt::facts(row, number, id);
+        let facts = attempt::facts(row, number, id) + &changes::table(&newest[number]);
         size += facts.len();
         if size > FACTS && number > 0 {
             break;

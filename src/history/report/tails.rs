@@ -57,7 +57,7 @@ fn tail(chosen: &Chosen<'_>, limit: usize, painter: &mut Painter) -> Result<Tail
     let output = frame.command_output();
     let from = output.end.saturating_sub(limit as u64).max(output.start);
     let mut bytes = Vec::new();
-    pieces(&file, from..output.end, &mut |piece| {
+    pieces(&file, from..output.end, &mut |_, piece| {
         bytes.extend_from_slice(piece);
         Ok(())
     })?;

@@ -1,4 +1,5 @@
 //! One attempt from beginning to end.
 
 pub(crate) mod hook;
+pub(crate) mod machines;
 pub(crate) mod said;

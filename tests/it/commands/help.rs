@@ -8,7 +8,8 @@ use crate::support::harness::Test;
 #[test]
 fn help_is_what_the_golden_files_say() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/commands/golden");
-    let commands = ["", "run", "copy", "sidecar", "logs", "history", "report", "verify", "check", "install"];
+    let commands =
+        ["", "run", "copy", "sidecar", "logs", "history", "diff", "report", "verify", "check", "install"];
     for command in commands {
         let words = command.split_whitespace().chain(["--help"]);
         let help = Test::new().args(words).any_stdout().run().stdout;

@@ -1,4 +1,5 @@
 //! Reading back.
 
+pub(crate) mod diff;
 pub(crate) mod follow;
 pub(crate) mod reading;

@@ -243,3 +243,27 @@ fn a_pager_is_used_on_a_terminal_only() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("paged"), "{output:?}");
     done.then().env("PAGER", "false").args(["logs", "data"]).stdout_contains("three").run();
 }
+
+#[test]
+fn timestamps_stand_before_each_line_the_lines_own_where_the_hook_had_them() {
+    let steps = "log: data/post-hook-output.txt\nsteps:\n- exec: {command: [sh, -c, 'echo first; sleep 1']}\n- exec: {command: [echo, second]}\n";
+    let done = Test::new().file("hook.yaml", steps).args(["run", "--hook", "hook.yaml", "--run-id", "a"]);
+    let done = done.any_stdout().any_stderr().run();
+    let done = done.then().args(["logs", "data", "--raw", "--timestamps"]).any_stdout().run();
+    let time_of = |text: &str, word: &str| {
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let (time, _) = lines.into_iter().find(|(_, line)| *line == word).expect("a line");
+        humantime::parse_rfc3339(time).expect("RFC 3339")
+    };
+    let between = time_of(&done.stdout, "second").duration_since(time_of(&done.stdout, "first"));
+    let seconds = between.expect("in this order").as_secs_f64();
+    assert!((0.9..60.0).contains(&seconds), "{seconds} s; {}", done.stdout);
+
+    let run =
+        ["run", "--run-id", "b", "--timestamps", "--log", "data/post-hook-output.txt", "--", "echo", "own"];
+    let done = done.then().args(run).any_stdout().any_stderr().run();
+    let done = done.then().args(["logs", "data", "--raw"]).any_stdout().run();
+    let plain = done.stdout.clone();
+    let done = done.then().args(["logs", "data", "--raw", "--timestamps"]).any_stdout().run();
+    assert_eq!(done.stdout, plain, "it has its times already");
+}

@@ -1,6 +1,9 @@
 //! What a hook file may say beside its steps: steps for a failure and for every end, names, variables and directories of
 //! commands, a command that is waited for, metrics.
 
+use std::process::Command;
+
+use crate::needs;
 use crate::support::harness::Test;
 
 fn hook(file: &str) -> Test {
@@ -97,4 +100,17 @@ fn metrics_are_lines_that_prometheus_reads() {
     assert!(text.contains("hook_runner_last_attempt_exit_status{release=\"vote\"} 3\n"), "{text}");
     assert!(text.contains("step=\"1\",name=\"a \\\"quoted\\\" name\"} "), "{text}");
     assert!(text.ends_with('\n'));
+}
+
+/// promtool reads the text as Prometheus does, and knows the conventions for names and units.
+#[test]
+fn promtool_finds_nothing_to_complain_of_in_the_metrics() {
+    needs!(Program("promtool"));
+    let file = "metrics-file: hook.prom\nsteps:\n- exec: {command: ['true'], name: 'a \"b\" \\ c'}\n";
+    let done = hook(file).env("HOOK_RUNNER_RELEASE", "vo\"te\\").any_stderr().run();
+    let metrics = std::fs::File::open(done.path("hook.prom")).expect("the metrics");
+    let checked =
+        Command::new("promtool").args(["check", "metrics"]).stdin(metrics).output().expect("promtool");
+    let said = String::from_utf8_lossy(&checked.stderr) + String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && said.is_empty(), "{said}");
 }

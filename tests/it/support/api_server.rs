@@ -170,6 +170,9 @@ fn respond(request: &Request, wire: Wire<'_>, cluster: &Mutex<Cluster>, changed:
             drop(state);
             log(request, wire, cluster, changed);
         }
+        "/api/v1/namespaces/apps/events" if request.method == "POST" => {
+            answer(wire, 201, &request.body);
+        }
         path => refuse(wire, 404, &format!("no such path {path}")),
     }
 }

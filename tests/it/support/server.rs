@@ -14,9 +14,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// The head of a request.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) body: String,
     /// Path and query.
     pub(crate) target: String,
     headers: Vec<(String, String)>,
@@ -154,7 +156,7 @@ fn serve(
     match tls {
         None => {
             let mut reader = BufReader::new(connection);
-            if let Some(request) = read_head(&mut reader) {
+            if let Some(request) = read_request(&mut reader) {
                 requests.lock().expect("the lock").push(request.clone());
                 handler(&request, reader.get_mut());
             }
@@ -162,7 +164,7 @@ fn serve(
         Some(config) => {
             let session = ServerConnection::new(config).expect("a TLS session");
             let mut reader = BufReader::new(StreamOwned::new(session, connection));
-            if let Some(request) = read_head(&mut reader) {
+            if let Some(request) = read_request(&mut reader) {
                 requests.lock().expect("the lock").push(request.clone());
                 handler(&request, reader.get_mut());
             }
@@ -170,19 +172,24 @@ fn serve(
     }
 }
 
-fn read_head(reader: &mut BufReader<impl Read>) -> Option<Request> {
+fn read_request(reader: &mut BufReader<impl Read>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let target = line.split(' ').nth(1)?.to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, target) = (words.next()?, words.next()?);
     let mut headers = Vec::new();
     loop {
         let mut field = String::new();
         reader.read_line(&mut field).ok()?;
         match field.trim_end().split_once(':') {
             Some((name, value)) => headers.push((name.to_owned(), value.trim().to_owned())),
-            None => return Some(Request { target, headers }),
+            None => break,
         }
     }
+    let mut request = Request { method, target, headers, body: String::new() };
+    let length = request.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+    reader.take(length).read_to_string(&mut request.body).ok()?;
+    Some(request)
 }
 
 /// A certificate authority made for one test.

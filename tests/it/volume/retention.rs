@@ -75,3 +75,18 @@ fn a_run_that_is_no_longer_kept_is_told_and_is_no_success() {
     let (_, all) = printed(done, &["logs", "--all", "--raw", "log"]);
     assert_eq!(all, "x\nx\n");
 }
+
+#[test]
+fn a_log_that_was_last_written_too_many_days_ago_goes() {
+    let mut done = run(Test::new(), "r1", &[], "true", 0);
+    for number in 2..4 {
+        done = run(done.then(), &format!("r{number}"), &[], "true", 0);
+    }
+    let file =
+        std::fs::File::options().append(true).open(done.path(".hook-runner/histories/log/r1.log")).unwrap();
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(6 * 86_400)).unwrap();
+    done = run(done.then(), "r4", &["--keep-days", "7"], "true", 0);
+    assert_eq!(archived(&done), ["r1.log", "r2.log", "r3.log"]);
+    done = run(done.then(), "r5", &["--keep-days", "5"], "true", 0);
+    assert_eq!(archived(&done), ["r2.log", "r3.log", "r4.log"]);
+}

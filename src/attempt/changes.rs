@@ -1,0 +1,50 @@
+//! What a copy changed, kept beside the attempt's log for `diff` and `report`. Nothing depends on it: where it cannot be kept,
+//! the summary says so.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::open::Opened;
+use crate::copy;
+use crate::volume::{Change, Changes, History};
+
+/// Keeps what `report` lists of a copy into `destination`. A sentence when that is not possible.
+pub(super) fn keep(opened: &Opened, destination: &Path, report: &copy::Report) -> Option<String> {
+    let removed = report.changes.items.iter().filter(|change| change.action == "removed");
+    // What had something below it was a directory.
+    let emptied: HashSet<&Path> =
+        removed.flat_map(|change| Path::new(&change.path).ancestors().skip(1)).collect();
+    let items = report.changes.items.iter().map(|change| {
+        let (kind, target) = match emptied.contains(Path::new(&change.path)) {
+            true if change.action == "removed" => ("directory", String::new()),
+            _ => kind_of(&destination.join(&change.path)),
+        };
+        Change {
+            to: destination.display().to_string(),
+            path: change.path.clone(),
+            kind: kind.to_owned(),
+            target,
+            action: change.action.to_owned(),
+            reason: change.reason.to_owned(),
+        }
+    });
+    let changes = Changes { items: items.collect(), more: report.changes.more };
+    let started = &opened.started;
+    let kept = History::create(&opened.volume)
+        .and_then(|history| history.keep_changes(&started.run, started.attempt, changes));
+    kept.err().map(|error| format!("`hook-runner diff` will not know what this attempt changed: {error}"))
+}
+
+fn kind_of(path: &Path) -> (&'static str, String) {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else { return ("", String::new()) };
+    if metadata.is_symlink() {
+        let target = std::fs::read_link(path).unwrap_or_default();
+        return ("link", target.display().to_string());
+    }
+    let kind = match (metadata.is_dir(), metadata.is_file()) {
+        (true, _) => "directory",
+        (_, true) => "file",
+        _ => "other",
+    };
+    (kind, String::new())
+}

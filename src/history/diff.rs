@@ -1,0 +1,193 @@
+//! `diff`: what a run changed on the volume, or all runs after one up to another, one line an entry as `rsync -i` prints.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::error::HistoryError;
+use super::records::Records;
+use super::select::{Chosen, Selection, select};
+use super::text::harmless;
+use crate::volume::Change;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Range {
+    /// Runs after this one count.
+    pub after: Option<String>,
+    /// The last run that counts; without one the last of all.
+    pub up_to: Option<String>,
+}
+
+/// What was changed.
+#[derive(Debug, Default)]
+pub struct Diff {
+    changes: Vec<Change>,
+    more: u64,
+    /// What is not known of some of the runs, a sentence each.
+    pub problems: Vec<HistoryError>,
+}
+
+/// Puts together what the runs of `range` changed.
+pub fn diff(all: &[Records], range: &Range) -> Result<Diff, HistoryError> {
+    let last = select(all, &Selection { run: range.up_to.clone(), ..Selection::default() })?;
+    let chosen = match &range.after {
+        None => last,
+        Some(after) => {
+            let first = select(all, &Selection { run: Some(after.clone()), ..Selection::default() })?;
+            let no_order = || HistoryError::NoOrder {
+                earlier: after.clone(),
+                later: range.up_to.clone().unwrap_or_default(),
+            };
+            between(first.last(), last.last()).ok_or_else(no_order)?
+        }
+    };
+    let mut diff = Diff::default();
+    let mut entries: BTreeMap<(String, String), Change> = BTreeMap::new();
+    for run in chosen.chunk_by(|a, b| a.attempt.started.run == b.attempt.started.run) {
+        let mut is_known = false;
+        for one in run {
+            match one.records.changes_of(one.attempt) {
+                Ok(None) => {}
+                Ok(Some(changes)) => {
+                    is_known = true;
+                    diff.more += changes.more;
+                    changes.items.into_iter().for_each(|change| fold(&mut entries, change));
+                }
+                Err(error) => diff.problems.push(error.into()),
+            }
+        }
+        if !is_known {
+            diff.problems.push(HistoryError::NoChanges { run: run[0].attempt.started.run.clone() });
+        }
+    }
+    diff.changes = entries.into_values().collect();
+    Ok(diff)
+}
+
+/// The attempts after `first` up to `last`, where both are of one log and in this order.
+fn between<'a>(first: Option<&Chosen<'a>>, last: Option<&Chosen<'a>>) -> Option<Vec<Chosen<'a>>> {
+    let (first, last) = (first?, last?);
+    let records = first.records;
+    let place = |chosen: &Chosen<'a>| {
+        records.attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen.attempt))
+    };
+    let (from, to) = (place(first)?, place(last)?);
+    let attempts = records.attempts.get(from + 1..=to).filter(|attempts| !attempts.is_empty())?;
+    Some(attempts.iter().map(|attempt| Chosen { records, attempt }).collect())
+}
+
+/// Puts a later change of an entry in place of an earlier one, as who saw neither in between would tell it.
+fn fold(entries: &mut BTreeMap<(String, String), Change>, mut later: Change) {
+    let key = (later.to.clone(), later.path.clone());
+    let Some(earlier) = entries.remove(&key) else {
+        entries.insert(key, later);
+        return;
+    };
+    match (earlier.action.as_str(), later.action.as_str()) {
+        // It was not there before, and is not there now.
+        ("installed", "removed") => return,
+        ("installed", "replaced") => later.action = "installed".into(),
+        ("removed", "installed") => later.action = "replaced".into(),
+        // What happened to it says more than that nothing did.
+        ("installed" | "replaced" | "removed", "kept" | "left") => later = earlier,
+        _ => {}
+    }
+    entries.insert(key, later);
+}
+
+/// Prints one line an entry, below a line for each destination where there are several.
+pub fn print(diff: &Diff, json: bool, out: &mut dyn Write) -> Result<(), HistoryError> {
+    if json {
+        return print_json(diff, out);
+    }
+    let several = diff.changes.windows(2).any(|pair| pair[0].to != pair[1].to);
+    let mut to = None;
+    for change in &diff.changes {
+        if several && to != Some(&change.to) {
+            writeln!(out, "==> {} <==", harmless(&change.to))?;
+            to = Some(&change.to);
+        }
+        writeln!(out, "{}", line(change))?;
+    }
+    if diff.more > 0 {
+        writeln!(out, "{} more entries were changed, and not kept one by one", diff.more)?;
+    }
+    Ok(())
+}
+
+fn print_json(diff: &Diff, out: &mut dyn Write) -> Result<(), HistoryError> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        schema: u32,
+        change: String,
+        #[serde(flatten)]
+        entry: &'a Change,
+    }
+    for entry in &diff.changes {
+        let row = Row { schema: super::row::SCHEMA, change: itemized(entry), entry };
+        writeln!(out, "{}", serde_json::to_string(&row).map_err(std::io::Error::from)?)?;
+    }
+    Ok(())
+}
+
+/// A line as `rsync -i` prints it: what was done, to what, and the path.
+pub(super) fn line(change: &Change) -> String {
+    let slash = if change.kind == "directory" { "/" } else { "" };
+    let target = if change.target.is_empty() { "" } else { " -> " };
+    let (path, to) = (harmless(&change.path), harmless(&change.target));
+    let why = match change.action.as_str() {
+        "installed" | "replaced" | "removed" => String::new(),
+        _ => format!(" ({})", harmless(&change.reason)),
+    };
+    format!("{} {path}{slash}{target}{to}{why}", itemized(change))
+}
+
+/// The eleven characters of `rsync -i`. That the content differs is known; which attributes differ is not.
+pub(super) fn itemized(change: &Change) -> String {
+    let kind = match change.kind.as_str() {
+        "file" => 'f',
+        "directory" => 'd',
+        "link" => 'L',
+        _ => 'S',
+    };
+    // A file is transferred; a directory or link is made here.
+    let update = if kind == 'f' { '>' } else { 'c' };
+    match change.action.as_str() {
+        "installed" => format!("{update}{kind}+++++++++"),
+        "replaced" => format!("{update}{kind}c........"),
+        "removed" => "*deleting  ".to_owned(),
+        action => format!("{:<11}", format!("*{}", harmless(action))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folded(actions: &[&str]) -> Vec<String> {
+        let mut entries = BTreeMap::new();
+        for action in actions {
+            let change = Change { path: "a".into(), action: (*action).into(), ..Change::default() };
+            fold(&mut entries, change);
+        }
+        entries.into_values().map(|change| change.action).collect()
+    }
+
+    #[test]
+    fn several_changes_of_an_entry_are_told_as_one() {
+        for (actions, told) in [
+            (&["installed", "replaced"][..], &["installed"][..]),
+            (&["installed", "removed"], &[]),
+            (&["installed", "removed", "installed"], &["installed"]),
+            (&["replaced", "removed"], &["removed"]),
+            (&["removed", "installed"], &["replaced"]),
+            (&["replaced", "kept"], &["replaced"]),
+            (&["kept", "conflict"], &["conflict"]),
+            (&["conflict", "replaced"], &["replaced"]),
+        ] {
+            assert_eq!(folded(actions), told, "{actions:?}");
+        }
+    }
+}

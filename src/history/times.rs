@@ -1,0 +1,59 @@
+//! The time before each line, for `logs --timestamps`. A hook that ran with `--timestamps` has it in its log; of another it
+//! is known when each step began.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use crate::support::times;
+use crate::volume::frames::Frame;
+
+/// When parts of an attempt's output began.
+pub(super) struct Times {
+    /// Places in the file, in their order, and the time from there on.
+    parts: Vec<(u64, String)>,
+    /// The last piece did not end its line.
+    within_line: bool,
+}
+
+impl Times {
+    /// Those of the attempt's steps; its own beginning for what comes before them.
+    pub(super) fn of(frame: &Frame) -> Self {
+        let began = humantime::parse_rfc3339(&frame.started.at).unwrap_or(SystemTime::UNIX_EPOCH);
+        let ended = frame.ended.as_ref();
+        let steps = ended.map_or(&[][..], |ended| &ended.steps);
+        let mut parts = vec![(0, times::of(began))];
+        // Steps follow each other at once; what is left of the attempt is its opening.
+        let all: u64 = steps.iter().map(|step| step.duration_ms).sum();
+        let opening = ended.map_or(0, |ended| ended.duration_ms.saturating_sub(all));
+        let mut before = Duration::from_millis(opening);
+        for step in steps {
+            parts.push((frame.output.start + step.from, times::of(began + before)));
+            before += Duration::from_millis(step.duration_ms);
+        }
+        Self { parts, within_line: false }
+    }
+
+    /// Writes `piece`, which stands at `at` of the file, with the time before each line.
+    pub(super) fn stamp(&mut self, at: u64, piece: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        let mut at = at;
+        for line in piece.split_inclusive(|&byte| byte == b'\n') {
+            if !self.within_line && !has_time(line) {
+                let known = self.parts.partition_point(|(from, _)| *from <= at);
+                let time = known.checked_sub(1).and_then(|known| self.parts.get(known));
+                out.write_all(time.map_or("", |(_, time)| time).as_bytes())?;
+                out.write_all(b" ")?;
+            }
+            out.write_all(line)?;
+            self.within_line = !line.ends_with(b"\n");
+            at += line.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the hook has put the time before the line: `2026-01-31T23:59:59.123456Z `.
+fn has_time(line: &[u8]) -> bool {
+    const LENGTH: usize = "2026-01-31T23:59:59.123456Z".len();
+    let is_time = |text: &str| humantime::parse_rfc3339(text).is_ok();
+    line.get(LENGTH) == Some(&b' ') && std::str::from_utf8(&line[..LENGTH]).is_ok_and(is_time)
+}

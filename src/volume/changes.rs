@@ -1,0 +1,108 @@
+//! What the copies of an attempt changed: `<run>.<attempt>.changes` beside the archived logs, one JSON object an entry. It is
+//! kept as long as a log of its run is.
+
+use std::collections::HashSet;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+
+use super::error::VolumeError;
+use super::history_dir::History;
+
+const SUFFIX: &str = ".changes";
+
+/// What became of one entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Change {
+    /// The copy's destination.
+    pub to: String,
+    /// Relative to the destination.
+    pub path: String,
+    /// `file`, `directory`, `link`, `other`; empty where nothing is there any more.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// Of a link.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub target: String,
+    /// `installed`, `replaced`, `kept`, `conflict`, `removed`, `left`.
+    pub action: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// All that an attempt kept.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// In the order of the copies, each sorted by path.
+    pub items: Vec<Change>,
+    /// How many more there were.
+    pub more: u64,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    More { more: u64 },
+    Change(Change),
+}
+
+impl History {
+    /// Adds what a copy of the attempt changed, which may be nothing.
+    pub fn keep_changes(&self, run: &str, attempt: u32, changes: Changes) -> Result<(), VolumeError> {
+        let name = name(run, attempt);
+        let more = (changes.more > 0).then_some(Line::More { more: changes.more });
+        let write = || {
+            let mut text = Vec::new();
+            for line in changes.items.into_iter().map(Line::Change).chain(more) {
+                serde_json::to_writer(&mut text, &line)?;
+                text.push(b'\n');
+            }
+            let mut file = self.directory.open_for_group(&name, OFlags::WRONLY | OFlags::APPEND)?;
+            file.write_all(&text)?;
+            file.sync_data()
+        };
+        write().map_err(VolumeError::at("write to", self.path.join(&name)))
+    }
+
+    /// What the attempt kept; none where it copied nothing or its run's logs are gone.
+    pub fn changes(&self, run: &str, attempt: u32) -> Result<Option<Changes>, VolumeError> {
+        let name = name(run, attempt);
+        let file = match self.directory.open_regular(&name, OFlags::RDONLY, 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(VolumeError::at("open", self.path.join(&name)))?,
+        };
+        let mut changes = Changes::default();
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.map_err(VolumeError::at("read", self.path.join(&name)))?;
+            match serde_json::from_slice(&line) {
+                Ok(Line::Change(change)) => changes.items.push(change),
+                Ok(Line::More { more }) => changes.more += more,
+                // Torn by a power cut.
+                Err(_) => changes.more += 1,
+            }
+        }
+        Ok(Some(changes))
+    }
+
+    /// Removes what was kept for runs that have no log any more.
+    pub(super) fn prune_changes(&self, runs: &HashSet<&str>) -> Result<(), VolumeError> {
+        let entries = self.directory.entries().map_err(VolumeError::at("list", &self.path))?;
+        for (name, _) in entries {
+            let Some(stem) = name.as_bytes().strip_suffix(SUFFIX.as_bytes()) else { continue };
+            let stem = String::from_utf8_lossy(stem);
+            let run = stem.rsplit_once('.').map_or(&*stem, |(run, _)| run);
+            if !runs.contains(run) {
+                self.directory.unlink(&name).map_err(VolumeError::at("remove", self.path.join(&name)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(run: &str, attempt: u32) -> String {
+    format!("{run}.{attempt}{SUFFIX}")
+}

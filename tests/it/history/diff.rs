@@ -1,0 +1,139 @@
+//! `diff`: what a release changed on the volume, held against what rsync(1) would have to do to make the same change.
+
+use std::process::Command;
+
+use crate::needs;
+use crate::support::harness::{Done, Test};
+
+fn copy(test: Test, run: &str) -> Done {
+    test.args([
+        "run",
+        "--run-id",
+        run,
+        "--copy",
+        "app:data",
+        "--prune",
+        "owned",
+        "--log",
+        "logs/log.txt",
+        "--",
+        "true",
+    ])
+    .any_stderr()
+    .run()
+}
+
+/// What rsync would itemize for making the destination as the source is, sorted. Of a file that changes it tells which
+/// attributes do, which no list of changes knows: only the first three characters of such a line are compared.
+fn rsync(test: &Done) -> Vec<String> {
+    let output = Command::new("rsync")
+        .args(["-a", "-i", "-n", "--checksum", "--delete", "--exclude=.hook-runner", "app/", "data/"])
+        .current_dir(test.path("."))
+        .output()
+        .expect("rsync");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    sorted(&String::from_utf8(output.stdout).expect("text"))
+}
+
+fn sorted(text: &str) -> Vec<String> {
+    // The root of the copy, and a directory whose mtime alone differs.
+    let lines = text.lines().filter(|line| !line.ends_with(" ./") && !line.starts_with(".d"));
+    let mut lines: Vec<String> = lines
+        .map(|line| match line.split_once(' ') {
+            Some((change, path)) if !change.ends_with('+') && !change.starts_with('*') => {
+                format!("{} {path}", &change[..3])
+            }
+            _ => line.to_owned(),
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn diff(done: Done, words: &[&str]) -> (Done, String) {
+    let done = done.then().args(["diff"]).args(words).args(["--log", "logs"]).any_stdout().run();
+    let printed = done.stdout.clone();
+    (done, printed)
+}
+
+#[test]
+fn each_release_is_told_as_rsync_would_have_made_it() {
+    needs!(Program("rsync"));
+    let test = Test::new()
+        .file("app/index.html", "cats\n")
+        .file("app/old.css", "h1 {}\n")
+        .file("app/sub/deep/a.txt", "a\n")
+        .file("app/gone/b.txt", "b\n")
+        .file("data/users.txt", "a user's own\n");
+    let done = test.args(["--version"]).any_stdout().run();
+    std::os::unix::fs::symlink("index.html", done.path("app/link")).expect("a link");
+    std::fs::remove_file(done.path("data/users.txt")).expect("removed");
+    let first = rsync(&done);
+    let done = copy(done.then(), "r1");
+    let (done, printed) = diff(done, &[]);
+    assert_eq!(sorted(&printed), first);
+
+    std::fs::write(done.path("app/index.html"), "dogs, many of them\n").expect("written");
+    std::fs::write(done.path("app/sub/new.txt"), "new\n").expect("written");
+    std::fs::remove_file(done.path("app/old.css")).expect("removed");
+    std::fs::remove_dir_all(done.path("app/gone")).expect("removed");
+    let second = rsync(&done);
+    let done = copy(done.then(), "r2");
+    let done = copy(done.then(), "r3");
+    let (done, printed) = diff(done, &["r2"]);
+    assert_eq!(sorted(&printed), second);
+    let (done, printed) = diff(done, &["r1", "r3"]);
+    assert_eq!(sorted(&printed), second, "all runs after the first, up to the last");
+    let (done, printed) = diff(done, &[]);
+    assert_eq!(printed, "", "the last one changed nothing");
+    let (_, printed) = diff(done, &["r1"]);
+    assert_eq!(sorted(&printed), first);
+}
+
+#[test]
+fn what_was_left_to_the_user_is_told_with_the_reason() {
+    let test = Test::new().file("app/options.txt", "cats\n").file("app/index.html", "a\n");
+    let keep = ["run", "--copy", "app:data", "--policy", "keep-modified", "--log", "logs/log.txt"];
+    let done = test.args(keep).args(["--run-id", "r1", "--", "true"]).any_stderr().run();
+    std::fs::write(done.path("data/options.txt"), "birds\n").expect("written");
+    std::fs::write(done.path("app/options.txt"), "fish\n").expect("written");
+    let done = done.then().args(keep).args(["--run-id", "r2", "--", "true"]).any_stderr().run();
+    let (done, printed) = diff(done, &[]);
+    assert_eq!(printed, "*conflict   options.txt (changed by the user and in the source)\n");
+    let done = done.then().args(["diff", "r2", "--json", "--log", "logs"]).any_stdout().run();
+    let entry: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(entry["schema"], 2);
+    assert_eq!(entry["path"], "options.txt");
+    assert_eq!(entry["action"], "conflict");
+    assert_eq!(entry["kind"], "file");
+}
+
+#[test]
+fn a_run_that_is_unknown_copied_nothing_or_stands_in_the_wrong_order_is_told() {
+    let done = copy(Test::new().file("app/a", "a\n"), "r1");
+    let done = copy(done.then(), "r2");
+    let done =
+        done.then().args(["run", "--run-id", "x1", "--log", "logs/log.txt", "--", "true"]).any_stderr().run();
+    let wrong = |done: Done, words: &[&str], status: i32, sentence: &str| {
+        let test = done.then().args(["diff"]).args(words).args(["--log", "logs"]);
+        test.status(status).stderr_contains(sentence).run()
+    };
+    let done = wrong(done, &["zz"], 78, "no run's id begins with 'zz'");
+    let done = wrong(done, &["r"], 78, "'r' is the beginning of 2 runs' ids");
+    let done = wrong(done, &["x1"], 74, "of run x1 it is not known what it changed");
+    wrong(done, &["r2", "r1"], 78, "give the earlier one first");
+}
+
+#[test]
+fn the_list_of_changes_goes_with_the_log_of_its_run() {
+    let mut done = copy(Test::new().file("app/a", "a\n"), "r1");
+    for run in ["r2", "r3", "r4"] {
+        let test = done.then().args(["run", "--run-id", run, "--copy", "app:data", "--log", "logs/log.txt"]);
+        done = test.args(["--keep", "1", "--", "true"]).any_stderr().run();
+    }
+    let entries = std::fs::read_dir(done.path("logs/.hook-runner/histories/log.txt")).expect("a history");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
+    names.sort();
+    assert_eq!(names, ["index.jsonl", "r3.1.changes", "r3.log", "r4.1.changes"]);
+}
