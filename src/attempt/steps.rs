@@ -150,11 +150,11 @@ pub(super) fn copy_request(
         destination: to.to_path_buf(),
         run: format!("{}.{attempt}.{}", context.group, std::process::id()),
         group: context.group.clone(),
-        beside_run: false,
         steps_follow: true,
         protect: log.into_iter().chain([state.clone()]).collect(),
         earlier_state: Some(state),
         options: options.clone(),
+        ..copy::Request::default()
     }
 }
 

@@ -50,14 +50,13 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         source: arguments.source.clone(),
         run: format!("{}.{}", identity.run, std::process::id()),
         group: identity.run,
-        beside_run: false,
-        later: None,
         // An initContainer's copy at a pod's restart: the hook will not run again.
         steps_follow: false,
         protect: vec![destination.join(LOG_NAME)].into_iter().chain(arguments.state.clone()).collect(),
         destination,
         earlier_state: arguments.state.clone(),
         options,
+        ..Request::default()
     };
     let cancel = CancellationToken::new();
     let label = format!("{} -> {}", request.source.display(), request.destination.display());

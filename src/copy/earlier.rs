@@ -6,9 +6,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::copy::Request;
 use crate::copy::manifest::{self, Manifest, Reading};
-use crate::copy::preflight::Places;
+use crate::copy::request::Request;
 use crate::copy::state::STATE;
 use crate::support::rooted_dir::Dir;
 
@@ -16,9 +15,9 @@ use crate::support::rooted_dir::Dir;
 const MANIFEST: &str = "manifest";
 
 /// The manifest that a copy of 0.1 left for this destination, and where.
-pub(super) fn read(request: &Request, places: &Places) -> io::Result<Option<(Manifest, Dir, OsString)>> {
-    let inside = places.destination.join(STATE);
-    find(&places.destination, request.earlier_state.as_deref().into_iter().chain([&*inside]))
+pub(super) fn read(request: &Request, destination: &Path) -> io::Result<Option<(Manifest, Dir, OsString)>> {
+    let inside = destination.join(STATE);
+    find(destination, request.earlier_state.as_deref().into_iter().chain([&*inside]))
 }
 
 /// As [`read`], in these state directories.

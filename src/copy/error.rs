@@ -72,6 +72,8 @@ enum Problem {
     Space { what: &'static str, path: PathBuf, needed: u64, available: u64 },
     #[error("{sentence}")]
     Torn { sentence: String, path: PathBuf },
+    #[error("{0}")]
+    Busy(String),
     #[error("cancelled")]
     Cancelled,
 }
@@ -122,6 +124,11 @@ impl Error {
         Self::new(Problem::Torn { sentence, path })
     }
 
+    /// What would be replaced is in use.
+    pub(crate) fn busy(sentence: String) -> Self {
+        Self::new(Problem::Busy(sentence))
+    }
+
     pub(crate) fn cancelled() -> Self {
         Self::new(Problem::Cancelled)
     }
@@ -136,7 +143,7 @@ impl Error {
             Problem::Request(_) => Cause::Config,
             Problem::Space { .. } => Cause::NoSpace,
             Problem::Cancelled => Cause::Cancelled,
-            Problem::Torn { .. } => Cause::Io,
+            Problem::Torn { .. } | Problem::Busy(_) => Cause::Io,
             Problem::System { source, config, .. } => match Errno::from_io_error(source) {
                 Some(Errno::NOSPC | Errno::DQUOT) => Cause::NoSpace,
                 Some(Errno::ROFS) => Cause::ReadOnly,

@@ -2,29 +2,32 @@
 //! It knows nothing of hooks: a request, a progress sink and a cancellation token go in, a report comes out.
 //! It reads the source, and writes below the destination and the state directory, through directory handles only.
 
-#![allow(clippy::similar_names)]
-// `state` and `stage`, `mode` and `made` are the words of this room
-// The stages still hand each other what a type of their own should hold.
-#![allow(clippy::too_many_lines, clippy::too_many_arguments)]
+#![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
 
 mod chmod;
 mod commit;
+mod control;
 mod earlier;
-mod engine;
 mod error;
 mod io;
 mod journal;
 mod manifest;
+mod open;
 mod options;
+mod own_files;
 mod plan;
 mod preflight;
 mod progress;
 mod prune;
 mod publish;
 mod report;
+mod request;
 mod shard;
 mod stage;
+mod stages;
 mod state;
+mod tree;
+mod walk;
 
 use std::path::{Path, PathBuf};
 
@@ -38,35 +41,7 @@ pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};
 pub use report::{List, Report, VerifyReport};
-
-/// One copy.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// The directory whose content is copied.
-    pub source: PathBuf,
-    /// The directory that the content goes into; made when missing.
-    pub destination: PathBuf,
-    /// A state directory where version 0.1 may have left this destination's manifest, beside the destination's own.
-    pub earlier_state: Option<PathBuf>,
-    /// Names this attempt: what the journal says of a run is told apart by it.
-    pub run: String,
-    /// Names the run that several shards belong to: parts of one group make one manifest. Only for `shard`.
-    pub group: String,
-    /// Paths that are left alone, whatever the image has there: the preserved log, the state directory, other
-    /// destinations inside this one.
-    pub protect: Vec<PathBuf>,
-    /// A run is at work on this volume: what differs from the manifest where the image does not is taken for its
-    /// edit and left.
-    pub beside_run: bool,
-    /// The owners whose copies come after this one in its run: of two that have a name, the later one of a run has it. Without
-    /// a run, the one that came to the volume later.
-    pub later: Option<Vec<Vec<u8>>>,
-    /// Steps follow this copy that do their work on the image's version: what an earlier run's steps edited is
-    /// installed afresh for them. Without such steps nobody would do that work again, so it stays.
-    pub steps_follow: bool,
-    /// How to decide and work.
-    pub options: Options,
-}
+pub use request::{Request, owner_of};
 
 /// Whether pruning after this copy would remove everything that copies have installed: the source has nothing, and nobody
 /// else copied into the destination.
@@ -85,11 +60,6 @@ pub fn prepare(request: &Request) -> Result<(PathBuf, Dir), Error> {
     let places = preflight::Places::find(request)?;
     let (_, state) = places.make(request)?;
     Ok((places.destination.join(state::STATE), state.root))
-}
-
-/// The name of the copy: given, or else its source, as seen from the root.
-pub fn owner_of(request: &Request) -> Vec<u8> {
-    engine::owner_of(request)
 }
 
 /// The run that is at work on the request's destination, another than the request's own, and its process.
@@ -126,7 +96,7 @@ pub struct Run {
 pub fn begin_run(request: &Request, copied: &[Request]) -> Result<Run, Error> {
     let destination = preflight::Places::of_destination(request);
     let same = |other: &&Request| preflight::Places::of_destination(other) == destination;
-    let name = |other: &Request| manifest::file_name(&engine::owner_of(other));
+    let name = |other: &Request| manifest::file_name(&owner_of(other));
     let copied: Vec<_> = copied.iter().filter(same).map(name).collect();
     Ok(Run { _marks: commit::begin::begin(&destination, &request.run, &copied)? })
 }
@@ -138,7 +108,7 @@ pub fn begin_run(request: &Request, copied: &[Request]) -> Result<Run, Error> {
 /// # Errors
 /// See [`Cause`]. What was on the volume stays as it was, but for entries that were complete already.
 pub fn copy(request: &Request, progress: &dyn Progress, cancel: &CancellationToken) -> Result<Report, Error> {
-    let outcome = engine::copy(request, progress, cancel);
+    let outcome = stages::copy(request, progress, cancel);
     progress.finish();
     outcome
 }

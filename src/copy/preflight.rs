@@ -7,36 +7,34 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Uid};
 
-use crate::copy::Request;
 use crate::copy::error::Error;
-use crate::copy::manifest::{self, Manifest};
+use crate::copy::io::path::shown_path;
+use crate::copy::request::Request;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
 /// A copy's places as directories: a source that is a file is one name of the directory that it is in.
 #[derive(Debug)]
-pub(in crate::copy) struct Places {
-    pub(in crate::copy) source: Dir,
-    pub(in crate::copy) single: Option<Single>,
+pub(crate) struct Places {
+    pub(crate) source: Dir,
+    pub(crate) single: Option<Single>,
     /// The directory that is copied into.
-    pub(in crate::copy) destination: PathBuf,
+    pub(crate) destination: PathBuf,
 }
 
 /// One file of a directory, and the name that it is copied to.
 #[derive(Debug, Clone)]
-pub(in crate::copy) struct Single {
-    pub(in crate::copy) from: CString,
-    pub(in crate::copy) to: CString,
+pub(crate) struct Single {
+    pub(crate) from: CString,
+    pub(crate) to: CString,
 }
 
 impl Places {
     /// Opens the source and finds out where the destination is. Makes nothing.
-    pub(in crate::copy) fn find(request: &Request) -> Result<Self, Error> {
+    pub(crate) fn find(request: &Request) -> Result<Self, Error> {
         let (source, destination) = (&request.source, &request.destination);
         let missing = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound => {
-                Error::request(format!("there is no source {}", crate::copy::io::path::shown_path(source)))
-            }
+            io::ErrorKind::NotFound => Error::request(format!("there is no source {}", shown_path(source))),
             _ => Error::unusable("open the source", source, e),
         };
         let stat = rustix::fs::stat(source).map_err(|e| missing(e.into()))?;
@@ -47,8 +45,8 @@ impl Places {
                 {
                     return Err(Error::request(format!(
                         "the destination {} is not a directory, and the source {} is one",
-                        crate::copy::io::path::shown_path(destination),
-                        crate::copy::io::path::shown_path(source)
+                        shown_path(destination),
+                        shown_path(source)
                     )));
                 }
                 let found = Self {
@@ -62,7 +60,7 @@ impl Places {
             FileType::RegularFile => Self::find_single(request),
             _ => Err(Error::request(format!(
                 "the source {} is neither a directory nor a file",
-                crate::copy::io::path::shown_path(source)
+                shown_path(source)
             ))),
         }
     }
@@ -75,8 +73,8 @@ impl Places {
         let (Some(to), false) = (destination.file_name(), is_directory) else {
             return Err(Error::request(format!(
                 "the source {} is a file and the destination {} a directory: name the file there",
-                crate::copy::io::path::shown_path(source),
-                crate::copy::io::path::shown_path(destination)
+                shown_path(source),
+                shown_path(destination)
             )));
         };
         let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -85,7 +83,7 @@ impl Places {
         if same {
             return Err(Error::request(format!(
                 "source and destination are the same file, {}",
-                crate::copy::io::path::shown_path(destination)
+                shown_path(destination)
             )));
         }
         Ok(Self {
@@ -96,7 +94,7 @@ impl Places {
     }
 
     /// The directory that a request copies into, without a look at its source, which a run may have removed.
-    pub(in crate::copy) fn of_destination(request: &Request) -> PathBuf {
+    pub(crate) fn of_destination(request: &Request) -> PathBuf {
         let destination = &request.destination;
         if destination.is_dir() {
             return destination.clone();
@@ -116,7 +114,7 @@ impl Places {
     /// Neither may be inside the other: a copy would meet its own work.
     fn apart(&self, request: &Request) -> Result<(), Error> {
         let (from, to) = (request.source.as_path(), request.destination.as_path());
-        let shown = crate::copy::io::path::shown_path;
+        let shown = shown_path;
         let failed = |e| Error::system("open", to, e);
         let existing = Dir::open(to).ok();
         let nearest = to
@@ -144,7 +142,7 @@ impl Places {
     }
 
     /// Opens the destination with its state, and makes what is missing: a new destination with the source's mode and owner.
-    pub(in crate::copy) fn make(&self, request: &Request) -> Result<(Dir, State), Error> {
+    pub(crate) fn make(&self, request: &Request) -> Result<(Dir, State), Error> {
         let path = &self.destination;
         let failed = |e| Error::unusable("open the destination", path, e);
         let is_new = match Dir::open(path) {
@@ -196,60 +194,5 @@ fn inside(inner: &Dir, outer: &Dir) -> io::Result<bool> {
             return Ok(false);
         }
         stat = up;
-    }
-}
-
-/// Whether nothing of the last copy is left: no absence is a user's doing then.
-pub(in crate::copy) fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> {
-    let Some(at) = old.find(b"") else { return Ok(false) };
-    let mut block = Vec::new();
-    old.load(at, &mut block)?;
-    let mut any = false;
-    for record in manifest::records(&block) {
-        // What the user changed or removed tells nothing: where pruning took the rest, an empty volume is his doing.
-        if record.left == manifest::Left::Absent || record.flags.kept {
-            continue;
-        }
-        any = true;
-        if destination.find(std::ffi::OsStr::from_bytes(&record.name))?.is_some() {
-            return Ok(false);
-        }
-    }
-    Ok(any)
-}
-
-/// What is the runner's own in the destination.
-#[derive(Debug, Default)]
-pub(in crate::copy) struct Protected {
-    inodes: Vec<(u64, u64)>,
-    /// As seen from the destination: a name may be taken before it is there.
-    paths: Vec<Vec<u8>>,
-}
-
-impl Protected {
-    pub(in crate::copy) fn of(request: &Request, destination: &Path, state: Option<&State>) -> Self {
-        let named = request.protect.iter().filter_map(|path| rustix::fs::lstat(path).ok());
-        let state = state.and_then(|state| state.root.stat().ok());
-        let inodes = named.chain(state).map(|stat| (stat.st_dev, stat.st_ino)).collect();
-        let Ok(root) = destination.canonicalize() else { return Self { inodes, paths: Vec::new() } };
-        let below = |path: &PathBuf| {
-            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let real = parent.canonicalize().ok()?.join(path.file_name()?);
-            Some(real.strip_prefix(&root).ok()?.as_os_str().as_bytes().to_vec())
-        };
-        Self { inodes, paths: request.protect.iter().filter_map(below).collect() }
-    }
-
-    pub(in crate::copy) fn is_inode(&self, stat: &Stat) -> bool {
-        self.inodes.contains(&(stat.st_dev, stat.st_ino))
-    }
-
-    /// Whether an entry of a directory is one of them by its path.
-    pub(in crate::copy) fn is_below(&self, dir: &[u8], name: &[u8]) -> bool {
-        !self.paths.is_empty() && self.is_path(&crate::copy::io::path::join(dir, name))
-    }
-
-    pub(in crate::copy) fn is_path(&self, path: &[u8]) -> bool {
-        self.paths.iter().any(|own| own == path)
     }
 }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::copy::options::Options;
+
 use crate::support::sizes::human_bytes;
 
 /// Longest list kept of each kind; `more` of the report counts the rest, so that memory stays bounded.
@@ -162,6 +164,20 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Report {
+    /// An empty one that lists as much as the options ask for.
+    pub(crate) fn listing(options: &Options) -> Self {
+        let mut report = Self::default();
+        (report.plan.whole, report.changes.whole) = (options.dry_run, options.list_changes);
+        report
+    }
+
+    /// An empty one that lists as much as this one.
+    pub(crate) fn like(&self) -> Self {
+        let mut report = Self::default();
+        (report.plan.whole, report.changes.whole) = (self.plan.whole, self.changes.whole);
+        report
+    }
+
     /// What is no failure and worth a line: conflicts, what was skipped, what was not permitted.
     pub fn warnings(&self) -> Vec<String> {
         let lists = [

@@ -9,14 +9,14 @@ use std::path::Path;
 use crate::copy::commit::rewrite::{Rewriting, Rule};
 use crate::copy::error::Error;
 use crate::copy::manifest::{Manifest, Reading};
+use crate::copy::plan::emptied::is_emptied;
 use crate::copy::plan::layers::Layers;
-use crate::copy::preflight::is_emptied;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
 /// Marks every owner's manifest in the destination, on stable storage, once what users changed is in it. The owners called
 /// `copied` have just copied, and found that out. Answers the marks, held as long as the run is at work.
-pub(in crate::copy) fn begin(destination: &Path, run: &str, copied: &[OsString]) -> Result<Vec<File>, Error> {
+pub(crate) fn begin(destination: &Path, run: &str, copied: &[OsString]) -> Result<Vec<File>, Error> {
     let failed = |e| Error::system("write to the journal of", destination, e);
     let root = match Dir::open(destination) {
         // A later step copies there.

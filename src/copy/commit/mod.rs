@@ -1,6 +1,7 @@
 //! What a manifest is for after the copy: recording what a run left, and comparing the volume with it.
 
-pub(in crate::copy) mod begin;
-pub(in crate::copy) mod rewrite;
-pub(in crate::copy) mod seal;
-pub(in crate::copy) mod verify;
+pub(crate) mod begin;
+pub(crate) mod force;
+pub(crate) mod rewrite;
+pub(crate) mod seal;
+pub(crate) mod verify;

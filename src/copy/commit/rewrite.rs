@@ -18,11 +18,11 @@ use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
 /// Directories are looked at side by side, as on a network volume each look takes its time.
-pub(in crate::copy) const WORKERS: usize = 16;
+pub(crate) const WORKERS: usize = 16;
 
 /// What a record of something that the volume has otherwise becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Rule {
+pub(crate) enum Rule {
     /// It was left so: the run that has ended well did it.
     AsTheRunLeft,
     /// A user did it: kept, where the content (not times or modes alone) is another or gone.
@@ -30,14 +30,14 @@ pub(in crate::copy) enum Rule {
 }
 
 /// One owner's manifest and what it is brought up to date with.
-pub(in crate::copy) struct Rewriting<'a> {
-    pub(in crate::copy) rule: Rule,
-    pub(in crate::copy) root: &'a Dir,
-    pub(in crate::copy) old: &'a Manifest,
-    pub(in crate::copy) layers: &'a Layers,
+pub(crate) struct Rewriting<'a> {
+    pub(crate) rule: Rule,
+    pub(crate) root: &'a Dir,
+    pub(crate) old: &'a Manifest,
+    pub(crate) layers: &'a Layers,
     /// What took no part in the copy is none of this run's.
-    pub(in crate::copy) filter: Option<&'a Filter>,
-    pub(in crate::copy) follow: Option<&'a std::path::Path>,
+    pub(crate) filter: Option<&'a Filter>,
+    pub(crate) follow: Option<&'a std::path::Path>,
 }
 
 #[derive(Clone, Default)]
@@ -49,7 +49,7 @@ struct Buffers {
 
 impl Rewriting<'_> {
     /// Looks at every entry and writes the manifest where one has changed; durable on return.
-    pub(in crate::copy) fn write(&self, state: &State, owner: &OsStr) -> io::Result<()> {
+    pub(crate) fn write(&self, state: &State, owner: &OsStr) -> io::Result<()> {
         let spill = Spill::default();
         let pool = Pool::new((0..self.old.len()).collect::<Vec<_>>());
         pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
@@ -66,7 +66,7 @@ impl Rewriting<'_> {
             sorted.load(range, self.old, &mut block)?;
             Ok((Box::from(path), block))
         });
-        manifest::write(&state.manifests, owner, &self.old.head, blocks)
+        manifest::write_then(&state.manifests, (owner, &self.old.head), blocks, || self.old.close())
     }
 
     fn block(&self, at: usize, spill: &Spill, buffers: &mut Buffers) -> io::Result<()> {
@@ -108,10 +108,7 @@ impl Rewriting<'_> {
             return Ok(Record { left, ..record });
         }
         let now = Record { left, ..record.clone() };
-        let content = |r: &Record<'_>| {
-            r.as_left().map(|(kind, size, .., content)| (kind, size, content.clone().into_owned()))
-        };
-        let kept = content(&now) != content(&record);
+        let kept = now.payload_left() != record.payload_left();
         Ok(Record { flags: Flags { kept, ..record.flags }, ..record })
     }
 }
@@ -122,11 +119,7 @@ fn overflow(root: &Dir) -> io::Result<std::fs::File> {
 }
 
 /// Opens a directory of the destination; `None` where it is not there, or not a directory.
-pub(in crate::copy) fn open(
-    root: &Dir,
-    path: &[u8],
-    follow: Option<&std::path::Path>,
-) -> io::Result<Option<Dir>> {
+pub(crate) fn open(root: &Dir, path: &[u8], follow: Option<&std::path::Path>) -> io::Result<Option<Dir>> {
     let rel = OsStr::from_bytes(path);
     let opened = match follow {
         Some(destination) => Dir::open(destination.join(rel)),

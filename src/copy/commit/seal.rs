@@ -2,19 +2,18 @@
 
 use std::io;
 
-use crate::copy::Request;
 use crate::copy::commit::rewrite::{Rewriting, Rule};
-use crate::copy::engine::owner_of;
 use crate::copy::error::Error;
 use crate::copy::manifest::{self, Manifest, Reading};
 use crate::copy::plan::filter::Filter;
 use crate::copy::plan::layers::Layers;
 use crate::copy::preflight::Places;
+use crate::copy::request::{Request, owner_of};
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
 /// As [`crate::copy::seal()`].
-pub(in crate::copy) fn seal(request: &Request) -> Result<(), Error> {
+pub(crate) fn seal(request: &Request) -> Result<(), Error> {
     if request.options.dry_run {
         return Ok(());
     }

@@ -24,10 +24,7 @@ use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
 /// As [`crate::copy::verify`].
-pub(in crate::copy) fn verify(
-    destination: &Path,
-    earlier_state: Option<&Path>,
-) -> Result<VerifyReport, Error> {
+pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result<VerifyReport, Error> {
     let root = Dir::open(destination).map_err(|e| Error::unusable("open", destination, e))?;
     let failed = |e| Error::system("verify", destination, e);
     let mut report = VerifyReport::default();
@@ -190,11 +187,12 @@ fn verify_entry(
     path: String,
     (report, buffer): (&mut VerifyReport, &mut Vec<u8>),
 ) -> io::Result<()> {
-    let Some((kind, size, _, mode, content)) = record.as_left() else { return Ok(()) };
+    let Some((kind, _, _, mode, content)) = record.as_left() else { return Ok(()) };
+    let Some(left) = record.payload_left() else { return Ok(()) };
     let name = CString::new(record.name.to_vec())?;
     let same = match kind {
         Kind::Dir => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
-        _ => compare_content(dir, &name, kind, size, content, stat, buffer)?,
+        _ => compare_content(dir, &name, left, stat, buffer)?,
     };
     let found = if lacks.modes { mode } else { stat.st_mode & 0o7777 };
     // mkdir(2): a directory made in one with the set-group-ID bit has it too; a volume with an fsGroup has it. A file

@@ -9,12 +9,12 @@ use crate::copy::manifest::Time;
 
 /// What a volume cannot keep; nothing by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::copy) struct Lacks {
-    pub(in crate::copy) modes: bool,
-    pub(in crate::copy) owners: bool,
-    pub(in crate::copy) xattrs: bool,
+pub(crate) struct Lacks {
+    pub(crate) modes: bool,
+    pub(crate) owners: bool,
+    pub(crate) xattrs: bool,
     /// Times that differ by less nanoseconds are one: 0 where they are exact, `u64::MAX` where they cannot be set.
-    pub(in crate::copy) grain: u64,
+    pub(crate) grain: u64,
 }
 
 /// A time that shows what a volume cuts off: an odd second (FAT has even ones) and nine digits below it.
@@ -22,7 +22,7 @@ const TIME: Time = (1_000_000_001, 987_654_321);
 
 impl Lacks {
     /// Tries it out on a new file of this process's own. `may_chown` where it could give the file to another user.
-    pub(in crate::copy) fn of(file: &File, may_chown: bool) -> Self {
+    pub(crate) fn of(file: &File, may_chown: bool) -> Self {
         let mode = |mode| {
             let set = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
             set.is_ok() && rustix::fs::fstat(file).is_ok_and(|stat| stat.st_mode & 0o7777 == mode)
@@ -41,12 +41,12 @@ impl Lacks {
     }
 
     /// Whether two times are one on this volume.
-    pub(in crate::copy) fn is_same_time(&self, one: Time, other: Time) -> bool {
+    pub(crate) fn is_same_time(&self, one: Time, other: Time) -> bool {
         one == other || distance(one, other) < self.grain
     }
 
     /// In words, for the manifest's head; empty where nothing is lacking.
-    pub(in crate::copy) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let mut words: Vec<String> = Vec::new();
         for (lacking, word) in [(self.modes, "modes"), (self.owners, "owners"), (self.xattrs, "xattrs")] {
             words.extend(lacking.then(|| word.to_owned()));
@@ -56,7 +56,7 @@ impl Lacks {
     }
 
     /// The reverse of [`Lacks::words`]; what it does not know it leaves out.
-    pub(in crate::copy) fn parse(words: &str) -> Self {
+    pub(crate) fn parse(words: &str) -> Self {
         let grain = words.split(',').find_map(|word| word.strip_prefix("times=")?.parse().ok());
         let has = |wanted| words.split(',').any(|word| word == wanted);
         Self { modes: has("modes"), owners: has("owners"), xattrs: has("xattrs"), grain: grain.unwrap_or(0) }

@@ -8,14 +8,14 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::path::Arg;
 
 /// Opens a directory in another, never through a link.
-pub(in crate::copy) fn open(at: impl AsFd, name: impl Arg) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn open(at: impl AsFd, name: impl Arg) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, name, flags, Mode::empty())
 }
 
 /// Sorted names with their types.
 #[derive(Debug, Clone, Default)]
-pub(in crate::copy) struct Listing {
+pub(crate) struct Listing {
     /// The names, each with its NUL.
     arena: Vec<u8>,
     entries: Vec<Entry>,
@@ -31,11 +31,7 @@ struct Entry {
 
 impl Listing {
     /// Reads the whole directory, from the start of the handle's position.
-    pub(in crate::copy) fn read(
-        &mut self,
-        dir: impl AsFd,
-        buffer: &mut [MaybeUninit<u8>],
-    ) -> rustix::io::Result<()> {
+    pub(crate) fn read(&mut self, dir: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<()> {
         self.arena.clear();
         self.entries.clear();
         let dir = dir.as_fd();
@@ -66,22 +62,22 @@ impl Listing {
     }
 
     /// Holds a single file.
-    pub(in crate::copy) fn only(&mut self, name: &CStr) {
+    pub(crate) fn only(&mut self, name: &CStr) {
         self.arena = name.to_bytes_with_nul().to_vec();
         let len = u16::try_from(name.to_bytes().len()).unwrap_or(u16::MAX);
         self.entries = vec![Entry { start: 0, len, kind: FileType::RegularFile }];
     }
 
-    pub(in crate::copy) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there is an entry of this name.
-    pub(in crate::copy) fn has(&self, name: &[u8]) -> bool {
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
         self.entries.binary_search_by(|entry| bytes(&self.arena, *entry).cmp(name)).is_ok()
     }
 
-    pub(in crate::copy) fn get(&self, at: usize) -> (&CStr, FileType) {
+    pub(crate) fn get(&self, at: usize) -> (&CStr, FileType) {
         let entry = self.entries[at];
         let start = entry.start as usize;
         let name = &self.arena[start..=start + usize::from(entry.len)];
@@ -90,7 +86,7 @@ impl Listing {
     }
 
     /// A huge directory's memory is not kept.
-    pub(in crate::copy) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.arena.capacity() > 1 << 20 {
             *self = Self::default();
         }

@@ -3,7 +3,7 @@
 //! reported once.
 
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,121 +13,40 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, 
 use rustix::io::Errno;
 
 use crate::copy::io::lacks::Lacks;
+use crate::copy::io::xattrs::Xattrs;
 use crate::copy::manifest::Time;
 use crate::copy::options::{ModeChange, Options, Owner};
 use crate::support::mutex;
 
 /// What an entry is to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) struct Meta {
-    pub(in crate::copy) mode: u32,
-    pub(in crate::copy) uid: u32,
-    pub(in crate::copy) gid: u32,
-    pub(in crate::copy) mtime: Time,
+pub(crate) struct Meta {
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: Time,
 }
 
-pub(in crate::copy) fn time_of(stat: &Stat) -> Time {
+pub(crate) fn time_of(stat: &Stat) -> Time {
     (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))
 }
 
 /// An entry before its metadata is set.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::copy) enum Before<'a> {
+pub(crate) enum Before<'a> {
     /// Made by this copy, so that it has the owner that new entries get; `moded`: and its mode.
     Made { moded: bool },
     /// Found on the volume.
     Found(&'a Stat),
 }
 
-/// Extended attributes of one entry, in a buffer that a worker keeps.
-#[derive(Debug, Default)]
-pub(in crate::copy) struct Xattrs {
-    all: Vec<(CString, Vec<u8>)>,
-}
-
-impl Xattrs {
-    /// Reads those that belong to the tree.
-    pub(in crate::copy) fn read(&mut self, file: impl AsFd) -> io::Result<()> {
-        self.all.clear();
-        let mut names = [0u8; 1024];
-        let mut large = Vec::new();
-        let names = match rustix::fs::flistxattr(&file, &mut names[..]) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
-            Ok(len) => &names[..len],
-            Err(Errno::RANGE) => {
-                large.resize(65536, 0); // XATTR_LIST_MAX
-                let len = rustix::fs::flistxattr(&file, &mut large[..])?;
-                &large[..len]
-            }
-            Err(errno) => return Err(errno.into()),
-        };
-        for name in names.split_inclusive(|b| *b == 0) {
-            let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-            if !belongs_to_tree(name.to_bytes()) {
-                continue;
-            }
-            let mut value = vec![0; 65536]; // XATTR_SIZE_MAX
-            match rustix::fs::fgetxattr(&file, name, &mut value[..]) {
-                Ok(len) => {
-                    value.truncate(len);
-                    self.all.push((name.to_owned(), value));
-                }
-                Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        self.all.sort_unstable();
-        Ok(())
-    }
-
-    pub(in crate::copy) fn clear(&mut self) {
-        self.all.clear();
-    }
-
-    pub(in crate::copy) fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
-    /// Whether another entry has all of them.
-    pub(in crate::copy) fn are_in(&self, other: &Self) -> bool {
-        self.all.iter().all(|attribute| other.all.contains(attribute))
-    }
-
-    /// Short digest for the manifest.
-    pub(in crate::copy) fn digest(&self) -> Option<u64> {
-        if self.all.is_empty() {
-            return None;
-        }
-        let mut hasher = blake3::Hasher::new();
-        for (name, value) in &self.all {
-            hasher.update(name.to_bytes_with_nul());
-            hasher.update(&value.len().to_le_bytes());
-            hasher.update(value);
-        }
-        let mut short = [0; 8];
-        short.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-        Some(u64::from_le_bytes(short))
-    }
-}
-
-/// Overlayfs and xfs keep their own book in attributes, and a security label is given by the volume's mount.
-fn belongs_to_tree(name: &[u8]) -> bool {
-    !(name.starts_with(b"trusted.overlay.")
-        || name.starts_with(b"user.overlay.")
-        || name.starts_with(b"trusted.SGI_ACL_")
-        || name == b"security.selinux"
-        || name == b"security.evm"
-        || name == b"security.ima"
-        || name == b"system.nfs4_acl")
-}
-
 /// What may be done here.
 #[derive(Debug)]
-pub(in crate::copy) struct Permissions {
+pub(crate) struct Permissions {
     chown: Option<Owner>,
     chmod: Option<ModeChange>,
     strict: bool,
-    pub(in crate::copy) umask: u32,
+    pub(crate) umask: u32,
     euid: u32,
     may_chown: AtomicBool,
     /// Groups that this user may not give a file to.
@@ -140,7 +59,7 @@ pub(in crate::copy) struct Permissions {
 }
 
 impl Permissions {
-    pub(in crate::copy) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let euid = rustix::process::geteuid().as_raw();
         Self {
             chown: options.chown,
@@ -157,23 +76,23 @@ impl Permissions {
     }
 
     /// Records the owner that new entries get by themselves.
-    pub(in crate::copy) fn set_own(&self, stat: &Stat) {
+    pub(crate) fn set_own(&self, stat: &Stat) {
         let _ = self.own.set((stat.st_uid, stat.st_gid));
     }
 
     /// Records what the volume cannot keep.
-    pub(in crate::copy) fn set_lacks(&self, lacks: Lacks) {
+    pub(crate) fn set_lacks(&self, lacks: Lacks) {
         *mutex::lock(&self.lacks) = Some(lacks);
     }
 
     /// What the volume cannot keep, where that is known.
-    pub(in crate::copy) fn lacks(&self) -> Option<Lacks> {
+    pub(crate) fn lacks(&self) -> Option<Lacks> {
         *mutex::lock(&self.lacks)
     }
 
     /// Whether the mode, the owner (where it can be set) or the mtime of what is on the volume is not the wanted one, and could
     /// be.
-    pub(in crate::copy) fn differs(&self, stat: &Stat, wanted: &Meta) -> bool {
+    pub(crate) fn differs(&self, stat: &Stat, wanted: &Meta) -> bool {
         let lacks = self.lacks().unwrap_or_default();
         let mode = FileType::from_raw_mode(stat.st_mode) != FileType::Symlink
             && stat.st_mode & 0o7777 != wanted.mode;
@@ -182,18 +101,18 @@ impl Permissions {
     }
 
     /// Whether owners can be set: only then a difference in them is one that the copy could mend.
-    pub(in crate::copy) fn may_chown(&self) -> bool {
+    pub(crate) fn may_chown(&self) -> bool {
         self.may_chown.load(Ordering::Relaxed)
     }
 
     /// What was not permitted, once each.
-    pub(in crate::copy) fn refused(&self) -> Vec<String> {
+    pub(crate) fn refused(&self) -> Vec<String> {
         std::mem::take(&mut *mutex::lock(&self.refused))
     }
 
     /// What an entry of the image is to have on the volume. Set-user-ID and set-group-ID of a file are dropped where
     /// it cannot get the owner that they were meant for, as cp(1) does.
-    pub(in crate::copy) fn wanted(&self, stat: &Stat) -> Meta {
+    pub(crate) fn wanted(&self, stat: &Stat) -> Meta {
         let kind = FileType::from_raw_mode(stat.st_mode);
         let mut mode = stat.st_mode & 0o7777;
         let (mut uid, mut gid) = (stat.st_uid, stat.st_gid);
@@ -210,7 +129,7 @@ impl Permissions {
     }
 
     /// The mode to create a file or directory with, and whether that is final.
-    pub(in crate::copy) fn creation(&self, mode: u32, has_xattrs: bool) -> (u32, bool) {
+    pub(crate) fn creation(&self, mode: u32, has_xattrs: bool) -> (u32, bool) {
         if has_xattrs || mode & self.umask != 0 || mode & 0o7000 != 0 {
             ((mode | 0o600) & 0o700, false)
         } else {
@@ -220,7 +139,7 @@ impl Permissions {
 
     /// Sets owner, attributes, mode and times, in the order in which none undoes another: chown(2) clears
     /// set-user-ID and capabilities, an ACL changes the group bits, everything may change times.
-    pub(in crate::copy) fn apply(
+    pub(crate) fn apply(
         &self,
         fd: impl AsFd,
         meta: &Meta,
@@ -246,12 +165,12 @@ impl Permissions {
     }
 
     /// Sets the mode, where that is permitted.
-    pub(in crate::copy) fn set_mode(&self, fd: impl AsFd, mode: u32) -> io::Result<()> {
+    pub(crate) fn set_mode(&self, fd: impl AsFd, mode: u32) -> io::Result<()> {
         self.permit("modes", rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
     }
 
     /// Sets the times, where that is permitted.
-    pub(in crate::copy) fn set_times(&self, fd: impl AsFd, mtime: Time) -> io::Result<()> {
+    pub(crate) fn set_times(&self, fd: impl AsFd, mtime: Time) -> io::Result<()> {
         self.permit("times", rustix::fs::futimens(fd, &times(mtime)))
     }
 
@@ -272,12 +191,7 @@ impl Permissions {
 
     /// Sets the attributes of what was found on the volume. Those that the image has no more are removed only where all
     /// that are there are the ones that `left` is the digest of: any other may be somebody else's.
-    pub(in crate::copy) fn bring_xattrs(
-        &self,
-        fd: impl AsFd,
-        xattrs: &Xattrs,
-        left: Option<u64>,
-    ) -> io::Result<()> {
+    pub(crate) fn bring_xattrs(&self, fd: impl AsFd, xattrs: &Xattrs, left: Option<u64>) -> io::Result<()> {
         let mut there = Xattrs::default();
         there.read(&fd)?;
         if left.is_some() && there.digest() == left {
@@ -306,7 +220,7 @@ impl Permissions {
     }
 
     /// Whether the owner was changed.
-    pub(in crate::copy) fn set_owner(&self, fd: impl AsFd, meta: &Meta) -> io::Result<bool> {
+    pub(crate) fn set_owner(&self, fd: impl AsFd, meta: &Meta) -> io::Result<bool> {
         let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
         if self.may_chown() || meta.uid == self.euid {
             match rustix::fs::fchown(&fd, Some(uid), Some(gid)) {
@@ -335,7 +249,7 @@ impl Permissions {
 
     /// As [`Permissions::apply`] for a symbolic link, which has no mode of its own. It is the one of that name in the
     /// directory, or with an empty name the one that the handle is of (`O_PATH`).
-    pub(in crate::copy) fn apply_link(
+    pub(crate) fn apply_link(
         &self,
         at: impl AsFd,
         name: &CStr,
@@ -360,7 +274,7 @@ impl Permissions {
         }
     }
 
-    pub(in crate::copy) fn refuse(&self, what: &str) -> io::Result<()> {
+    pub(crate) fn refuse(&self, what: &str) -> io::Result<()> {
         if self.strict {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -402,7 +316,7 @@ fn safe_mode(fd: impl AsFd, meta: &Meta) -> io::Result<u32> {
     Ok(mode)
 }
 
-pub(in crate::copy) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
+pub(crate) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
     match rustix::fs::futimens(fd, &times(mtime)) {
         Err(errno) if is_refusal(errno) => Ok(()),
         done => Ok(done?),
@@ -410,7 +324,7 @@ pub(in crate::copy) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
 }
 
 /// As [`set_times`], by a name that is not followed where it has become a link.
-pub(in crate::copy) fn set_times_at(dir: impl AsFd, name: &std::ffi::OsStr, mtime: Time) -> io::Result<()> {
+pub(crate) fn set_times_at(dir: impl AsFd, name: &std::ffi::OsStr, mtime: Time) -> io::Result<()> {
     Ok(rustix::fs::utimensat(dir, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
@@ -430,4 +344,11 @@ fn holds_chown() -> bool {
 fn status_field(field: &str) -> Option<String> {
     let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
     status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
+}
+
+/// Gives the owner of a directory the permission to change it; answers the mode that it had.
+pub(crate) fn open_up(dir: impl AsFd) -> Option<u32> {
+    let mode = rustix::fs::fstat(&dir).ok()?.st_mode & 0o7777;
+    rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode | 0o300)).ok()?;
+    Some(mode)
 }

@@ -1,10 +1,13 @@
 //! System calls and what goes along with them: names, listings, transfers, metadata, threads. Decides nothing.
 
-pub(in crate::copy) mod durable;
-pub(in crate::copy) mod lacks;
-pub(in crate::copy) mod listing;
-pub(in crate::copy) mod metadata;
-pub(in crate::copy) mod path;
-pub(in crate::copy) mod pool;
-pub(in crate::copy) mod readahead;
-pub(in crate::copy) mod transfer;
+pub(crate) mod durable;
+pub(crate) mod handles;
+pub(crate) mod lacks;
+pub(crate) mod listing;
+pub(crate) mod metadata;
+pub(crate) mod path;
+pub(crate) mod pool;
+pub(crate) mod readahead;
+pub(crate) mod sight;
+pub(crate) mod transfer;
+pub(crate) mod xattrs;

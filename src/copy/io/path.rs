@@ -5,10 +5,8 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::copy::stage::node::Node;
-
 /// The path of an entry of a directory.
-pub(in crate::copy) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(dir.len() + 1 + name.len());
     path.extend_from_slice(dir);
     if !dir.is_empty() {
@@ -18,18 +16,13 @@ pub(in crate::copy) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     path
 }
 
-/// The path of an entry of a directory of the tree, below the destination.
-pub(in crate::copy) fn child(node: &Node, name: &CStr) -> Vec<u8> {
-    join(&node.path(), name.to_bytes())
-}
-
 /// The directory that a path is in; none of the root.
-pub(in crate::copy) fn parent(path: &[u8]) -> Option<&[u8]> {
+pub(crate) fn parent(path: &[u8]) -> Option<&[u8]> {
     (!path.is_empty()).then(|| path.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &path[..at]))
 }
 
 /// `NAME.from-image`, cut where the name would be too long for a file name (255 bytes).
-pub(in crate::copy) fn beside(name: &CStr, suffix: &str) -> CString {
+pub(crate) fn beside(name: &CStr, suffix: &str) -> CString {
     let bytes = name.to_bytes();
     let mut new = bytes[..bytes.len().min(255 - suffix.len())].to_vec();
     new.extend_from_slice(suffix.as_bytes());
@@ -38,7 +31,7 @@ pub(in crate::copy) fn beside(name: &CStr, suffix: &str) -> CString {
 }
 
 /// `NAME.from-image`, `NAME.from-image-1` and so on: the names that may be beside another.
-pub(in crate::copy) fn names_beside(name: &CStr, suffix: &str) -> impl Iterator<Item = CString> {
+pub(crate) fn names_beside(name: &CStr, suffix: &str) -> impl Iterator<Item = CString> {
     let (name, suffix) = (name.to_owned(), suffix.to_owned());
     (0..1000).map(move |n| match n {
         0 => beside(&name, &suffix),
@@ -47,7 +40,7 @@ pub(in crate::copy) fn names_beside(name: &CStr, suffix: &str) -> impl Iterator<
 }
 
 /// For messages and reports: a control character is escaped, as a name may hold any and a terminal obeys them.
-pub(in crate::copy) fn shown(path: &[u8]) -> String {
+pub(crate) fn shown(path: &[u8]) -> String {
     let text = OsStr::from_bytes(path).display().to_string();
     if !text.chars().any(char::is_control) {
         return text;
@@ -57,6 +50,6 @@ pub(in crate::copy) fn shown(path: &[u8]) -> String {
 }
 
 /// As [`shown`], of any path.
-pub(in crate::copy) fn shown_path(path: &Path) -> String {
+pub(crate) fn shown_path(path: &Path) -> String {
     shown(path.as_os_str().as_bytes())
 }

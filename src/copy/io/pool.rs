@@ -34,7 +34,7 @@ const BACK: i64 = 20_000;
 static LEARNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Tasks of one phase.
-pub(in crate::copy) struct Pool<T> {
+pub(crate) struct Pool<T> {
     state: Mutex<State<T>>,
     /// For those that work: there is a task, or nothing is left to do.
     changed: Condvar,
@@ -89,7 +89,7 @@ impl Used {
 }
 
 impl<T: Send> Pool<T> {
-    pub(in crate::copy) fn new(tasks: Vec<T>) -> Self {
+    pub(crate) fn new(tasks: Vec<T>) -> Self {
         let least = processors();
         let limit = LEARNT.load(Ordering::Relaxed).max(least);
         let state = State {
@@ -130,14 +130,14 @@ impl<T: Send> Pool<T> {
     }
 
     /// Adds a task: only from within a task.
-    pub(in crate::copy) fn push(&self, task: T) {
+    pub(crate) fn push(&self, task: T) {
         let mut state = self.lock();
         state.tasks.push(task);
         self.wake(&state);
     }
 
     /// Adds tasks; the last is taken first.
-    pub(in crate::copy) fn push_all(&self, tasks: &mut Vec<T>) {
+    pub(crate) fn push_all(&self, tasks: &mut Vec<T>) {
         if tasks.is_empty() {
             return;
         }
@@ -150,7 +150,7 @@ impl<T: Send> Pool<T> {
     }
 
     /// Whether an error has ended the phase: a long task looks now and then.
-    pub(in crate::copy) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
@@ -199,7 +199,7 @@ impl<T: Send> Pool<T> {
 
     /// Runs every task, and those that they add, on one thread for each worker state at the most, and gives the states
     /// back.
-    pub(in crate::copy) fn run<W: Send>(
+    pub(crate) fn run<W: Send>(
         &self,
         workers: Vec<W>,
         act: impl Fn(&mut W, T) -> Result<(), Error> + Sync,

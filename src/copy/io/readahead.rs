@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use nix::sys::resource::{UsageWho, getrusage};
 use rustix::fs::{Advice, Mode};
 
-use crate::copy::plan::entry::Here;
-use crate::copy::plan::source_file::READ;
-use crate::copy::plan::stat_cache::Sight;
-use crate::copy::stage::node::half_of_handles;
+use crate::copy::io::handles;
+use crate::copy::io::sight::Sight;
+use crate::copy::io::transfer::READ;
 
 /// So many names of a directory at once. A cold copy took 3 % longer with 8 than with 32, and 10 % less time with 128.
-pub(in crate::copy) const WINDOW: usize = 128;
+pub(crate) const WINDOW: usize = 128;
 
 /// So many bytes of each at most: what all workers together ask for does not fill the memory of a small pod. The rest of a
 /// larger file is read in as few requests anyway.
@@ -30,7 +29,7 @@ const CALLER: usize = 32;
 
 /// What the workers of a copy share: handles to spare, and what the last of them has seen.
 #[derive(Debug)]
-pub(in crate::copy) struct Spare {
+pub(crate) struct Spare {
     /// How many more handles all of them together may have of files that they asked for.
     handles: AtomicUsize,
     /// What the worker that looked last has found.
@@ -39,8 +38,8 @@ pub(in crate::copy) struct Spare {
 
 impl Spare {
     /// Of what the process may have: directories get one half, `workers` at work take from the other.
-    pub(in crate::copy) fn beside(workers: usize) -> Self {
-        let handles = half_of_handles().saturating_sub(CALLER + workers * BUSY);
+    pub(crate) fn beside(workers: usize) -> Self {
+        let handles = handles::half().saturating_sub(CALLER + workers * BUSY);
         Self { handles: AtomicUsize::new(handles), cold: AtomicBool::new(false) }
     }
 
@@ -55,16 +54,16 @@ impl Spare {
 
 /// What is there of a file before its turn.
 #[derive(Default)]
-pub(in crate::copy) struct Foreseen {
+pub(crate) struct Foreseen {
     /// What the space estimate saw.
-    pub(in crate::copy) seen: Option<Sight>,
+    pub(crate) seen: Option<Sight>,
     /// It was asked for.
-    pub(in crate::copy) file: Option<OwnedFd>,
+    pub(crate) file: Option<OwnedFd>,
 }
 
 /// What one worker has asked for.
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Ahead {
+pub(crate) struct Ahead {
     /// Files of the directory that it is in, by their place in the listing.
     files: VecDeque<(usize, OwnedFd)>,
     /// Blocks that its thread had read from disks when it was looked last.
@@ -74,7 +73,7 @@ pub(in crate::copy) struct Ahead {
 impl Ahead {
     /// Whether this worker had a disk read from since it looked last, or the one before it had: one that begins learns
     /// it from the others. Told by getrusage(2), `ru_inblock` of the thread, which counts what was only asked for too.
-    pub(in crate::copy) fn is_cold(&mut self, spare: &Spare) -> bool {
+    pub(crate) fn is_cold(&mut self, spare: &Spare) -> bool {
         let read = getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.block_reads());
         let cold = std::mem::replace(&mut self.read, read) != read;
         spare.cold.swap(cold, Ordering::Relaxed) || cold
@@ -82,9 +81,9 @@ impl Ahead {
 
     /// Asks for files of the directory, in the order in which they are read. One that cannot be opened says why when it is
     /// its turn.
-    pub(in crate::copy) fn ask<'n>(
+    pub(crate) fn ask<'n>(
         &mut self,
-        here: &Here<'_>,
+        source: &OwnedFd,
         files: impl Iterator<Item = (usize, &'n CStr)>,
         spare: &Spare,
     ) {
@@ -93,7 +92,7 @@ impl Ahead {
                 return;
             }
             // A link that is followed is opened when it is its turn.
-            if let Ok(file) = rustix::fs::openat(here.source, name, READ, Mode::empty()) {
+            if let Ok(file) = rustix::fs::openat(source, name, READ, Mode::empty()) {
                 // Where the advice is not taken, it is read when it is its turn.
                 let _ = rustix::fs::fadvise(&file, 0, NonZeroU64::new(ASKED), Advice::WillNeed);
                 self.files.push_back((at, file));
@@ -104,7 +103,7 @@ impl Ahead {
     }
 
     /// The file at that place, if it was asked for.
-    pub(in crate::copy) fn take(&mut self, at: usize, spare: &Spare) -> Option<OwnedFd> {
+    pub(crate) fn take(&mut self, at: usize, spare: &Spare) -> Option<OwnedFd> {
         while self.files.front().is_some_and(|(place, _)| *place <= at) {
             spare.give_back(1);
             let (place, file) = self.files.pop_front()?;
@@ -116,7 +115,7 @@ impl Ahead {
     }
 
     /// Leaves the directory.
-    pub(in crate::copy) fn clear(&mut self, spare: &Spare) {
+    pub(crate) fn clear(&mut self, spare: &Spare) {
         spare.give_back(self.files.len());
         self.files.clear();
     }

@@ -8,13 +8,17 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{SeekFrom, Stat};
+use rustix::fs::{OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use crate::copy::manifest::{Hash, Hashing};
 
 /// Fits the second-level cache of most processors, so that what was hashed is still there when it is written.
-pub(in crate::copy) const BUFFER: usize = 256 << 10;
+pub(crate) const BUFFER: usize = 256 << 10;
+
+/// How a file of the source is opened. NONBLOCK: what was a file in the listing may be a FIFO by now.
+pub(crate) const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// Below this size a hole is not worth the calls that find it.
 const SPARSE_FROM: u64 = 64 << 10;
@@ -32,7 +36,7 @@ const CLONE_FROM: u64 = 64 << 10;
 const FLUSH_EVERY: u64 = 8 << 20;
 
 /// Reads a file of up to [`BUFFER`] bytes. The length may differ from `size` when the file changed.
-pub(in crate::copy) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+pub(crate) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
     if buffer.len() <= BUFFER {
         *buffer = vec![0; BUFFER + 1];
     }
@@ -57,22 +61,22 @@ pub(in crate::copy) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec
 }
 
 /// Whether the file has holes that are worth keeping.
-pub(in crate::copy) fn is_sparse(stat: &Stat) -> bool {
+pub(crate) fn is_sparse(stat: &Stat) -> bool {
     size(stat) >= SPARSE_FROM && u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size(stat)
 }
 
 /// Larger, or more sparse, than what goes through a worker's buffer at once.
-pub(in crate::copy) fn is_large(stat: &Stat) -> bool {
+pub(crate) fn is_large(stat: &Stat) -> bool {
     size(stat) > BUFFER as u64 || is_sparse(stat)
 }
 
-pub(in crate::copy) fn size(stat: &Stat) -> u64 {
+pub(crate) fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
 /// False once the kernel has said that the two filesystems share no blocks.
 #[derive(Debug)]
-pub(in crate::copy) struct Reflink(AtomicBool);
+pub(crate) struct Reflink(AtomicBool);
 
 impl Default for Reflink {
     fn default() -> Self {
@@ -100,7 +104,7 @@ impl Reflink {
 }
 
 /// Writes everything at an offset.
-pub(in crate::copy) fn write_all(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::pwrite(&file, bytes, at) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -124,7 +128,7 @@ fn start_writing(file: impl AsFd, at: u64, len: u64) {
 
 /// Which side of a transfer failed: the caller names the path.
 #[derive(Debug)]
-pub(in crate::copy) enum Failed {
+pub(crate) enum Failed {
     Reading(io::Error),
     Writing(io::Error),
     Stopped,
@@ -132,28 +136,28 @@ pub(in crate::copy) enum Failed {
 
 /// Where the bytes of a stream go, and how they are hashed.
 #[derive(Clone, Copy)]
-pub(in crate::copy) struct Target<'a> {
-    pub(in crate::copy) file: Option<std::os::fd::BorrowedFd<'a>>,
-    pub(in crate::copy) reflink: Option<&'a Reflink>,
-    pub(in crate::copy) how: Hashing,
+pub(crate) struct Target<'a> {
+    pub(crate) file: Option<std::os::fd::BorrowedFd<'a>>,
+    pub(crate) reflink: Option<&'a Reflink>,
+    pub(crate) how: Hashing,
 }
 
 impl Target<'_> {
     /// They are only hashed.
-    pub(in crate::copy) fn none(how: Hashing) -> Self {
+    pub(crate) fn none(how: Hashing) -> Self {
         Self { file: None, reflink: None, how }
     }
 }
 
 /// How a file of the source is hashed: large holes are left out.
-pub(in crate::copy) fn hashing(stat: &Stat) -> Hashing {
+pub(crate) fn hashing(stat: &Stat) -> Hashing {
     let holes = size(stat).saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0) * 512);
     if holes >= HOLES_FROM { Hashing::Sparse } else { Hashing::Whole }
 }
 
 /// Reads a whole file of any size, hashes it, and writes it to the target where there is one. `step` is told of each piece
 /// and says whether to go on. Answers the hash and how many bytes there were.
-pub(in crate::copy) fn stream(
+pub(crate) fn stream(
     from: impl AsFd,
     stat: &Stat,
     target: Target<'_>,

@@ -1,6 +1,7 @@
 //! What copies are about to do, on stable storage before they do it, so that the next one can tell their doing from a
 //! user's.
 
-pub(in crate::copy) mod read;
-pub(in crate::copy) mod recover;
-pub(in crate::copy) mod write;
+pub(crate) mod carried;
+pub(crate) mod ledger;
+pub(crate) mod noted;
+pub(crate) mod read;

@@ -8,18 +8,16 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 
-use crate::copy::Request;
 use crate::copy::io::path::parent;
-use crate::copy::journal::write;
 use crate::copy::manifest::{self, Flags, Manifest, Reading, Record, records};
-use crate::copy::shard::merge;
+use crate::copy::own_files::OwnFiles;
+use crate::copy::request::Request;
+use crate::copy::shard::names;
 use crate::copy::shard::partition::Shares;
-use crate::copy::stage::node::Node;
-use crate::copy::state::State;
 
 /// The notes of copies that were cut short.
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Intent {
+pub(crate) struct Intent {
     /// Of the last one, under the name that this copy's own gets.
     own: Option<Manifest>,
     /// Parts of the manifest, and notes of such, from copiers of another run: they were never put together.
@@ -30,12 +28,8 @@ pub(in crate::copy) struct Intent {
 }
 
 impl Intent {
-    pub(in crate::copy) fn read(
-        state: &State,
-        name: &OsStr,
-        request: &Request,
-        shares: Option<&Shares>,
-    ) -> io::Result<Self> {
+    pub(crate) fn read(files: &OwnFiles, request: &Request, shares: Option<&Shares>) -> io::Result<Self> {
+        let Some(state) = &files.state else { return Ok(Self::default()) };
         let dir = &state.journal;
         let read = |name: &OsStr| {
             Ok(match Manifest::read(dir, name)? {
@@ -43,41 +37,34 @@ impl Intent {
                 Reading::Absent | Reading::Unusable => None,
             })
         };
-        let parts = merge::parts_of_others(dir, name, request, shares)?;
+        let parts = names::parts_of_others(dir, &files.manifest, request, shares)?;
         let parts = parts.iter().filter_map(|part| read(part).transpose()).collect::<io::Result<Vec<_>>>()?;
-        Ok(Self {
-            own: read(&write::next_name(name, request, shares))?,
-            unrecorded: unrecorded(&parts)?,
-            parts,
-        })
+        Ok(Self { own: read(&files.next)?, unrecorded: unrecorded(&parts)?, parts })
     }
 
-    pub(in crate::copy) fn notes(&self) -> impl Iterator<Item = &Manifest> {
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &Manifest> {
         self.own.iter().chain(&self.parts)
     }
 
-    pub(in crate::copy) fn own(&self) -> Option<&Manifest> {
+    pub(crate) fn own(&self) -> Option<&Manifest> {
         self.own.as_ref()
     }
 
-    pub(in crate::copy) fn has_parts(&self) -> bool {
+    pub(crate) fn has_parts(&self) -> bool {
         !self.parts.is_empty()
     }
 
-    pub(in crate::copy) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.notes().next().is_none()
     }
 
     /// Whether something was noted of what is in a directory.
-    pub(in crate::copy) fn has(&self, node: &Node) -> bool {
-        !self.is_empty() && {
-            let path = node.path();
-            self.notes().any(|note| note.find(&path).is_some())
-        }
+    pub(crate) fn has(&self, path: &[u8]) -> bool {
+        self.notes().any(|note| note.find(path).is_some())
     }
 
     /// Reads what was noted of a directory, sorted by name, into `into` (cleared first).
-    pub(in crate::copy) fn load(&self, dir: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn load(&self, dir: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
         let mut all = Vec::new();
         into.clear();
         for (note, at) in self.notes().filter_map(|note| Some((note, note.find(dir)?))) {
@@ -93,7 +80,7 @@ impl Intent {
     }
 
     /// The paths of a directory and of those below it of which something was noted.
-    pub(in crate::copy) fn subtree(&self, path: &[u8]) -> BTreeSet<&[u8]> {
+    pub(crate) fn subtree(&self, path: &[u8]) -> BTreeSet<&[u8]> {
         self.notes().flat_map(|note| note.subtree(path).map(|at| note.path(at))).collect()
     }
 }
@@ -120,7 +107,7 @@ fn unrecorded(parts: &[Manifest]) -> io::Result<BTreeSet<(Vec<u8>, Vec<u8>)>> {
 
 /// Where a worker is in the records that were noted: it asks for the names of a directory in their order.
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Noted {
+pub(crate) struct Noted {
     dir: Option<Vec<u8>>,
     block: Vec<u8>,
     at: usize,
@@ -129,7 +116,7 @@ pub(in crate::copy) struct Noted {
 
 impl Noted {
     /// What was noted of a name.
-    pub(in crate::copy) fn find(
+    pub(crate) fn find(
         &mut self,
         intent: &Intent,
         dir: &[u8],

@@ -23,23 +23,24 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
+use crate::copy::manifest::text::{
+    Time, decimal, escape, octal, parse_time, unescape, write_octal, write_time,
+};
+
 /// Types that are copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Kind {
+pub(crate) enum Kind {
     File,
     Dir,
     Link,
 }
 
 /// BLAKE3 of a file's content, holes read as zeros: what b3sum(1) prints.
-pub(in crate::copy) type Hash = [u8; 32];
-
-/// Seconds and nanoseconds since the epoch; seconds may be negative.
-pub(in crate::copy) type Time = (i64, u32);
+pub(crate) type Hash = [u8; 32];
 
 /// What an entry holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::copy) enum Content<'a> {
+pub(crate) enum Content<'a> {
     Hash(Hash),
     /// Of a file with large holes: they are left out of the hash.
     Sparse(Hash),
@@ -49,7 +50,7 @@ pub(in crate::copy) enum Content<'a> {
 
 /// How a file's content is hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Hashing {
+pub(crate) enum Hashing {
     /// All of it, as b3sum(1) does.
     Whole,
     /// Blocks of 64 KiB that are not all zeros, each after its offset, then the size: a hole costs nothing.
@@ -57,7 +58,7 @@ pub(in crate::copy) enum Hashing {
 }
 
 impl Hashing {
-    pub(in crate::copy) fn content(self, hash: Hash) -> Content<'static> {
+    pub(crate) fn content(self, hash: Hash) -> Content<'static> {
         match self {
             Self::Whole => Content::Hash(hash),
             Self::Sparse => Content::Sparse(hash),
@@ -66,11 +67,11 @@ impl Hashing {
 }
 
 impl Content<'_> {
-    pub(in crate::copy) fn hashing(&self) -> Hashing {
+    pub(crate) fn hashing(&self) -> Hashing {
         if matches!(self, Content::Sparse(_)) { Hashing::Sparse } else { Hashing::Whole }
     }
 
-    pub(in crate::copy) fn into_owned(self) -> Content<'static> {
+    pub(crate) fn into_owned(self) -> Content<'static> {
         match self {
             Content::Hash(hash) => Content::Hash(hash),
             Content::Sparse(hash) => Content::Sparse(hash),
@@ -80,9 +81,17 @@ impl Content<'_> {
     }
 }
 
+/// What makes two entries the same: type, size in bytes, content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Payload<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) size: u64,
+    pub(crate) content: &'a Content<'a>,
+}
+
 /// How an entry was left on the volume when it is not as the image had it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::copy) enum Left<'a> {
+pub(crate) enum Left<'a> {
     AsImage,
     Absent,
     Other { kind: Kind, size: u64, mtime: Time, mode: u32, content: Content<'a> },
@@ -90,33 +99,33 @@ pub(in crate::copy) enum Left<'a> {
 
 /// Flags of a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::copy) struct Flags {
+pub(crate) struct Flags {
     /// The volume has the user's version; what was left before is still the base of the comparison.
-    pub(in crate::copy) kept: bool,
+    pub(crate) kept: bool,
     /// It was there, with the image's content, before the first copy: never pruned.
-    pub(in crate::copy) found: bool,
+    pub(crate) found: bool,
     /// Installed by an earlier release, not in the image any more.
-    pub(in crate::copy) orphan: bool,
+    pub(crate) orphan: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::copy) struct Record<'a> {
-    pub(in crate::copy) kind: Kind,
-    pub(in crate::copy) flags: Flags,
-    pub(in crate::copy) mode: u32,
-    pub(in crate::copy) uid: u32,
-    pub(in crate::copy) gid: u32,
-    pub(in crate::copy) size: u64,
-    pub(in crate::copy) mtime: Time,
-    pub(in crate::copy) content: Content<'a>,
-    pub(in crate::copy) xattrs: Option<u64>,
-    pub(in crate::copy) left: Left<'a>,
-    pub(in crate::copy) name: Cow<'a, [u8]>,
+pub(crate) struct Record<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) flags: Flags,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size: u64,
+    pub(crate) mtime: Time,
+    pub(crate) content: Content<'a>,
+    pub(crate) xattrs: Option<u64>,
+    pub(crate) left: Left<'a>,
+    pub(crate) name: Cow<'a, [u8]>,
 }
 
 impl<'a> Record<'a> {
     /// A directory of which no more than the name is known yet.
-    pub(in crate::copy) fn directory(name: &'a [u8]) -> Self {
+    pub(crate) fn directory(name: &'a [u8]) -> Self {
         Self {
             kind: Kind::Dir,
             flags: Flags::default(),
@@ -134,7 +143,7 @@ impl<'a> Record<'a> {
 }
 
 impl Record<'_> {
-    pub(in crate::copy) fn into_owned(self) -> Record<'static> {
+    pub(crate) fn into_owned(self) -> Record<'static> {
         Record {
             content: self.content.into_owned(),
             left: match self.left {
@@ -149,8 +158,18 @@ impl Record<'_> {
         }
     }
 
+    /// What the image had.
+    pub(crate) fn payload(&self) -> Payload<'_> {
+        Payload { kind: self.kind, size: self.size, content: &self.content }
+    }
+
+    /// What was left on the volume; `None` when that was nothing.
+    pub(crate) fn payload_left(&self) -> Option<Payload<'_>> {
+        self.as_left().map(|(kind, size, _, _, content)| Payload { kind, size, content })
+    }
+
     /// Size, mtime, mode, type and content as left; `None` when it was left absent.
-    pub(in crate::copy) fn as_left(&self) -> Option<(Kind, u64, Time, u32, &Content<'_>)> {
+    pub(crate) fn as_left(&self) -> Option<(Kind, u64, Time, u32, &Content<'_>)> {
         match &self.left {
             Left::AsImage => Some((self.kind, self.size, self.mtime, self.mode, &self.content)),
             Left::Absent => None,
@@ -159,14 +178,14 @@ impl Record<'_> {
     }
 
     /// Whether it was left with the image's content, whatever its metadata.
-    pub(in crate::copy) fn is_left_as_image(&self) -> bool {
+    pub(crate) fn is_left_as_image(&self) -> bool {
         self.as_left().is_some_and(|(kind, size, _, _, content)| {
             (kind, content) == (self.kind, &self.content) && (kind != Kind::File || size == self.size)
         })
     }
 
     /// Appends the line, newline included.
-    pub(in crate::copy) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[kind_letter(self.kind), b' ']);
         let start = out.len();
         for (set, letter) in [(self.flags.kept, b'k'), (self.flags.found, b'a'), (self.flags.orphan, b'o')] {
@@ -211,7 +230,7 @@ impl Record<'_> {
     }
 
     /// Reads a line without its newline.
-    pub(in crate::copy) fn parse(line: &[u8]) -> Option<Record<'_>> {
+    pub(crate) fn parse(line: &[u8]) -> Option<Record<'_>> {
         let mut fields = line.splitn(11, |b| *b == b' ');
         let mut next = || fields.next();
         let kind = parse_kind(next()?)?;
@@ -279,31 +298,6 @@ fn parse_kind(field: &[u8]) -> Option<Kind> {
     })
 }
 
-fn write_time((seconds, nanoseconds): Time, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
-    out.push(b'.');
-    // A digit of its own in front keeps the zeros.
-    out.extend_from_slice(&itoa::Buffer::new().format(1_000_000_000 + nanoseconds).as_bytes()[1..]);
-}
-
-/// Permission bits, without leading zeros.
-fn write_octal(mode: u32, out: &mut Vec<u8>) {
-    let digits = [9, 6, 3, 0].map(|shift| b"01234567"[mode as usize >> shift & 7]);
-    let zeros = digits[..3].iter().take_while(|digit| **digit == b'0').count();
-    out.extend_from_slice(&digits[zeros..]);
-}
-
-fn parse_time(field: &[u8]) -> Option<Time> {
-    let dot = field.iter().position(|b| *b == b'.')?;
-    let (negative, digits) = match field.first()? {
-        b'-' => (true, &field[1..dot]),
-        _ => (false, &field[..dot]),
-    };
-    let seconds = i64::try_from(decimal(digits)?).ok()?;
-    let nanoseconds = u32::try_from(decimal(&field[dot + 1..])?).ok().filter(|n| *n < 1_000_000_000)?;
-    Some((if negative { -seconds } else { seconds }, nanoseconds))
-}
-
 fn write_content(content: &Content<'_>, out: &mut Vec<u8>) {
     match content {
         Content::Hash(hash) => out.extend_from_slice(blake3::Hash::from_bytes(*hash).to_hex().as_bytes()),
@@ -325,62 +319,6 @@ fn parse_content(kind: Kind, field: &[u8]) -> Option<Content<'_>> {
             None => Content::Hash(*blake3::Hash::from_hex(field).ok()?.as_bytes()),
         },
     })
-}
-
-fn decimal(field: &[u8]) -> Option<u64> {
-    if field.is_empty() {
-        return None;
-    }
-    field.iter().try_fold(0u64, |n, b| {
-        b.is_ascii_digit().then(|| n.checked_mul(10)?.checked_add(u64::from(b - b'0'))).flatten()
-    })
-}
-
-fn octal(field: &[u8]) -> Option<u32> {
-    u32::from_str_radix(std::str::from_utf8(field).ok()?, 8).ok().filter(|mode| *mode <= 0o7777)
-}
-
-fn hex(nibble: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(nibble & 15)]
-}
-
-fn unhex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
-}
-
-/// Escapes a name, a path or a target.
-pub(in crate::copy) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    let special = |byte: u8| byte <= b' ' || byte == b'\\' || byte == 0x7f;
-    if !bytes.iter().any(|byte| special(*byte)) {
-        return out.extend_from_slice(bytes);
-    }
-    for &byte in bytes {
-        if special(byte) {
-            out.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]);
-        } else {
-            out.push(byte);
-        }
-    }
-}
-
-/// The bytes that [`escape`] was given; `None` for what it never writes.
-pub(in crate::copy) fn unescape(text: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if !text.contains(&b'\\') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        if first == b'\\' {
-            let [b'x', high, low, tail @ ..] = rest else { return None };
-            bytes.push(unhex(*high)? << 4 | unhex(*low)?);
-            rest = tail;
-        } else {
-            bytes.push(first);
-        }
-    }
-    Some(Cow::Owned(bytes))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 
 use rustix::fs::OFlags;
 
-use super::{Manifest, join};
+use crate::copy::manifest::pieces::join;
+use crate::copy::manifest::read::Manifest;
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
@@ -16,7 +17,7 @@ use crate::support::rooted_dir::Dir;
 const IN_MEMORY: usize = 8 << 20;
 
 /// A file without a name in a state directory, for what does not fit into memory.
-pub(in crate::copy) fn overflow(state: &Dir) -> io::Result<File> {
+pub(crate) fn overflow(state: &Dir) -> io::Result<File> {
     let name = format!("overflow-{}", std::process::id());
     let file = state.open_with(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)?;
     state.unlink(&name)?;
@@ -24,7 +25,7 @@ pub(in crate::copy) fn overflow(state: &Dir) -> io::Result<File> {
 }
 
 /// The same without a volume to write to: in a dry run.
-pub(in crate::copy) fn overflow_in_memory() -> io::Result<File> {
+pub(crate) fn overflow_in_memory() -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create("hook-runner", rustix::fs::MemfdFlags::CLOEXEC)?))
 }
 
@@ -39,7 +40,7 @@ enum Place {
 
 /// Pieces of blocks.
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Spill {
+pub(crate) struct Spill {
     inner: Mutex<Inner>,
 }
 
@@ -53,7 +54,7 @@ struct Inner {
 
 /// The records of one directory.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::copy) enum Block<'a> {
+pub(crate) enum Block<'a> {
     /// As the block at this position of the old manifest.
     Old(usize),
     /// These, sorted by name. `orphans`: some are no longer in the image.
@@ -62,7 +63,7 @@ pub(in crate::copy) enum Block<'a> {
 
 impl Spill {
     /// Adds a piece. `overflow` makes the file, without a name in the end, that takes what does not fit in memory.
-    pub(in crate::copy) fn add(
+    pub(crate) fn add(
         &self,
         path: &[u8],
         block: Block<'_>,
@@ -98,7 +99,7 @@ impl Spill {
     }
 
     /// Sorts the pieces: no more may be added.
-    pub(in crate::copy) fn sort(&self) -> Sorted {
+    pub(crate) fn sort(&self) -> Sorted {
         let mut inner = std::mem::take(&mut *mutex::lock(&self.inner));
         inner.pieces.sort_by(|a, b| a.0.cmp(&b.0));
         inner.pieces.shrink_to_fit();
@@ -108,13 +109,13 @@ impl Spill {
 
 /// Pieces in the order of their paths.
 #[derive(Debug)]
-pub(in crate::copy) struct Sorted {
+pub(crate) struct Sorted {
     inner: Inner,
 }
 
 impl Sorted {
     /// Whether the old manifest says the same.
-    pub(in crate::copy) fn same_as(&self, old: &Manifest) -> io::Result<bool> {
+    pub(crate) fn same_as(&self, old: &Manifest) -> io::Result<bool> {
         let (mut count, mut new, mut known) = (0, Vec::new(), Vec::new());
         for (at, (path, _, range)) in self.directories().enumerate() {
             count += 1;
@@ -138,7 +139,7 @@ impl Sorted {
     }
 
     /// Each directory's path, whether it may have orphans, and its pieces (a range for [`Sorted::load`]).
-    pub(in crate::copy) fn directories(&self) -> impl Iterator<Item = (&[u8], bool, std::ops::Range<usize>)> {
+    pub(crate) fn directories(&self) -> impl Iterator<Item = (&[u8], bool, std::ops::Range<usize>)> {
         let pieces = &self.inner.pieces;
         let mut at = 0;
         std::iter::from_fn(move || {
@@ -150,7 +151,7 @@ impl Sorted {
     }
 
     /// The records of a directory, sorted by name.
-    pub(in crate::copy) fn load(
+    pub(crate) fn load(
         &self,
         range: std::ops::Range<usize>,
         old: &Manifest,

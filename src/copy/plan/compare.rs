@@ -7,53 +7,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::copy::engine::{Engine, Worker};
-use crate::copy::error::Error;
 use crate::copy::io::lacks::Lacks;
 use crate::copy::io::metadata::time_of;
 use crate::copy::io::transfer::{self, Failed};
-use crate::copy::manifest::{Content, Hashing, Kind, Left, Manifest, Record, Time};
-use crate::copy::plan::entry::{Entry, Here};
-use crate::copy::plan::source_file::Version;
-
-impl Engine<'_> {
-    /// Whether the volume has this content under the name, read in full.
-    pub(in crate::copy) fn has_content(
-        &self,
-        worker: &mut Worker,
-        here: &Here<'_>,
-        entry: Entry<'_>,
-        kind: Kind,
-        size: u64,
-        content: &Content<'_>,
-    ) -> Result<bool, Error> {
-        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(false) };
-        compare_content(made, entry.name, kind, size, content, stat, &mut worker.other)
-            .map_err(|e| self.volume_error("compare", &here.child(entry.name), e))
-    }
-
-    /// Whether the volume has what was left, content read in full where there is some, of a directory everything in it.
-    pub(in crate::copy) fn is_as_left(
-        &self,
-        worker: &mut Worker,
-        here: &Here<'_>,
-        entry: Entry<'_>,
-    ) -> Result<bool, Error> {
-        let Some(record) = entry.record.filter(|record| !record.flags.kept) else { return Ok(false) };
-        let Some((kind, size, _, _, content)) = record.as_left() else { return Ok(false) };
-        if let (Kind::Dir, Some(made), Some(stat)) = (kind, here.made, entry.volume)
-            && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-        {
-            let path = here.child(entry.name);
-            let installed = self.is_installed(made, entry.name, &path);
-            return installed.map_err(|e| self.volume_error("compare", &path, e));
-        }
-        self.has_content(worker, here, entry, kind, size, content)
-    }
-}
+use crate::copy::manifest::{Content, Hashing, Kind, Left, Manifest, Payload, Record, Time};
+use crate::copy::tree::version::Version;
 
 /// A file with the image's content, but perhaps metadata of its own.
-pub(in crate::copy) fn seen(stat: &Stat, version: &Version<'_>) -> Left<'static> {
+pub(crate) fn seen(stat: &Stat, version: &Version<'_>) -> Left<'static> {
     if (time_of(stat), stat.st_mode & 0o7777) == (version.meta.mtime, version.meta.mode) {
         return Left::AsImage;
     }
@@ -66,34 +27,34 @@ pub(in crate::copy) fn seen(stat: &Stat, version: &Version<'_>) -> Left<'static>
     }
 }
 
-pub(in crate::copy) fn meta_changed(record: &Record<'_>, version: &Version<'_>) -> bool {
+pub(crate) fn meta_changed(record: &Record<'_>, version: &Version<'_>) -> bool {
     (record.mode, record.uid, record.gid, record.mtime)
         != (version.meta.mode, version.meta.uid, version.meta.gid, version.meta.mtime)
 }
 
 /// What the volume is compared with a manifest by.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::copy) struct Baseline {
+pub(crate) struct Baseline {
     /// When the manifest came into force.
-    pub(in crate::copy) written: Time,
-    pub(in crate::copy) lacks: Lacks,
+    pub(crate) written: Time,
+    pub(crate) lacks: Lacks,
 }
 
 impl Baseline {
-    pub(in crate::copy) fn of(manifest: &Manifest) -> Self {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
         let lacks = manifest.head.lacks.as_deref().map(Lacks::parse).unwrap_or_default();
         Self { written: manifest.written, lacks }
     }
 
     /// Size and mtime are believed, whenever they came about (`--trust-mtime`).
-    pub(in crate::copy) fn trusted(self) -> Self {
+    pub(crate) fn trusted(self) -> Self {
         Self { written: (i64::MAX, 0), ..self }
     }
 }
 
 /// What a look without reading content says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Look {
+pub(crate) enum Look {
     AsLeft,
     /// The content has to be read.
     Ask,
@@ -102,7 +63,7 @@ pub(in crate::copy) enum Look {
 
 /// Type, size and mtime (a link's target) as left. A file whose ctime is not before the manifest came into
 /// force was touched since: its size and mtime prove nothing.
-pub(in crate::copy) fn looks_as_left(
+pub(crate) fn looks_as_left(
     made: Option<&OwnedFd>,
     name: &CStr,
     record: &Record<'_>,
@@ -133,7 +94,7 @@ fn changed_at(stat: &Stat) -> Time {
 }
 
 /// What the volume has under the name of a record, to be recorded as it was left.
-pub(in crate::copy) fn as_it_is(
+pub(crate) fn as_it_is(
     made: Option<&OwnedFd>,
     record: &Record<'_>,
     since: Baseline,
@@ -170,12 +131,10 @@ pub(in crate::copy) fn as_it_is(
 }
 
 /// Compares what is under a name with content that is known by its hash or target.
-pub(in crate::copy) fn compare_content(
+pub(crate) fn compare_content(
     dir: impl AsFd,
     name: &CStr,
-    kind: Kind,
-    size: u64,
-    content: &Content<'_>,
+    Payload { kind, size, content }: Payload<'_>,
     stat: &Stat,
     buffer: &mut Vec<u8>,
 ) -> io::Result<bool> {
@@ -194,7 +153,7 @@ pub(in crate::copy) fn compare_content(
 }
 
 /// The content of a regular file, by its hash; `None` for what cannot be read as one.
-pub(in crate::copy) fn hash_of(
+pub(crate) fn hash_of(
     dir: impl AsFd,
     name: &CStr,
     how: Hashing,

@@ -40,7 +40,7 @@ use crate::copy::options::Policy;
 
 /// The image against the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Image {
+pub(crate) enum Image {
     New,
     Same,
     Changed,
@@ -48,7 +48,7 @@ pub(in crate::copy) enum Image {
 
 /// The volume against the record, without reading content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Volume {
+pub(crate) enum Volume {
     Absent,
     /// Absent, and left so.
     LeftAbsent,
@@ -65,7 +65,7 @@ pub(in crate::copy) enum Volume {
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Action {
+pub(crate) enum Action {
     Install,
     Nothing,
     Adopt,
@@ -76,7 +76,7 @@ pub(in crate::copy) enum Action {
 
 /// A decision, perhaps one that content has to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Decision {
+pub(crate) enum Decision {
     Do(Action),
     /// Adopt if the volume has the image's content.
     AdoptOr(Action),
@@ -86,14 +86,14 @@ pub(in crate::copy) enum Decision {
 
 /// What else goes on: a run at work on the volume, steps that follow this copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) struct Around {
-    pub(in crate::copy) beside_run: bool,
-    pub(in crate::copy) steps_follow: bool,
+pub(crate) struct Around {
+    pub(crate) beside_run: bool,
+    pub(crate) steps_follow: bool,
 }
 
 /// The table above.
 #[allow(clippy::match_same_arms)] // row by row, as the table has them
-pub(in crate::copy) fn decide(policy: Policy, image: Image, volume: Volume, around: Around) -> Decision {
+pub(crate) fn decide(policy: Policy, image: Image, volume: Volume, around: Around) -> Decision {
     use Action::{Conflict, Install, Keep, Leave, Nothing};
     use Decision::{AdoptOr, Do, InstallIfLeft};
     match (policy, image, volume) {

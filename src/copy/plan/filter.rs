@@ -10,13 +10,13 @@ use crate::copy::io::path::{join, parent};
 use crate::copy::options::Options;
 
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Filter {
+pub(crate) struct Filter {
     exclude: Vec<gix_glob::Pattern>,
     include: Vec<gix_glob::Pattern>,
 }
 
 impl Filter {
-    pub(in crate::copy) fn new(options: &Options) -> Result<Self, Error> {
+    pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         Ok(Self {
             exclude: parse("exclude", &options.exclude)?,
             include: parse("include", &options.include)?,
@@ -24,23 +24,23 @@ impl Filter {
     }
 
     /// With includes, a directory is made only when something is put into it.
-    pub(in crate::copy) fn is_selective(&self) -> bool {
+    pub(crate) fn is_selective(&self) -> bool {
         !self.include.is_empty()
     }
 
     /// Whether everything takes part.
-    pub(in crate::copy) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.exclude.is_empty() && self.include.is_empty()
     }
 
     /// Whether a directory, or one that it is in, is left out.
-    pub(in crate::copy) fn skips_below(&self, dir: &[u8]) -> bool {
+    pub(crate) fn skips_below(&self, dir: &[u8]) -> bool {
         let above = || std::iter::successors(Some(dir), |path| parent(path)).filter(|path| !path.is_empty());
         !self.is_empty() && above().any(|path| matches(&self.exclude, path, true))
     }
 
     /// Whether the entry `name` of the directory `dir` is left out.
-    pub(in crate::copy) fn skips(&self, dir: &[u8], name: &[u8], is_dir: bool) -> bool {
+    pub(crate) fn skips(&self, dir: &[u8], name: &[u8], is_dir: bool) -> bool {
         if self.is_empty() {
             return false;
         }
@@ -68,7 +68,7 @@ fn parse(option: &str, patterns: &[String]) -> Result<Vec<gix_glob::Pattern>, Er
 
 /// What is wrong with patterns that can match nothing: a bracket that never closes, a first one that takes back what nothing
 /// has excluded.
-pub(in crate::copy) fn doubts(options: &Options) -> Vec<String> {
+pub(crate) fn doubts(options: &Options) -> Vec<String> {
     let mut doubts = Vec::new();
     for (option, patterns) in [("exclude", &options.exclude), ("include", &options.include)] {
         for (at, text) in patterns.iter().enumerate() {

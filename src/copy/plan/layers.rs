@@ -63,7 +63,7 @@ fn join_paths(prefix: &[u8], path: &[u8]) -> Vec<u8> {
 
 /// All other owners.
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Layers {
+pub(crate) struct Layers {
     /// When the copy that asks first came; later than all that there are where it is new.
     since: u64,
     #[allow(clippy::struct_field_names)]
@@ -78,7 +78,7 @@ pub(in crate::copy) struct Layers {
 impl Layers {
     /// Reads the manifests of the destination but for the one called `own`, and of the directories that it is in. `later` are the
     /// owners whose copies come after this one in its run; without a run, those that first came later.
-    pub(in crate::copy) fn read(
+    pub(crate) fn read(
         destination: &Path,
         own: &OsStr,
         since: Option<u64>,
@@ -139,7 +139,7 @@ impl Layers {
     }
 
     /// Looks whether a directory on the volume is a destination of its own, and takes in its owners.
-    pub(in crate::copy) fn discover(&self, path: &[u8], dir: impl AsFd) -> io::Result<()> {
+    pub(crate) fn discover(&self, path: &[u8], dir: impl AsFd) -> io::Result<()> {
         match rustix::fs::accessat(&dir, STATE, rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty()) {
             Ok(()) => {}
             Err(_) => return Ok(()),
@@ -156,12 +156,12 @@ impl Layers {
     }
 
     /// When this owner came.
-    pub(in crate::copy) fn since(&self) -> u64 {
+    pub(crate) fn since(&self) -> u64 {
         self.since
     }
 
     /// What the others say of a directory.
-    pub(in crate::copy) fn directory(&self, dir: &[u8]) -> io::Result<Claims> {
+    pub(crate) fn directory(&self, dir: &[u8]) -> io::Result<Claims> {
         let mut claims = Claims { caseless: self.caseless, ..Claims::default() };
         if !self.any.load(Ordering::Acquire) {
             return Ok(claims);
@@ -181,14 +181,14 @@ impl Layers {
 
 /// What other owners say of one directory.
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Claims {
+pub(crate) struct Claims {
     all: Vec<(bool, Record<'static>)>,
     caseless: bool,
 }
 
 impl Claims {
     /// All records.
-    pub(in crate::copy) fn into_records(self) -> impl Iterator<Item = Record<'static>> {
+    pub(crate) fn into_records(self) -> impl Iterator<Item = Record<'static>> {
         self.all.into_iter().map(|(_, record)| record)
     }
 
@@ -207,23 +207,23 @@ impl Claims {
     }
 
     /// The records of a name, of whichever owner.
-    pub(in crate::copy) fn records(&self, name: &[u8]) -> impl Iterator<Item = &Record<'static>> {
+    pub(crate) fn records(&self, name: &[u8]) -> impl Iterator<Item = &Record<'static>> {
         self.of(name).map(|(_, record)| record)
     }
 
     /// Whether another owner has this name in its source.
-    pub(in crate::copy) fn has(&self, name: &[u8]) -> bool {
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
         self.records(name).any(|record| !record.flags.orphan)
     }
 
     /// Whether another owner has the same entry in its source, or a directory too.
-    pub(in crate::copy) fn has_same(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn has_same(&self, record: &Record<'_>) -> bool {
         let same = |other: &Record<'_>| (other.kind, &other.content) == (record.kind, &record.content);
         self.records(&record.name).any(|other| !other.flags.orphan && same(other))
     }
 
     /// The type that a later owner has under this name.
-    pub(in crate::copy) fn later(&self, name: &CStr) -> Option<Kind> {
+    pub(crate) fn later(&self, name: &CStr) -> Option<Kind> {
         let mut later = self.of(name.to_bytes()).filter(|(later, record)| *later && !record.flags.orphan);
         later.next().map(|(_, record)| record.kind)
     }

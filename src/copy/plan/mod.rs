@@ -1,16 +1,18 @@
 //! What is to become of each entry: the source, the records of earlier copies and the volume are compared, and the table in
-//! `decide` is asked.
+//! `decide` is asked. Reads the source and the volume; changes nothing.
 
-pub(in crate::copy) mod compare;
-pub(in crate::copy) mod decide;
-pub(in crate::copy) mod directory;
-pub(in crate::copy) mod entry;
-pub(in crate::copy) mod filter;
-pub(in crate::copy) mod layers;
-pub(in crate::copy) mod links;
-pub(in crate::copy) mod settle;
-pub(in crate::copy) mod source_file;
-pub(in crate::copy) mod spelling;
-pub(in crate::copy) mod stat_cache;
-pub(in crate::copy) mod unread;
-pub(in crate::copy) mod walk;
+pub(crate) mod compare;
+pub(crate) mod decide;
+pub(crate) mod emptied;
+pub(crate) mod filter;
+pub(crate) mod in_the_way;
+pub(crate) mod installed;
+pub(crate) mod judge;
+pub(crate) mod known;
+pub(crate) mod layers;
+pub(crate) mod protected;
+pub(crate) mod scope;
+pub(crate) mod source_version;
+pub(crate) mod spelling;
+pub(crate) mod stat_cache;
+pub(crate) mod unread;

@@ -14,10 +14,10 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::support::rooted_dir::Dir;
 
 /// Device and inode.
-pub(in crate::copy) type Inode = (u64, u64);
+pub(crate) type Inode = (u64, u64);
 
 /// What is asked of a directory of the volume.
-pub(in crate::copy) trait Directory {
+pub(crate) trait Directory {
     /// Whether it lists a name, spelled like this.
     fn lists(&self, name: &[u8]) -> bool;
     /// What a name leads to, however it is spelled.
@@ -25,13 +25,13 @@ pub(in crate::copy) trait Directory {
 }
 
 /// A directory of the volume, listed.
-pub(in crate::copy) struct Listed<'a> {
+pub(crate) struct Listed<'a> {
     dir: BorrowedFd<'a>,
     names: HashSet<Vec<u8>>,
 }
 
 impl<'a> Listed<'a> {
-    pub(in crate::copy) fn of(dir: &'a impl AsFd) -> io::Result<Self> {
+    pub(crate) fn of(dir: &'a impl AsFd) -> io::Result<Self> {
         let again = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let again = Dir::from_fd(rustix::fs::openat(dir, c".", again, Mode::empty())?);
         let names = again.entries()?.into_iter().map(|(name, _)| name.as_bytes().to_vec());
@@ -55,7 +55,7 @@ impl Directory for Listed<'_> {
 
 /// The pairs of two sets of names, none of which is in both, that are one entry of a directory. Two names that are both
 /// listed are two entries, of one file perhaps (hard links).
-pub(in crate::copy) fn pairs<'a, 'b>(
+pub(crate) fn pairs<'a, 'b>(
     ones: &[&'a [u8]],
     others: &[&'b [u8]],
     directory: &impl Directory,
@@ -88,7 +88,7 @@ pub(in crate::copy) fn pairs<'a, 'b>(
 }
 
 /// What a volume that does not tell upper from lower case compares: names that have this in common are one there.
-pub(in crate::copy) fn fold(name: &[u8]) -> String {
+pub(crate) fn fold(name: &[u8]) -> String {
     String::from_utf8_lossy(name).nfc().collect::<String>().to_lowercase().nfc().collect()
 }
 

@@ -1,3 +1,7 @@
-//! Removing what the source does not have, last of all.
+//! Removing what the source does not have.
 
-pub(in crate::copy) mod owned;
+pub(crate) mod mirror;
+pub(crate) mod owned;
+pub(crate) mod pruner;
+pub(crate) mod run;
+pub(crate) mod spellings;

@@ -1,4 +1,6 @@
 //! Giving what is complete in staging its names on the volume.
 
-pub(in crate::copy) mod rename;
-pub(in crate::copy) mod replace;
+pub(crate) mod blocking;
+pub(crate) mod pending;
+pub(crate) mod publisher;
+pub(crate) mod rename;

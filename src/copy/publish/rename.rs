@@ -1,122 +1,165 @@
-//! What is complete in staging gets its final names: one sync of the filesystem, with the note of what comes beside it, then
-//! the renames, then the directories' own metadata, then another sync of the names.
+//! Renaming what is complete in staging to where it goes, whatever the volume has there: something of another type, a
+//! directory that may not be written, one that another copier made, a file that a process has open.
 
+use std::ffi::CStr;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
-use crate::copy::engine::{Engine, Worker};
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
+
 use crate::copy::error::Error;
 use crate::copy::io::durable;
 use crate::copy::io::listing;
-use crate::copy::io::path::child;
-use crate::copy::io::pool::Pool;
-use crate::copy::journal::write::Note;
-use crate::copy::manifest::spill::Sorted;
-use crate::copy::report::Report;
-use crate::copy::stage::node::Node;
-use crate::support::mutex;
+use crate::copy::io::metadata::{Before, Meta, open_up, time_of};
+use crate::copy::io::path::{join, shown, shown_path};
+use crate::copy::publish::publisher::Publisher;
+use crate::copy::shard::lock;
+use crate::copy::tree::worker::Worker;
 
-/// Up to so many directories are synced one by one; beyond, the whole filesystem is cheaper.
-const SYNC_EACH: usize = 8;
+/// For so long a file that is busy is tried again: SMB servers and scanners let go of one within moments.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
-impl Engine<'_> {
-    /// Before the first name: what is staged is on stable storage, and so is the note of what is about to get its name.
-    /// Side by side, as the one waits for the disk and the other is written meanwhile. Answers what was noted.
-    pub(in crate::copy) fn prepare(&self, sorted: &Sorted) -> Result<Note, Error> {
-        let stage = mutex::lock(&self.stage).clone();
-        let is_empty = mutex::lock(&self.publish).is_empty();
-        let Some(stage) = stage.filter(|_| !self.fsync_each && !is_empty) else { return self.note(sorted) };
-        let sync = || durable::sync(&stage.dir).map_err(|e| self.volume_error("sync", b"", e));
-        std::thread::scope(|scope| {
-            let Ok(beside) = std::thread::Builder::new().name("sync".into()).spawn_scoped(scope, sync) else {
-                sync()?;
-                return self.note(sorted);
-            };
-            let noted = self.note(sorted);
-            beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            noted
-        })
+/// A directory in staging, and the directory of the destination that its entries go to.
+pub(crate) struct Moving<'a> {
+    /// Below the destination.
+    pub(crate) path: &'a [u8],
+    pub(crate) staged: &'a OwnedFd,
+    pub(crate) made: &'a OwnedFd,
+}
+
+impl Moving<'_> {
+    pub(crate) fn child(&self, name: &CStr) -> Vec<u8> {
+        join(self.path, name.to_bytes())
     }
+}
 
-    pub(in crate::copy) fn publish_phase(&self, report: &mut Report) -> Result<(), Error> {
-        let stage = mutex::lock(&self.stage).clone();
-        let nodes = std::mem::take(&mut *mutex::lock(&self.publish));
-        if let Some(stage) = stage.filter(|_| !nodes.is_empty()) {
-            let count = nodes.len();
-            let each = self.fsync_each || count <= SYNC_EACH;
-            let pool = Pool::new(nodes);
-            let workers = pool.run(self.workers(), |worker, node| {
-                self.go_on()?;
-                self.publish_one(worker, &node)?;
-                if let Some((key, _)) = node.stage.get() {
-                    stage.discard(*key);
+impl Publisher<'_> {
+    /// Renames every entry of a directory in staging into the directory `path` of the destination.
+    pub(crate) fn rename_all(
+        &self,
+        worker: &mut Worker,
+        path: &[u8],
+        (staged, made): (&OwnedFd, &OwnedFd),
+    ) -> Result<(), Error> {
+        let failed = |e: Errno| self.roots.volume_error("open", path, e);
+        // Opened when it was empty: btrfs lists only what was there then, until the position is set (Linux 6.6).
+        rustix::fs::seek(staged, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
+        worker.listing.read(staged, &mut worker.dirents).map_err(failed)?;
+        let listing = std::mem::take(&mut worker.listing);
+        let at = Moving { path, staged, made };
+        let mut opened_up = None;
+        let mut outcome = Ok(());
+        for place in 0..listing.len() {
+            let (name, kind) = listing.get(place);
+            outcome = self.control.go_on().and_then(|()| self.rename(worker, &at, name, kind));
+            let refused = outcome.as_ref().is_err_and(|e| e.errno() == Some(Errno::ACCESS.raw_os_error()));
+            if refused && opened_up.is_none() {
+                // A read-only directory of our own: opened for the time of this.
+                opened_up = open_up(made);
+                if opened_up.is_some() {
+                    outcome = self.rename(worker, &at, name, kind);
                 }
-                let Ok(made) = node.made() else { return Ok(()) };
-                if each {
-                    durable::sync_one(&*made).map_err(|e| self.volume_error("sync", &node.path(), e))?;
-                }
-                Ok(())
-            })?;
-            for worker in workers {
-                report.merge(worker.report);
             }
-            self.late_modes()?;
-            if !each {
-                durable::sync(&self.destination).map_err(|e| self.volume_error("sync", b"", e))?;
+            if outcome.is_err() {
+                break;
             }
-        } else if report.metadata > 0 && !self.fsync_each {
-            durable::sync(&self.destination).map_err(|e| self.volume_error("sync", b"", e))?;
         }
-        Ok(())
+        worker.listing = listing;
+        if let Some(mode) = opened_up {
+            let _ = rustix::fs::fchmod(made, Mode::from_raw_mode(mode));
+        }
+        outcome
     }
 
-    /// Gives a piece that is complete and on stable storage its name at once, if it has been noted that it was about to
-    /// get it: rename(2) takes a lock of the whole filesystem, and the pieces of all who are at work here would wait for
-    /// it in the end. What cannot have its name that easily is left for the end.
-    pub(in crate::copy) fn publish_piece(&self, node: &Node) {
-        if !self.noted.load(Ordering::Acquire) || !node.is_piece() || node.held.load(Ordering::Relaxed) {
-            return;
+    fn rename(&self, worker: &mut Worker, at: &Moving<'_>, name: &CStr, kind: FileType) -> Result<(), Error> {
+        if kind == FileType::Directory
+            && let Some(shares) = &self.known.scope.shares
+            && shares.is_shared(&at.child(name))
+        {
+            return self.merge_into(worker, at, name);
         }
-        let Some(parent) = &node.parent else { return };
-        if let (Some((_, staged)), Ok(made)) = (parent.stage.get(), parent.made()) {
-            let _ = rustix::fs::renameat(&**staged, &*node.name, &*made, &*node.name);
+        match patiently(|| rustix::fs::renameat(at.staged, name, at.made, name)) {
+            Err(Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {
+                self.replace(worker, at, name, kind)
+            }
+            Err(Errno::BUSY | Errno::TXTBSY) => Err(self.busy(at, name)),
+            other => other.map_err(|e| self.roots.volume_error("rename", &at.child(name), e)),
         }
     }
 
-    /// Renames what is staged for one directory into it.
-    fn publish_one(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
-        let failed = |e: io::Error| self.volume_error("complete", &node.path(), e);
-        let made = node.made().map_err(failed)?;
-        let Some((_, staged)) = node.stage.get() else { return Ok(()) };
-        self.rename_all(worker, &node.path(), staged, &made)?;
-        if node.parent.is_some() {
-            // Its time is set once more by the last of those who share it.
-            if node.others || node.covered {
-                return Ok(());
-            }
-            self.mend_directory(worker, node, true)?;
-        } else if self.created_root {
-            self.directory_xattrs(worker, node)?;
-            if let Some(meta) = node.meta.get() {
-                let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
-                let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
-                let meta = crate::copy::io::metadata::Meta { mode, ..*meta };
-                let before = crate::copy::io::metadata::Before::Found(&stat);
-                self.permissions.apply(&*made, &meta, &worker.xattrs, before).map_err(failed)?;
-            }
-        }
-        Ok(())
+    fn busy(&self, at: &Moving<'_>, name: &CStr) -> Error {
+        Error::busy(format!(
+            "{}/{} is open in a process, and this volume replaces no open file: end what uses it, then run again",
+            shown_path(&self.roots.path),
+            shown(&at.child(name))
+        ))
     }
 
-    fn late_modes(&self) -> Result<(), Error> {
-        let late = std::mem::take(&mut *mutex::lock(&self.late));
-        for (parent, name, mode) in late {
-            let failed = |e: io::Error| self.volume_error("chmod", &child(&parent, &name), e);
-            let made = parent.made().map_err(failed)?;
-            let dir = listing::open(&*made, &*name).map_err(|e| failed(e.into()))?;
-            self.permissions.set_mode(&dir, mode).map_err(failed)?;
+    /// A directory that other copiers put entries into too, staged as something else was in its way: the first of them
+    /// puts that beside it, the others put their entries into the first one's. It is never renamed to where a directory
+    /// is, not even an empty one: another copier may be about to rename something into that.
+    fn merge_into(&self, worker: &mut Worker, at: &Moving<'_>, name: &CStr) -> Result<(), Error> {
+        let path = at.child(name);
+        let failed = |e: io::Error| self.roots.volume_error("rename", &path, e);
+        let other = |e: Errno| failed(e.into());
+        let make = || match rustix::fs::mkdirat(at.made, name, Mode::from_raw_mode(0o700)) {
+            Err(Errno::EXIST) => Ok(()),
+            done => done,
+        };
+        {
+            let journal = self.files.journal()?;
+            let _lock =
+                lock::take(journal, &self.files.manifest).map_err(|e| self.roots.manifest_error(e))?;
+            match rustix::fs::statat(at.made, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+                Ok(_) => self.replace_by(worker, at, name, &make)?,
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(other(errno)),
+            }
         }
-        Ok(())
+        let from = listing::open(at.staged, name).map_err(other)?;
+        let stat = rustix::fs::fstat(&from).map_err(other)?;
+        make().map_err(other)?;
+        let into = listing::open(at.made, name).map_err(other)?;
+        self.rename_all(worker, &path, (&from, &into))?;
+        worker.xattrs.read(&from).map_err(failed)?;
+        let meta =
+            Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime: time_of(&stat) };
+        let found = rustix::fs::fstat(&into).map_err(other)?;
+        let before = Before::Found(&found);
+        self.stager.permissions.apply(&into, &meta, &worker.xattrs, before).map_err(failed)?;
+        durable::sync_one(&into).map_err(failed)
+    }
+
+    /// An entry of another type has the name.
+    fn replace(
+        &self,
+        worker: &mut Worker,
+        at: &Moving<'_>,
+        name: &CStr,
+        kind: FileType,
+    ) -> Result<(), Error> {
+        let failed = |e: Errno| self.roots.volume_error("rename", &at.child(name), e);
+        let stat = rustix::fs::statat(at.made, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_dir && kind == FileType::Directory {
+            // Somebody made the directory meanwhile.
+            return Err(failed(Errno::EXIST));
+        }
+        self.replace_by(worker, at, name, &|| rustix::fs::renameat(at.staged, name, at.made, name))
+    }
+}
+
+/// Tries again for a while what a volume does not do with an open file.
+fn patiently(act: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match act() {
+            Err(Errno::BUSY | Errno::TXTBSY) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            done => return done,
+        }
     }
 }

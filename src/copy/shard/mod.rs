@@ -1,4 +1,6 @@
 //! Several copiers that share one tree: who has what, and how their manifests become one.
 
-pub(in crate::copy) mod merge;
-pub(in crate::copy) mod partition;
+pub(crate) mod lock;
+pub(crate) mod merge;
+pub(crate) mod names;
+pub(crate) mod partition;

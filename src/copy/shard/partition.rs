@@ -35,13 +35,13 @@ const PIECES: u64 = 4;
 
 /// Who has what.
 #[derive(Debug)]
-pub(in crate::copy) struct Shares {
+pub(crate) struct Shares {
     shard: Shard,
     /// Directories that all go through, and pieces that are directories, sorted by path; what is below a piece is not
     /// listed.
     places: Places,
     /// Of the listing: copiers with another have dealt otherwise.
-    pub(in crate::copy) listing: String,
+    pub(crate) listing: String,
 }
 
 #[derive(Debug, Default)]
@@ -76,12 +76,11 @@ type Listed = (Box<[u8]>, u64);
 
 impl Shares {
     /// Lists the source and deals it out.
-    pub(in crate::copy) fn of(
+    pub(crate) fn of(
         shard: Shard,
         source: &Dir,
         filter: &Filter,
-        workers: usize,
-        cancel: &CancellationToken,
+        (workers, cancel): (usize, &CancellationToken),
         failed: impl Fn(&[u8], rustix::io::Errno) -> Error + Sync,
     ) -> Result<Self, Error> {
         let root = source.reopen().map_err(|e| {
@@ -178,23 +177,23 @@ impl Shares {
     }
 
     /// Whether all copiers go through this directory.
-    pub(in crate::copy) fn is_shared(&self, path: &[u8]) -> bool {
+    pub(crate) fn is_shared(&self, path: &[u8]) -> bool {
         path.is_empty() || self.places.get(path).is_some_and(|place| place.role != Role::Piece)
     }
 
     /// Whether an entry of a shared directory is this copier's: its record, and with a directory that is not shared
     /// everything below it.
-    pub(in crate::copy) fn is_mine(&self, dir: &[u8], name: &[u8], is_dir: bool) -> bool {
+    pub(crate) fn is_mine(&self, dir: &[u8], name: &[u8], is_dir: bool) -> bool {
         self.owner(dir, name, is_dir) == self.shard.index
     }
 
     /// Whether this copier completes a shared directory.
-    pub(in crate::copy) fn completes(&self, path: &[u8]) -> bool {
+    pub(crate) fn completes(&self, path: &[u8]) -> bool {
         self.places.get(path).is_none_or(|place| place.owner == self.shard.index)
     }
 
     /// The entries of a piece.
-    pub(in crate::copy) fn weight(&self, path: &[u8]) -> u64 {
+    pub(crate) fn weight(&self, path: &[u8]) -> u64 {
         self.places.get(path).map_or(0, |place| place.weight)
     }
 

@@ -1,7 +1,13 @@
 //! Making entries complete in staging: the only stage that reads content to copy it.
 
-pub(in crate::copy) mod finish_directory;
-pub(in crate::copy) mod node;
-pub(in crate::copy) mod space;
-pub(in crate::copy) mod stage_file;
-pub(in crate::copy) mod staging;
+pub(crate) mod ahead;
+pub(crate) mod install;
+pub(crate) mod large_file;
+pub(crate) mod mend;
+pub(crate) mod mend_directory;
+pub(crate) mod new_file;
+pub(crate) mod plan_lines;
+pub(crate) mod source;
+pub(crate) mod space;
+pub(crate) mod stager;
+pub(crate) mod staging;

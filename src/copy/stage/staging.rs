@@ -26,22 +26,22 @@ const GENERATIONS: usize = 8;
 
 /// The staging of one copy.
 #[derive(Debug)]
-pub(in crate::copy) struct Stage {
+pub(crate) struct Stage {
     /// `stage/` of a state directory.
     home: Dir,
     name: String,
-    pub(in crate::copy) dir: Dir,
+    pub(crate) dir: Dir,
     /// What a new file here looks like: whose it is.
-    pub(in crate::copy) sample: Stat,
+    pub(crate) sample: Stat,
     /// What the volume cannot keep.
-    pub(in crate::copy) lacks: Lacks,
+    pub(crate) lacks: Lacks,
     /// The set-group-ID bit, where the destination has it.
     sample_mode: u32,
 }
 
 /// Staging that earlier copies of the same owner left, the latest first.
 #[derive(Debug, Default)]
-pub(in crate::copy) struct Leftovers {
+pub(crate) struct Leftovers {
     home: Option<Dir>,
     generations: Vec<(u32, String, Dir)>,
     /// The highest number of those that this user may not read.
@@ -50,16 +50,16 @@ pub(in crate::copy) struct Leftovers {
 
 /// A file that an earlier copy had staged.
 #[derive(Debug)]
-pub(in crate::copy) struct Leftover<'a> {
+pub(crate) struct Leftover<'a> {
     generation: &'a Dir,
     path: PathBuf,
-    pub(in crate::copy) file: File,
-    pub(in crate::copy) stat: Stat,
+    pub(crate) file: File,
+    pub(crate) stat: Stat,
 }
 
 impl Leftovers {
     /// Finds what is left of the copies called `owner`.
-    pub(in crate::copy) fn find(state: &Dir, owner: &str) -> io::Result<Self> {
+    pub(crate) fn find(state: &Dir, owner: &str) -> io::Result<Self> {
         let home = match state.open_dir("stage") {
             Ok(home) => home,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -86,7 +86,7 @@ impl Leftovers {
         Ok(Self { home: Some(home), generations, others })
     }
 
-    pub(in crate::copy) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.generations.is_empty()
     }
 
@@ -95,7 +95,7 @@ impl Leftovers {
     }
 
     /// What was staged to get the name `path` below the directory whose staging is called `key`.
-    pub(in crate::copy) fn open(&self, key: u64, path: &[u8]) -> Option<Leftover<'_>> {
+    pub(crate) fn open(&self, key: u64, path: &[u8]) -> Option<Leftover<'_>> {
         let path = PathBuf::from(key_name(key)).join(std::ffi::OsStr::from_bytes(path));
         self.generations.iter().find_map(|(.., generation)| {
             let file = generation.open_read(&path).ok()?;
@@ -106,7 +106,7 @@ impl Leftovers {
     }
 
     /// The bytes that they take on the volume.
-    pub(in crate::copy) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let mut bytes = 0;
         let reopened = self.generations.iter().filter_map(|(.., dir)| dir.reopen().ok());
         let mut todo: Vec<Dir> = reopened.collect();
@@ -122,7 +122,7 @@ impl Leftovers {
         bytes
     }
 
-    pub(in crate::copy) fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         let Some(home) = &self.home else { return Ok(()) };
         self.generations.iter().try_for_each(|(_, name, _)| unless_others(home.remove_all(name)))
     }
@@ -130,7 +130,7 @@ impl Leftovers {
 
 impl Leftover<'_> {
     /// Moves it to where it is staged now, and opens it there. Closed meanwhile: some network volumes rename no open file.
-    pub(in crate::copy) fn take(self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<File> {
+    pub(crate) fn take(self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<File> {
         drop(self.file);
         let place = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(place, 0)?);
         let name = std::ffi::OsStr::from_bytes(name.to_bytes());
@@ -146,9 +146,8 @@ fn unless_others(removed: io::Result<()>) -> io::Result<()> {
 
 impl Stage {
     /// Makes a new generation of an owner's staging in the state directory.
-    pub(in crate::copy) fn open(
-        state: &Dir,
-        destination: &Dir,
+    pub(crate) fn open(
+        (state, destination): (&Dir, &Dir),
         owner: &str,
         leftovers: &Leftovers,
         may_chown: bool,
@@ -174,7 +173,7 @@ impl Stage {
     }
 
     /// A new directory for what goes into the directory `path` of the destination.
-    pub(in crate::copy) fn add(&self, path: &[u8]) -> io::Result<(u64, Arc<OwnedFd>)> {
+    pub(crate) fn add(&self, path: &[u8]) -> io::Result<(u64, Arc<OwnedFd>)> {
         let key = key(path);
         let name = key_name(key);
         match rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o770)) {
@@ -193,13 +192,13 @@ impl Stage {
     }
 
     /// Removes the directory that was for what goes into one of the destination, if nothing is left in it.
-    pub(in crate::copy) fn discard(&self, key: u64) {
+    pub(crate) fn discard(&self, key: u64) {
         // What stays goes with all of staging.
         let _ = rustix::fs::unlinkat(&self.dir, key_name(key), AtFlags::REMOVEDIR);
     }
 
     /// A file without a name, for what does not fit into memory.
-    pub(in crate::copy) fn overflow(&self) -> io::Result<File> {
+    pub(crate) fn overflow(&self) -> io::Result<File> {
         let name = "overflow";
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = self.dir.open_with(name, flags, 0o600)?;
@@ -209,13 +208,13 @@ impl Stage {
     }
 
     /// Removes it with whatever is in it.
-    pub(in crate::copy) fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         self.home.remove_all(&self.name)
     }
 }
 
 /// What the staging of a directory is called.
-pub(in crate::copy) fn key(path: &[u8]) -> u64 {
+pub(crate) fn key(path: &[u8]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(path).as_bytes()[..8]);
     u64::from_le_bytes(first)

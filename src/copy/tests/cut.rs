@@ -1,35 +1,18 @@
 //! Copies that are cut short at a step, one after another: nothing that they installed is taken for a user's.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::support::mutex;
-
-/// How many steps the copy into a destination may still take.
-static STEPS: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
-
-fn steps() -> std::sync::MutexGuard<'static, BTreeMap<PathBuf, usize>> {
-    mutex::lock(&STEPS)
-}
-
-/// Whether a copy has taken all the steps that it may.
-pub(in crate::copy) fn is_due(request: &Request) -> bool {
-    steps().get_mut(&request.destination).is_some_and(|left| match left.checked_sub(1) {
-        Some(less) => {
-            *left = less;
-            false
-        }
-        None => true,
-    })
-}
 
 /// Copies, and cuts that short after so many steps. Answers how many were taken, if it came to its end.
 pub(super) fn after(volume: &mut Volume, most: usize) -> Option<usize> {
-    let request = volume.request();
-    steps().insert(request.destination.clone(), most);
+    let steps = Arc::new(AtomicUsize::new(most));
+    let mut request = volume.request();
+    request.steps = Some(steps.clone());
     let outcome = copy(&request, &Silent, &CancellationToken::new());
-    let left = steps().remove(&request.destination).unwrap();
+    let left = steps.load(Ordering::SeqCst);
     match outcome {
         Ok(_) => Some(most - left),
         Err(error) => {

@@ -1,6 +1,6 @@
 //! What must hold release after release, on real files.
 
-pub(in crate::copy) mod cut;
+mod cut;
 mod histories;
 mod history;
 mod hostile;

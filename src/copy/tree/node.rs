@@ -14,11 +14,13 @@ use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::copy::io::metadata::Meta;
+use crate::copy::io::path::join;
+use crate::copy::tree::slot::{Slot, open_handles};
 use crate::support::mutex;
 
 /// Where the entries of a directory go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::copy) enum Target {
+pub(crate) enum Target {
     /// The directory is on the volume. New entries are staged and renamed into it.
     Existing,
     /// It is built in staging; entries are made under their final names.
@@ -28,102 +30,53 @@ pub(in crate::copy) enum Target {
 }
 
 #[derive(Debug)]
-pub(in crate::copy) struct Node {
-    pub(in crate::copy) parent: Option<Arc<Node>>,
-    pub(in crate::copy) name: CString,
+pub(crate) struct Node {
+    pub(crate) parent: Option<Arc<Node>>,
+    pub(crate) name: CString,
     /// The name on the volume where it is another (`NAME.from-image`).
-    pub(in crate::copy) alias: Option<CString>,
+    pub(crate) alias: Option<CString>,
     /// The name in the manifest in force where the source spells it otherwise and the volume takes both for one.
-    pub(in crate::copy) recorded: Option<CString>,
-    pub(in crate::copy) target: Target,
+    pub(crate) recorded: Option<CString>,
+    pub(crate) target: Target,
     /// The image's version beside the user's: no part of the manifest.
-    pub(in crate::copy) aside: bool,
+    pub(crate) aside: bool,
     /// What it is to have; set when its task starts.
-    pub(in crate::copy) meta: OnceLock<Meta>,
-    pub(in crate::copy) source: Slot,
-    pub(in crate::copy) made: Slot,
+    pub(crate) meta: OnceLock<Meta>,
+    pub(crate) source: Slot,
+    pub(crate) made: Slot,
     /// Staging of an `Existing` directory.
-    pub(in crate::copy) stage: OnceLock<(u64, Arc<OwnedFd>)>,
+    pub(crate) stage: OnceLock<(u64, Arc<OwnedFd>)>,
     /// Children, and the task itself, that are not finished.
-    pub(in crate::copy) pending: AtomicUsize,
+    pub(crate) pending: AtomicUsize,
     /// A `Lazy` directory came to be; something was put into an `Existing` one.
-    pub(in crate::copy) touched: AtomicBool,
+    pub(crate) touched: AtomicBool,
     /// Made only if something is put into it.
-    pub(in crate::copy) on_demand: bool,
+    pub(crate) on_demand: bool,
     /// Following links of the volume is allowed.
-    pub(in crate::copy) follow: bool,
+    pub(crate) follow: bool,
     /// Links of the source are followed.
-    pub(in crate::copy) dereference: bool,
+    pub(crate) dereference: bool,
     /// The image has another mtime for it than it had at the last copy.
-    pub(in crate::copy) redated: bool,
+    pub(crate) redated: bool,
     /// The image has another mode or owner for it than it had at the last copy.
-    pub(in crate::copy) changed: bool,
+    pub(crate) changed: bool,
     /// No copy before this one knew it as a directory.
-    pub(in crate::copy) unrecorded: bool,
+    pub(crate) unrecorded: bool,
     /// The digest of the extended attributes that the image had for it at the last copy.
-    pub(in crate::copy) xattrs: Option<u64>,
+    pub(crate) xattrs: Option<u64>,
     /// The image has others for it now: found out when it is completed.
-    pub(in crate::copy) attributed: AtomicBool,
+    pub(crate) attributed: AtomicBool,
     /// Several copiers go through it, and some of its entries may be another's.
-    pub(in crate::copy) shared: bool,
+    pub(crate) shared: bool,
     /// It is another copier's to complete.
-    pub(in crate::copy) others: bool,
+    pub(crate) others: bool,
     /// A later owner has it too: its metadata are that one's.
-    pub(in crate::copy) covered: bool,
+    pub(crate) covered: bool,
     /// Made in place, as any of those who share it may need it first.
-    pub(in crate::copy) in_place: bool,
+    pub(crate) in_place: bool,
     /// What is below it is needed where it is in staging until everything is copied.
-    pub(in crate::copy) held: AtomicBool,
+    pub(crate) held: AtomicBool,
     making: Mutex<()>,
-}
-
-/// A handle that may be closed and opened again.
-#[derive(Debug, Default)]
-pub(in crate::copy) struct Slot {
-    open: Mutex<Option<Arc<OwnedFd>>>,
-    identity: OnceLock<(u64, u64)>,
-}
-
-/// Open handles in slots, over all nodes.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-
-impl Slot {
-    pub(in crate::copy) fn set(&self, fd: OwnedFd, stat: &Stat) -> io::Result<Arc<OwnedFd>> {
-        let identity = (stat.st_dev, stat.st_ino);
-        if *self.identity.get_or_init(|| identity) != identity {
-            return Err(Errno::STALE.into());
-        }
-        let fd = Arc::new(fd);
-        let mut open = mutex::lock(&self.open);
-        if open.replace(fd.clone()).is_none() {
-            OPEN.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(fd)
-    }
-
-    pub(in crate::copy) fn get(&self) -> Option<Arc<OwnedFd>> {
-        mutex::lock(&self.open).clone()
-    }
-
-    pub(in crate::copy) fn is_known(&self) -> bool {
-        self.identity.get().is_some()
-    }
-
-    fn is(&self, stat: &Stat) -> bool {
-        self.identity.get() == Some(&(stat.st_dev, stat.st_ino))
-    }
-
-    fn close(&self) {
-        if mutex::lock(&self.open).take().is_some() {
-            OPEN.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.close();
-    }
 }
 
 /// Which of a node's two trees.
@@ -136,19 +89,18 @@ enum Side {
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Node {
-    pub(in crate::copy) fn root(
-        source: OwnedFd,
-        source_stat: &Stat,
+    pub(crate) fn root(
+        (source, source_stat): (OwnedFd, &Stat),
         made: Option<(OwnedFd, Stat)>,
         follow: bool,
-    ) -> io::Result<Arc<Self>> {
+    ) -> io::Result<Self> {
         let target = if made.is_some() { Target::Existing } else { Target::Lazy };
         let node = Self::bare(None, CString::default(), target, follow);
         node.source.set(source, source_stat)?;
         if let Some((fd, stat)) = made {
             node.made.set(fd, &stat)?;
         }
-        Ok(Arc::new(node))
+        Ok(node)
     }
 
     fn bare(parent: Option<Arc<Self>>, name: CString, target: Target, follow: bool) -> Self {
@@ -183,18 +135,18 @@ impl Node {
     }
 
     /// One thing more to wait for.
-    pub(in crate::copy) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A child that is unfinished from now on.
-    pub(in crate::copy) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
+    pub(crate) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
         self.begin();
         Self::bare(Some(self.clone()), name.to_owned(), target, self.follow)
     }
 
     /// The nearest directory that is on the volume already, this one or one above, and the way from there.
-    pub(in crate::copy) fn way(&self) -> (&Self, Vec<u8>) {
+    pub(crate) fn way(&self) -> (&Self, Vec<u8>) {
         let mut names = Vec::new();
         let mut node = self;
         while let (Target::New | Target::Lazy, Some(parent)) = (node.target, &node.parent) {
@@ -206,22 +158,22 @@ impl Node {
     }
 
     /// Whether this, or a directory that it is in, is that directory of the source.
-    pub(in crate::copy) fn is_below(&self, stat: &Stat) -> bool {
+    pub(crate) fn is_below(&self, stat: &Stat) -> bool {
         std::iter::successors(Some(self), |node| node.parent.as_deref()).any(|node| node.source.is(stat))
     }
 
     /// The name on the volume.
-    pub(in crate::copy) fn made_name(&self) -> &CStr {
+    pub(crate) fn made_name(&self) -> &CStr {
         self.alias.as_deref().unwrap_or(&self.name)
     }
 
     /// The path below the destination.
-    pub(in crate::copy) fn path(&self) -> Vec<u8> {
+    pub(crate) fn path(&self) -> Vec<u8> {
         self.path_of(Self::made_name)
     }
 
     /// The path as the manifest in force spells it.
-    pub(in crate::copy) fn recorded_path(&self) -> Vec<u8> {
+    pub(crate) fn recorded_path(&self) -> Vec<u8> {
         self.path_of(|node| node.recorded.as_deref().unwrap_or(node.made_name()))
     }
 
@@ -236,13 +188,18 @@ impl Node {
         names.join(&b'/')
     }
 
+    /// The path of an entry of it, below the destination.
+    pub(crate) fn child_path(&self, name: &CStr) -> Vec<u8> {
+        join(&self.path(), name.to_bytes())
+    }
+
     /// Whether this copy made it in place, so that it held nothing then.
-    pub(in crate::copy) fn is_just_made(&self) -> bool {
+    pub(crate) fn is_just_made(&self) -> bool {
         self.in_place && self.touched.load(Ordering::Relaxed)
     }
 
     /// Whether it gets its name as a whole, in a directory that several copiers share.
-    pub(in crate::copy) fn is_piece(&self) -> bool {
+    pub(crate) fn is_piece(&self) -> bool {
         self.target == Target::New
             && !self.shared
             && self.alias.is_none()
@@ -250,7 +207,7 @@ impl Node {
     }
 
     /// Keeps the piece that this is in from getting its final name before all the others.
-    pub(in crate::copy) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         let mut node = self;
         while let Some(parent) = &node.parent {
             if parent.in_place {
@@ -261,12 +218,12 @@ impl Node {
     }
 
     /// The directory in the source.
-    pub(in crate::copy) fn source(&self) -> io::Result<Arc<OwnedFd>> {
+    pub(crate) fn source(&self) -> io::Result<Arc<OwnedFd>> {
         self.handle(Side::Source)
     }
 
     /// The directory on the volume: its final place if `Existing`, otherwise in staging.
-    pub(in crate::copy) fn made(&self) -> io::Result<Arc<OwnedFd>> {
+    pub(crate) fn made(&self) -> io::Result<Arc<OwnedFd>> {
         self.handle(Side::Made)
     }
 
@@ -312,7 +269,7 @@ impl Node {
     }
 
     /// What it is made with in place; the copier that completes it sets the right one.
-    pub(in crate::copy) fn mode_in_place(&self) -> u32 {
+    pub(crate) fn mode_in_place(&self) -> u32 {
         self.meta.get().map_or(0o755, |meta| meta.mode & 0o777 | 0o700)
     }
 
@@ -338,7 +295,7 @@ impl Node {
     /// The directory that new entries are put into: for an `Existing` one its staging, made by `stage` on first
     /// use; a `Lazy` one is made by `make` (in the directory given, under the name given) with its parents.
     #[allow(clippy::type_complexity)] // two functions, told apart by their names
-    pub(in crate::copy) fn place(
+    pub(crate) fn place(
         &self,
         stage: &dyn Fn(&Self) -> io::Result<(u64, Arc<OwnedFd>)>,
         make: &dyn Fn(&Self, &OwnedFd) -> io::Result<OwnedFd>,
@@ -389,7 +346,7 @@ impl Node {
 
     /// In a dry run: calls `plan` with it and each of its parents that would be made only now that something is put into
     /// it, the first time.
-    pub(in crate::copy) fn for_unplanned(&self, plan: &mut dyn FnMut(&Self)) {
+    pub(crate) fn for_unplanned(&self, plan: &mut dyn FnMut(&Self)) {
         let mut node = Some(self);
         while let Some(lazy) =
             node.filter(|node| node.on_demand && !node.touched.swap(true, Ordering::Relaxed))
@@ -400,8 +357,8 @@ impl Node {
     }
 
     /// Closes the parent's handles when more are open than the budget allows.
-    pub(in crate::copy) fn relieve(&self, budget: usize) {
-        if OPEN.load(Ordering::Relaxed) > budget
+    pub(crate) fn relieve(&self, budget: usize) {
+        if open_handles() > budget
             && let Some(parent) = &self.parent
             && parent.parent.is_some()
         {
@@ -422,15 +379,4 @@ impl Drop for Node {
             };
         }
     }
-}
-
-/// How many handles may be kept open: half of what the process may have, the rest is for files and the caller.
-pub(in crate::copy) fn handle_budget() -> usize {
-    half_of_handles().max(64).saturating_sub(32)
-}
-
-/// Half of the handles that the process may have, up to 4096.
-pub(in crate::copy) fn half_of_handles() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
-    usize::try_from(limit / 2).unwrap_or(4096).min(4096)
 }

@@ -8,42 +8,42 @@ use rustix::fs::Stat;
 
 use crate::copy::io::path::join;
 use crate::copy::manifest::Record;
-use crate::copy::stage::node::Node;
+use crate::copy::tree::node::Node;
 
 /// The directory that a worker is in.
-pub(in crate::copy) struct Here<'a> {
-    pub(in crate::copy) node: &'a Arc<Node>,
-    pub(in crate::copy) path: &'a [u8],
-    pub(in crate::copy) source: &'a OwnedFd,
+pub(crate) struct Here<'a> {
+    pub(crate) node: &'a Arc<Node>,
+    pub(crate) path: &'a [u8],
+    pub(crate) source: &'a OwnedFd,
     /// Its directory on the volume, if it is there.
-    pub(in crate::copy) made: Option<&'a OwnedFd>,
+    pub(crate) made: Option<&'a OwnedFd>,
 }
 
 impl Here<'_> {
-    pub(in crate::copy) fn child(&self, name: &CStr) -> Vec<u8> {
+    pub(crate) fn child(&self, name: &CStr) -> Vec<u8> {
         join(self.path, name.to_bytes())
     }
 }
 
 /// A name of a directory.
 #[derive(Clone, Copy)]
-pub(in crate::copy) struct Entry<'a> {
-    pub(in crate::copy) name: &'a CStr,
+pub(crate) struct Entry<'a> {
+    pub(crate) name: &'a CStr,
     /// What the manifest in force says of it.
-    pub(in crate::copy) record: Option<&'a Record<'a>>,
+    pub(crate) record: Option<&'a Record<'a>>,
     /// What the volume had under it when that was looked up.
-    pub(in crate::copy) volume: Option<&'a Stat>,
+    pub(crate) volume: Option<&'a Stat>,
     /// The record of another owner that says what the volume has.
-    pub(in crate::copy) base: Option<&'a Record<'static>>,
+    pub(crate) base: Option<&'a Record<'static>>,
     /// A later copy owns the name.
-    pub(in crate::copy) covered: bool,
+    pub(crate) covered: bool,
 }
 
 /// An [`Entry`] that is dealt with later.
 #[derive(Debug)]
-pub(in crate::copy) struct Later {
-    pub(in crate::copy) node: Arc<Node>,
-    pub(in crate::copy) name: CString,
+pub(crate) struct Later {
+    pub(crate) node: Arc<Node>,
+    pub(crate) name: CString,
     record: Option<Record<'static>>,
     volume: Option<Stat>,
     base: Option<Record<'static>>,
@@ -52,7 +52,7 @@ pub(in crate::copy) struct Later {
 
 impl Entry<'_> {
     /// Puts it off; its directory is unfinished until it has been dealt with.
-    pub(in crate::copy) fn defer(&self, node: &Arc<Node>) -> Later {
+    pub(crate) fn defer(&self, node: &Arc<Node>) -> Later {
         node.begin();
         Later {
             node: node.clone(),
@@ -66,7 +66,7 @@ impl Entry<'_> {
 }
 
 impl Later {
-    pub(in crate::copy) fn entry(&self) -> Entry<'_> {
+    pub(crate) fn entry(&self) -> Entry<'_> {
         Entry {
             name: &self.name,
             record: self.record.as_ref(),

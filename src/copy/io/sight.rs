@@ -1,0 +1,29 @@
+//! One look at a file or directory, by which it is known again.
+
+use rustix::fs::Stat;
+
+use crate::copy::io::transfer;
+use crate::copy::manifest::Time;
+
+/// Equal device, inode, size, mtime and ctime mean unchanged, content and status alike: users cannot set ctime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sight {
+    device: u64,
+    inode: u64,
+    pub(crate) size: u64,
+    mtime: Time,
+    ctime: Time,
+}
+
+impl From<&Stat> for Sight {
+    fn from(stat: &Stat) -> Self {
+        let nanoseconds = |nsec| u32::try_from(nsec).unwrap_or(0);
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: transfer::size(stat),
+            mtime: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+            ctime: (stat.st_ctime, nanoseconds(stat.st_ctime_nsec)),
+        }
+    }
+}

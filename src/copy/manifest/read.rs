@@ -1,0 +1,161 @@
+//! A manifest, read: checked as a whole at once, its records block by block when they are asked for.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::{PoisonError, RwLock};
+
+use rustix::io::Errno;
+
+use crate::copy::manifest::head::{HEADER, HEADER_0_1, Head};
+use crate::copy::manifest::record::Record;
+use crate::copy::manifest::text::{Time, unescape};
+use crate::copy::manifest::write::HASHED;
+use crate::support::rooted_dir::Dir;
+
+/// A manifest that was read.
+#[derive(Debug, Default)]
+pub(crate) struct Manifest {
+    pub(crate) head: Head,
+    /// When it came into force, by the volume's clock (its ctime): what has a later ctime was touched since.
+    pub(crate) written: Time,
+    file: RwLock<Option<File>>,
+    /// Sorted by path. The path of the destination itself is empty.
+    blocks: Vec<Placed>,
+}
+
+/// Where the records of a directory are.
+#[derive(Debug)]
+struct Placed {
+    path: Box<[u8]>,
+    offset: u64,
+    len: u64,
+}
+
+/// What became of reading a manifest.
+pub(crate) enum Reading {
+    Read(Manifest),
+    Absent,
+    /// It is there, but cannot be trusted: torn, altered, or of a newer version.
+    Unusable,
+}
+
+impl Manifest {
+    /// Reads the manifest called `name` and checks it as a whole.
+    pub(crate) fn read(dir: &Dir, name: &OsStr) -> io::Result<Reading> {
+        let file = match dir.open_read(name) {
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOENT) => return Ok(Reading::Absent),
+                // A symbolic link or a socket that somebody put there: replaced by the next manifest.
+                Some(Errno::LOOP | Errno::NXIO) => return Ok(Reading::Unusable),
+                _ => return Err(error),
+            },
+            Ok(file) => file,
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(Reading::Unusable);
+        }
+        let stat = rustix::fs::fstat(&file)?;
+        let written = (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0));
+        Ok(match index(&file)? {
+            Some((head, blocks)) => {
+                Reading::Read(Self { head, written, file: RwLock::new(Some(file)), blocks })
+            }
+            None => Reading::Unusable,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The position of a directory's block.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<usize> {
+        self.blocks.binary_search_by(|block| (*block.path).cmp(path)).ok()
+    }
+
+    /// The blocks of the directory `path` and of everything below it, by position.
+    pub(crate) fn subtree(&self, path: &[u8]) -> impl Iterator<Item = usize> + '_ {
+        let own = self.find(path);
+        let mut prefix = path.to_vec();
+        if !path.is_empty() {
+            prefix.push(b'/');
+        }
+        let start = self.blocks.partition_point(|block| *block.path < *prefix);
+        let below =
+            self.blocks[start..].iter().take_while(move |block| block.path.starts_with(&prefix)).count();
+        own.into_iter().chain((start..start + below).filter(move |at| Some(*at) != own))
+    }
+
+    pub(crate) fn path(&self, at: usize) -> &[u8] {
+        &self.blocks[at].path
+    }
+
+    /// Reads the records of a block into `into` (cleared first).
+    pub(crate) fn load(&self, at: usize, into: &mut Vec<u8>) -> io::Result<()> {
+        let block = &self.blocks[at];
+        into.clear();
+        into.resize(usize::try_from(block.len).map_err(|_| io::ErrorKind::OutOfMemory)?, 0);
+        match &*self.file.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(file) => file.read_exact_at(into, block.offset),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes the file: no records are read any more.
+    pub(crate) fn close(&self) {
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The records of a loaded block.
+pub(crate) fn records(block: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    // What cannot be parsed was refused when the manifest was read: its digest would not have matched.
+    block.split(|b| *b == b'\n').filter(|line| !line.is_empty()).filter_map(Record::parse)
+}
+
+/// Reads through the whole file; `None` when it is not a manifest of this version, complete and unaltered.
+fn index(file: &File) -> io::Result<Option<(Head, Vec<Placed>)>> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut hasher = blake3::Hasher::new();
+    // Lines that are not hashed yet: many at once go through BLAKE3's wide steps.
+    let mut lines = Vec::with_capacity(HASHED + 4096);
+    let mut offset = 0;
+    let mut blocks: Vec<Placed> = Vec::new();
+    let mut head = Head::default();
+    loop {
+        if lines.len() >= HASHED {
+            hasher.update(&lines);
+            lines.clear();
+        }
+        let start = lines.len();
+        let read = reader.read_until(b'\n', &mut lines)?;
+        let line = &lines[start..];
+        if line.last() != Some(&b'\n') {
+            return Ok(None);
+        }
+        if offset == 0 {
+            if line != HEADER && line != HEADER_0_1 {
+                return Ok(None);
+            }
+        } else if blocks.is_empty() && head.read(&line[..line.len() - 1]) {
+        } else if let Some(path) = line.strip_prefix(b"/") {
+            let Some(path) = unescape(&path[..path.len() - 1]) else { return Ok(None) };
+            if blocks.last().is_some_and(|last| *last.path >= *path) {
+                return Ok(None);
+            }
+            let start = offset + read as u64;
+            blocks.push(Placed { path: path.into(), offset: start, len: 0 });
+        } else if let Some(end) = line.strip_prefix(b"end ") {
+            hasher.update(&lines[..start]);
+            let expected = format!("{} {}\n", blocks.len(), hasher.finalize().to_hex());
+            let whole = end == expected.as_bytes() && reader.read(&mut [0])? == 0;
+            return Ok(whole.then_some((head, blocks)));
+        } else {
+            let Some(block) = blocks.last_mut() else { return Ok(None) };
+            block.len += read as u64;
+        }
+        offset += read as u64;
+    }
+}

@@ -1,0 +1,94 @@
+//! What becomes of something on the volume that has the name of a directory of the image and is none.
+
+use std::ffi::{CStr, CString};
+
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use crate::copy::error::Error;
+use crate::copy::io::path::{names_beside, shown, shown_path};
+use crate::copy::options::Policy;
+use crate::copy::plan::known::Known;
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::worker::Worker;
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InTheWay {
+    /// A link that the administrator made: the directory that it leads to serves.
+    Follow,
+    /// The directory takes its place.
+    Replace,
+    /// It stays, and the image's directory does not come.
+    Leave,
+    /// It stays, and the image's directory is put beside it.
+    Keep,
+    /// Another copier put the directory there meanwhile.
+    Gone,
+}
+
+impl Known<'_> {
+    /// `None` where the volume has nothing under the name, or a directory.
+    pub(crate) fn in_the_way(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<Option<InTheWay>, Error> {
+        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return Ok(None);
+        }
+        let noted = self.as_noted(worker, here, entry)?;
+        let record = noted.as_ref().or(entry.record).or(entry.base);
+        let entry = Entry { record, ..entry };
+        let left = self.is_as_left(worker, here, entry);
+        if self.scope.is_shared(here, entry.name)
+            && self.roots.look(made, here, entry.name)?.is_some_and(|stat| is_dir(&stat))
+        {
+            return Ok(Some(InTheWay::Gone));
+        }
+        let left = left?;
+        if kind == FileType::Symlink {
+            // One that a copy installed is the image's, not the administrator's.
+            let installed = left && record.is_some_and(|record| !record.flags.found);
+            if self.roots.follow && !installed {
+                return Ok(Some(InTheWay::Follow));
+            }
+            if !left {
+                return Err(Error::request(format!(
+                    "{}/{} is a symbolic link on the volume where the image has a directory: remove it, or \
+                     follow such links with --follow-destination-links",
+                    shown_path(&self.roots.path),
+                    shown(&here.child(entry.name))
+                )));
+            }
+        }
+        Ok(Some(match self.policy() {
+            Policy::Missing => InTheWay::Leave,
+            Policy::KeepModified if !left => InTheWay::Keep,
+            _ => InTheWay::Replace,
+        }))
+    }
+
+    /// The name for the image's directory beside what a user has: one that neither the image has nor, but as a directory,
+    /// the volume.
+    pub(crate) fn directory_beside(&self, here: &Here<'_>, name: &CStr) -> Result<CString, Error> {
+        for alias in names_beside(name, ".from-image") {
+            if rustix::fs::statat(here.source, &*alias, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                continue;
+            }
+            let there = here.made.map(|made| self.roots.look(made, here, &alias)).transpose()?.flatten();
+            if there.is_none_or(|stat| is_dir(&stat)) {
+                return Ok(alias);
+            }
+        }
+        Err(self.roots.volume_error("name the image's version of", &here.child(name), Errno::EXIST))
+    }
+}
+
+/// Whether a status is a directory's.
+pub(crate) fn is_dir(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}

@@ -1,0 +1,109 @@
+//! What is to become of one file or link: the image, the record and the volume are put into the terms of the table in
+//! `decide`, and that is asked.
+
+use crate::copy::error::Error;
+use crate::copy::manifest::Left;
+use crate::copy::options::Policy;
+use crate::copy::plan::decide::{Action, Around, Decision, Image, Volume, decide};
+use crate::copy::plan::known::Known;
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::version::{Incoming, Version};
+use crate::copy::tree::worker::Worker;
+
+/// An entry with what is to be done, and in view of what on the volume.
+#[derive(Clone, Copy)]
+pub(crate) struct Judged<'a> {
+    pub(crate) entry: Entry<'a>,
+    pub(crate) incoming: Incoming<'a>,
+    pub(crate) action: Action,
+    pub(crate) volume: Volume,
+}
+
+impl Judged<'_> {
+    /// For the list of changes: what is done, and why; nothing of what stays as it is to be.
+    pub(crate) fn told(&self) -> Option<(&'static str, &'static str)> {
+        let reason = match self.volume {
+            Volume::Absent | Volume::LeftAbsent if self.entry.record.is_none() => "new in the source",
+            Volume::Absent | Volume::LeftAbsent => "missing on the volume",
+            Volume::AsLeft { .. } => "changed in the source",
+            Volume::LeftByRun => "changed by a run that failed",
+            Volume::AnotherOwners => "another copy had it",
+            Volume::Differs => "changed on the volume",
+        };
+        match self.action {
+            Action::Install if self.entry.volume.is_none() => Some(("installed", reason)),
+            Action::Install => Some(("replaced", reason)),
+            Action::Conflict => Some(("conflict", "changed by the user and in the source")),
+            Action::Keep => Some(("kept", "changed by the user")),
+            Action::Leave | Action::Nothing | Action::Adopt => None,
+        }
+    }
+}
+
+impl Known<'_> {
+    /// Decides about a file or link; reads the volume's content where the table asks for it.
+    pub(crate) fn judge(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<(Action, Volume), Error> {
+        let image = image(entry, version);
+        let volume = self.volume(worker, here, entry, image)?;
+        let image = if self.emptied && entry.volume.is_none() { Image::New } else { image };
+        let around = Around { beside_run: self.beside_run, steps_follow: self.steps_follow };
+        let action = match decide(self.policy(), image, volume, around) {
+            Decision::Do(action) => action,
+            Decision::AdoptOr(action) => {
+                let same = self.has_content(worker, here, entry, version.payload())?;
+                if same { Action::Adopt } else { action }
+            }
+            Decision::InstallIfLeft => {
+                let is_there = entry.record.is_some() && entry.volume.is_some();
+                let edited = is_there && !self.is_as_left(worker, here, entry)?;
+                if edited { Action::Conflict } else { Action::Install }
+            }
+        };
+        Ok((action, volume))
+    }
+
+    fn volume(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        image: Image,
+    ) -> Result<Volume, Error> {
+        let by_run = entry.record.is_some_and(|record| self.run_failed && !record.flags.kept);
+        let volume = match (entry.volume, entry.record) {
+            // The user deleted this file; no run did. Under `replace` it is reinstalled.
+            (None, Some(r))
+                if r.left == Left::Absent && !(r.flags.kept && self.policy() == Policy::Replace) =>
+            {
+                Volume::LeftAbsent
+            }
+            (None, _) if image == Image::Same && self.emptied => Volume::LeftAbsent,
+            (None, _) if by_run => Volume::LeftByRun,
+            (None, _) => Volume::Absent,
+            (Some(_), Some(r)) if self.is_left(worker, here, entry)? => {
+                Volume::AsLeft { image: r.is_left_as_image() }
+            }
+            (Some(_), _) if entry.base.is_some() => Volume::AnotherOwners,
+            (Some(_), _) if by_run => Volume::LeftByRun,
+            (Some(_), _) => Volume::Differs,
+        };
+        Ok(if self.emptied && volume == Volume::Absent { Volume::LeftAbsent } else { volume })
+    }
+}
+
+/// The image against the record.
+fn image(entry: Entry<'_>, version: &Version<'_>) -> Image {
+    match entry.record {
+        None => Image::New,
+        Some(r) if r.kind == version.kind && r.content == version.content && r.xattrs == version.xattrs => {
+            Image::Same
+        }
+        Some(_) => Image::Changed,
+    }
+}

@@ -1,0 +1,272 @@
+//! What is known of earlier copies: the manifest in force, other owners, what was journalled; and the volume compared with it.
+//! Reads the volume; changes nothing.
+
+use std::ffi::{CStr, CString, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{FileType, Stat};
+
+use crate::copy::earlier;
+use crate::copy::error::Error;
+use crate::copy::journal::noted::{is_noted, is_pruned, is_there};
+use crate::copy::journal::read::Intent;
+use crate::copy::manifest::{Head, Kind, Manifest, Payload, Reading, Record};
+use crate::copy::options::{Options, Policy};
+use crate::copy::own_files::OwnFiles;
+use crate::copy::plan::compare::{Baseline, Look, compare_content, looks_as_left};
+use crate::copy::plan::emptied::is_emptied;
+use crate::copy::plan::layers::Layers;
+use crate::copy::plan::scope::Scope;
+use crate::copy::plan::source_version::source_version;
+use crate::copy::report::Report;
+use crate::copy::request::{Request, owner_of};
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::roots::Roots;
+use crate::copy::tree::worker::Worker;
+use crate::support::rooted_dir::Dir;
+
+/// What is known of earlier copies into the destination.
+pub(crate) struct Known<'a> {
+    pub(crate) roots: &'a Roots,
+    pub(crate) scope: &'a Scope,
+    pub(crate) options: &'a Options,
+    /// The manifest in force.
+    pub(crate) old: Manifest,
+    /// What the next one begins with.
+    pub(crate) head: Head,
+    /// It was written by version 0.1, in this directory under this name.
+    pub(crate) brought_over: Option<(Dir, OsString)>,
+    /// The other owners of what is on the volume.
+    pub(crate) layers: Layers,
+    /// What copies that were cut short were about to install.
+    pub(crate) intent: Intent,
+    /// What differs from the manifest is the doing of a run that did not end well.
+    pub(crate) run_failed: bool,
+    /// A run is at work on this volume: what differs is taken for its edit and left.
+    pub(crate) beside_run: bool,
+    /// Steps follow this copy that do their work on the image's version.
+    pub(crate) steps_follow: bool,
+    /// The volume was emptied by hand: no absence on it is an edit.
+    pub(crate) emptied: bool,
+    /// Something on the volume was touched since the manifest was written, and read.
+    pub(crate) looked: AtomicBool,
+}
+
+impl<'a> Known<'a> {
+    /// Reads what earlier copies left, and remarks in the report what is unusual about it.
+    pub(crate) fn read(
+        request: &'a Request,
+        (roots, scope): (&'a Roots, &'a Scope),
+        files: &OwnFiles,
+        report: &mut Report,
+    ) -> Result<Self, Error> {
+        let failed = |e| Error::system("read the state of", &roots.path, e);
+        let (options, shares) = (&request.options, scope.shares.as_ref());
+        let (mut old, mut intent, mut unfinished, mut brought_over) =
+            (Manifest::default(), Intent::default(), None, None);
+        if let Some(state) = &files.state {
+            unfinished = state.unfinished_run(&files.manifest).map_err(failed)?;
+            intent = Intent::read(files, request, shares).map_err(failed)?;
+            match files.base(state).map_err(failed)? {
+                Reading::Read(manifest) => old = manifest,
+                Reading::Absent => {
+                    if let Some((manifest, dir, name)) =
+                        earlier::read(request, &roots.path).map_err(failed)?
+                    {
+                        (old, brought_over) = (manifest, Some((dir, name)));
+                    }
+                }
+                Reading::Unusable => report.remarks.push(
+                    "the manifest cannot be read: everything is compared as in a first copy".to_owned(),
+                ),
+            }
+        }
+        // A dry run that is to make the destination looks at nothing of it: the source stands in for it.
+        let is_there = !(roots.created && options.dry_run);
+        let (mut layers, mut emptied) = (Layers::default(), false);
+        if is_there {
+            let since = old.head.since;
+            layers = Layers::read(&roots.path, &files.manifest, since, request.later.as_deref())
+                .map_err(failed)?;
+            emptied =
+                is_emptied(&old, &roots.destination).map_err(|e| Error::system("read", &roots.path, e))?;
+        }
+        if emptied {
+            report.remarks.push("nothing of the last copy is left on the volume: copied anew".to_owned());
+        }
+        let at_work = unfinished
+            .as_ref()
+            .is_some_and(|run| run.run == request.run || !request.steps_follow && run.at_work);
+        let version = options.source_version.as_ref();
+        let head = Head {
+            owner: owner_of(request),
+            since: Some(layers.since()),
+            source_version: version.map(|version| source_version(version, options)),
+            lacks: old.head.lacks.clone(),
+        };
+        Ok(Self {
+            roots,
+            scope,
+            options,
+            old,
+            head,
+            brought_over,
+            layers,
+            intent,
+            run_failed: unfinished.is_some() && !at_work,
+            beside_run: request.beside_run || at_work,
+            steps_follow: request.steps_follow,
+            emptied,
+            looked: AtomicBool::new(false),
+        })
+    }
+
+    /// Closes the files that were read lazily: some network volumes replace no open file. Nothing is read from them any more.
+    pub(crate) fn close_manifests(&self) {
+        self.old.close();
+        self.intent.notes().for_each(Manifest::close);
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        self.options.policy
+    }
+
+    /// Whether the volume has this content under the name, read in full.
+    pub(crate) fn has_content(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        wanted: Payload<'_>,
+    ) -> Result<bool, Error> {
+        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(false) };
+        compare_content(made, entry.name, wanted, stat, &mut worker.other)
+            .map_err(|e| self.roots.volume_error("compare", &here.child(entry.name), e))
+    }
+
+    /// Whether the volume has what was left, content read in full where there is some, of a directory everything in it.
+    pub(crate) fn is_as_left(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<bool, Error> {
+        let Some(record) = entry.record.filter(|record| !record.flags.kept) else { return Ok(false) };
+        let Some(left) = record.payload_left() else { return Ok(false) };
+        if let (Kind::Dir, Some(made), Some(stat)) = (left.kind, here.made, entry.volume)
+            && FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+        {
+            let path = here.child(entry.name);
+            let installed = self.installed_below(made, entry.name, &path);
+            return installed
+                .map(|found| found.is_some())
+                .map_err(|e| self.roots.volume_error("compare", &path, e));
+        }
+        self.has_content(worker, here, entry, left)
+    }
+
+    /// Whether the volume has what was left: by a look, and where that does not tell, by the content.
+    pub(crate) fn is_left(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<bool, Error> {
+        let (Some(record), Some(stat)) = (entry.record, entry.volume) else { return Ok(false) };
+        let since = Baseline::of(&self.old);
+        let since = if self.options.trust_mtime { since.trusted() } else { since };
+        let look = looks_as_left(here.made, entry.name, record, stat, since)
+            .map_err(|e| self.roots.volume_error("compare", &here.child(entry.name), e))?;
+        match (look, record.payload_left()) {
+            (Look::AsLeft, _) => Ok(true),
+            (Look::Ask, Some(left)) => {
+                self.looked.store(true, Ordering::Relaxed);
+                self.has_content(worker, here, entry, left)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The record of another owner that says what the volume has under a name.
+    pub(crate) fn base_of(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        volume: Option<&Stat>,
+    ) -> Result<Option<Record<'static>>, Error> {
+        let (Some(made), Some(stat)) = (here.made, volume) else { return Ok(None) };
+        for record in worker.claims.records(name.to_bytes()) {
+            let Some(left) = record.payload_left().filter(|_| !record.flags.kept) else { continue };
+            let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let same = is_dir && left.kind == Kind::Dir
+                || compare_content(made, name, left, stat, &mut worker.other)
+                    .map_err(|e| self.roots.volume_error("compare", &here.child(name), e))?;
+            if same {
+                return Ok(Some(record.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a copy that was cut short was about to install this.
+    pub(crate) fn intended(&self, dir: &[u8], name: &CStr) -> bool {
+        self.intent.notes().any(|note| is_noted(note, dir, name.to_bytes()))
+    }
+
+    /// The record that was noted of a file or link, where the volume has what it says and the manifest in force says
+    /// something else.
+    pub(crate) fn as_noted(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<Option<Record<'static>>, Error> {
+        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
+        if self.intent.is_empty() || here.node.aside {
+            return Ok(None);
+        }
+        let failed = |e| self.roots.volume_error("compare", &here.child(entry.name), e);
+        for noted in worker.noted.find(&self.intent, here.path, entry.name.to_bytes()).map_err(failed)? {
+            if noted.kind != Kind::Dir
+                && entry.record.is_none_or(|r| r.content != noted.content)
+                && is_there(made, &noted, stat, &mut worker.other).map_err(failed)?
+            {
+                return Ok(Some(noted.into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a copy that was cut short was about to prune this.
+    pub(crate) fn was_pruned(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+    ) -> Result<bool, Error> {
+        if self.intent.is_empty() || here.node.aside {
+            return Ok(false);
+        }
+        let failed = |e| self.roots.volume_error("compare", &here.child(name), e);
+        let mut noted = worker.noted.find(&self.intent, here.path, name.to_bytes()).map_err(failed)?;
+        Ok(noted.any(|noted| is_pruned(&noted)))
+    }
+
+    /// Whether a directory of the volume has what was noted of one of its entries.
+    pub(crate) fn has_noted(
+        &self,
+        dir: impl AsFd,
+        noted: &Record<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let Ok(name) = CString::new(&*noted.name) else { return Ok(false) };
+        match rustix::fs::statat(&dir, &*name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(!self.scope.protected.is_inode(&stat) && is_there(dir, noted, &stat, buffer)?),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What takes part in a copy: not what the options leave out, not the runner's own files, and of a shared tree this copier's
+//! part.
+
+use std::ffi::CStr;
+
+use rustix::fs::FileType;
+
+use crate::copy::io::listing::Listing;
+use crate::copy::io::path::join;
+use crate::copy::plan::filter::Filter;
+use crate::copy::plan::protected::Protected;
+use crate::copy::shard::partition::Shares;
+use crate::copy::state::STATE;
+use crate::copy::tree::entry::Here;
+use crate::copy::tree::node::Node;
+
+/// What takes part.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) filter: Filter,
+    /// The runner's own files.
+    pub(crate) protected: Protected,
+    /// Which entries are this copy's, where several share the tree.
+    pub(crate) shares: Option<Shares>,
+}
+
+impl Scope {
+    /// Whether an entry of a directory is this copy's.
+    pub(crate) fn is_mine(&self, here: &Here<'_>, name: &[u8], is_dir: bool) -> bool {
+        let shares = self.shares.as_ref().filter(|_| here.node.shared);
+        shares.is_none_or(|shares| shares.is_mine(here.path, name, is_dir))
+    }
+
+    /// Whether several copiers go through a subdirectory.
+    pub(crate) fn is_shared(&self, here: &Here<'_>, name: &CStr) -> bool {
+        let shares = self.shares.as_ref().filter(|_| here.node.shared);
+        shares.is_some_and(|shares| shares.is_shared(&here.child(name)))
+    }
+
+    /// Whether this copy has to go into a shared directory on the volume: something in it is this copy's, or another
+    /// shared directory that something may be in the way of.
+    pub(crate) fn has_some(&self, path: &[u8], node: &Node, listing: &Listing) -> bool {
+        let Some(shares) = &self.shares else { return true };
+        !node.others
+            || (0..listing.len()).any(|at| {
+                let (name, kind) = listing.get(at);
+                let is_dir = kind == FileType::Directory;
+                shares.is_mine(path, name.to_bytes(), is_dir)
+                    || is_dir && shares.is_shared(&join(path, name.to_bytes()))
+            })
+    }
+
+    /// The runner's own files, and what the filesystem keeps in its root.
+    pub(crate) fn is_reserved(&self, here: &Here<'_>, name: &CStr) -> bool {
+        if here.node.aside {
+            return false;
+        }
+        if here.node.parent.is_none() && (name.to_bytes() == STATE.as_bytes() || name == c"lost+found") {
+            return true;
+        }
+        self.protected.is_below(here.path, name.to_bytes())
+    }
+}

@@ -1,0 +1,30 @@
+//! Pruning from beginning to end: everything that the source does not have, or what this owner installed.
+
+use crate::copy::error::Error;
+use crate::copy::io::durable;
+use crate::copy::options::Prune;
+use crate::copy::prune::pruner::{Going, Pruned, Pruner};
+use crate::copy::report::Report;
+
+impl Pruner<'_> {
+    /// Prunes, or in a dry run lists what that would remove.
+    pub(crate) fn prune(&self, report: &mut Report) -> Result<Pruned, Error> {
+        let dry_run = self.control.dry_run;
+        let prune = self.known.options.prune;
+        if prune == Prune::None || dry_run && self.roots.created {
+            return Ok(Pruned::default());
+        }
+        let before = report.removed;
+        let mut going = Going::new(report);
+        // First, as a record of what that took has nothing to stand for any more.
+        if prune == Prune::All && self.roots.single.is_none() {
+            self.mirror(&mut going)?;
+        }
+        let blocks = self.prune_owned(&mut going)?;
+        let is_noted = going.is_noted;
+        if going.report.removed > before && !dry_run {
+            durable::sync(&self.roots.destination).map_err(|e| self.roots.volume_error("sync", b"", e))?;
+        }
+        Ok(Pruned { blocks, is_noted })
+    }
+}

@@ -1,0 +1,118 @@
+//! What is in the way of a staged entry is renamed to `NAME.from-volume` beside it, so that nothing of the volume's is ever in
+//! staging, and removed there only where copies installed all of it.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, RenameFlags};
+use rustix::io::Errno;
+
+use crate::copy::error::Error;
+use crate::copy::io::metadata::open_up;
+use crate::copy::io::path::{join, names_beside, shown};
+use crate::copy::io::sight::Sight;
+use crate::copy::options::Prune;
+use crate::copy::plan::installed::Installed;
+use crate::copy::publish::publisher::Publisher;
+use crate::copy::publish::rename::Moving;
+use crate::copy::tree::worker::Worker;
+use crate::support::rooted_dir::Dir;
+
+impl Publisher<'_> {
+    /// Puts what has the name beside it, has `put` give the name to something else, and removes what was put beside if
+    /// copies installed all of it.
+    pub(crate) fn replace_by(
+        &self,
+        worker: &mut Worker,
+        at: &Moving<'_>,
+        name: &CStr,
+        put: &dyn Fn() -> rustix::io::Result<()>,
+    ) -> Result<(), Error> {
+        let path = at.child(name);
+        let failed = |e: io::Error| self.roots.volume_error("rename", &path, e);
+        let installed = self.known.installed(at.made, name, &path)?;
+        let beside = put_beside(at.made, name).map_err(failed)?;
+        if let Err(errno) = put() {
+            // It gets its name back, where nothing else has that.
+            let _ = rename_new(at.made, &beside, name);
+            return Err(failed(errno.into()));
+        }
+        if let Some(installed) = installed
+            && remove_installed(at.made, &beside, &installed)
+                .map_err(|e| self.roots.volume_error("remove", &path, e))?
+        {
+            return Ok(());
+        }
+        let skipped = self.known.scope.filter.skips(at.path, beside.to_bytes(), true);
+        let fate = if self.known.options.prune == Prune::All && !skipped {
+            "removed, as --prune all removes what the source does not have".to_owned()
+        } else {
+            format!("moved to {}", shown(&join(at.path, beside.to_bytes())))
+        };
+        worker.report.remarks.push(format!("{} was in the way: {fate}", shown(&path)));
+        Ok(())
+    }
+}
+
+/// Removes what copies installed, if nobody has changed it since it was looked at; false where something stays.
+fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installed) -> io::Result<bool> {
+    let at = OsStr::from_bytes(name.to_bytes());
+    let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        rustix::fs::unlinkat(made, name, AtFlags::empty())?;
+        return Ok(true);
+    }
+    let top = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(made, 0)?).open_dir(at)?;
+    // The deepest come last.
+    for (path, sight, kind) in installed.iter().rev().filter(|(path, ..)| !path.is_empty()) {
+        let path = Path::new(OsStr::from_bytes(path));
+        let (parent, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+        let dir = top.open_dir(parent)?;
+        if *kind != FileType::Directory && dir.find(name)?.is_some_and(|stat| Sight::from(&stat) != *sight) {
+            return Ok(false);
+        }
+        let remove = || if *kind == FileType::Directory { dir.remove_dir(name) } else { dir.unlink(name) };
+        match remove() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                open_up(&dir).map_or(Err(error), |_| remove())?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(false),
+            done => done?,
+        }
+    }
+    match rustix::fs::unlinkat(made, name, AtFlags::REMOVEDIR) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Renames an entry to `NAME.from-volume` beside it, or the first such name that is free.
+fn put_beside(made: &OwnedFd, name: &CStr) -> io::Result<CString> {
+    for beside in names_beside(name, ".from-volume") {
+        match rename_new(made, name, &beside) {
+            Ok(()) => return Ok(beside),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(Errno::EXIST.into())
+}
+
+/// rename(2) to a name that nothing has. Network filesystems do not know `RENAME_NOREPLACE` and answer `EINVAL`: there it is
+/// looked up first.
+fn rename_new(dir: &OwnedFd, from: &CStr, to: &CStr) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        done => return done,
+    }
+    match rustix::fs::statat(dir, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => rustix::fs::renameat(dir, from, dir, to),
+        Ok(_) => Err(Errno::EXIST),
+        Err(errno) => Err(errno),
+    }
+}

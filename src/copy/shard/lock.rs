@@ -1,0 +1,18 @@
+//! What one of several copiers does while the others do not.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+
+use rustix::fs::{FlockOperation, OFlags};
+
+use crate::support::rooted_dir::Dir;
+
+/// Waits for the lock of the copiers that make one manifest; held until the file is closed.
+pub(crate) fn take(journal: &Dir, manifest: &OsStr) -> io::Result<File> {
+    let mut name = manifest.to_owned();
+    name.push(".merge");
+    let lock = journal.open_for_group(&name, OFlags::RDWR)?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
+}

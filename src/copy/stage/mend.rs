@@ -1,0 +1,115 @@
+//! The metadata of what is on the volume set right, where that needs no new file.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+
+use crate::copy::error::Error;
+use crate::copy::io::metadata::Before;
+use crate::copy::io::path::shown;
+use crate::copy::io::transfer::READ;
+use crate::copy::io::xattrs::Xattrs;
+use crate::copy::manifest::{Content, Kind};
+use crate::copy::stage::stager::Stager;
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::version::{Data, Incoming, Version};
+use crate::copy::tree::worker::Worker;
+
+impl Stager<'_> {
+    /// Whether mode, mtime, owner or attributes are not what they are to be, of those that can be set here.
+    pub(crate) fn differs(
+        &self,
+        worker: &Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<bool, Error> {
+        let (Some(stat), Some(made)) = (entry.volume, here.made) else { return Ok(false) };
+        let mut differs = self.permissions.differs(stat, &version.meta);
+        if differs && self.permissions.lacks().is_none() && !self.control.dry_run {
+            // Before the first of them is set right, it is tried out what the volume keeps.
+            self.stage().map_err(|e| self.roots.volume_error("stage", &here.child(entry.name), e))?;
+            differs = self.permissions.differs(stat, &version.meta);
+        }
+        let lacks = self.permissions.lacks().unwrap_or_default();
+        if differs || worker.xattrs.is_empty() || version.kind != Kind::File || lacks.xattrs {
+            return Ok(differs);
+        }
+        // A restore may have left them out, or setcap(8) taken them away.
+        let failed = |e| self.roots.volume_error("read the attributes of", &here.child(entry.name), e);
+        let Ok(there) = rustix::fs::openat(made, entry.name, READ, Mode::empty()) else { return Ok(false) };
+        let mut found = Xattrs::default();
+        found.read(&there).map_err(failed)?;
+        Ok(!worker.xattrs.are_in(&found))
+    }
+
+    /// Sets the metadata of a file or link on the volume right; false where that would reach another name of it, or
+    /// is not possible without a new one.
+    pub(crate) fn mend(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        Incoming { version, data }: Incoming<'_>,
+    ) -> Result<bool, Error> {
+        let Some(made) = here.made.filter(|_| entry.volume.is_some_and(|stat| stat.st_nlink == 1)) else {
+            return Ok(false);
+        };
+        if self.control.dry_run {
+            worker.report.plan.push(format!("set the metadata of {}", shown(&here.child(entry.name))));
+            worker.report.metadata += 1;
+            return Ok(true);
+        }
+        let how = if version.kind == Kind::Link { OFlags::PATH } else { OFlags::RDONLY | OFlags::NONBLOCK };
+        let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(there) = rustix::fs::openat(made, entry.name, flags, Mode::empty()) else { return Ok(false) };
+        let failed =
+            |e: io::Error| self.roots.volume_error("set the metadata of", &here.child(entry.name), e);
+        let before = rustix::fs::fstat(&there).map_err(|e| failed(e.into()))?;
+        if before.st_nlink != 1 || !is_still(&there, &before, version) {
+            return Ok(false);
+        }
+        if matches!(data, Data::Trusted) {
+            worker.xattrs.clear();
+        }
+        let found = Before::Found(&before);
+        let set = match version.kind {
+            Kind::Link => self.permissions.apply_link(&there, c"", &version.meta, found),
+            _ => self.permissions.apply(&there, &version.meta, &worker.xattrs, found),
+        };
+        match set {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+            // utimensat(2) takes a handle of a link since Linux 5.8.
+            Err(error) if version.kind == Kind::Link && error.kind() == io::ErrorKind::InvalidInput => {
+                return Ok(false);
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let after = rustix::fs::fstat(&there).map_err(|e| failed(e.into()))?;
+        if all(&before) == all(&after) {
+            worker.report.unchanged += 1;
+        } else {
+            worker.report.metadata += 1;
+            worker.report.changes.push(&here.child(entry.name), "metadata", "not as in the source");
+        }
+        Ok(true)
+    }
+}
+
+fn all(stat: &Stat) -> (u32, u32, u32, i64, u64) {
+    let nanoseconds = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime, nanoseconds)
+}
+
+/// Whether what was opened is what was decided about: a name may have been given to something else meanwhile.
+fn is_still(there: &OwnedFd, stat: &Stat, version: &Version<'_>) -> bool {
+    match (&version.content, FileType::from_raw_mode(stat.st_mode)) {
+        (Content::Target(target), FileType::Symlink) => {
+            rustix::fs::readlinkat(there, c"", Vec::new()).is_ok_and(|found| found.as_bytes() == &**target)
+        }
+        (Content::Hash(_) | Content::Sparse(_), FileType::RegularFile) => true,
+        _ => false,
+    }
+}

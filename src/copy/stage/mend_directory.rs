@@ -1,0 +1,94 @@
+//! A directory that is on the volume: its mode, owner, attributes and mtime set right.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+
+use rustix::fs::Stat;
+
+use crate::copy::error::Error;
+use crate::copy::io::metadata::{Before, Meta, time_of};
+use crate::copy::io::path::shown;
+use crate::copy::options::Policy;
+use crate::copy::stage::stager::Stager;
+use crate::copy::tree::node::Node;
+use crate::copy::tree::worker::Worker;
+
+impl Stager<'_> {
+    /// The set-group-ID bit of a directory on a volume whose root has it (one with an fsGroup): mkdir(2) gives it to
+    /// whatever is made below, so that all of it belongs to the volume's group.
+    pub(crate) fn inherited(&self, mode: u32, stat: &Stat) -> io::Result<u32> {
+        let bit = stat.st_mode & !mode & 0o2000;
+        Ok(if bit == 0 { 0 } else { bit & self.roots.destination.stat()?.st_mode })
+    }
+
+    /// Reads the attributes that the image has for a directory.
+    pub(crate) fn directory_xattrs(&self, worker: &mut Worker, node: &Node) -> Result<(), Error> {
+        let failed = |what, e| self.roots.source_error(what, &node.path(), e);
+        let source = node.source().map_err(|e| failed("open", e))?;
+        worker.xattrs.read(&*source).map_err(|e| failed("read the attributes of", e))
+    }
+
+    /// Sets an existing directory's mode, owner, attributes and mtime right: the attributes only where the image's are not
+    /// what they were, the mtime only where something was put into it (`touched`) or the image's is another, as the users of
+    /// the volume change it all the time.
+    pub(crate) fn mend_directory(
+        &self,
+        worker: &mut Worker,
+        node: &Node,
+        touched: bool,
+    ) -> Result<(), Error> {
+        let Some(meta) = node.meta.get() else { return Ok(()) };
+        let failed = |e: io::Error| self.roots.volume_error("complete", &node.path(), e);
+        // A copy that was cut short may have put something into it and not come to set its mtime.
+        let touched = touched || self.known.intent.has(&node.path());
+        let made = node.made().map_err(failed)?;
+        let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
+        let fresh = self.is_fresh(node, &stat);
+        let replaces = self.known.policy() == Policy::Replace;
+        let image_wins = replaces || node.changed || fresh;
+        let attributed = node.attributed.load(Ordering::Relaxed);
+        let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
+        let differs = self.permissions.differs(&stat, &Meta { mode, mtime: time_of(&stat), ..*meta });
+        if self.control.dry_run {
+            if image_wins && differs || attributed {
+                worker.report.plan.push(format!("set the metadata of {}", shown(&node.path())));
+                worker.report.metadata += 1;
+            }
+            return Ok(());
+        }
+        if attributed || fresh {
+            self.directory_xattrs(worker, node)?;
+            self.permissions.bring_xattrs(&*made, &worker.xattrs, node.xattrs).map_err(failed)?;
+        }
+        worker.xattrs.clear();
+        let mut is_told = attributed;
+        if image_wins && differs {
+            let before = Before::Found(&stat);
+            let wanted = Meta { mode, ..*meta };
+            self.permissions.apply(made.as_fd(), &wanted, &worker.xattrs, before).map_err(failed)?;
+            let after = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
+            is_told |=
+                (stat.st_mode, stat.st_uid, stat.st_gid) != (after.st_mode, after.st_uid, after.st_gid);
+        } else {
+            let lacks = self.permissions.lacks().unwrap_or_default();
+            let redated =
+                replaces && !self.known.beside_run && !lacks.is_same_time(time_of(&stat), meta.mtime);
+            if touched || fresh || redated {
+                self.permissions.set_times(&*made, meta.mtime).map_err(failed)?;
+            }
+        }
+        if is_told && !fresh {
+            worker.report.metadata += 1;
+            worker.report.changes.push(&node.path(), "metadata", "not as in the source");
+        }
+        Ok(())
+    }
+
+    /// Whether this copy, or another copier of the same tree, has just made it in place: that one is known by the mode that
+    /// it is made with there.
+    fn is_fresh(&self, node: &Node, stat: &Stat) -> bool {
+        let as_made = node.mode_in_place() & !self.permissions.umask;
+        node.is_just_made() || node.in_place && node.unrecorded && stat.st_mode & 0o777 == as_made
+    }
+}

@@ -1,0 +1,121 @@
+//! Files of the source: opened, and read until they stay the same while they are read.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::copy::error::Error;
+use crate::copy::io::path::shown;
+use crate::copy::io::sight::Sight;
+use crate::copy::io::transfer::{self, Failed, READ, Target};
+use crate::copy::manifest::Hash;
+use crate::copy::stage::stager::Stager;
+use crate::copy::tree::entry::Here;
+use crate::copy::tree::version::Opened;
+use crate::copy::tree::worker::Worker;
+
+/// A source file is read again this many times when it changes meanwhile.
+pub(crate) const ATTEMPTS: usize = 3;
+
+/// Where the bytes of a file go: nowhere, where they are only hashed.
+#[derive(Clone, Copy)]
+pub(crate) struct Sink<'a> {
+    pub(crate) to: Option<&'a OwnedFd>,
+    /// The progress is told of them.
+    pub(crate) counted: bool,
+}
+
+impl Stager<'_> {
+    /// Opens a file of the source; `None` where it has vanished or become something else, which is reported.
+    pub(crate) fn open_source(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+    ) -> Result<Option<Opened>, Error> {
+        match self.open_file(worker, here, name)? {
+            Some(file) => self.regular(worker, here, name, file),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Stager::open_source`], of one that is open.
+    pub(crate) fn regular(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        file: OwnedFd,
+    ) -> Result<Option<Opened>, Error> {
+        let stat =
+            rustix::fs::fstat(&file).map_err(|e| self.roots.source_error("stat", &here.child(name), e))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            return Ok(Some(Opened { file, stat }));
+        }
+        worker.report.changed_source.push(shown(&here.child(name)));
+        Ok(None)
+    }
+
+    /// As [`Stager::open_source`], of whatever type it is by now.
+    pub(crate) fn open_file(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+    ) -> Result<Option<OwnedFd>, Error> {
+        let flags = if self.roots.dereference { READ.difference(OFlags::NOFOLLOW) } else { READ };
+        match rustix::fs::openat(here.source, self.roots.source_name(here, name), flags, Mode::empty()) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
+                worker.report.changed_source.push(shown(&here.child(name)));
+                Ok(None)
+            }
+            Err(errno) => Err(self.roots.source_error("open", &here.child(name), errno)),
+        }
+    }
+
+    /// Reads all of it, hashes it and writes it to the sink, again when it changes meanwhile. Answers its hash and its length
+    /// in bytes; `None` where it changed each time.
+    pub(crate) fn stream(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        (name, from): (&CStr, &Opened),
+        sink: Sink<'_>,
+    ) -> Result<Option<(Hash, u64)>, Error> {
+        let file = &from.file;
+        let mut step = |n| {
+            if sink.counted {
+                self.control.counters.add(0, n);
+            }
+            !self.control.is_over()
+        };
+        let how = transfer::hashing(&from.stat);
+        let target = Target { file: sink.to.map(AsFd::as_fd), reflink: Some(&self.reflink), how };
+        let mut stat = from.stat;
+        for attempt in 1..=ATTEMPTS {
+            let (hash, len) =
+                transfer::stream(file, &stat, target, &mut worker.buffer, &mut step).map_err(|failed| {
+                    match failed {
+                        Failed::Reading(e) => self.roots.source_error("read", &here.child(name), e),
+                        Failed::Writing(e) => self.roots.volume_error("write", &here.child(name), e),
+                        Failed::Stopped => Error::cancelled(),
+                    }
+                })?;
+            let after =
+                rustix::fs::fstat(file).map_err(|e| self.roots.source_error("stat", &here.child(name), e))?;
+            if len == transfer::size(&stat) && Sight::from(&stat) == Sight::from(&after) {
+                return Ok(Some((hash, len)));
+            }
+            if let Some(to) = sink.to.filter(|_| attempt < ATTEMPTS) {
+                rustix::fs::ftruncate(to, 0)
+                    .map_err(|e| self.roots.volume_error("write", &here.child(name), e))?;
+            }
+            stat = after;
+        }
+        worker.report.changed_source.push(shown(&here.child(name)));
+        Ok(None)
+    }
+}

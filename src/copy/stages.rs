@@ -1,0 +1,241 @@
+//! One copy from beginning to end: plan and stage entry by entry, publish, prune, commit.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::copy::commit::force::put_in_force;
+use crate::copy::control::Control;
+use crate::copy::earlier;
+use crate::copy::error::{Cause, Error, Reached};
+use crate::copy::io::durable;
+use crate::copy::journal::ledger::{Ledger, Note};
+use crate::copy::manifest::spill::Sorted;
+use crate::copy::open::{self, Opened};
+use crate::copy::plan::known::Known;
+use crate::copy::plan::stat_cache::Seen;
+use crate::copy::plan::{filter, unread};
+use crate::copy::progress::Progress;
+use crate::copy::prune::pruner::Pruner;
+use crate::copy::publish::pending::Pending;
+use crate::copy::publish::publisher::Publisher;
+use crate::copy::report::Report;
+use crate::copy::request::Request;
+use crate::copy::shard::merge;
+use crate::copy::stage::ahead::ahead;
+use crate::copy::stage::space::Space;
+use crate::copy::stage::stager::Stager;
+use crate::copy::tree::node::Node;
+use crate::copy::tree::roots::Roots;
+use crate::copy::tree::worker::{Task, Worker};
+use crate::copy::walk::blocks::Blocks;
+use crate::copy::walk::context::Walk;
+use crate::copy::walk::hard_links::HardLinks;
+use crate::copy::walk::queue::Queue;
+
+/// Threads at the most where not told otherwise: more than processors, as a cold source and a network volume make them wait.
+const WORKERS: usize = 16;
+
+/// Copies as [`crate::copy::copy`] says.
+pub(crate) fn copy(
+    request: &Request,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Report, Error> {
+    let options = &request.options;
+    let mut report = Report::listing(options);
+    report.remarks.extend(filter::doubts(options));
+    let workers = options.workers.map_or(WORKERS, NonZeroUsize::get).min(256);
+    let control = Control::of(request, cancel);
+    let opened = open::open(request, workers, cancel)?;
+    let known = Known::read(request, (&opened.roots, &opened.scope), &opened.files, &mut report)?;
+    if unread::is_as_left(&known, workers, &mut report)? {
+        return Ok(report);
+    }
+    let seen = Seen::default();
+    let space = Space::new(&known, &control, &seen, workers);
+    let stager = Stager::new(&known, &control, &opened.files, space)?;
+    let run = Run { request, opened: &opened, known: &known, control: &control, stager: &stager };
+    let outcome = run.watched(progress, || run.all_stages((workers, &seen), &mut report));
+    if let Err(mut error) = outcome {
+        // What is complete in staging is for the next attempt, unless others need the space.
+        if matches!(error.cause(), Cause::NoSpace | Cause::Config) {
+            // Best effort: the error that ended the copy is the one to tell.
+            let _ = stager.clear();
+        }
+        let (files, bytes) = control.counters.copied();
+        error.reached = Reached { files, bytes };
+        return Err(error);
+    }
+    if opened.scope.filter.is_selective() && control.counters.snapshot().files == 0 && report.links == 0 {
+        report.remarks.push("--include matches nothing in the source".to_owned());
+    }
+    report.not_permitted = stager.permissions.refused();
+    report.sort();
+    if !report.changed_source.is_empty() {
+        return Err(Error::torn(&request.source, &report.changed_source.items, report.changed_source.len()));
+    }
+    Ok(report)
+}
+
+/// The stages of one copy, one after the other.
+struct Run<'a> {
+    request: &'a Request,
+    opened: &'a Opened,
+    known: &'a Known<'a>,
+    control: &'a Control<'a>,
+    stager: &'a Stager<'a>,
+}
+
+impl Run<'_> {
+    /// Runs `act` while another thread tells `progress` how far it is.
+    fn watched<T>(&self, progress: &dyn Progress, act: impl FnOnce() -> T) -> T {
+        let (over, waiting) = std::sync::mpsc::channel::<()>();
+        let counters = &self.control.counters;
+        std::thread::scope(|scope| {
+            // Without a thread to spare there is no progress to see, but a copy.
+            let _ = std::thread::Builder::new().name("progress".into()).spawn_scoped(scope, move || {
+                let every = std::time::Duration::from_millis(200);
+                while waiting.recv_timeout(every) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    progress.update(&counters.snapshot());
+                }
+            });
+            let outcome = act();
+            drop(over);
+            outcome
+        })
+    }
+
+    fn all_stages(&self, (workers, seen): (usize, &Seen), report: &mut Report) -> Result<(), Error> {
+        let (roots, scope, files) = (&self.opened.roots, &self.opened.scope, &self.opened.files);
+        let (known, control, stager) = (self.known, self.control, self.stager);
+        let (pending, queue, links) = (Pending::default(), Queue::new(workers), HardLinks::default());
+        let blocks = Blocks::new(stager);
+        let ledger = Ledger { roots, known, files, permissions: &stager.permissions };
+        let walk = Walk {
+            roots,
+            scope,
+            known,
+            control,
+            stager,
+            blocks: &blocks,
+            pending: &pending,
+            queue: &queue,
+            links: &links,
+            seen,
+        };
+        self.walk(&walk, &ledger, report)?;
+        let sorted = blocks.sort();
+        let pruner = Pruner { roots, scope, known, control, ledger: &ledger, sorted: &sorted };
+        if control.dry_run {
+            return pruner.prune(report).map(drop);
+        }
+        let noted = self.prepare(&ledger, &sorted, &pending)?;
+        let publisher = Publisher { roots, control, known, files, stager, pending: &pending };
+        publisher.publish(queue.worker_states(report), report)?;
+        let pruned = pruner.prune(report)?;
+        control.go_on()?;
+        put_in_force(&ledger, &sorted, noted, &pruned)?;
+        merge::merge(self.request, &ledger, workers, report)?;
+        self.clear()
+    }
+
+    /// Everything is decided about and staged.
+    fn walk(&self, walk: &Walk<'_>, ledger: &Ledger<'_>, report: &mut Report) -> Result<(), Error> {
+        let queue = walk.queue;
+        queue.pool.push(Task::Dir(root_node(&self.opened.roots, walk)?));
+        let act = |worker: &mut Worker, task| {
+            let done = task_of(walk, worker, task);
+            done.inspect_err(|_| walk.control.fail())
+        };
+        let workers = ahead(self.stager, || {
+            let workers = queue.pool.run(queue.worker_states(report), act)?;
+            let pieces = queue.take_pieces();
+            if pieces.is_empty() {
+                return Ok(workers);
+            }
+            queue.pool.push_all(&mut pieces.iter().cloned().map(Task::Dir).collect());
+            let early = self.stager.fsync_each && !self.control.dry_run;
+            std::thread::scope(|scope| {
+                // Where it cannot be noted, all get their names in the end.
+                let note = || walk.pending.pieces_are_noted(ledger.note_pieces(&pieces).is_ok());
+                let _ = early.then(|| std::thread::Builder::new().spawn_scoped(scope, note));
+                queue.pool.run(workers, act)
+            })
+        })?;
+        for worker in workers {
+            report.merge(worker.report);
+        }
+        walk.deferred_names(report)
+    }
+
+    /// Before the first name: what is staged is on stable storage, and so is the note of what is about to get its name.
+    /// Side by side, as the one waits for the disk and the other is written meanwhile. Answers what was noted.
+    fn prepare(&self, ledger: &Ledger<'_>, sorted: &Sorted, pending: &Pending) -> Result<Note, Error> {
+        let stage = self.stager.made().filter(|_| !self.stager.fsync_each && !pending.is_empty());
+        let Some(stage) = stage else { return ledger.note(sorted) };
+        let sync = || durable::sync(&stage.dir).map_err(|e| self.opened.roots.volume_error("sync", b"", e));
+        std::thread::scope(|scope| {
+            let Ok(beside) = std::thread::Builder::new().name("sync".into()).spawn_scoped(scope, sync) else {
+                sync()?;
+                return ledger.note(sorted);
+            };
+            let noted = ledger.note(sorted);
+            beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            noted
+        })
+    }
+
+    /// What this copy needed goes, as what it did is recorded.
+    fn clear(&self) -> Result<(), Error> {
+        let failed = |e| Error::system("clear the state of", &self.opened.roots.path, e);
+        self.stager.clear().map_err(failed)?;
+        let files = &self.opened.files;
+        if let Some(state) = &files.state {
+            if self.known.run_failed {
+                state.run_is_over(&files.manifest).map_err(failed)?;
+            }
+            if self.opened.roots.created {
+                state.root_is_done().map_err(failed)?;
+            }
+        }
+        if let Some((dir, name)) = &self.known.brought_over {
+            earlier::forget(dir, name).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn task_of(walk: &Walk<'_>, worker: &mut Worker, task: Task) -> Result<(), Error> {
+    walk.control.go_on()?;
+    match task {
+        Task::Dir(node) => walk.directory_task(worker, node),
+        Task::Part { node, names } => walk.part_task(worker, node, &names),
+        Task::File(later) => {
+            walk.file_task(worker, &later)?;
+            walk.finish(worker, later.node)
+        }
+    }
+}
+
+fn root_node(roots: &Roots, walk: &Walk<'_>) -> Result<Arc<Node>, Error> {
+    let failed = |e: std::io::Error| Error::system("open", &roots.path, e);
+    let source = roots.source.reopen().and_then(|dir| Ok((dir.stat()?, dir)));
+    let (source_stat, source) = source.map_err(|e| Error::system("open", &roots.source_path, e))?;
+    let dry_run = walk.control.dry_run;
+    let made = if roots.created && dry_run {
+        None
+    } else {
+        let dir = roots.destination.reopen().map_err(failed)?;
+        let stat = dir.stat().map_err(failed)?;
+        Some((dir.into_fd(), stat))
+    };
+    let mut root = Node::root((source.into_fd(), &source_stat), made, roots.follow).map_err(failed)?;
+    let shares = walk.scope.shares.as_ref();
+    root.dereference = roots.dereference;
+    root.shared = shares.is_some();
+    root.in_place = root.shared && !dry_run;
+    root.others = shares.is_some_and(|shares| !shares.completes(b""));
+    Ok(Arc::new(root))
+}

@@ -1,0 +1,158 @@
+//! The other names of hard-linked files, once everything else is in its place: linked to the first name, or copied by
+//! themselves where that cannot be.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::copy::error::Error;
+use crate::copy::io::metadata::Meta;
+use crate::copy::io::pool::Pool;
+use crate::copy::io::transfer;
+use crate::copy::manifest::{Block, Kind};
+use crate::copy::options::Policy;
+use crate::copy::report::Report;
+use crate::copy::stage::source::Sink;
+use crate::copy::tree::entry::{Entry, Here, Later};
+use crate::copy::tree::version::{Data, Incoming, Outcome, Version};
+use crate::copy::tree::worker::Worker;
+use crate::copy::walk::context::Walk;
+use crate::copy::walk::hard_links::First;
+
+/// What can be linked to: the directory of the first name, and the inode that it must have, where known.
+type Linkable = (Arc<OwnedFd>, Option<u64>);
+
+impl Walk<'_> {
+    /// Deals with the names that were put off.
+    pub(crate) fn deferred_names(&self, report: &mut Report) -> Result<(), Error> {
+        let (firsts, deferred) = self.links.take();
+        if deferred.is_empty() {
+            return Ok(());
+        }
+        let pool = Pool::new(deferred);
+        let workers = pool.run(self.queue.worker_states(report), |worker, deferred| {
+            let first = firsts.get(&deferred.inode).and_then(Option::as_ref);
+            self.deferred(worker, &deferred.later, first)?;
+            self.finish(worker, deferred.later.node)
+        })?;
+        for worker in workers {
+            report.merge(worker.report);
+        }
+        Ok(())
+    }
+
+    fn deferred(&self, worker: &mut Worker, later: &Later, first: Option<&First>) -> Result<(), Error> {
+        self.control.go_on()?;
+        worker.block.clear();
+        worker.orphans = false;
+        worker.xattrs.clear();
+        let reopened = self.reopened(&later.node)?;
+        let here = reopened.here(&later.node);
+        self.control.counters.add(1, 0);
+        let linkable = match first {
+            Some(first) => self.linkable(first, later)?.map(|linkable| (first, linkable)),
+            None => None,
+        };
+        match linkable {
+            Some((first, linkable)) => self.link(worker, &here, later.entry(), (first, &linkable))?,
+            None => self.copy_alone(worker, &here, later.entry())?,
+        }
+        let block = Block::New { records: &worker.block, orphans: worker.orphans };
+        self.blocks.add(&reopened.path, block)
+    }
+
+    fn link(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        (first, (dir, ino)): (&First, &Linkable),
+    ) -> Result<(), Error> {
+        let version = self.version_of(&first.version, here, entry)?;
+        let together = ino.is_some() && entry.volume.map(|stat| stat.st_ino) == *ino;
+        // A file of the right content, but with an inode of its own, has to be linked all the same: as if the volume had
+        // none.
+        let relinked = !together && self.may_relink(worker, here, entry, &version)?;
+        let seen = if relinked { Entry { record: None, volume: None, base: None, ..entry } } else { entry };
+        let data = Data::LinkTo { dir, name: &first.name, ino: *ino };
+        match self.settle(worker, here, seen, Incoming { version: &version, data }) {
+            // Too many links, or none on this filesystem: a file of its own does as well.
+            Err(error) if error.errno().is_some_and(cannot_link) => self.copy_alone(worker, here, entry),
+            settled => settled.map(drop),
+        }
+    }
+
+    fn linkable(&self, first: &First, later: &Later) -> Result<Option<Linkable>, Error> {
+        let at = &first.node;
+        let opened =
+            |dir: std::io::Result<_>| dir.map_err(|e| self.roots.volume_error("open", &at.path(), e));
+        Ok(match first.outcome {
+            Outcome::InPlace(ino) => Some((opened(at.made())?, ino)),
+            Outcome::Staged if self.control.dry_run => Some((opened(later.node.source())?, None)),
+            Outcome::Staged => Some((self.stager.place(at)?, None)),
+            Outcome::Other => None,
+        })
+    }
+
+    /// Whether the volume's file may be replaced by a link: when it has the image's content, and the volume has links.
+    fn may_relink(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<bool, Error> {
+        if self.known.policy() == Policy::Missing || self.known.beside_run || entry.covered {
+            return Ok(false);
+        }
+        self.known.has_content(worker, here, entry, version.payload())
+    }
+
+    fn version_of(
+        &self,
+        known: &Version<'static>,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<Version<'static>, Error> {
+        let stat = self.roots.source_stat(here, entry.name)?;
+        let meta = self.stager.permissions.wanted(&stat);
+        let mode = if known.kind == Kind::Link { known.meta.mode } else { meta.mode };
+        Ok(Version { meta: Meta { mode, ..meta }, ..known.clone() })
+    }
+
+    fn copy_alone(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+        let stat = self.roots.source_stat(here, entry.name)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            return self.symlink_alone(worker, here, entry).map(drop);
+        }
+        let failed = |what, e: std::io::Error| self.roots.source_error(what, &here.child(entry.name), e);
+        let from = self.stager.open_source(worker, here, entry.name)?;
+        let from = from.ok_or_else(|| failed("open", Errno::STALE.into()))?;
+        worker.xattrs.read(&from.file).map_err(|e| failed("read", e))?;
+        let sink = Sink { to: None, counted: false };
+        let Some((hash, size)) = self.stager.stream(worker, here, (entry.name, &from), sink)? else {
+            entry.record.inspect(|record| record.write(&mut worker.block));
+            return Ok(());
+        };
+        let content = transfer::hashing(&from.stat).content(hash);
+        let version = self.stager.version(worker, &from, size, content);
+        let incoming = Incoming { version: &version, data: Data::File(&from) };
+        self.settle(worker, here, entry, incoming).map(drop)
+    }
+}
+
+fn cannot_link(errno: i32) -> bool {
+    let all = [
+        Errno::MLINK,
+        Errno::PERM,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::INVAL,
+        Errno::XDEV,
+        Errno::NOENT,
+        Errno::STALE,
+    ];
+    all.iter().any(|known| known.raw_os_error() == errno)
+}

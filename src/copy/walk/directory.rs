@@ -1,0 +1,215 @@
+//! A directory of the image, or one that several copiers go through: where its entries go, and what is recorded of it.
+
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+
+use crate::copy::error::Error;
+use crate::copy::io::metadata::Meta;
+use crate::copy::io::path::shown;
+use crate::copy::manifest::{Flags, Kind, Record};
+use crate::copy::options::Policy;
+use crate::copy::plan::in_the_way::{InTheWay, is_dir};
+use crate::copy::stage::install::beside_of;
+use crate::copy::stage::plan_lines::plan_parents;
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::node::{Node, Target};
+use crate::copy::tree::worker::{Task, Worker};
+use crate::copy::walk::context::Walk;
+
+impl Walk<'_> {
+    /// A directory of the image that is this copy's.
+    pub(crate) fn directory(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<(), Error> {
+        let meta = self.stager.permissions.wanted(&self.roots.source_stat(here, entry.name)?);
+        let (child, flags) = match self.known.in_the_way(worker, here, entry)? {
+            None if entry.volume.is_none() => self.new_directory(worker, here, entry)?,
+            None | Some(InTheWay::Gone) => {
+                // One that another shard, or a copy that was cut short, has just made is ours all the same.
+                let found = match entry.record {
+                    Some(record) if record.kind == Kind::Dir => record.flags.found,
+                    _ => {
+                        let known = entry.base.is_some() || self.known.intended(here.path, entry.name);
+                        !known && !here.node.in_place
+                    }
+                };
+                let child = here.node.child(entry.name, Target::Existing);
+                (Some(child), Flags { found, ..Flags::default() })
+            }
+            Some(InTheWay::Follow) => {
+                let child = here.node.child(entry.name, Target::Existing);
+                (Some(child), Flags { found: true, ..Flags::default() })
+            }
+            Some(InTheWay::Leave) => return self.leave(worker, here, entry),
+            Some(InTheWay::Keep) => {
+                let flags = Flags { kept: true, found: entry.record.is_none(), orphan: false };
+                (self.beside(worker, here, entry)?, flags)
+            }
+            Some(InTheWay::Replace) => {
+                let path = here.child(entry.name);
+                worker.report.plan.push(format!("replace {} by a directory", shown(&path)));
+                worker.report.changes.push(&path, "replaced", "a directory of the source");
+                worker.report.dirs += 1;
+                (Some(here.node.child(entry.name, self.new_target())), Flags::default())
+            }
+        };
+        if let Some(child) = child {
+            let child = self.compared(child, entry, &meta);
+            self.descend(worker, here, child);
+        }
+        if !here.node.aside {
+            self.record_directory(worker, entry, flags, &meta);
+        }
+        Ok(())
+    }
+
+    /// One that the volume does not have.
+    fn new_directory(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<(Option<Node>, Flags), Error> {
+        let name = entry.name;
+        let was_dir = entry.record.is_some_and(|record| record.kind == Kind::Dir);
+        let removed = was_dir
+            && self.known.policy() == Policy::KeepModified
+            && !self.known.emptied
+            && !self.known.was_pruned(worker, here, name)?;
+        let on_demand = removed || self.scope.filter.is_selective();
+        let target = if here.node.in_place && self.scope.is_shared(here, name) {
+            Target::Existing
+        } else if on_demand || self.control.dry_run {
+            Target::Lazy
+        } else {
+            Target::New
+        };
+        if target == Target::Lazy && !on_demand {
+            plan_parents(worker, here.node);
+            worker.report.plan.push(format!("create {}/", shown(&here.child(name))));
+        }
+        if target != Target::Lazy || !on_demand {
+            worker.report.changes.push(&here.child(name), "installed", "a directory of the source");
+            worker.report.dirs += 1;
+        }
+        let mut new = here.node.child(name, target);
+        new.on_demand = on_demand;
+        // A removal is the user's doing: the volume is not taken for a new one when nothing else of the image's is left.
+        Ok((Some(new), Flags { kept: removed, ..Flags::default() }))
+    }
+
+    /// One that goes beside what a user has under its name; nothing where that was said before.
+    fn beside(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<Option<Node>, Error> {
+        let name = entry.name;
+        if entry.record.is_some_and(|record| record.flags.kept && record.kind == Kind::Dir) {
+            worker.report.kept += 1;
+            return Ok(None);
+        }
+        worker.report.conflicts.push(shown(&here.child(name)));
+        let alias = self.known.directory_beside(here, name)?;
+        worker.report.plan.push(format!("put beside {}/", shown(&here.child(&alias))));
+        worker.report.beside.push(beside_of(&here.child(name), &here.child(&alias)));
+        // An earlier copy that was cut short may have put it there.
+        let there = here.made.map(|made| self.roots.look(made, here, &alias)).transpose()?.flatten();
+        let target =
+            if there.is_some_and(|stat| is_dir(&stat)) { Target::Existing } else { self.new_target() };
+        let mut aside = here.node.child(name, target);
+        aside.alias = Some(alias);
+        aside.aside = true;
+        Ok(Some(aside))
+    }
+
+    /// What its record says of its metadata.
+    fn compared(&self, mut child: Node, entry: Entry<'_>, meta: &Meta) -> Node {
+        let recorded = entry.record.filter(|record| record.kind == Kind::Dir);
+        let known = recorded.filter(|_| !self.leaves(entry));
+        let other = entry.record.filter(|record| *record.name != *entry.name.to_bytes());
+        child.recorded = other.and_then(|record| CString::new(&*record.name).ok());
+        child.redated = known.is_some_and(|record| record.mtime != meta.mtime);
+        child.changed = known.is_some_and(|r| (r.mode, r.uid, r.gid) != (meta.mode, meta.uid, meta.gid));
+        child.unrecorded = recorded.is_none();
+        child.xattrs = known.and_then(|record| record.xattrs);
+        child.covered = entry.covered;
+        child
+    }
+
+    /// What is there keeps its metadata, and they are those of the record.
+    fn leaves(&self, entry: Entry<'_>) -> bool {
+        self.known.policy() == Policy::Missing && entry.volume.is_some()
+    }
+
+    fn record_directory(&self, worker: &mut Worker, entry: Entry<'_>, flags: Flags, meta: &Meta) {
+        let name = entry.name.to_bytes();
+        let own = Record {
+            flags,
+            mode: meta.mode,
+            uid: meta.uid,
+            gid: meta.gid,
+            mtime: meta.mtime,
+            ..Record::directory(name)
+        };
+        match entry.record.filter(|record| self.leaves(entry) && record.kind == Kind::Dir) {
+            Some(r) => Record { flags, name: name.into(), ..r.clone() }.write(&mut worker.block),
+            None => own.write(&mut worker.block),
+        }
+    }
+
+    /// Leaves what is in a directory's way. As of a file that is left, its record is neither pruning's nor, where a user
+    /// changed it, the run's.
+    fn leave(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+        worker.report.kept += 1;
+        let noted = self.known.as_noted(worker, here, entry)?;
+        let Some(record) = noted.as_ref().or(entry.record) else { return Ok(()) };
+        let kept = !self.known.is_as_left(worker, here, Entry { record: Some(record), ..entry })?;
+        let flags = Flags { kept, orphan: false, ..record.flags };
+        self.retain(worker, here, Some(&Record { flags, ..record.clone() }))
+    }
+
+    /// A directory that is another's, but shared: the way to entries of this copy. It takes the same decisions as its
+    /// owner does, before or after that one.
+    pub(crate) fn pass_through(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        name: &CStr,
+        record: Option<&Record<'_>>,
+    ) -> Result<(), Error> {
+        if !self.scope.is_shared(here, name) {
+            return Ok(());
+        }
+        let volume = match here.made {
+            Some(made) if !here.node.is_just_made() => self.roots.look(made, here, name)?,
+            _ => None,
+        };
+        let entry = Entry { name, record, volume: volume.as_ref(), base: None, covered: false };
+        let target = match self.known.in_the_way(worker, here, entry)? {
+            None if volume.is_none() && !here.node.in_place => Target::Lazy,
+            None | Some(InTheWay::Gone | InTheWay::Follow) => Target::Existing,
+            Some(InTheWay::Replace) => Target::Lazy,
+            Some(InTheWay::Leave | InTheWay::Keep) => return Ok(()),
+        };
+        let mut child = here.node.child(name, target);
+        child.others = true;
+        self.descend(worker, here, child);
+        Ok(())
+    }
+
+    /// What is below a directory is dealt with later; a piece when all shared directories are known.
+    fn descend(&self, worker: &mut Worker, here: &Here<'_>, mut child: Node) {
+        child.shared = !child.aside && self.scope.is_shared(here, &child.name);
+        child.in_place = child.shared && !self.control.dry_run && child.target == Target::Existing;
+        match &self.scope.shares {
+            Some(shares) if here.node.shared && !child.shared => {
+                self.queue.put_off(shares.weight(&here.child(&child.name)), child);
+            }
+            _ => worker.tasks.push(Task::Dir(Arc::new(child))),
+        }
+    }
+
+    fn new_target(&self) -> Target {
+        if self.control.dry_run { Target::Lazy } else { Target::New }
+    }
+}

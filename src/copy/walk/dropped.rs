@@ -1,0 +1,152 @@
+//! Records that the image has no entry for: kept where the entry takes no part, otherwise marked for pruning to decide, with
+//! what copies that were cut short had installed.
+
+use std::ffi::CString;
+
+use crate::copy::error::Error;
+use crate::copy::io::listing::Listing;
+use crate::copy::io::path::join;
+use crate::copy::manifest::{Block, Kind, Record, records};
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::worker::Worker;
+use crate::copy::walk::context::Walk;
+
+impl Walk<'_> {
+    /// Keeps a record, and those below it, as they are: the entry takes no part in this copy.
+    pub(crate) fn retain(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        record: Option<&Record<'_>>,
+    ) -> Result<(), Error> {
+        let Some(record) = record else { return Ok(()) };
+        record.write(&mut worker.block);
+        worker.orphans |= record.flags.orphan;
+        if record.kind == Kind::Dir {
+            let recorded = here.node.recorded_path();
+            let old = &self.known.old;
+            for at in old.subtree(&join(&recorded, &record.name)) {
+                self.blocks.add(&moved(old.path(at), &recorded, here.path), Block::Old(at))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that the image has no entry for any more: marked, with everything below it, for pruning to decide.
+    pub(crate) fn dropped(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        mut record: Record<'_>,
+    ) -> Result<(), Error> {
+        if !self.scope.is_mine(here, &record.name, false) {
+            return Ok(());
+        }
+        if self.scope.filter.skips(here.path, &record.name, record.kind == Kind::Dir) {
+            return self.retain(worker, here, Some(&record));
+        }
+        if record.kind == Kind::Dir {
+            // Of two records of one name, the first counts.
+            self.noted_below(worker, &join(here.path, &record.name))?;
+            self.orphan_subtree(here, &record.name)?;
+        } else if let (Some(made), Ok(name)) =
+            (here.made.filter(|_| !self.known.intent.is_empty()), CString::new(&*record.name))
+        {
+            let volume = self.roots.look(made, here, &name)?;
+            let (volume, known) = (volume.as_ref(), Some(&record));
+            let entry = Entry { name: &name, record: known, volume, base: None, covered: false };
+            record = self.known.as_noted(worker, here, entry)?.unwrap_or(record);
+        }
+        record.flags.orphan = true;
+        record.write(&mut worker.block);
+        worker.orphans = true;
+        Ok(())
+    }
+
+    /// Marks every record below a directory as no longer in the image.
+    fn orphan_subtree(&self, here: &Here<'_>, name: &[u8]) -> Result<(), Error> {
+        let (mut block, mut marked) = (Vec::new(), Vec::new());
+        let recorded = here.node.recorded_path();
+        let old = &self.known.old;
+        for at in old.subtree(&join(&recorded, name)) {
+            old.load(at, &mut block).map_err(|e| Error::system("read", "the manifest", e))?;
+            marked.clear();
+            for mut record in records(&block) {
+                record.flags.orphan = true;
+                record.write(&mut marked);
+            }
+            let same = marked == block;
+            let block = if same { Block::Old(at) } else { Block::New { records: &marked, orphans: true } };
+            self.blocks.add(&moved(old.path(at), &recorded, here.path), block)?;
+        }
+        Ok(())
+    }
+
+    /// What was noted in a directory, has come to the volume, and is neither in the image nor in the manifest in force:
+    /// for pruning to decide, like anything that an earlier release had.
+    pub(crate) fn noted_only(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        listing: &Listing,
+        old: &[u8],
+    ) -> Result<(), Error> {
+        let Some(made) = here.made.filter(|_| !here.node.aside) else { return Ok(()) };
+        let mut block = Vec::new();
+        self.known.intent.load(here.path, &mut block).map_err(|e| self.roots.manifest_error(e))?;
+        let mut old = records(old).peekable();
+        let mut marked = Vec::new();
+        for mut noted in records(&block) {
+            while old.next_if(|record| record.name < noted.name).is_some() {}
+            let known = old.peek().is_some_and(|record| record.name == noted.name);
+            let is_dir = noted.kind == Kind::Dir;
+            if known
+                || listing.has(&noted.name)
+                || !self.scope.is_mine(here, &noted.name, false)
+                || self.scope.filter.skips(here.path, &noted.name, is_dir)
+            {
+                continue;
+            }
+            let path = join(here.path, &noted.name);
+            let there = self.known.has_noted(made, &noted, &mut worker.other);
+            if !there.map_err(|e| self.roots.volume_error("compare", &path, e))? {
+                continue;
+            }
+            if is_dir {
+                self.noted_below(worker, &path)?;
+            }
+            noted.flags.orphan = true;
+            noted.write(&mut marked);
+        }
+        if marked.is_empty() {
+            return Ok(());
+        }
+        self.blocks.add(here.path, Block::New { records: &marked, orphans: true })
+    }
+
+    /// What was noted and has come to the volume, of all that is below a directory.
+    fn noted_below(&self, worker: &mut Worker, path: &[u8]) -> Result<(), Error> {
+        let (mut block, mut marked) = (Vec::new(), Vec::new());
+        for path in self.known.intent.subtree(path) {
+            let Some(dir) = self.roots.volume_dir(path)? else { continue };
+            self.known.intent.load(path, &mut block).map_err(|e| self.roots.manifest_error(e))?;
+            marked.clear();
+            for mut noted in records(&block) {
+                let there = self.known.has_noted(&dir, &noted, &mut worker.other);
+                let failed = |e| self.roots.volume_error("compare", &join(path, &noted.name), e);
+                if there.map_err(failed)? {
+                    noted.flags.orphan = true;
+                    noted.write(&mut marked);
+                }
+            }
+            self.blocks.add(path, Block::New { records: &marked, orphans: true })?;
+        }
+        Ok(())
+    }
+}
+
+/// The path of what is below `from`, seen from `to`.
+fn moved(path: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let below = path.strip_prefix(from).unwrap_or(path);
+    join(to, below.strip_prefix(b"/").unwrap_or(below))
+}

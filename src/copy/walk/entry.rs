@@ -1,0 +1,104 @@
+//! One name of the source: whether it takes part, what the volume has under it, and which kind of entry it is.
+
+use std::ffi::CStr;
+
+use rustix::fs::{AtFlags, FileType, Stat};
+
+use crate::copy::error::Error;
+use crate::copy::io::path::shown;
+use crate::copy::io::readahead::Foreseen;
+use crate::copy::manifest::{Kind, Record};
+use crate::copy::state::STATE;
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::worker::Worker;
+use crate::copy::walk::context::Walk;
+
+/// A name of the source, with its record and with what was seen of it, and done for it, already.
+pub(crate) struct Found<'a> {
+    pub(crate) name: &'a CStr,
+    pub(crate) kind: FileType,
+    pub(crate) record: Option<&'a Record<'a>>,
+    pub(crate) foreseen: Foreseen,
+}
+
+impl Walk<'_> {
+    /// Deals with a name of the source.
+    pub(crate) fn entry(&self, worker: &mut Worker, here: &Here<'_>, found: Found<'_>) -> Result<(), Error> {
+        // A large directory on a slow volume takes longer than a stop may.
+        self.control.go_on()?;
+        let Found { name, record, .. } = found;
+        let Some(kind) = self.kind(here, &found)? else { return Ok(()) };
+        let is_dir = kind == FileType::Directory;
+        if self.scope.is_reserved(here, name) {
+            if name.to_bytes() != STATE.as_bytes() && name != c"lost+found" {
+                let path = shown(&here.child(name));
+                let remark = format!("{path} is a file of the runner's own on the volume: not copied");
+                worker.report.remarks.push(remark);
+            }
+            return Ok(());
+        }
+        if !self.scope.is_mine(here, name.to_bytes(), is_dir) {
+            return if is_dir { self.pass_through(worker, here, name, record) } else { Ok(()) };
+        }
+        if self.scope.filter.skips(here.path, name.to_bytes(), is_dir) {
+            return self.retain(worker, here, record);
+        }
+        let volume = self.volume(here, name, is_dir)?;
+        if volume.is_some_and(|stat| self.scope.protected.is_inode(&stat)) {
+            return Ok(());
+        }
+        let base = self.known.base_of(worker, here, name, volume.as_ref())?;
+        let later = worker.claims.later(name);
+        let covered = later.is_some();
+        let entry = Entry { name, record, volume: volume.as_ref(), base: base.as_ref(), covered };
+        match kind {
+            // Another owner has something else there, and everything below it has no place.
+            FileType::Directory if later.is_some_and(|kind| kind != Kind::Dir) => {
+                let path = here.child(name);
+                worker.report.left_to_others.push(shown(&path));
+                worker.report.changes.push(&path, "left", "a later copy has it");
+                self.retain(worker, here, record)
+            }
+            FileType::Directory => self.directory(worker, here, entry),
+            FileType::RegularFile => self.file(worker, here, entry, found.foreseen),
+            FileType::Symlink => self.symlink(worker, here, entry),
+            _ => {
+                worker.report.skipped.push(shown(&here.child(name)));
+                // A file that was there in an earlier release is none of the image's any more.
+                record.map_or(Ok(()), |record| self.dropped(worker, here, record.clone()))
+            }
+        }
+    }
+
+    /// The type of a name of the source, links followed where that is asked for; `None` for what the kubelet keeps beside a
+    /// `ConfigMap`'s files.
+    fn kind(&self, here: &Here<'_>, found: &Found<'_>) -> Result<Option<FileType>, Error> {
+        let generation = found.name.to_bytes().starts_with(b"..");
+        let kind = match found.kind {
+            FileType::Symlink if self.roots.dereference && generation => return Ok(None),
+            FileType::Symlink if self.roots.dereference => self.followed(here, found.name)?,
+            kind => kind,
+        };
+        // The generation of a ConfigMap that its links lead to.
+        let is_generation = self.roots.dereference && kind == FileType::Directory && generation;
+        Ok(Some(kind).filter(|kind| *kind != FileType::Unknown && !is_generation))
+    }
+
+    fn followed(&self, here: &Here<'_>, name: &CStr) -> Result<FileType, Error> {
+        let failed = |e| self.roots.source_error("follow the link", &here.child(name), e);
+        let stat = rustix::fs::statat(here.source, name, AtFlags::empty()).map_err(failed)?;
+        if here.node.is_below(&stat) {
+            return Err(failed(rustix::io::Errno::LOOP));
+        }
+        Ok(FileType::from_raw_mode(stat.st_mode))
+    }
+
+    fn volume(&self, here: &Here<'_>, name: &CStr, is_dir: bool) -> Result<Option<Stat>, Error> {
+        match here.made {
+            // Made by this copy just now, and nobody else puts an entry of this one's into it.
+            Some(_) if here.node.is_just_made() && !(is_dir && self.scope.is_shared(here, name)) => Ok(None),
+            Some(made) => self.roots.look(made, here, name),
+            None => Ok(None),
+        }
+    }
+}

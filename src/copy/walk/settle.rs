@@ -1,0 +1,199 @@
+//! One file or symbolic link whose version is known: `plan` judges, and what it says is done and recorded.
+
+use crate::copy::error::Error;
+use crate::copy::io::path::shown;
+use crate::copy::manifest::{Flags, Kind, Left, Record};
+use crate::copy::options::Policy;
+use crate::copy::plan::compare::{Baseline, as_it_is, meta_changed, seen};
+use crate::copy::plan::decide::{Action, Volume};
+use crate::copy::plan::judge::Judged;
+use crate::copy::stage::install::Place;
+use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::version::{Incoming, Outcome, Version};
+use crate::copy::tree::worker::Worker;
+use crate::copy::walk::context::Walk;
+
+impl Walk<'_> {
+    /// Decides, acts and records.
+    pub(crate) fn settle(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        incoming: Incoming<'_>,
+    ) -> Result<Outcome, Error> {
+        if entry.covered {
+            return self.left_to_another(worker, here, entry, incoming.version);
+        }
+        let noted = self.known.as_noted(worker, here, entry)?;
+        let record = noted.as_ref().or(entry.record);
+        let pruned =
+            entry.volume.is_none() && record.is_some() && self.known.was_pruned(worker, here, entry.name)?;
+        let entry = Entry { record: record.filter(|_| !pruned), ..entry };
+        let (action, volume) = self.known.judge(worker, here, entry, incoming.version)?;
+        self.act(worker, here, &Judged { entry, incoming, action, volume })
+    }
+
+    /// Leaves a name to a later owner, and tells so unless that one has the same.
+    fn left_to_another(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        version: &Version<'_>,
+    ) -> Result<Outcome, Error> {
+        if !self.known.has_content(worker, here, entry, version.payload())? {
+            let path = here.child(entry.name);
+            worker.report.left_to_others.push(shown(&path));
+            worker.report.changes.push(&path, "left", "a later copy has it");
+        }
+        let flags = entry.record.map_or(Flags::default(), |record| record.flags);
+        let flags = Flags { orphan: false, ..flags };
+        note(worker, here, &version.record(entry.name, flags, Left::AsImage));
+        Ok(Outcome::Other)
+    }
+
+    fn act(&self, worker: &mut Worker, here: &Here<'_>, judged: &Judged<'_>) -> Result<Outcome, Error> {
+        let Judged { entry, incoming, .. } = *judged;
+        let Entry { name, record, .. } = entry;
+        let flags = record.map_or(Flags::default(), |r| r.flags);
+        if let Some((action, reason)) = judged.told() {
+            worker.report.changes.push(&here.child(name), action, reason);
+        }
+        match judged.action {
+            Action::Install => self.put(worker, here, entry, incoming),
+            Action::Nothing | Action::Adopt => self.in_place(worker, here, judged),
+            Action::Keep => {
+                worker.report.kept += 1;
+                let flags = Flags { kept: true, orphan: false, ..flags };
+                note(worker, here, &incoming.version.record(name, flags, kept_left(record)));
+                Ok(Outcome::Other)
+            }
+            Action::Conflict => {
+                worker.report.kept += 1;
+                worker.report.conflicts.push(shown(&here.child(name)));
+                if self.stager.install(worker, here, (entry, Place::Beside), incoming)?.is_none() {
+                    record.inspect(|record| note(worker, here, record));
+                    return Ok(Outcome::Other);
+                }
+                let flags = Flags { kept: true, found: record.is_none() || flags.found, orphan: false };
+                note(worker, here, &incoming.version.record(name, flags, kept_left(record)));
+                Ok(Outcome::Other)
+            }
+            Action::Leave => {
+                worker.report.kept += 1;
+                if let Some(record) = record {
+                    // The image has it, so that it is not pruning's; what differs stays, whoever changed it.
+                    let kept = !matches!(judged.volume, Volume::AsLeft { .. });
+                    let flags = Flags { kept, orphan: false, ..flags };
+                    note(worker, here, &Record { flags, name: name.to_bytes().into(), ..record.clone() });
+                }
+                Ok(Outcome::Other)
+            }
+        }
+    }
+
+    /// The image's version comes to the volume.
+    fn put(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+        incoming: Incoming<'_>,
+    ) -> Result<Outcome, Error> {
+        let Some(content) = self.stager.install(worker, here, (entry, Place::Name), incoming)? else {
+            // It changed each time that it was read, or cannot be made here: the manifest does not call it installed.
+            entry.record.inspect(|record| note(worker, here, record));
+            return Ok(Outcome::Other);
+        };
+        let version = Version { content, ..incoming.version.clone() };
+        note(worker, here, &version.record(entry.name, Flags::default(), Left::AsImage));
+        Ok(Outcome::Staged)
+    }
+
+    /// What the volume has stays, its metadata set right where they are the image's.
+    fn in_place(&self, worker: &mut Worker, here: &Here<'_>, judged: &Judged<'_>) -> Result<Outcome, Error> {
+        let Judged { entry, incoming, .. } = *judged;
+        let version = incoming.version;
+        let (flags, left) = self.adopted(worker, here, judged)?;
+        let as_left = judged.volume == (Volume::AsLeft { image: true });
+        // What is there in place of the image's version keeps its own metadata, and its record.
+        let others = judged.action == Action::Nothing && (!as_left || self.is_as_the_run_left(entry));
+        let mend = self.known.policy() == Policy::Replace && !self.known.beside_run && !others
+            || as_left && entry.record.is_some_and(|r| meta_changed(r, version));
+        let left = if left == Left::AsImage && !others && !mend {
+            // As the volume has it: an adopted file keeps its own times where they are not set right.
+            let file = entry.volume.filter(|_| version.kind == Kind::File);
+            file.map_or(Left::AsImage, |stat| seen(stat, version))
+        } else {
+            left
+        };
+        if !mend || !self.stager.differs(worker, here, entry, version)? {
+            worker.report.unchanged += 1;
+        } else if !self.stager.mend(worker, here, entry, incoming)? {
+            return self.put(worker, here, entry, incoming);
+        }
+        note(worker, here, &version.record(entry.name, flags, left));
+        // Another name is linked only to what has the image's content.
+        let is_images = as_left || judged.action == Action::Adopt;
+        let inode = entry.volume.map(|stat| stat.st_ino);
+        Ok(if is_images { Outcome::InPlace(inode) } else { Outcome::Other })
+    }
+
+    /// How what stays is recorded.
+    fn adopted(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        judged: &Judged<'_>,
+    ) -> Result<(Flags, Left<'static>), Error> {
+        let Entry { name, record, base, .. } = judged.entry;
+        let mut flags = Flags { orphan: false, ..record.map_or(Flags::default(), |r| r.flags) };
+        let (Action::Nothing, Some(r)) = (judged.action, record) else {
+            flags.found = match record {
+                Some(r) => r.flags.found,
+                None => base.is_none() && !self.known.intended(here.path, name),
+            };
+            flags.kept = false;
+            return Ok((flags, Left::AsImage));
+        };
+        flags.kept &= judged.volume == Volume::Differs;
+        let left = match judged.volume {
+            Volume::AsLeft { image: true } if self.is_as_the_run_left(judged.entry) => {
+                r.clone().into_owned().left
+            }
+            Volume::AsLeft { image: true } => Left::AsImage,
+            Volume::AsLeft { image: false } | Volume::LeftByRun => {
+                let left = as_it_is(here.made, r, Baseline::of(&self.known.old), &mut worker.other);
+                left.map_err(|e| self.roots.volume_error("compare", &here.child(name), e))?
+            }
+            _ => r.clone().into_owned().left,
+        };
+        Ok((flags, left))
+    }
+
+    /// Whether its mode is one that a run's steps gave it: it stays, until steps follow that find the image's.
+    fn is_as_the_run_left(&self, entry: Entry<'_>) -> bool {
+        !self.known.steps_follow
+            && entry.record.zip(entry.volume).is_some_and(|(record, stat)| {
+                let mode = record.as_left().map(|(.., mode, _)| mode);
+                record.left != Left::AsImage && mode == Some(stat.st_mode & 0o7777)
+            })
+    }
+}
+
+fn note(worker: &mut Worker, here: &Here<'_>, record: &Record<'_>) {
+    if !here.node.aside {
+        record.write(&mut worker.block);
+    }
+}
+
+/// What the volume had is what it is left with.
+fn kept_left(record: Option<&Record<'_>>) -> Left<'static> {
+    match record.and_then(Record::as_left) {
+        None => Left::Absent,
+        Some((kind, size, mtime, mode, content)) => {
+            Left::Other { kind, size, mtime, mode, content: content.clone().into_owned() }
+        }
+    }
+}
