@@ -102,9 +102,9 @@ async fn work(
             all((title, steps), context, session, supervisor, outcome).await;
         }
     }
-    if outcome.failure.is_none()
-        && let Err(failure) = settle::settle(context, session, supervisor).await
-    {
+    if outcome.failure.is_some() {
+        settle::record_failure(context, session, supervisor).await;
+    } else if let Err(failure) = settle::settle(context, session, supervisor).await {
         outcome.fail(failure);
     }
 }

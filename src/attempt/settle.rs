@@ -1,6 +1,8 @@
 //! What the steps left on the volumes: recorded as the run left it, then made durable, each volume that a step may have
 //! written to.
 
+use std::time::Duration;
+
 use super::context::Context;
 use super::in_time::at_the_end;
 use super::messages;
@@ -19,20 +21,12 @@ pub(super) async fn settle(
     session: &mut Session,
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
-    let copies: Vec<copy::Request> = context
-        .hook
-        .steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
-            _ => None,
-        })
-        .collect();
+    let copies = copies(context, session);
     let mut volumes = std::mem::take(&mut session.volumes);
     let (patience, stop) = (context.hook.lock_timeout, supervisor.stop_token());
     let work = blocking::run(move || -> Result<(), Failure> {
         copies.iter().try_for_each(|request| {
-            seal_in_turn(request, patience, &stop).map_err(|error| match error {
+            seal_in_turn(request, copy::Ended::Well, patience, &stop).map_err(|error| match error {
                 CopyFailure::Turn(error) => messages::turn(&error),
                 CopyFailure::Copy(error) => messages::copy(&error),
             })
@@ -42,4 +36,34 @@ pub(super) async fn settle(
     let patience = context.limits.patience(supervisor);
     let settled = at_the_end(patience, supervisor, "syncing the volume", work).await?;
     settled.map_err(messages::fault)?
+}
+
+/// Records how an attempt that has failed leaves each destination, so that what users change from now on is theirs. Where that
+/// cannot be done, all that differs later is taken for the attempt's doing.
+pub(super) async fn record_failure(context: &Context<'_>, session: &Session, supervisor: &mut Supervisor) {
+    let copies = copies(context, session);
+    if copies.is_empty() {
+        return;
+    }
+    let stop = supervisor.stop_token();
+    let work = blocking::run(move || {
+        for request in &copies {
+            if let Err(error) = seal_in_turn(request, copy::Ended::Failed, Duration::ZERO, &stop) {
+                tracing::warn!(?error, "cannot record what the failed attempt left");
+            }
+        }
+    });
+    let patience = context.limits.patience(supervisor);
+    if at_the_end(patience, supervisor, "recording what the attempt left", work).await.is_err() {
+        tracing::warn!("what the failed attempt left was not recorded in time");
+    }
+}
+
+/// The copies among the hook's steps.
+fn copies(context: &Context<'_>, session: &Session) -> Vec<copy::Request> {
+    let request = |step: &Step| match step {
+        Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
+        _ => None,
+    };
+    context.hook.steps.iter().filter_map(request).collect()
 }

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::rooted_dir::Dir;
 
+pub use commit::seal::Ended;
 pub use error::{Cause, Error};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 #[cfg(test)]
@@ -113,14 +114,14 @@ pub fn copy(request: &Request, progress: &dyn Progress, cancel: &CancellationTok
     outcome
 }
 
-/// Records each installed file as the run left it: called when the whole run ended well, so that what its later
-/// steps edited is not taken for a user's change. Durable on return. Worth its stat(2) per file only after steps
-/// that may have edited something.
+/// Records each installed file as the run left it: of a run that ended well, so that what its later steps edited is not taken
+/// for a user's change; of one that failed, so that what users change from now on is not taken for the run's. Durable on
+/// return. Worth its stat(2) per file only after steps that may have edited something.
 ///
 /// # Errors
 /// As [`copy`].
-pub fn seal(request: &Request) -> Result<(), Error> {
-    commit::seal::seal(request)
+pub fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
+    commit::seal::seal(request, ended)
 }
 
 /// Compares the volume with the manifest of its last copy, content included.

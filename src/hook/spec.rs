@@ -1,7 +1,7 @@
 //! What a hook is: the layers merged (flags beat the environment, which beats the hook file), defaults put
 //! in, and everything checked that can be checked without touching a volume.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::copy;
@@ -117,6 +117,10 @@ impl Hook {
 
     fn with_steps(flags: Layer, file: Layer, steps: Vec<Step>) -> Result<Self, SpecError> {
         let first_copy = steps.iter().find_map(|step| match step {
+            // Of a single file, beside it.
+            Step::Copy { from, to, .. } if from.is_file() => {
+                Some(to.parent().unwrap_or(Path::new("")).join(LOG_NAME))
+            }
             Step::Copy { to, .. } => Some(to.join(LOG_NAME)),
             _ => None,
         });

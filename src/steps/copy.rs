@@ -88,13 +88,14 @@ pub fn begin_in_turn(
 /// Waits for the turn at most `patience`, then records what the run left. Where it left no state, there is nothing to do.
 pub fn seal_in_turn(
     request: &Request,
+    ended: copy::Ended,
     patience: Duration,
     cancel: &CancellationToken,
 ) -> Result<(), CopyFailure> {
     let path = copy::state_of(request);
     let Ok(state) = Dir::open(&path) else { return Ok(()) };
     let _turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
-    copy::seal(request).map_err(CopyFailure::Copy)
+    copy::seal(request, ended).map_err(CopyFailure::Copy)
 }
 
 /// Waits for the turn to copy into a destination, at most `patience`. Shards of one copy share the turn.

@@ -25,6 +25,8 @@ pub(crate) const WORKERS: usize = 16;
 pub(crate) enum Rule {
     /// It was left so: the run that has ended well did it.
     AsTheRunLeft,
+    /// As that, of a run that has not: the next copy installs the image's content again, unless somebody changes it until then.
+    AsTheFailedRunLeft,
     /// A user did it: kept, where the content (not times or modes alone) is another or gone.
     UsersDoing,
 }
@@ -104,12 +106,16 @@ impl Rewriting<'_> {
         buffer: &mut Vec<u8>,
     ) -> io::Result<Record<'r>> {
         let left = as_it_is(dir, &record, Baseline::of(self.old), buffer)?;
-        if self.rule == Rule::AsTheRunLeft {
-            return Ok(Record { left, ..record });
-        }
         let now = Record { left, ..record.clone() };
-        let kept = now.payload_left() != record.payload_left();
-        Ok(Record { flags: Flags { kept, ..record.flags }, ..record })
+        let differs = now.payload_left() != record.payload_left();
+        Ok(match self.rule {
+            Rule::AsTheRunLeft => Record { flags: Flags { half_done: false, ..record.flags }, ..now },
+            Rule::AsTheFailedRunLeft if differs => {
+                Record { flags: Flags { half_done: true, ..record.flags }, ..now }
+            }
+            Rule::UsersDoing if differs => Record { flags: Flags { kept: true, ..record.flags }, ..record },
+            Rule::AsTheFailedRunLeft | Rule::UsersDoing => record,
+        })
     }
 }
 

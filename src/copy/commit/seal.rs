@@ -1,4 +1,4 @@
-//! After the copy: recording how the run left what was installed.
+//! After the run: recording how it left what was installed, whether it ended well or not.
 
 use std::io;
 
@@ -12,8 +12,17 @@ use crate::copy::request::{Request, owner_of};
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
+/// How the run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Every step succeeded.
+    Well,
+    /// A step failed: what the steps did is to be done again.
+    Failed,
+}
+
 /// As [`crate::copy::seal()`].
-pub(crate) fn seal(request: &Request) -> Result<(), Error> {
+pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
     if request.options.dry_run {
         return Ok(());
     }
@@ -29,10 +38,18 @@ pub(crate) fn seal(request: &Request) -> Result<(), Error> {
     let own = manifest::file_name(&owner_of(request));
     let filter = Filter::new(&request.options)?;
     for owner in state.owners().map_err(failed)? {
+        let marked = state.unfinished_run(&owner).map_err(failed)?.is_some_and(|run| run.run == request.run);
+        if ended == Ended::Failed && !marked {
+            // No command of this run has begun: nothing is its doing.
+            continue;
+        }
         let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
         let layers = Layers::read(&places, &owner, old.head.since, None).map_err(failed)?;
         let rewriting = Rewriting {
-            rule: Rule::AsTheRunLeft,
+            rule: match ended {
+                Ended::Well => Rule::AsTheRunLeft,
+                Ended::Failed => Rule::AsTheFailedRunLeft,
+            },
             root: &root,
             old: &old,
             layers: &layers,

@@ -13,7 +13,8 @@
 //! │ │ │   │ │ └ size in bytes
 //! │ │ │   └─┴ uid, gid
 //! │ │ └ permission bits, octal
-//! │ └ flags: k kept for the user, a found on the volume (not installed), o no longer in the image; `-` none
+//! │ └ flags: k kept for the user, a found on the volume (not installed), o no longer in the image, h left so by a
+//! │ │   run that did not end well; `-` none
 //! └ type: f, d, l
 //! ```
 //!
@@ -106,6 +107,8 @@ pub(crate) struct Flags {
     pub(crate) found: bool,
     /// Installed by an earlier release, not in the image any more.
     pub(crate) orphan: bool,
+    /// Left so by a run that did not end well: the next copy installs the image's version again.
+    pub(crate) half_done: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +191,8 @@ impl Record<'_> {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[kind_letter(self.kind), b' ']);
         let start = out.len();
-        for (set, letter) in [(self.flags.kept, b'k'), (self.flags.found, b'a'), (self.flags.orphan, b'o')] {
+        let Flags { kept, found, orphan, half_done } = self.flags;
+        for (set, letter) in [(kept, b'k'), (found, b'a'), (orphan, b'o'), (half_done, b'h')] {
             if set {
                 out.push(letter);
             }
@@ -240,6 +244,7 @@ impl Record<'_> {
                 b'k' => flags.kept = true,
                 b'a' => flags.found = true,
                 b'o' => flags.orphan = true,
+                b'h' => flags.half_done = true,
                 b'-' => {}
                 _ => return None,
             }
@@ -328,7 +333,7 @@ mod tests {
     fn record(name: &[u8]) -> Record<'_> {
         Record {
             kind: Kind::File,
-            flags: Flags { kept: true, found: false, orphan: true },
+            flags: Flags { kept: true, found: false, orphan: true, half_done: true },
             mode: 0o4755,
             uid: 0,
             gid: 65532,

@@ -76,7 +76,11 @@ impl Known<'_> {
         image: Image,
     ) -> Result<Volume, Error> {
         let by_run = entry.record.is_some_and(|record| self.run_failed && !record.flags.kept);
+        let half_done = entry.record.is_some_and(|record| record.flags.half_done && !record.flags.kept);
         let volume = match (entry.volume, entry.record) {
+            // What is to be created is created, whoever removed it.
+            (None, _) if (by_run || half_done) && self.policy() == Policy::Missing => Volume::Absent,
+            (None, Some(r)) if half_done && r.left == Left::Absent => Volume::LeftByRun,
             // The user deleted this file; no run did. Under `replace` it is reinstalled.
             (None, Some(r))
                 if r.left == Left::Absent && !(r.flags.kept && self.policy() == Policy::Replace) =>
@@ -86,6 +90,7 @@ impl Known<'_> {
             (None, _) if image == Image::Same && self.emptied => Volume::LeftAbsent,
             (None, _) if by_run => Volume::LeftByRun,
             (None, _) => Volume::Absent,
+            (Some(_), Some(_)) if half_done && self.is_left(worker, here, entry)? => Volume::LeftByRun,
             (Some(_), Some(r)) if self.is_left(worker, here, entry)? => {
                 Volume::AsLeft { image: r.is_left_as_image() }
             }

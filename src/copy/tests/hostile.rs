@@ -241,7 +241,7 @@ fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowher
                 // Each may fail, as a name was swapped under its hands; it may not hang, and not leave the volume.
                 let outcome = copy(&request, &Silent, &CancellationToken::new());
                 *if outcome.is_ok() { &mut ended } else { &mut failed } += 1;
-                let _ = seal(&request);
+                let _ = seal(&request, Ended::Well);
                 let _ = verify(&request.destination, None);
                 if step == 0 {
                     std::fs::remove_file(volume.image(&dropped)).unwrap();

@@ -78,7 +78,7 @@ impl Volume {
     }
 
     pub(super) fn seal(&mut self) {
-        seal(&self.request()).unwrap();
+        seal(&self.request(), Ended::Well).unwrap();
     }
 
     #[track_caller]

@@ -35,7 +35,7 @@ fn what_a_user_removed_or_edited_before_a_run_is_not_the_runs_whoever_installed_
     drop(begin_run(&run, std::slice::from_ref(&run)).unwrap());
     volume.edit("runs", "edited by the run");
     drop(begin_run(&run, std::slice::from_ref(&run)).unwrap());
-    seal(&run).unwrap();
+    seal(&run, Ended::Well).unwrap();
     let found = verify(&volume.at(""), None).unwrap();
     assert_eq!(found.users.items, ["edited", "removed"]);
     let next = done(&request(&mut volume, "a", None));
@@ -55,7 +55,7 @@ fn an_emptied_volume_is_filled_again_after_a_run_that_another_copy_belongs_to() 
     let run = request(&mut volume, "b", None);
     done(&run);
     drop(begin_run(&run, std::slice::from_ref(&run)).unwrap());
-    seal(&run).unwrap();
+    seal(&run, Ended::Well).unwrap();
     done(&request(&mut volume, "a", None));
     assert_eq!(volume.read("one"), "1");
 }
@@ -123,4 +123,26 @@ fn verify_reports_nothing_that_a_copy_inside_the_destination_has() {
     done(&inside);
     let found = verify(&volume.at(""), None).unwrap();
     assert!(found.is_clean() && found.added.is_empty(), "{found:?}");
+}
+
+#[test]
+fn what_a_user_edits_after_a_failed_run_is_kept_and_what_the_run_left_is_not() {
+    let mut volume = Volume::new();
+    volume.options.policy = Policy::KeepModified;
+    for name in ["users", "runs", "removed", "untouched"] {
+        volume.put(name, "image");
+    }
+    volume.copy();
+    let run = volume.request();
+    drop(begin_run(&run, &[]).unwrap());
+    volume.edit("runs", "half done");
+    std::fs::remove_file(volume.at("removed")).unwrap();
+    seal(&run, Ended::Failed).unwrap();
+    volume.edit("users", "mended by hand");
+    let mut retry = volume.request();
+    retry.steps_follow = true;
+    copy(&retry, &Silent, &CancellationToken::new()).unwrap();
+    let now = ["users", "runs", "removed", "untouched"].map(|path| volume.read(path));
+    assert_eq!(now, ["mended by hand", "image", "image", "image"]);
+    assert!(verify(&volume.at(""), None).unwrap().is_clean());
 }

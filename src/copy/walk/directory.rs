@@ -45,7 +45,7 @@ impl Walk<'_> {
             }
             Some(InTheWay::Leave) => return self.leave(worker, here, entry),
             Some(InTheWay::Keep) => {
-                let flags = Flags { kept: true, found: entry.record.is_none(), orphan: false };
+                let flags = Flags { kept: true, found: entry.record.is_none(), ..Flags::default() };
                 (self.beside(worker, here, entry)?, flags)
             }
             Some(InTheWay::Replace) => {

@@ -65,7 +65,7 @@ impl Walk<'_> {
             Action::Nothing | Action::Adopt => self.in_place(worker, here, judged),
             Action::Keep => {
                 worker.report.kept += 1;
-                let flags = Flags { kept: true, orphan: false, ..flags };
+                let flags = Flags { kept: true, orphan: false, half_done: false, ..flags };
                 note(worker, here, &incoming.version.record(name, flags, kept_left(record)));
                 Ok(Outcome::Other)
             }
@@ -76,7 +76,7 @@ impl Walk<'_> {
                     record.inspect(|record| note(worker, here, record));
                     return Ok(Outcome::Other);
                 }
-                let flags = Flags { kept: true, found: record.is_none() || flags.found, orphan: false };
+                let flags = Flags { kept: true, found: record.is_none() || flags.found, ..Flags::default() };
                 note(worker, here, &incoming.version.record(name, flags, kept_left(record)));
                 Ok(Outcome::Other)
             }
@@ -85,7 +85,7 @@ impl Walk<'_> {
                 if let Some(record) = record {
                     // The image has it, so that it is not pruning's; what differs stays, whoever changed it.
                     let kept = !matches!(judged.volume, Volume::AsLeft { .. });
-                    let flags = Flags { kept, orphan: false, ..flags };
+                    let flags = Flags { kept, orphan: false, half_done: false, ..flags };
                     note(worker, here, &Record { flags, name: name.to_bytes().into(), ..record.clone() });
                 }
                 Ok(Outcome::Other)
@@ -155,6 +155,7 @@ impl Walk<'_> {
                 None => base.is_none() && !self.known.intended(here.path, name),
             };
             flags.kept = false;
+            flags.half_done = false;
             return Ok((flags, Left::AsImage));
         };
         flags.kept &= judged.volume == Volume::Differs;

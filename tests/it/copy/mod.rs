@@ -9,3 +9,4 @@ pub(crate) mod peers;
 pub(crate) mod restart;
 pub(crate) mod shards;
 pub(crate) mod swapped;
+pub(crate) mod volumes;
