@@ -5,6 +5,7 @@ use std::io;
 use crate::copy::commit::rewrite::{Rewriting, Rule};
 use crate::copy::error::Error;
 use crate::copy::manifest::{self, Manifest, Reading};
+use crate::copy::plan::emptied::is_emptied;
 use crate::copy::plan::filter::Filter;
 use crate::copy::plan::layers::Layers;
 use crate::copy::preflight::Places;
@@ -44,6 +45,11 @@ pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
             continue;
         }
         let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
+        if owner != own && is_emptied(&old, &root).map_err(failed)? {
+            // Another copy's files were gone as a whole: its next copy brings them back.
+            state.run_is_over(&owner).map_err(failed)?;
+            continue;
+        }
         let layers = Layers::read(&places, &owner, old.head.since, None).map_err(failed)?;
         let rewriting = Rewriting {
             rule: match ended {
