@@ -80,8 +80,8 @@
 {{- if ne .restartPolicy "Never" -}}
 {{- fail "hook-runner: restartPolicy must be Never with sidecar.enabled: the sidecar ends with the container it follows and cannot follow its restart; use retries" -}}
 {{- end -}}
-{{- if or .redact.env .redact.files .redact.texts .extraArgs -}}
-{{- fail "hook-runner: redact and extraArgs are options of `hook-runner run` and do not apply with sidecar.enabled; remove them" -}}
+{{- if or .redact.env .redact.files .redact.texts .extraArgs .recordEvents -}}
+{{- fail "hook-runner: redact, recordEvents and extraArgs are options of `hook-runner run` and do not apply with sidecar.enabled; remove them" -}}
 {{- end -}}
 {{- if eq .log "none" -}}
 {{- fail "hook-runner: log is none and sidecar.enabled, and the log is all that the sidecar is for; turn it off, or give claim.name" -}}

@@ -1,8 +1,9 @@
-{{/* What the hook's account may do: what rbac gives it, and what the sidecar needs to follow the other container's log (its pod
-     and that pod's log, read only). */}}
+{{/* What the hook's account may do: what rbac gives it, what the sidecar needs to follow the other container's log (its pod
+     and that pod's log, read only), and what an Event needs. */}}
 {{- define "hook-runner.rules" -}}
 {{- $rules := .rbac.rules -}}
 {{- if .sidecar.enabled }}{{ $rules = append $rules (dict "apiGroups" (list "") "resources" (list "pods" "pods/log") "verbs" (list "get")) }}{{ end -}}
+{{- if .recordEvents }}{{ $rules = append $rules (dict "apiGroups" (list "") "resources" (list "events") "verbs" (list "create")) }}{{ end -}}
 {{- toYaml $rules -}}
 {{- end -}}
 

@@ -18,6 +18,7 @@
 {{- range .redact.files }}{{ $words = append $words (printf "--redact-file=%s" .) }}{{ end -}}
 {{- range .redact.texts }}{{ $words = append $words (printf "--redact=%s" .) }}{{ end -}}
 {{- if ne .logFailure "fail" }}{{ $words = append $words (printf "--log-failure=%s" .logFailure) }}{{ end -}}
+{{- if .recordEvents }}{{ $words = append $words "--events=true" }}{{ end -}}
 {{- if .execRetries }}{{ $words = append $words (printf "--retries=%d" (int .execRetries)) }}{{ end -}}
 {{- range $name := include "hook-runner.plain-options" . | fromYamlArray -}}
 {{- $value := get $ $name -}}
@@ -35,5 +36,5 @@
 
 {{/* The options that are passed on as they are, by the name of their value: logMode becomes --log-mode. */}}
 {{- define "hook-runner.plain-options" -}}
-[logMode, state, lockTimeout, keep, keepBytes, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, metricsFile, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff, allowEmptySource, dereference, owner, sourceVersion, sync, waitAuthEnv, waitAuthFile, waitTryTimeout, waitUnixSocket]
+[logMode, state, lockTimeout, keep, keepBytes, keepDays, logFormat, maxLog, splitStreams, timestamps, annotate, drain, setsid, caFile, terminationLog, metricsFile, chown, chmod, strictMetadata, trustMtime, followDestinationLinks, ignoreSpace, workers, waitStatus, execTimeout, backoff, allowEmptySource, dereference, owner, sourceVersion, sync, waitAuthEnv, waitAuthFile, waitTryTimeout, waitUnixSocket]
 {{- end -}}

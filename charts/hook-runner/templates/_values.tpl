@@ -71,7 +71,7 @@
      directory beside the content, which may be served to the world. */}}
 {{- define "hook-runner.default-names" -}}
 {{- if .claim.create }}{{ $_ := set .claim "name" (.claim.name | default .fullname) }}{{ end -}}
-{{- if and (or .sidecar.enabled .rbac.rules .rbac.clusterRules) (not .serviceAccount.name) }}{{ $_ := set .serviceAccount "create" true }}{{ end -}}
+{{- if and (or .sidecar.enabled .rbac.rules .rbac.clusterRules .recordEvents) (not .serviceAccount.name) }}{{ $_ := set .serviceAccount "create" true }}{{ end -}}
 {{- if .serviceAccount.create }}{{ $_ := set .serviceAccount "name" (.serviceAccount.name | default .fullname) }}{{ end -}}
 {{- if not .log -}}
 {{- range .copy -}}
