@@ -186,6 +186,12 @@ impl Case {
         }))
     }
 
+    /// Lets in what another level of Pod Security lets in.
+    pub(crate) fn enforce(&self, level: &str) -> Result<()> {
+        let label = format!("pod-security.kubernetes.io/enforce={level}");
+        self.kubectl_ok(&["label", "namespace", &self.namespace, &label, "--overwrite"]).map(drop)
+    }
+
     /// Runs Helm in the namespace.
     pub(crate) fn helm(&self, arguments: &[&str]) -> Ended {
         let mut all = vec!["--namespace", &self.namespace];
@@ -290,7 +296,8 @@ impl Case {
     /// The attempts that the volume knows of, oldest first.
     pub(crate) fn history(&self, claim: &str) -> Vec<Value> {
         let text = self.ask_runner(claim, &["history", "--json"]).text;
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        // The program prints the newest first.
+        text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Results of the attempts: "command, succeeded".

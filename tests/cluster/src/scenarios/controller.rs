@@ -8,7 +8,9 @@ use crate::cluster::{Case, Result, command, contains, ensure, until};
 
 pub(super) fn show(case: &Case) -> Result<String> {
     // First, while nothing of these names is there.
+    case.enforce("baseline")?; // one of them asks for root
     let renderings = dry_runs(case)?;
+    case.enforce("restricted")?;
     case.volume("vote")?;
     let hook = json!({"annotations": {"argocd.argoproj.io/sync-wave": "5"}, "commonLabels": {"app.kubernetes.io/part-of": "vote"}});
     let values = case.values("argo", &vote("localhost/vote:1.0.0", &hook))?;

@@ -9,13 +9,7 @@ use crate::manifest;
 
 pub(super) fn show(case: &Case) -> Result<String> {
     // One of the six asks for root, which `restricted` does not let in.
-    case.kubectl_ok(&[
-        "label",
-        "namespace",
-        &case.namespace,
-        "pod-security.kubernetes.io/enforce=baseline",
-        "--overwrite",
-    ])?;
+    case.enforce("baseline")?;
     certificates(case)?;
     workflow(case)?;
     gateway_and_dashboard(case)?;

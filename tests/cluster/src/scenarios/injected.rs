@@ -26,10 +26,11 @@ fn both(case: &Case) -> Result<()> {
     // A policy is in force a moment after it was made: a pod that is tried tells when.
     for kind in ["native", "plain"] {
         crate::cluster::until(&format!("the policy {kind} in force"), 60, || {
-            let probe = json!({
-                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe", "labels": {"proxy": kind}},
-                "spec": crate::manifest::pod("localhost/large:1.0.0", &["true"], "none")
-            });
+            let mut spec = crate::manifest::pod("localhost/large:1.0.0", &["true"], "none");
+            spec["initContainers"] = spec["containers"].clone();
+            spec["initContainers"][0]["name"] = json!("first");
+            let metadata = json!({"name": "probe", "labels": {"proxy": kind}});
+            let probe = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
             let path = case.values("probe", &probe).ok()?;
             let ended = case.kubectl(&["apply", "--dry-run=server", "-o", "json", "-f", &path]);
             ended.text.contains("\"proxy\",").then_some(())
@@ -58,10 +59,12 @@ fn both(case: &Case) -> Result<()> {
 fn policy(case: &Case, kind: &str, list: &str, more: &str, command: &str) -> [Value; 2] {
     let name = format!("{}-{kind}", case.namespace);
     let kind_of = format!("Object.spec.{list}");
+    // A JSON patch: an apply configuration may not set a command, which is an atomic list.
     let expression = format!(
-        "Object{{spec: Object.spec{{{list}: [{kind_of}{{name: 'proxy', image: 'localhost/large:1.0.0', imagePullPolicy: 'Never', {more} \
-         command: ['sh', '-c', {command:?}], securityContext: {kind_of}.securityContext{{allowPrivilegeEscalation: false, \
-         capabilities: {kind_of}.securityContext.capabilities{{drop: ['ALL']}}}}}}]}}}}"
+        "[JSONPatch{{op: 'add', path: '/spec/{list}/-', value: {kind_of}{{name: 'proxy', image: 'localhost/large:1.0.0', \
+         imagePullPolicy: 'Never', {more} command: ['sh', '-c', {command:?}], \
+         securityContext: {kind_of}.securityContext{{allowPrivilegeEscalation: false, \
+         capabilities: {kind_of}.securityContext.capabilities{{drop: ['ALL']}}}}}}}}]"
     );
     [
         json!({
@@ -70,7 +73,7 @@ fn policy(case: &Case, kind: &str, list: &str, more: &str, command: &str) -> [Va
                 "failurePolicy": "Fail", "reinvocationPolicy": "Never",
                 "matchConstraints": {"resourceRules": [
                     {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]},
-                "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}]
+                "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}]
             }
         }),
         json!({
