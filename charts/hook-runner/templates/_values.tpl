@@ -17,6 +17,7 @@
 {{- end -}}
 {{- $hook = deepCopy ($hook | default dict) -}}
 {{- include "hook-runner.check-complete" $hook -}}
+{{- $hook = merge $hook (include "hook-runner.empty" . | fromYaml) -}}
 {{- $literal := $hook.scriptFile -}}
 {{- $hook = (include "hook-runner.rendered" (dict "root" $root "value" $hook) | fromJson).value -}}
 {{- include "hook-runner.aliases" $hook -}}
@@ -38,6 +39,21 @@
 {{- include "hook-runner.check" $hook -}}
 {{- $_ := set $hook "seconds" (include "hook-runner.deadlines" $hook | fromJson) -}}
 {{- $hook | toJson -}}
+{{- end -}}
+
+{{/* The lists and maps, empty: `null` takes a default away (Helm's way to say so), and means the same as empty. */}}
+{{- define "hook-runner.empty" -}}
+{{- range list "copy" "exclude" "include" "wait" "waitHeaders" "command" "args" "steps" "onFailure" "finally" "extraArgs" "imagePullSecrets" "env" "extraEnv" "extraEnvVars" "envFrom" "volumes" "extraVolumes" "volumeMounts" "extraVolumeMounts" "initContainers" "extraContainers" "sidecars" "tolerations" "topologySpreadConstraints" "hostAliases" }}
+{{ . }}: []
+{{- end }}
+{{- range list "annotations" "labels" "commonLabels" "commonAnnotations" "podLabels" "podAnnotations" "lifecycle" "lifecycleHooks" "resources" "runnerResources" "nodeSelector" "affinity" "dnsConfig" "containerSpec" "podSpec" "jobSpec" }}
+{{ . }}: {}
+{{- end }}
+claim: {annotations: {}, spec: {}}
+app: {matchLabels: {}}
+redact: {env: [], files: [], texts: []}
+sidecar: {args: []}
+serviceAccount: {annotations: {}}
 {{- end -}}
 
 {{/* Says "true" for a dict of root and hook. */}}
