@@ -83,7 +83,7 @@ fn workflow(case: &Case) -> Result<()> {
 
 fn gateway_and_dashboard(case: &Case) -> Result<()> {
     // A database as far as a hook's wait can tell: something that takes connections.
-    let mut pod = manifest::pod("localhost/large:1.0.0", &["nc", "-lk", "-p", "5432", "-e", "cat"], "unused");
+    let mut pod = manifest::pod("localhost/hooks:1.0.0", &["python3", "-m", "http.server", "5432"], "unused");
     pod["containers"][0]["volumeMounts"] = json!([]);
     pod["volumes"] = json!([]);
     case.apply(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "database", "labels": {"app": "database"}}, "spec": pod}))?;
@@ -98,7 +98,7 @@ fn gateway_and_dashboard(case: &Case) -> Result<()> {
     let address =
         case.get(&["service", "gate-database"])["spec"]["clusterIP"].as_str().unwrap_or_default().to_owned();
     secret(case, "dash-env", &json!({"DB_HOST": address, "DB_PORT": "5432"}))?;
-    let init = "[ \"$(id -u)\" = 0 ] && [ \"$installed\" = yes ] && nc -z \"$DB_HOST\" \"$DB_PORT\" && grep -q ldap.corp /etc/hosts\n";
+    let init = "[ \"$(id -u)\" = 0 ] && [ \"$installed\" = yes ] && nc -w 2 \"$DB_HOST\" \"$DB_PORT\" </dev/null && grep -q ldap.corp /etc/hosts\n";
     secret(
         case,
         "dash-config",
