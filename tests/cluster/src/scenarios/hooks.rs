@@ -112,7 +112,7 @@ fn buckets(case: &Case) -> Result<()> {
     let password = "staple-correct-battery";
     secret(case, "store-root", &json!({"password": password}))?;
     let script = "set -eu\ncat /credentials/password\nfor bucket; do mkdir -p /data/buckets/$bucket; echo \"made $bucket on $MINIO_ENDPOINT\"; done\n";
-    config(case, "store-scripts", &json!({"make-buckets.sh": script}))?;
+    config(case, "store-scripts", &json!({"make-buckets": script}))?;
     case.volume("store-buckets")?;
     install(case, "store", "storage-buckets")?;
     gone(case, "store-make-buckets")?;
