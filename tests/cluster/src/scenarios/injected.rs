@@ -36,7 +36,9 @@ fn both(case: &Case) -> Result<()> {
             ended.text.contains("\"proxy\",").then_some(())
         })?;
     }
-    for (kind, quit) in [("native", "true"), ("plain", "echo quit | nc -w 5 127.0.0.1 15020")] {
+    for (kind, quit) in
+        [("native", "true"), ("plain", "until echo quit | nc 127.0.0.1 15020; do sleep 1; done")]
+    {
         let release = format!("proxy-{kind}");
         let mut hook = json!({
             "podLabels": {"proxy": kind}, "copy": [], "wait": [], "scriptFile": "", "script": "",
