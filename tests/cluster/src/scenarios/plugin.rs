@@ -99,7 +99,7 @@ fn on_a_terminal(case: &Case) -> Result<()> {
     for (name, value) in command(case, "kubectl", &[]).get_envs() {
         script.env(name, value.unwrap_or_default());
     }
-    let line = format!("stty cols 72; kubectl hook-log --namespace {} vote history", case.namespace);
+    let line = format!("stty cols 72 rows 24; kubectl hook-log --namespace {} vote history", case.namespace);
     let output = script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.map_err(|error| format!("script: {error}"))?;
