@@ -1,17 +1,21 @@
 //! `verify`: a volume compared with what the last copy installed.
 
 use std::io::Write;
+use std::path::Path;
 
 use crate::attempt::messages;
 use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::copy;
 use crate::exit::Kind;
+use crate::volume::{self, LOG_NAME, Volume};
 
 /// Compares a volume with its manifest; status 1 when it differs.
 pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
-    let report = copy::verify(&arguments.destination, arguments.state.as_deref())
+    let mut report = copy::verify(&arguments.destination, arguments.state.as_deref())
         .map_err(|error| messages::copy(&error))?;
+    let logs = logs_in(&arguments.destination);
+    report.added.items.retain(|path| !logs.contains(path));
     let mut out = std::io::stdout().lock();
     if arguments.json {
         let text = serde_json::to_string(&report).map_err(messages::fault)?;
@@ -38,4 +42,11 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
         format!("{} is not as the last copy left it", arguments.destination.display()),
     )
     .advise("the list says what differs; a new run brings back what is missing"))
+}
+
+/// The preserved logs that stand in the destination: nobody added them.
+fn logs_in(destination: &Path) -> Vec<String> {
+    let volume = Volume::open(&destination.join(LOG_NAME), None);
+    let names = volume.map(|volume| volume::histories(&volume)).unwrap_or_default();
+    names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect()
 }

@@ -91,7 +91,7 @@ fn fold(entries: &mut BTreeMap<(String, String), Change>, mut later: Change) {
         ("installed", "replaced") => later.action = "installed".into(),
         ("removed", "installed") => later.action = "replaced".into(),
         // What happened to it says more than that nothing did.
-        ("installed" | "replaced" | "removed", "kept" | "left") => later = earlier,
+        ("installed" | "replaced" | "removed" | "conflict", "kept" | "left") => later = earlier,
         _ => {}
     }
     entries.insert(key, later);
@@ -185,6 +185,7 @@ mod tests {
             (&["removed", "installed"], &["replaced"]),
             (&["replaced", "kept"], &["replaced"]),
             (&["kept", "conflict"], &["conflict"]),
+            (&["conflict", "kept"], &["conflict"]),
             (&["conflict", "replaced"], &["replaced"]),
         ] {
             assert_eq!(folded(actions), told, "{actions:?}");

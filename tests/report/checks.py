@@ -94,6 +94,14 @@ def a_bar_of_the_timeline_leads_to_its_attempt():
     equal(browser.value("new Promise((done) => setTimeout(() => done(document.getElementById('a3').open), 100))"), True)
 
 
+def changes_are_told_and_conflicts_come_first():
+    page("vote")
+    rows = browser.value("""[...document.querySelectorAll('#a3 .changes tr')].map(
+        (row) => [row.className, row.cells[0].textContent, row.cells[1].firstChild.textContent])""")
+    equal(rows, [["conflict", "*conflict  ", "options.txt"], ["", ">fc........", "index.html"],
+                 ["", "*deleting  ", "old.css"], ["", ">f+++++++++", "results.html"]])
+
+
 def the_log_has_its_colours():
     page("vote")
     browser.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")

@@ -53,7 +53,7 @@ def script(path, text):
 
 
 def vote(program, at):
-    """An install, an upgrade that failed twice, one that a user's change met, one without a change."""
+    """An install, an upgrade that met a user's change and failed twice, one that succeeded, one without a change."""
     copy = ["--copy", "app:data", "--policy", "keep-modified", "--prune", "owned", "--wait-for", "file:data/index.html"]
     write(f"{at}/app/index.html", "<h1>Cats or dogs?</h1>\n")
     write(f"{at}/app/app.py", "print('vote')\n")
@@ -65,12 +65,13 @@ def vote(program, at):
     os.remove(f"{at}/app/old.css")
     write(f"{at}/app/index.html", "<h1>Cats or dogs, once more?</h1>\n")
     write(f"{at}/app/results.html", "<h1>Results</h1>\n")
+    write(f"{at}/data/options.txt", "cats\ndogs\nbirds\n")
+    write(f"{at}/app/options.txt", "cats\ndogs\nfish\n")
     script(f"{at}/migrate.sh", r"""printf '\033[32mok\033[0m   migration 0001 is applied\n'
         printf '\033[1;31merror\033[0m: relation \033[33m"votes"\033[0m does not exist\n  at migrate.sql:12\n' >&2; sleep 0.1; exit 3""")
     attempt(program, at, "5bb1c2d3-9a41", 2, "./migrate.sh", *copy)
     attempt(program, at, "5bb1c2d3-9a41", 2, "./migrate.sh", *copy)
-    write(f"{at}/data/options.txt", "cats\ndogs\nbirds\n")
-    write(f"{at}/app/options.txt", "cats\ndogs\nfish\n")
+    write(f"{at}/app/index.html", "<h1>Cats or dogs?</h1>\n")
     script(f"{at}/migrate.sh", green + r"; printf '\033[38;5;208mwarm\033[0m\n'")
     attempt(program, at, "77cc9e01-0b52", 3, "./migrate.sh", *copy)
     attempt(program, at, "a4d01e77-3c3f", 4, "./migrate.sh", *copy)

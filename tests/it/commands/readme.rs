@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::harness::PROGRAM;
+use crate::support::harness::{PROGRAM, Test};
 
 fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README")
@@ -38,6 +38,34 @@ fn fits(pattern: &str, line: &str) -> bool {
     rest.is_empty()
 }
 
+/// Runs each command of the console blocks of `text` and compares what it prints; answers how many there were.
+#[track_caller]
+fn run_examples(text: &str, directory: &Path, path: &str) -> usize {
+    let mut commands = 0;
+    for block in blocks(text, "console") {
+        for example in format!("\n{block}").split("\n$ ").skip(1) {
+            let (command, expected) = example.split_once('\n').unwrap_or((example, ""));
+            let output = Command::new("sh")
+                .args(["-c", &format!("{command} 2>&1")])
+                .current_dir(directory)
+                .env("PATH", path)
+                .output()
+                .unwrap();
+            let mut actual = String::from_utf8_lossy(&output.stdout).into_owned();
+            if !output.status.success() {
+                actual += &format!("? {}\n", output.status.code().expect("a status"));
+            }
+            let (expected, lines): (Vec<&str>, Vec<&str>) =
+                (expected.lines().collect(), actual.lines().collect());
+            let same = expected.len() == lines.len()
+                && expected.iter().zip(&lines).all(|(pattern, line)| fits(pattern, line));
+            assert!(same, "$ {command}\nthe page says:\n{}\nit prints:\n{actual}", expected.join("\n"));
+            commands += 1;
+        }
+    }
+    commands
+}
+
 #[test]
 fn every_command_of_the_readme_prints_what_stands_there() {
     let directory = tempfile::tempdir().unwrap();
@@ -60,29 +88,67 @@ fn every_command_of_the_readme_prints_what_stands_there() {
     std::fs::write(at("hook.yaml"), file).unwrap();
     let programs = Path::new(PROGRAM).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
-    let mut commands = 0;
-    for block in blocks(&text, "console") {
-        for example in format!("\n{block}").split("\n$ ").skip(1) {
-            let (command, expected) = example.split_once('\n').unwrap_or((example, ""));
-            let output = Command::new("sh")
-                .args(["-c", &format!("{command} 2>&1")])
-                .current_dir(directory.path())
-                .env("PATH", &path)
-                .output()
-                .unwrap();
-            let mut actual = String::from_utf8_lossy(&output.stdout).into_owned();
-            if !output.status.success() {
-                actual += &format!("? {}\n", output.status.code().expect("a status"));
-            }
-            let (expected, lines): (Vec<&str>, Vec<&str>) =
-                (expected.lines().collect(), actual.lines().collect());
-            let same = expected.len() == lines.len()
-                && expected.iter().zip(&lines).all(|(pattern, line)| fits(pattern, line));
-            assert!(same, "$ {command}\nthe README says:\n{}\nit prints:\n{actual}", expected.join("\n"));
-            commands += 1;
-        }
-    }
+    let commands = run_examples(&text, directory.path(), &path);
     assert!(commands >= 8, "only {commands} commands were found");
+}
+
+/// The plugin's own way to the volume is tried on a cluster (tests/cluster); here its words go to the program on the same
+/// volume.
+const HOOK_LOG: &str = r#"#!/bin/sh
+[ "$1 $2" = "hook-log vote" ] || { echo "kubectl $*?"; exit 64; }
+shift 2
+[ "$1" != verify ] || set -- "$@" data
+HOOK_RUNNER_LOG=data exec hook-runner "$@"
+"#;
+
+#[test]
+fn every_command_of_the_page_for_three_in_the_morning_prints_what_stands_there() {
+    let release = |test: Test, run: &str, revision: &str, status: i32| {
+        let copy =
+            ["run", "--run-id", run, "--copy", "app:data", "--policy", "keep-modified", "--prune", "owned"];
+        let event = if revision == "1" { "post-install" } else { "post-upgrade" };
+        test.args(copy)
+            .args(["--wait-for", "file:data/index.html", "--", "./migrate.sh"])
+            .env("HOOK_RUNNER_RELEASE", "vote")
+            .env("HOOK_RUNNER_REVISION", revision)
+            .env("HOOK_RUNNER_HOOK_EVENT", event)
+            .status(status)
+            .any_stdout()
+            .any_stderr()
+            .run()
+    };
+    let test = Test::new()
+        .script("bin/kubectl", HOOK_LOG)
+        .script("migrate.sh", "#!/bin/sh\necho 'ok   migration 0001 applied'\n")
+        .file("app/index.html", "cats\n")
+        .file("app/app.py", "print()\n")
+        .file("app/old.css", "h1 {}\n")
+        .file("app/options.txt", "cats\n");
+    let done = release(test, "3f2a9c11-6d0e", "1", 0);
+    std::fs::remove_file(done.path("app/old.css")).unwrap();
+    let failing = "#!/bin/sh\necho 'ok   migration 0001 is applied'\necho 'error: relation \"votes\" does not exist'\n\
+                   echo '  at migrate.sql:12'\nexit 3\n";
+    let mut test = done
+        .then()
+        .file("app/index.html", "dogs, too\n")
+        .file("app/results.html", "none\n")
+        .file("app/options.txt", "fish\n")
+        .file("data/options.txt", "birds\n")
+        .script("migrate.sh", failing);
+    for _ in 0..2 {
+        test = release(test, "5bb1c2d3-9a41", "2", 3).then();
+    }
+    let directory = test.into_directory();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/three-in-the-morning.md");
+    let bin = directory.path().join("bin");
+    let programs = Path::new(PROGRAM).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{}:{path}", bin.display(), programs.display());
+    let text = std::fs::read_to_string(page).expect("the page");
+    assert_eq!(run_examples(&text, directory.path(), &path), 5, "five commands");
+    let report = std::fs::read_to_string(directory.path().join("vote.html")).expect("the report");
+    assert!(report.contains("relation &quot;votes&quot; does not exist"));
+    assert!(readme().contains("(docs/three-in-the-morning.md)"), "the README leads there");
 }
 
 #[test]
