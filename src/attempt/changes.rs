@@ -15,9 +15,11 @@ pub(super) fn keep(opened: &Opened, destination: &Path, report: &copy::Report) -
     let emptied: HashSet<&Path> =
         removed.flat_map(|change| Path::new(&change.path).ancestors().skip(1)).collect();
     let items = report.changes.items.iter().map(|change| {
-        let (kind, target) = match emptied.contains(Path::new(&change.path)) {
-            true if change.action == "removed" => ("directory", String::new()),
-            _ => kind_of(&destination.join(&change.path)),
+        let was_directory = change.action == "removed" && emptied.contains(Path::new(&change.path));
+        let (kind, target) = if was_directory {
+            ("directory", String::new())
+        } else {
+            kind_of(&destination.join(&change.path))
         };
         Change {
             to: destination.display().to_string(),

@@ -142,7 +142,7 @@ pub(super) fn copy_request(
     let log = session.opened.as_ref().map(|opened| opened.volume.log_path.clone());
     let attempt = session.opened.as_ref().map_or(1, |opened| opened.started.attempt);
     let steps = &context.hook.steps;
-    let here = |step: &Step| matches!(step, Step::Copy { options: of, .. } if std::ptr::eq(&**of, options));
+    let here = |step: &Step| matches!(step, Step::Copy { options: of, .. } if std::ptr::eq(&raw const **of, options));
     let after = steps.iter().position(here).map_or(&[][..], |at| &steps[at + 1..]);
     copy::Request {
         later: Some(after.iter().filter_map(owner).collect()),
@@ -181,16 +181,16 @@ async fn begin_run(
         };
         steps.iter().filter_map(request).collect()
     };
-    let (requests, copied) = (copies(steps), copies(&steps[..done.min(steps.len())]));
-    if requests.is_empty() {
+    let (wanted, had) = (copies(steps), copies(&steps[..done.min(steps.len())]));
+    if wanted.is_empty() {
         return Ok(Vec::new());
     }
     let (patience, cancel) = (context.hook.lock_timeout, supervisor.stop_token().child_token());
     let stop = cancel.clone();
-    let begin = move |request: &copy::Request| begin_in_turn(request, &copied, patience, &stop);
-    let work = blocking::run(move || requests.iter().map(begin).collect::<Result<Vec<_>, CopyFailure>>());
-    let begun = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
-    begun.map_err(|failure| match failure {
+    let begin = move |request: &copy::Request| begin_in_turn(request, &had, patience, &stop);
+    let work = blocking::run(move || wanted.iter().map(begin).collect::<Result<Vec<_>, CopyFailure>>());
+    let runs = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
+    runs.map_err(|failure| match failure {
         CopyFailure::Turn(error) => messages::turn(&error),
         CopyFailure::Copy(error) => messages::copy(&error),
     })

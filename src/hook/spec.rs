@@ -116,28 +116,8 @@ impl Hook {
     }
 
     fn with_steps(flags: Layer, file: Layer, steps: Vec<Step>) -> Result<Self, SpecError> {
-        let first_copy = steps.iter().find_map(|step| match step {
-            // Of a single file, beside it.
-            Step::Copy { from, to, .. } if from.is_file() => {
-                Some(to.parent().unwrap_or(Path::new("")).join(LOG_NAME))
-            }
-            Step::Copy { to, .. } => Some(to.join(LOG_NAME)),
-            _ => None,
-        });
-        let log = match flags.log.or(file.log) {
-            Some(LogTarget::None) => None,
-            Some(LogTarget::File(path)) => Some(path),
-            None => Some(first_copy.ok_or(SpecError::NoLog)?),
-        };
-        let log = match (log, steps::shard(&steps)) {
-            // Shares run side by side: each has a log of its own.
-            (Some(log), Some(shard)) => {
-                let mut name = log.into_os_string();
-                name.push(format!(".shard-{}", shard.index));
-                Some(PathBuf::from(name))
-            }
-            (log, _) => log,
-        };
+        let log = place_of_log(flags.log.clone().or_else(|| file.log.clone()), &steps)?;
+        let keep = Keep::of(&flags, &file);
         let split_streams = flags.split_streams.or(file.split_streams).unwrap_or(false);
         let annotate = flags.annotate.or(file.annotate).unwrap_or(false);
         if annotate && !split_streams {
@@ -157,11 +137,7 @@ impl Hook {
                 .lock_timeout
                 .or(file.lock_timeout)
                 .map_or(Duration::from_secs(60), |time| time.0),
-            keep: Keep {
-                runs: flags.keep.or(file.keep).unwrap_or(20),
-                bytes: flags.keep_bytes.or(file.keep_bytes).map_or(64 << 20, |size| size.0),
-                days: flags.keep_days.or(file.keep_days),
-            },
+            keep,
             output: Output {
                 split_streams,
                 timestamps: flags.timestamps.or(file.timestamps).unwrap_or(false),
@@ -183,6 +159,42 @@ impl Hook {
             on_failure: Vec::new(),
             finally: Vec::new(),
         })
+    }
+}
+
+/// The file that was given, none, or one in the first copy's destination.
+fn place_of_log(given: Option<LogTarget>, steps: &[Step]) -> Result<Option<PathBuf>, SpecError> {
+    let first_copy = steps.iter().find_map(|step| match step {
+        // Of a single file, beside it.
+        Step::Copy { from, to, .. } if from.is_file() => {
+            Some(to.parent().unwrap_or(Path::new("")).join(LOG_NAME))
+        }
+        Step::Copy { to, .. } => Some(to.join(LOG_NAME)),
+        _ => None,
+    });
+    let log = match given {
+        Some(LogTarget::None) => None,
+        Some(LogTarget::File(path)) => Some(path),
+        None => Some(first_copy.ok_or(SpecError::NoLog)?),
+    };
+    Ok(match (log, steps::shard(steps)) {
+        // Shares run side by side: each has a log of its own.
+        (Some(log), Some(shard)) => {
+            let mut name = log.into_os_string();
+            name.push(format!(".shard-{}", shard.index));
+            Some(PathBuf::from(name))
+        }
+        (log, _) => log,
+    })
+}
+
+impl Keep {
+    fn of(flags: &Layer, file: &Layer) -> Self {
+        Self {
+            runs: flags.keep.or(file.keep).unwrap_or(20),
+            bytes: flags.keep_bytes.or(file.keep_bytes).map_or(64 << 20, |size| size.0),
+            days: flags.keep_days.or(file.keep_days),
+        }
     }
 }
 

@@ -141,13 +141,10 @@ impl FileValue for Events {
     fn read(node: &Node) -> Result<Self, Mistake> {
         let one = |node: &Node| {
             let text = &scalar(node, "a hook event")?.text;
-            match EVENTS.contains(&text.as_str()) {
-                true => Ok(text.clone()),
-                false => {
-                    Err(node
-                        .mistake(format!("'{text}' is no hook event; expected one of {}", EVENTS.join(", "))))
-                }
+            if EVENTS.contains(&text.as_str()) {
+                return Ok(text.clone());
             }
+            Err(node.mistake(format!("'{text}' is no hook event; expected one of {}", EVENTS.join(", "))))
         };
         match &node.content {
             Content::List(items) if items.is_empty() => {

@@ -130,7 +130,7 @@ pub fn check(steps: &[Step]) -> Result<(), NotMet> {
     for step in steps {
         match step {
             Step::Wait(wait) if !made || matches!(wait.auth, Some(Auth::Variable(_))) => {
-                drop(Probe::new(wait)?)
+                drop(Probe::new(wait)?);
             }
             Step::Wait(_) => {}
             _ => made = true,

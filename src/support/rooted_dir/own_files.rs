@@ -101,9 +101,9 @@ impl Dir {
                     match at.create_dir(name, mode & 0o777) {
                         // Another process made it between the two calls: as good.
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                        made => {
+                        outcome => {
                             let new = at.open_dir(name)?;
-                            if made.is_ok() {
+                            if outcome.is_ok() {
                                 open_to_group(&new, 0, mode);
                             }
                             new
