@@ -30,6 +30,8 @@ use crate::support::observed::Observed;
 use crate::volume::STATE_DIRECTORY;
 use crate::volume::followed::Followed;
 
+/// How many changes of a copy are kept beside the log at most: about 150 bytes of memory each.
+const LISTED_CHANGES: usize = 20_000;
 /// How long a border of a step may wait for the volume.
 const BORDER_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -204,7 +206,7 @@ async fn run_copy(
     supervisor: &mut Supervisor,
 ) -> Result<copy::Report, Failure> {
     let opened = session.opened.clone();
-    request.options.list_changes = opened.is_some();
+    request.options.listed_changes = opened.is_some().then_some(LISTED_CHANGES);
     let label = format!("{} -> {}", request.source.display(), request.destination.display());
     let cancel = supervisor.stop_token().child_token();
     let (patience, stop) = (context.hook.lock_timeout, cancel.clone());

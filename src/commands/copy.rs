@@ -38,7 +38,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     let mut options = copy_options(&arguments.options, &CopyStep::default())
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     options.dry_run = arguments.dry_run;
-    options.list_changes = arguments.changes || arguments.json;
+    options.listed_changes = (arguments.changes || arguments.json).then_some(usize::MAX);
     let destination = arguments.destination.clone();
     preflight::places(&arguments.source, &destination, false)
         .and_then(|()| preflight::empty(&arguments.source, &destination, &options))

@@ -44,8 +44,8 @@ pub struct Options {
     pub allow_empty_source: bool,
     /// What the source is called (an image's digest): where it is called as it was at the last copy, it is not read.
     pub source_version: Option<String>,
-    /// List every change in the report, not only the first hundred.
-    pub list_changes: bool,
+    /// How many changes the report lists at most; 100 where not given.
+    pub listed_changes: Option<usize>,
     /// Copy what symbolic links of the source lead to, not the links.
     pub dereference: bool,
 }

@@ -76,7 +76,7 @@ pub struct Change {
     pub reason: &'static str,
 }
 
-/// Changes: the first hundred, or all where they were asked for.
+/// Changes: the first hundred, or as many as were asked for.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Changes {
     /// Sorted by path.
@@ -84,8 +84,9 @@ pub struct Changes {
     /// How many more there were.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: u64,
+    /// How many are listed at most.
     #[serde(skip)]
-    pub(crate) whole: bool,
+    pub(crate) most: usize,
 }
 
 impl Changes {
@@ -99,7 +100,7 @@ impl Changes {
     }
 
     pub(crate) fn push(&mut self, path: &[u8], action: &'static str, reason: &'static str) {
-        if self.whole || self.items.len() < LISTED {
+        if self.items.len() < self.most {
             self.items.push(Change { path: crate::copy::io::path::shown(path), action, reason });
         } else {
             self.more += 1;
@@ -109,7 +110,7 @@ impl Changes {
     fn merge(&mut self, other: Self) {
         self.more += other.more;
         for change in other.items {
-            if self.whole || self.items.len() < LISTED {
+            if self.items.len() < self.most {
                 self.items.push(change);
             } else {
                 self.more += 1;
@@ -167,14 +168,15 @@ impl Report {
     /// An empty one that lists as much as the options ask for.
     pub(crate) fn listing(options: &Options) -> Self {
         let mut report = Self::default();
-        (report.plan.whole, report.changes.whole) = (options.dry_run, options.list_changes);
+        (report.plan.whole, report.changes.most) =
+            (options.dry_run, options.listed_changes.unwrap_or(LISTED));
         report
     }
 
     /// An empty one that lists as much as this one.
     pub(crate) fn like(&self) -> Self {
         let mut report = Self::default();
-        (report.plan.whole, report.changes.whole) = (self.plan.whole, self.changes.whole);
+        (report.plan.whole, report.changes.most) = (self.plan.whole, self.changes.most);
         report
     }
 

@@ -175,7 +175,7 @@ pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, 
             Some(Sharding::Auto) => Some(shard_from_environment()?),
         },
         dry_run: false,
-        list_changes: false,
+        listed_changes: None,
     })
 }
 

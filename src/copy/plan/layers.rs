@@ -194,12 +194,11 @@ impl Claims {
 
     fn of(&self, name: &[u8]) -> impl Iterator<Item = &(bool, Record<'static>)> {
         let folded = self.caseless.then(|| fold(name));
-        let (start, len) = match &folded {
-            Some(_) => (0, self.all.len()),
-            None => {
-                let start = self.all.partition_point(|(_, record)| *record.name < *name);
-                (start, self.all[start..].partition_point(|(_, record)| *record.name == *name))
-            }
+        let (start, len) = if folded.is_some() {
+            (0, self.all.len())
+        } else {
+            let start = self.all.partition_point(|(_, record)| *record.name < *name);
+            (start, self.all[start..].partition_point(|(_, record)| *record.name == *name))
         };
         let same =
             move |record: &Record<'_>| folded.as_ref().is_none_or(|folded| fold(&record.name) == *folded);

@@ -97,9 +97,11 @@ impl Pruner<'_> {
             }
             let image = here.source.as_ref().map_or(Ok(None), |source| source.find(spelling));
             let image = image.map_err(|e| self.roots.source_error("stat", &path, e))?;
-            let stays = image.is_some()
-                || claims.has(spelling.as_bytes())
-                || here.source.as_ref().is_some_and(|source| is_beside(source, spelling.as_bytes()));
+            // With all that is in it.
+            if here.source.as_ref().is_some_and(|source| is_beside(source, spelling.as_bytes())) {
+                continue;
+            }
+            let stays = image.is_some() || claims.has(spelling.as_bytes());
             if is_dir {
                 let below = Subdirectory { name: &name, spelling, path: &path, image, stays };
                 steps.extend(self.mirror_below(here, &below, going)?);

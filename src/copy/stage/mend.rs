@@ -6,11 +6,11 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use crate::copy::error::Error;
-use crate::copy::io::metadata::Before;
+use crate::copy::io::metadata::{Before, time_of};
 use crate::copy::io::path::shown;
 use crate::copy::io::transfer::READ;
 use crate::copy::io::xattrs::Xattrs;
-use crate::copy::manifest::{Content, Kind};
+use crate::copy::manifest::{Content, Kind, Time};
 use crate::copy::stage::stager::Stager;
 use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::version::{Data, Incoming, Version};
@@ -98,9 +98,8 @@ impl Stager<'_> {
     }
 }
 
-fn all(stat: &Stat) -> (u32, u32, u32, i64, u64) {
-    let nanoseconds = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime, nanoseconds)
+fn all(stat: &Stat) -> (u32, u32, u32, Time) {
+    (stat.st_mode, stat.st_uid, stat.st_gid, time_of(stat))
 }
 
 /// Whether what was opened is what was decided about: a name may have been given to something else meanwhile.

@@ -32,6 +32,8 @@ const FIRST: usize = 32;
 
 /// A directory that is gone through: what the source has in it.
 struct Contents<'a> {
+    path: &'a [u8],
+    source: &'a OwnedFd,
     listing: &'a Listing,
     /// What was seen of each name before, where that tells enough.
     files: &'a [Option<Sight>],
@@ -49,17 +51,16 @@ impl Walk<'_> {
         }
         node.relieve(self.queue.budget);
         // Taken out of the worker for the time of this directory, as the worker is lent out in it.
-        let (mut listing, files) = match self.seen.take(&path, Sight::from(&stat)) {
-            Some(seen) => (seen.listing, seen.files),
-            None => {
-                let mut listing = std::mem::take(&mut worker.listing);
-                self.list(worker, &node, (&path, &source), &mut listing)?;
-                (listing, Vec::new())
-            }
+        let (mut listing, files) = if let Some(seen) = self.seen.take(&path, Sight::from(&stat)) {
+            (seen.listing, seen.files)
+        } else {
+            let mut listing = std::mem::take(&mut worker.listing);
+            self.list(worker, &node, (&path, &source), &mut listing)?;
+            (listing, Vec::new())
         };
         let mut old = std::mem::take(&mut worker.old);
-        let contents = Contents { listing: &listing, files: &files };
-        let walked = self.walk(worker, &node, (&path, &source), &contents, &mut old);
+        let contents = Contents { path: &path, source: &source, listing: &listing, files: &files };
+        let walked = self.walk(worker, &node, &contents, &mut old);
         worker.ahead.clear(&self.queue.spare);
         listing.shrink();
         worker.listing = listing;
@@ -100,10 +101,10 @@ impl Walk<'_> {
         &self,
         worker: &mut Worker,
         node: &Arc<Node>,
-        (path, source): (&[u8], &OwnedFd),
         contents: &Contents<'_>,
         old: &mut Vec<u8>,
     ) -> Result<(), Error> {
+        let Contents { path, source, .. } = *contents;
         old.clear();
         worker.block.clear();
         worker.orphans = false;
