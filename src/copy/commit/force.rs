@@ -22,8 +22,8 @@ pub(crate) fn put_in_force(
     let changed = pruned.is_noted || !pruned.blocks.is_empty();
     match noted {
         Note::Manifest if !changed => {
-            known.close_manifests();
-            journal.rename(&files.next, dir, &files.part).map_err(failed)?;
+            let close = || known.close_manifests();
+            manifest::rename((journal, &files.next), (dir, &files.part), close).map_err(failed)?;
             manifest::sync_directory(dir).map_err(failed)?;
             // What was published has an earlier ctime then, also where rename(2) sets none.
             manifest::touch(dir, &files.part);
@@ -50,6 +50,7 @@ pub(crate) fn put_in_force(
             });
             let (head, close) = (ledger.head(), || known.close_manifests());
             manifest::write_then(dir, (&files.part, &head), blocks, close).map_err(failed)?;
+            known.close_manifests();
             journal.remove_all(&files.next).map_err(failed)?;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::copy::error::Error;
 use crate::copy::io::metadata::Permissions;
 use crate::copy::manifest::spill::Sorted;
-use crate::copy::manifest::{self, Head, Left, Record, records};
+use crate::copy::manifest::{self, Head, Left, Manifest, Record, records};
 use crate::copy::own_files::OwnFiles;
 use crate::copy::plan::known::Known;
 use crate::copy::tree::node::Node;
@@ -49,7 +49,9 @@ impl Ledger<'_> {
         }
         let mut found = false;
         let blocks = self.with_earlier(sorted, &mut found);
-        manifest::write(self.files.journal()?, &self.files.next, &self.head(), blocks).map_err(failed)?;
+        let (head, close) = (self.head(), || self.known.intent.notes().for_each(Manifest::close));
+        manifest::write_then(self.files.journal()?, (&self.files.next, &head), blocks, close)
+            .map_err(failed)?;
         Ok(if found { Note::WithEarlier } else { Note::Manifest })
     }
 

@@ -34,7 +34,7 @@ pub(crate) use read::{Manifest, Reading, records};
 pub(crate) use record::{Content, Flags, Hash, Hashing, Kind, Left, Payload, Record};
 pub(crate) use spill::{Block, Spill, overflow, overflow_in_memory};
 pub(crate) use text::Time;
-pub(crate) use write::{sync_directory, touch, write, write_then};
+pub(crate) use write::{rename, sync_directory, touch, write, write_then};
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use crate::copy::manifest::head::{HEADER, Head};
 use crate::copy::manifest::text::escape;
@@ -21,8 +22,7 @@ pub(crate) fn write(
     write_then(dir, (name, of), blocks, || {})
 }
 
-/// As [`write`]; `close` is called when everything is written, before it takes the place of the one before: some network
-/// volumes replace no open file.
+/// As [`write`]; `close` as in [`rename`].
 pub(crate) fn write_then(
     dir: &Dir,
     (name, of): (&OsStr, &Head),
@@ -56,9 +56,32 @@ pub(crate) fn write_then(
     out.file.sync_all()?;
     // Some network volumes rename no open file.
     drop(out);
-    close();
-    dir.rename(&temp, dir, name)?;
+    rename((dir, &temp), (dir, name), close)?;
     sync_directory(dir)
+}
+
+/// For so long a file that is busy is tried again: what was closed is let go of within moments.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Gives a file the name of one before it; `close` is called where the volume replaces no open file, and this process has
+/// that one open.
+pub(crate) fn rename(
+    (from, old): (&Dir, &OsStr),
+    (to, new): (&Dir, &OsStr),
+    close: impl FnOnce(),
+) -> io::Result<()> {
+    let busy = |error: &io::Error| error.kind() == io::ErrorKind::ResourceBusy;
+    let mut renamed = from.rename(old, to, new);
+    if renamed.as_ref().is_err_and(busy) {
+        close();
+        let begun = Instant::now();
+        while renamed.as_ref().is_err_and(busy) && begun.elapsed() < PATIENCE {
+            std::thread::sleep(PAUSE);
+            renamed = from.rename(old, to, new);
+        }
+    }
+    renamed
 }
 
 struct Output {
