@@ -5,19 +5,20 @@ use std::fs;
 
 /// None where the kernel does not tell: outside a container, or without cgroups.
 pub(super) fn oom_kills() -> Option<u64> {
-    let version_2 = own_group().map(|group| format!("/sys/fs/cgroup{group}/memory.events"));
-    let files = [
-        version_2,
-        Some("/sys/fs/cgroup/memory.events".to_owned()),
-        Some("/sys/fs/cgroup/memory/`memory.oom_control`".to_owned()),
-    ];
-    files.into_iter().flatten().find_map(|path| count(&fs::read_to_string(path).ok()?))
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    // Seen from within a container the group is mostly `/`; where it is not, the container's own is mounted at the root.
+    let version_2 = group(&groups, "").into_iter().chain([""]);
+    let version_2 = version_2.map(|group| format!("/sys/fs/cgroup{group}/memory.events"));
+    let version_1 = group(&groups, "memory").into_iter().chain([""]);
+    let version_1 = version_1.map(|group| format!("/sys/fs/cgroup/memory{group}/memory.oom_control"));
+    version_2.chain(version_1).find_map(|path| count(&fs::read_to_string(path).ok()?))
 }
 
-/// The path of this process' group (cgroups(7), `/proc/PID/cgroup`); seen from within a container it is mostly `/`.
-fn own_group() -> Option<String> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups.lines().find_map(|line| line.strip_prefix("0::")).map(|path| path.trim_end_matches('/').to_owned())
+/// The path of this process' group (cgroups(7), `/proc/PID/cgroup`): lines of a number, controllers, and the path.
+fn group<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
+    let fields = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let mut found = fields.filter(|(controllers, _)| controllers.split(',').any(|name| name == controller));
+    found.next().map(|(_, path)| path.trim_end_matches('/'))
 }
 
 /// The line `oom_kill N` (cgroup v2's `memory.events`; v1's `memory.oom_control` since Linux 4.13).
@@ -28,6 +29,13 @@ fn count(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_is_found_in_both_versions_lines() {
+        let groups = "12:cpuset:/\n9:cpu,memory:/pod/one\n0::/two/\n";
+        assert_eq!((group(groups, "memory"), group(groups, "")), (Some("/pod/one"), Some("/two")));
+        assert_eq!(group("0::/\n", ""), Some(""));
+    }
 
     #[test]
     fn the_count_is_read_from_both_versions_files() {

@@ -113,6 +113,19 @@ fn a_volume_that_cannot_be_synced_ends_in_74_and_the_footer_says_so() {
     assert!(index.lines().last().expect("an end").contains("\"status\":74"), "{index}");
 }
 
+/// A limit of processes or of memory: what is wrong is said all the same, with what to do.
+#[test]
+fn what_is_to_be_said_is_said_without_a_thread_where_none_can_be_had() {
+    let test = Test::new().args(["run", "--log", "log", "--", "true"]);
+    let mut command = test.command();
+    refuse(&mut command, libc::SYS_clone3, libc::EAGAIN);
+    // Into a file, which only a thread can be trusted to write to.
+    let mut running = Running::start(command, test.into_directory());
+    assert_eq!(running.end(), 70);
+    let err = running.read("err");
+    assert!(err.contains("no thread can be started") && err.contains("raise the limit"), "{err}");
+}
+
 /// Has the kernel answer `errno` to one system call of the program (seccomp(2)), which needs no privilege.
 fn refuse(command: &mut Command, call: libc::c_long, errno: i32) {
     let instruction = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {

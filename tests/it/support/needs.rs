@@ -24,6 +24,8 @@ pub(crate) enum Need {
     /// To set attributes that the kernel keeps for root: `trusted.*` and `security.capability`.
     TrustedAttributes,
     MountNamespace,
+    /// A memory cgroup of the test's own, below that of its process.
+    MemoryGroup,
     PidNamespace,
     /// Of the machine's own user namespace: what is in it may listen on port 53.
     NetworkNamespace,
@@ -43,6 +45,7 @@ impl fmt::Display for Need {
             Need::OtherUsers => f.write_str("permission to become other users"),
             Need::TrustedAttributes => f.write_str("permission to set trusted attributes"),
             Need::MountNamespace => f.write_str("a mount namespace"),
+            Need::MemoryGroup => f.write_str("permission to make a memory cgroup"),
             Need::PidNamespace => f.write_str("a PID namespace"),
             Need::NetworkNamespace => f.write_str("a network namespace"),
             Need::OpenFiles(count) => write!(f, "{count} open files (ulimit -n)"),
@@ -95,6 +98,9 @@ fn tried_now(need: Need) -> bool {
             set("trusted.hook-runner", b"x").is_ok()
         }
         Need::MountNamespace => succeeds(unshare().args(["--mount", "true"])),
+        Need::MemoryGroup => {
+            memory_group("tried", 64 << 20).is_some_and(|group| std::fs::remove_dir(group).is_ok())
+        }
         Need::PidNamespace => succeeds(unshare().args(["--pid", "--fork", "--mount-proc", "true"])),
         Need::NetworkNamespace => {
             succeeds(Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]))
@@ -105,6 +111,29 @@ fn tried_now(need: Need) -> bool {
             std::env::var_os("STATIC_HOOK_RUNNER").is_some_and(|path| Path::new(&path).exists())
         }
     }
+}
+
+/// A memory cgroup of either version below that of this process (cgroups(7)), limited to `bytes`.
+pub(crate) fn memory_group(name: &str, bytes: u64) -> Option<PathBuf> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let of = |controller: &str| {
+        let own =
+            groups.lines().find_map(|line| line.split_once(controller)).map(|(_, path)| path.to_owned());
+        own.into_iter().chain([String::new()])
+    };
+    let version_1 =
+        of(":memory:").map(|own| (format!("/sys/fs/cgroup/memory{own}"), "memory.limit_in_bytes"));
+    let version_2 = of("0::").map(|own| (format!("/sys/fs/cgroup{own}"), "memory.max"));
+    version_1.chain(version_2).find_map(|(parent, limit)| {
+        let group = Path::new(&parent).join(format!("hook-runner-test-{}-{name}", std::process::id()));
+        std::fs::create_dir(&group).ok()?;
+        let limited = std::fs::write(group.join(limit), bytes.to_string()).is_ok();
+        if limited {
+            return Some(group);
+        }
+        let _ = std::fs::remove_dir(&group);
+        None
+    })
 }
 
 /// unshare(1) for namespaces that root makes as it is, and an ordinary user in a user namespace.

@@ -1,0 +1,36 @@
+//! A container's memory limit, which the kernel enforces by killing a process of it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::needs;
+use crate::support::harness::{PROGRAM, Test};
+use crate::support::needs::memory_group;
+
+/// Removed when its processes have ended.
+struct Group(PathBuf);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_process_that_the_oom_killer_took_is_told_whatever_the_command_made_of_it() {
+    needs!(MemoryGroup);
+    let group = Group(memory_group("told", 64 << 20).expect("as the need says"));
+    for (end, status) in [("echo survived", 0), ("exit 3", 3)] {
+        let directory = Test::new().into_directory();
+        // tail(1) keeps in memory what it may have to print.
+        let hungry = format!("head -c 400M /dev/zero | tail -c 300M >/dev/null; {end}");
+        let script = format!(
+            "echo $$ >{}/cgroup.procs; exec {PROGRAM} run --log log -- sh -c '{hungry}'",
+            group.0.display()
+        );
+        let output = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
+        assert!(log.contains("the kernel's OOM killer ended a process of the container meanwhile"), "{log}");
+    }
+}
