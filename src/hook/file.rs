@@ -5,6 +5,10 @@ use std::path::Path;
 use crate::hook::file_value::FileValue;
 use crate::hook::layer::Layer;
 use crate::hook::yaml::{self, Mistake, Position};
+use crate::support::small_file;
+
+/// Bytes of a hook file; a ConfigMap holds 1 MiB at the most (Kubernetes, "ConfigMaps").
+const LARGEST: u64 = 4 << 20;
 
 /// A hook file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +38,8 @@ pub enum FileError {
 /// Reads and parses `path`.
 pub fn read(path: &Path) -> Result<Layer, FileError> {
     let name = path.display().to_string();
-    let text = std::fs::read(path).map_err(|cause| FileError::Unreadable { path: name.clone(), cause })?;
+    let text = small_file::read(path, LARGEST)
+        .map_err(|cause| FileError::Unreadable { path: name.clone(), cause })?;
     parse(&name, &text)
 }
 

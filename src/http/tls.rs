@@ -15,6 +15,10 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 
 use super::own_authority::{OwnAuthority, is_authority};
+use crate::support::small_file;
+
+/// Bytes of a CA file; those of distributions have a few hundred KiB.
+const LARGEST_CA_FILE: u64 = 8 << 20;
 
 /// Where the trusted authorities come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,7 +111,7 @@ impl fmt::Display for Roots {
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     let unreadable =
         |why: &dyn fmt::Display| RootsError::Unreadable { path: path.into(), why: why.to_string() };
-    let pem = std::fs::read(path).map_err(|error| unreadable(&error))?;
+    let pem = small_file::read(path, LARGEST_CA_FILE).map_err(|error| unreadable(&error))?;
     let mut given = Vec::new();
     for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
         let certificate = certificate.map_err(|error| unreadable(&error))?;

@@ -11,6 +11,7 @@ pub mod observed;
 pub mod rooted_dir;
 pub(crate) mod signal_mask;
 pub(crate) mod sizes;
+pub(crate) mod small_file;
 pub(crate) mod times;
 
 /// The name of a preserved log whose path nobody gave.

@@ -1,6 +1,7 @@
 //! All attempts that a log, its archived logs and the index know. The logs are the truth: the index adds attempts whose log
 //! is gone, and ends that no footer could be written for.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
@@ -82,6 +83,7 @@ fn logs_now(volume: &Volume, history: Option<&History>) -> Vec<(OsString, u64)> 
 fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     let mut known = Known::default();
     let old = old(volume);
+    let mut seen = HashSet::new();
     let mut logs = vec![LogFile::Current];
     logs.extend(old.runs.into_iter().map(LogFile::Old));
     if let Some(history) = history {
@@ -93,7 +95,11 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     for log in logs {
         let file = open_log(volume, history, &log);
         match file.and_then(|file| in_log(&log, &file).map_err(VolumeError::at("read", &volume.log_path))) {
-            Ok(attempts) => known.attempts.extend(attempts),
+            Ok(attempts) => {
+                // A log that was copied back from elsewhere holds what an archived one does, too.
+                let is_new = |attempt: &Attempt| seen.insert(identity(&attempt.started));
+                known.attempts.extend(attempts.into_iter().filter(is_new));
+            }
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => known.problems.push(error.to_string()),
         }
@@ -164,6 +170,10 @@ fn add(attempts: &mut Vec<Attempt>, (started, ended): (Started, Option<Ended>)) 
         }
         (Some(_), None) => {}
     }
+}
+
+fn identity(started: &Started) -> (String, u32, String) {
+    (started.run.clone(), started.attempt, started.at.clone())
 }
 
 fn order(started: &Started) -> (u64, &str, u64) {

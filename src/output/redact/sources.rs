@@ -7,11 +7,15 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::support::small_file;
+
 /// Shorter values occur by chance: their redaction would spoil the log and tell that it is them.
 const SHORTEST: usize = 6;
 
 /// A Secret holds at most 1 MiB in all (Kubernetes, "Secrets"); a single value beyond this is no password or key.
 const LONGEST: usize = 64 * 1024;
+/// Bytes of a file that are looked at.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// The `redact` of a hook. Newlines at the end of a value belong to how it was written down (`echo … | base64`), not to
 /// the secret: programs that use it take them off.
@@ -95,7 +99,7 @@ impl Taken {
     }
 
     fn take_file(&mut self, path: &Path) -> io::Result<()> {
-        let value = fs::read(path)?;
+        let value = small_file::read(path, LARGEST_FILE)?;
         self.take(value, || format!("file {}", path.display()));
         Ok(())
     }

@@ -8,6 +8,10 @@ use hyper::header::AUTHORIZATION;
 use crate::hook::wait::{Auth, Wait};
 use crate::http::basic_auth;
 use crate::support::cause::words;
+use crate::support::small_file;
+
+/// No user and password are longer, in bytes.
+const LARGEST: u64 = 64 << 10;
 
 /// All fields of `wait`, or why user and password cannot be had.
 pub(super) fn headers(wait: &Wait) -> Result<HeaderMap, String> {
@@ -19,7 +23,11 @@ pub(super) fn headers(wait: &Wait) -> Result<HeaderMap, String> {
         None => return Ok(headers),
         Some(Auth::File(path)) => {
             let place = path.display().to_string();
-            (std::fs::read(path).map_err(|error| format!("cannot read {place}: {}", words(&error)))?, place)
+            (
+                small_file::read(path, LARGEST)
+                    .map_err(|error| format!("cannot read {place}: {}", words(&error)))?,
+                place,
+            )
         }
         Some(Auth::Variable(name)) => {
             let value = std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?;

@@ -12,13 +12,18 @@ use super::scan::{last_line_start, line_before, range};
 use super::write::{CLOSE, FOOTER, OPEN, OUTPUT, RECORD};
 use crate::volume::record::{Ended, Started};
 
+/// What a header begins with, and a number of ten digits.
+const FIRST_WORDS: usize = 64;
 /// Rows of a header hold names of steps; nothing of ours is longer.
 const LONGEST_HEADER: u64 = 4 << 20;
 
 /// Whether `file` begins as each preserved log does, or has an attempt in it: its beginning may have been overwritten.
 pub fn is_log(file: &File) -> io::Result<bool> {
-    let mut first = [0; OPEN.len()];
-    let begins = file.read_at(&mut first, 0)? == first.len() && first == OPEN.as_bytes();
+    let mut first = [0; FIRST_WORDS];
+    let length = file.read_at(&mut first, 0)?;
+    let title = first[..length].strip_prefix(OPEN.as_bytes()).unwrap_or_default();
+    let digits = title.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let begins = digits > 0 && title[digits..].starts_with(b" of run ");
     Ok(begins || !read(file)?.is_empty())
 }
 

@@ -10,7 +10,7 @@ use nix::libc::{EINVAL, EOPNOTSUPP, EPERM};
 use super::histories::{printed, run};
 use crate::needs;
 use crate::support::faulty::Room;
-use crate::support::harness::{PROGRAM, Test};
+use crate::support::harness::{PROGRAM, Test, eventually};
 use crate::support::running::Running;
 
 #[test]
@@ -155,4 +155,50 @@ fn a_stop_between_two_tries_ends_the_attempt_as_a_stop() {
     running.signal(15);
     assert_eq!(running.end(), 143);
     assert!(running.read("log").contains("stopped by SIGTERM"), "{}", running.read("log"));
+}
+
+/// The time limit of the attempt counts only from when its hook is known.
+#[test]
+fn a_pipe_or_an_endless_device_in_place_of_a_file_holds_no_start() {
+    for flag in ["--redact-file", "--ca-file", "--wait-auth-file", "--hook"] {
+        for device in ["/dev/zero", "pipe"] {
+            let test = Test::new().args(["run", "--log", "log", "--wait-for", "https://127.0.0.1:1/"]);
+            let test = test.args(["--wait-timeout", "100ms", flag, device]);
+            let directory = test.command().get_current_dir().expect("set").to_path_buf();
+            assert!(Command::new("mkfifo").arg(directory.join("pipe")).status().unwrap().success());
+            let mut child = test.command().stderr(std::process::Stdio::null()).spawn().unwrap();
+            let status = eventually(&format!("an end of {flag} {device}"), || child.try_wait().unwrap());
+            // A secret of no bytes is told and goes on to the wait.
+            assert!(matches!(status.code(), Some(78 | 69)), "{flag} {device}: {status:?}");
+        }
+    }
+}
+
+#[test]
+fn what_begins_only_with_a_headers_first_words_is_a_users_file() {
+    let text = "=== hook-runner: attempt notes of mine\nmore\n";
+    let test = Test::new().file("d/other", text).args(["run", "--log", "d/other", "--", "true"]);
+    let done = test.status(78).stderr_contains("is no log of hook-runner").run();
+    assert_eq!(done.read("d/other"), text);
+}
+
+#[test]
+fn a_log_that_was_copied_back_is_counted_once() {
+    let done = run(Test::new(), "r1", "d/log", "echo one", 0);
+    let old = done.read("d/log");
+    let done = run(done.then(), "r2", "d/log", "echo two", 0);
+    std::fs::write(done.path("d/log"), old).unwrap();
+    let done = run(done.then(), "r3", "d/log", "echo three", 0);
+    let (done, rows) = printed(done, &["history", "d"]);
+    assert!(rows.contains("3 attempts") || rows.contains("2 runs, 2 attempts"), "{rows}");
+    let (_, all) = printed(done, &["logs", "--raw", "--run", "r1", "d/log"]);
+    assert_eq!(all, "one\n");
+}
+
+#[test]
+fn the_default_log_of_a_copy_of_a_file_is_beside_the_file() {
+    let done = Test::new().file("s/f", "x").args(["run", "--copy", "s/f:d/conf", "--", "true"]);
+    let done = done.any_stderr().run();
+    assert_eq!(done.read("d/conf"), "x");
+    assert!(done.path("d/post-hook-output.txt").is_file());
 }
