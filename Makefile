@@ -34,8 +34,10 @@ test:            ## every test but the long ones; what cannot run on this machin
 lint:            ## formatting, lints, documentation, spelling, scripts, licences, advisories
 	@tests/run lint
 
-long-test:       ## the long tests: disks that fill up, 500 kills, power cuts, 4 GiB of output (needs root)
+long-test:       ## the long tests: full disks, 500 kills, power cuts, 4 GiB of output, 50,000 histories, each system call (needs root; hours)
 	@tests/run long
+	@tests/model/check model $(or $(HISTORIES),50000)
+	@tests/model/check kills 100000
 
 root-test:       ## every test, the long ones too, as root and as the users that pods run as
 	@tests/run root
@@ -43,8 +45,21 @@ root-test:       ## every test, the long ones too, as root and as the users that
 bare-test:       ## make demo and make test in a Debian with only what the README installs (needs root)
 	@tests/bare/run
 
-model-test:      ## 5,000 random histories of copies against the reference (tests/model)
-	@tests/model/check $(or $(HISTORIES),5000)
+.PHONY: manner-test kill-test peer-test crowd-test
+model-test:      ## random histories of copies against a reference (HISTORIES=5000: more than 100)
+	@tests/model/check model $(HISTORIES)
+
+manner-test:     ## the same over each manner of volumes and each pair (needs root; HISTORIES=20: more of each)
+	@tests/model/check manners $(HISTORIES)
+
+kill-test:       ## copies and runs killed at system calls (CALLS=100000: at every one that changes something)
+	@tests/model/check kills $(CALLS)
+
+peer-test:       ## patterns, modes and odd trees beside git, chmod, cp and rsync
+	@tests/model/check peers
+
+crowd-test:      ## several copies and shards at once, some killed
+	@tests/model/check crowds
 
 fault-test:      ## what can happen to a volume and its logs, done (tests/faults)
 	@tests/faults/check $(or $(CASES),200)

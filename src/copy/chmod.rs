@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A change to permission bits. An octal mode is set for files and, with execute where there is read, for directories.
+/// A change to permission bits. An octal mode is set for files and, with execute where there is read, for directories, which
+/// keep their set-ID bits (chmod(1): fewer than five digits never clear them).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModeChange {
     text: String,
@@ -79,7 +80,10 @@ impl ModeChange {
     /// The mode (`st_mode & 0o7777`) after the change.
     pub fn apply(&self, mode: u32, is_dir: bool) -> u32 {
         match &self.change {
-            Change::Octal(bits) if is_dir => bits | (bits & 0o444) >> 2,
+            Change::Octal(bits) if is_dir => {
+                let stays = if self.text.len() < 5 { mode & 0o6000 } else { 0 };
+                stays | bits | (bits & 0o444) >> 2
+            }
             Change::Octal(bits) => *bits,
             Change::Clauses(clauses) => clauses.iter().fold(mode, |mode, clause| clause.apply(mode, is_dir)),
         }
@@ -256,8 +260,12 @@ mod tests {
 
     #[test]
     fn an_octal_mode_is_set_and_directories_gain_execute_where_they_have_read() {
-        for (change, is_dir, after) in [("0640", false, 0o640), ("0640", true, 0o750), ("2775", true, 0o2775)]
-        {
+        for (change, is_dir, after) in [
+            ("0640", false, 0o640),
+            ("0640", true, 0o4750),
+            ("2775", true, 0o6775),
+            ("02775", true, 0o2775),
+        ] {
             assert_eq!(change.parse::<ModeChange>().unwrap().apply(0o4711, is_dir), after);
         }
     }

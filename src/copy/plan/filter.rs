@@ -59,11 +59,18 @@ impl Filter {
 
 fn parse(option: &str, patterns: &[String]) -> Result<Vec<gix_glob::Pattern>, Error> {
     let one = |text: &String| {
-        gix_glob::parse(text.as_bytes())
+        gix_glob::parse(without_trailing_spaces(text).as_bytes())
             .filter(|_| !text.starts_with('#'))
             .ok_or_else(|| Error::request(format!("the pattern {text:?} of {option} is empty or a comment")))
     };
     patterns.iter().map(one).collect()
+}
+
+/// Trailing spaces do not count unless a backslash is before them (gitignore(5)).
+fn without_trailing_spaces(text: &str) -> &str {
+    let trimmed = text.trim_end_matches(' ');
+    let escapes = trimmed.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    if escapes % 2 == 1 && trimmed.len() < text.len() { &text[..=trimmed.len()] } else { trimmed }
 }
 
 /// What is wrong with patterns that can match nothing: a bracket that never closes, a first one that takes back what nothing
