@@ -48,6 +48,7 @@ def make(seed, owners, manners=()):
         elif what in ("run", "failed-run"):
             # --dereference is for all copies of a run, and a link that leads nowhere cannot be followed.
             together = tuple(o for o in here if o in images and (o == owner or "D" not in (o, owner) and dice.random() < 0.4))
+            together = tuple(dice.sample(together, len(together)))
             edits = tuple(("write" if dice.random() < 0.8 else dice.choice(["chmod", "remove"]), dice.choice(USERS), f"h{next(count)}")
                           for _ in range(dice.randint(1, 2)))
             history.append(("run", together, policy, prune, edits, what == "run"))

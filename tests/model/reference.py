@@ -39,36 +39,45 @@ class Reference:
 
     def __init__(self):
         self.volume, self.records, self.conflicts, self.installed = {}, {}, [], set()
+        self.since, self.prefixes = {}, {}  # when each owner came, and where to
         self.abandoned = {}  # what an owner no longer has and left, since another claims its name
 
-    def copy(self, owner, image, policy, prune, found, run=False, prefix="", chosen=None):
+    def copy(self, owner, image, policy, prune, found, run=None, prefix="", chosen=None):
         """Copies; where the contract leaves a choice, `found` says which of the permitted outcomes was taken.
 
-        `prefix` is what the paths of this owner begin with: "" in the volume's root, "d/" in its directory d.
+        `prefix` is what the paths of this owner begin with: "" in the volume's root, "d/" in its directory d. `run` has the
+        images of those that copy after this one in its run, and is None where it is no run.
         """
         image = {path: entry for path, entry in image.items() if not skips(chosen, prefix, path)}
         if chosen and chosen[0] == "include":
             image = {path: entry for path, entry in image.items() if entry != ("d",)}  # made only when something is put into it
-        image = with_directories(image)
+        image = with_directories({**image, **{prefix.rstrip("/"): ("d",) for _ in prefix[:1]}})
         self.image = image
-        order = list(self.records) if owner in self.records else [*self.records, owner]
-        place = order.index(owner)
         mine = self.records.get(owner, {})
-        self.mine, self.others = mine, [self.records[other] for other in order if other != owner]
-        self.earlier = [self.records[other] for other in order[:place]]
+        above = self.above(owner, run, prefix)
         # Of a later owner that has the name and left it to what was there, both may be said.
         later, perhaps = set(), set()
-        for other in order[place + 1:]:
+        for other in above:
+            if run and other in run:
+                names, known = set(with_directories(run[other])), set(self.records.get(other, {}))
+                later |= names & known
+                perhaps |= names - known
+                continue
             for path, record in self.records[other].items():
                 (perhaps if not record.installed or record.dropped else later).add(path)
-        self.conflicts, self.installed, self.found, self.by_run = [], set(), found, run
+        self.mine, self.others = mine, [records for other, records in self.records.items() if other != owner]
+        self.earlier = [records for other, records in self.records.items() if other != owner and other not in above]
+        self.conflicts, self.installed, self.found, self.by_run = [], set(), found, run is not None
         new = {path: record for path, record in mine.items() if skips(chosen, prefix, path)}
         for path in sorted(image):
-            if path in later or path in perhaps and found.get(path) == self.volume.get(path):
-                new[path] = Record(image[path], None, False)
+            following = [images.get(path) for images in (run or {}).values()]
+            if path in later or path in perhaps and found.get(path) in [self.volume.get(path), *following]:
+                before = mine.get(path)
+                is_left = before is not None and before.installed and before.left == self.volume.get(path)
+                new[path] = Record(image[path], before.left, True) if is_left else Record(image[path], None, False)
             else:
                 new[path] = self.one(path, image[path], mine.get(path), policy)
-        others = {path: record for other in order if other != owner for path, record in self.records[other].items() if not record.dropped}
+        others = {path: record for other in self.records if other != owner for path, record in self.records[other].items() if not record.dropped}
         if prune == "all":
             self.mirror(prefix, others, chosen)
         if prune != "none":
@@ -77,6 +86,20 @@ class Reference:
             if mine[path].installed and path in self.volume:
                 mine[path].dropped, new[path] = True, mine[path]
         self.records[owner] = new
+
+    def above(self, owner, run, prefix):
+        """Owners whose layers are above this one's: those that came later. Of a run's copies it is their order in it that counts,
+        and who is not of the run comes before them where the destination is the same."""
+        newest = max([0, *self.since.values()])
+        before = [self.since[other] for other in self.since if self.prefixes[other] == prefix and other not in (run or {})]
+        if owner not in self.since or run is not None and self.since[owner] < max(before):
+            self.since[owner] = newest + 1
+        self.prefixes[owner] = prefix
+        is_later = lambda other: other in run or (  # noqa: E731
+            self.prefixes[other] != prefix and self.since[other] > self.since[owner])
+        if run is None:
+            return [other for other in self.records if self.since[other] > self.since[owner]]
+        return [other for other in {**self.records, **run} if other != owner and is_later(other)]
 
     def choose(self, path, *permitted):
         present = self.found.get(path)
@@ -98,9 +121,13 @@ class Reference:
                 # A run that ended well removed it: as left. A new run may begin with the image's own again.
                 may_begin_anew = self.by_run or record.retried or policy == "missing"
                 return self.install(path, wanted) if may_begin_anew and self.choose(path, None, wanted) == wanted else record
+            if record and record.half_done and policy == "missing" and self.choose(path, wanted, None) is None:
+                return record
             deleted = record and record.installed and not record.half_done
             if policy == "keep-modified" and deleted and record.source == wanted:
-                return record
+                # Where nothing of this owner is left, the volume was emptied, which is no user's edit.
+                emptied = not any(r.installed and r.source != ("d",) and p in self.volume for p, r in self.mine.items())
+                return self.install(path, wanted) if emptied and self.choose(path, None, wanted) == wanted else record
             if policy == "keep-modified" and record and not record.half_done and self.choose(path, wanted, None) is None:
                 return Record(wanted, record.left, record.installed)
             return self.install(path, wanted)
@@ -119,7 +146,7 @@ class Reference:
                 return record
             return self.install(path, wanted)
         earlier = any(path in r and r[path].installed and r[path].left == present for r in self.earlier)
-        taken_over = earlier and not (record and record.installed) or self.abandoned.get(path) == present
+        taken_over = earlier and (self.by_run or not (record and record.installed)) or self.abandoned.get(path) == present
         if policy == "replace" or taken_over:
             return self.install(path, wanted)
         if record is None or record.source != wanted:
