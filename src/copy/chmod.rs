@@ -260,12 +260,9 @@ mod tests {
 
     #[test]
     fn an_octal_mode_is_set_and_directories_gain_execute_where_they_have_read() {
-        for (change, is_dir, after) in [
-            ("0640", false, 0o640),
-            ("0640", true, 0o4750),
-            ("2775", true, 0o6775),
-            ("02775", true, 0o2775),
-        ] {
+        for (change, is_dir, after) in
+            [("0640", false, 0o640), ("0640", true, 0o4750), ("2775", true, 0o6775), ("02775", true, 0o2775)]
+        {
             assert_eq!(change.parse::<ModeChange>().unwrap().apply(0o4711, is_dir), after);
         }
     }

@@ -7,7 +7,7 @@ use crate::hook::layer::Layer;
 use crate::hook::yaml::{self, Mistake, Position};
 use crate::support::small_file;
 
-/// Bytes of a hook file; a ConfigMap holds 1 MiB at the most (Kubernetes, "ConfigMaps").
+/// Bytes of a hook file; a `ConfigMap` holds 1 MiB at the most (Kubernetes, "`ConfigMaps`").
 const LARGEST: u64 = 4 << 20;
 
 /// A hook file that cannot be used.

@@ -47,14 +47,13 @@ impl Volume {
         let directory = open_or_create(&parent, 0o2775)?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
         let mut set_aside = None;
-        let opened = match state {
-            Some(path) => open_or_create(path, state_mode(others))?,
-            None => {
-                let made = directory.open_own_dir(STATE_DIRECTORY, others);
-                let (opened, in_the_way) = made.map_err(VolumeError::at("create", &state_path))?;
-                set_aside = in_the_way;
-                opened
-            }
+        let opened = if let Some(path) = state {
+            open_or_create(path, state_mode(others))?
+        } else {
+            let made = directory.open_own_dir(STATE_DIRECTORY, others);
+            let (opened, in_the_way) = made.map_err(VolumeError::at("create", &state_path))?;
+            set_aside = in_the_way;
+            opened
         };
         Ok(Self {
             directory,

@@ -39,7 +39,6 @@ pub(crate) use write::{rename, sync_directory, touch, write, write_then};
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
-    use std::path::Path;
 
     use super::*;
     use crate::support::rooted_dir::Dir;

@@ -22,7 +22,7 @@ pub(crate) fn write(
     write_then(dir, (name, of), blocks, || {})
 }
 
-/// As [`write`]; `close` as in [`rename`].
+/// As [`write()`]; `close` as in [`rename`].
 pub(crate) fn write_then(
     dir: &Dir,
     (name, of): (&OsStr, &Head),

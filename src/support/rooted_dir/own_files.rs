@@ -74,7 +74,6 @@ impl Dir {
         let mut result = self.open_dir(name);
         for _ in 0..TRIES {
             match &result {
-                Ok(_) => break,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => match self.create_dir(name, 0o770) {
                     // Another process made it between the two calls: as good.
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -82,7 +81,7 @@ impl Dir {
                 },
                 Err(error) if is_in_the_way(error) => aside = Some(self.set_aside(name)?),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.let_owner(name) => {}
-                Err(_) => break,
+                _ => break,
             }
             result = self.open_dir(name);
         }

@@ -218,7 +218,7 @@ fn every(judge: impl Fn(Room, &str, &str, &str) + Sync) {
                 scope.spawn(move || {
                     let judged = share.iter().filter_map(|(file, name, script)| {
                         let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                            judge(Room::like(template), file, name, script)
+                            judge(Room::like(template), file, name, script);
                         }));
                         judged.err().map(|_| format!("{file}: {name}"))
                     });

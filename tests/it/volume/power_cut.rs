@@ -240,7 +240,9 @@ fn a_power_cut_at_any_moment_of_a_run_loses_no_log_and_the_next_run_works() {
                 assert_eq!(shown("next", &after.0), words("next"), "{case}: the next run");
                 cuts += 1;
             }
-            snapshots.iter().for_each(|(snapshot, _)| std::fs::remove_file(snapshot).unwrap());
+            for (snapshot, _) in &snapshots {
+                std::fs::remove_file(snapshot).unwrap();
+            }
         }
         assert!(cuts > 30, "{filesystem}: only {cuts} cuts");
     }

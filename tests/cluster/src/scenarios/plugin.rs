@@ -216,7 +216,7 @@ fn stopped_and_killed(case: &Case) -> Result<()> {
     none_left(case)
 }
 
-/// ReadWriteOncePod: the volume is read in the pod that has it.
+/// `ReadWriteOncePod`: the volume is read in the pod that has it.
 fn through_the_only_pod_that_may(case: &Case) -> Result<()> {
     let (Some(from), Some(to)) = (case.volume_folder("vote"), case.volume_folder("one")) else {
         return Ok(());
