@@ -138,7 +138,7 @@ fn as_pid_1_the_terminal_is_the_runners_again_between_two_tries_and_the_next_com
     terminal.wait_for("retry 1 of 2");
     terminal.wait_for("retry 2 of 2 in 2s");
     terminal.type_in("\u{3}");
-    assert_eq!(running.end(), 5, "{}", terminal.screen());
+    assert_eq!(running.end(), 130, "{}", terminal.screen());
     assert_eq!(terminal.screen().matches("terminal /dev/\n").count(), 2, "{}", terminal.screen());
 }
 

@@ -106,7 +106,7 @@ fn a_stop_between_two_tries_ends_the_run() {
     let mut running = start(&["--retries", "3", "--backoff", "1h"], "exit 5");
     running.wait_for("err", "retry 1 of 3");
     running.signal(libc::SIGTERM);
-    assert_eq!(running.end(), 5);
+    assert_eq!(running.end(), 143);
 }
 
 #[test]

@@ -28,8 +28,9 @@ fn zero_never_comes_of_a_call_that_failed() {
 }
 
 struct Volume {
-    directory: tempfile::TempDir,
+    /// Before the directory that it is in: fields are dropped in this order.
     mount: Mount,
+    directory: tempfile::TempDir,
 }
 
 impl Volume {
@@ -39,7 +40,7 @@ impl Volume {
             std::fs::create_dir(directory.path().join(name)).unwrap();
         }
         let mount = Mount::start(&directory.path().join("backing"), &directory.path().join("v")).unwrap();
-        Self { directory, mount }
+        Self { mount, directory }
     }
 
     /// The exit status and what was said.
