@@ -12,7 +12,7 @@ use crate::arguments::Arguments;
 use crate::cluster::Cluster;
 use crate::reading::COMMANDS;
 
-/// Neither names of files nor other candidates of the shell (cobra: ShellCompDirectiveNoFileComp).
+/// Neither names of files nor other candidates of the shell (cobra: `ShellCompDirectiveNoFileComp`).
 const NO_FILES: &str = ":4";
 
 /// The candidates for the last of `words`. A cluster that cannot be asked has none.

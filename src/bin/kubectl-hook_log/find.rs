@@ -37,7 +37,7 @@ pub async fn hook(cluster: &Cluster, arguments: &Arguments) -> Result<Hook, Fail
     let mut hook = choose(hooks, arguments.hook.as_deref())
         .map_err(|why| Failure::wrong(why.sentence(&arguments.release, &cluster.namespace)))?;
     if let Some(log) = &arguments.log {
-        hook.log = log.trim_start_matches('/').to_owned();
+        log.trim_start_matches('/').clone_into(&mut hook.log);
     }
     if let Some(image) = &arguments.image {
         hook.runner = Some(Runner::of_image(image));

@@ -131,7 +131,7 @@ fn user(spec: &PodSpec) -> Value {
     ids
 }
 
-/// The pod's security context: the groups and the SELinux label of the hook's.
+/// The pod's security context: the groups and the `SELinux` label of the hook's.
 fn security(spec: &PodSpec) -> Value {
     let mut context = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
     if let Some(of_hook) = &spec.security_context {

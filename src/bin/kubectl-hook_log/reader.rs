@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A container in the pod that alone may have the volume (ReadWriteOncePod).
+    /// A container in the pod that alone may have the volume (`ReadWriteOncePod`).
     pub async fn in_pod_of(
         cluster: &'a Cluster,
         hook: &Hook,
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn remove_ended(&self, now: &DeleteParams) {
-        let readers = ListParams::default().labels(&format!("{}={}", LABEL, LABEL_VALUE));
+        let readers = ListParams::default().labels(&format!("{LABEL}={LABEL_VALUE}"));
         let Ok(pods) = self.pods.list(&readers).await else { return };
         let ended = pods.items.iter().filter(|pod| {
             let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

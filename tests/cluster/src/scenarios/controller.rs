@@ -37,7 +37,9 @@ pub(super) fn show(case: &Case) -> Result<String> {
 
     // The application is gone, and the claim is mounted by nothing.
     case.kubectl_ok(&["delete", "deployment", "vote", "--wait"])?;
-    let notes = case.helm_ok(&["install", "vote", &chart, "-f", &values, "--dry-run=client"])?;
+    // The claim is there and is no release's: Helm 3 asks before it shows the notes.
+    let dry = ["install", "vote", &chart, "-f", &values, "--dry-run=client", "--take-ownership"];
+    let notes = case.helm_ok(&dry)?;
     let line = notes.lines().map(str::trim).find(|line| line.starts_with("kubectl run ")).unwrap_or_default();
     ensure(!line.is_empty(), || format!("NOTES.txt names no command: {notes}"))?;
     let path = format!("{}:/usr/bin:/bin", case.place.bin.display());
