@@ -44,7 +44,8 @@ impl Volume {
     pub fn create(log: &Path, state: Option<&Path>, log_mode: u32) -> Result<Self, VolumeError> {
         let (log, parent, name) = split(log)?;
         let others = log_mode & 0o004 != 0;
-        let directory = open_or_create(&parent, 0o2775)?;
+        // It may be the destination of a copy: a setgid bit of its own would be passed on to what is copied.
+        let directory = open_or_create(&parent, 0o775)?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
         let mut set_aside = None;
         let opened = if let Some(path) = state {

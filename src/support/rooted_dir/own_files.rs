@@ -91,7 +91,8 @@ impl Dir {
         Ok((directory, aside))
     }
 
-    /// Opens the directory `rel`, making what is missing of it, each with `mode` whatever the umask is.
+    /// Opens the directory `rel`, making what is missing of it, each with `mode` whatever the umask is, and with the setgid bit
+    /// that it has from the directory it is made in.
     pub fn open_or_create_dirs(&self, rel: &Path, mode: u32) -> io::Result<Self> {
         let mut at = self.reopen()?;
         for name in plain_names(rel)? {
@@ -103,7 +104,8 @@ impl Dir {
                         outcome => {
                             let new = at.open_dir(name)?;
                             if outcome.is_ok() {
-                                open_to_group(&new, 0, mode);
+                                let made = new.stat()?.st_mode;
+                                open_to_group(&new, made, mode | made & Mode::SGID.as_raw_mode());
                             }
                             new
                         }

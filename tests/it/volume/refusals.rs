@@ -84,13 +84,27 @@ fn a_mode_that_lets_others_read_the_log_lets_them_read_its_history() {
 
 #[test]
 fn directories_made_for_the_log_are_the_groups_whatever_the_umask_is() {
-    let directory = Test::new().into_directory();
-    let script = format!("umask 077; exec {PROGRAM} run --log a/b/log -- true");
-    let output = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    for made in ["a", "a/b"] {
-        let mode = std::fs::metadata(directory.path().join(made)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!(mode, 0o2775, "{made}");
+    // The kubelet makes the directory of a volume with an fsGroup setgid.
+    for (volume, wanted) in [(0o755, 0o775), (0o2775, 0o2775)] {
+        let directory = Test::new().into_directory();
+        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(volume)).unwrap();
+        let script = format!("umask 077; exec {PROGRAM} run --log a/b/log -- true");
+        let output = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        for made in ["a", "a/b"] {
+            let mode = std::fs::metadata(directory.path().join(made)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, wanted, "{made}");
+        }
+    }
+}
+
+#[test]
+fn a_log_in_the_destination_changes_no_mode_of_what_is_copied() {
+    let test = Test::new().file("app/sub/page", "x");
+    let done = test.args(["run", "--copy", "app:data", "--", "true"]).any_stderr().run();
+    for copied in ["sub", "sub/page"] {
+        let mode = |tree: &str| std::fs::metadata(done.path(tree).join(copied)).unwrap().permissions().mode();
+        assert_eq!(mode("data"), mode("app"), "{copied}");
     }
 }
 
