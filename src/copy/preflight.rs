@@ -11,6 +11,7 @@ use crate::copy::error::Error;
 use crate::copy::io::path::shown_path;
 use crate::copy::request::Request;
 use crate::copy::state::State;
+use crate::support::own::{STATE_DIRECTORY, is_state};
 use crate::support::rooted_dir::Dir;
 
 /// A copy's places as directories: a source that is a file is one name of the directory that it is in.
@@ -32,6 +33,7 @@ pub(crate) struct Single {
 impl Places {
     /// Opens the source and finds out where the destination is. Makes nothing.
     pub(crate) fn find(request: &Request) -> Result<Self, Error> {
+        outside_of_state(&request.destination)?;
         let (source, destination) = (&request.source, &request.destination);
         let missing = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => Error::request(format!("there is no source {}", shown_path(source))),
@@ -178,6 +180,22 @@ fn give(destination: &Dir, source: &Stat, request: &Request) {
     // On a volume with an fsGroup it has the set-group-ID bit from where it was made.
     let inherited = destination.stat().map_or(0, |stat| stat.st_mode & 0o2000);
     let _ = rustix::fs::fchmod(destination, Mode::from_raw_mode(mode | inherited | 0o700));
+}
+
+/// What is in a state directory is the runner's own.
+fn outside_of_state(destination: &Path) -> Result<(), Error> {
+    let path = std::path::absolute(destination).unwrap_or_else(|_| destination.to_owned());
+    let is_one = |at: &&Path| {
+        at.file_name().is_some_and(|name| name == STATE_DIRECTORY)
+            || Dir::open(at).and_then(|dir| is_state(&dir)).unwrap_or(false)
+    };
+    path.ancestors().find(is_one).map_or(Ok(()), |state| {
+        let state = shown_path(state);
+        Err(Error::request(format!(
+            "the destination {} is in {state}, where hook-runner keeps logs and state: name another directory",
+            shown_path(destination)
+        )))
+    })
 }
 
 fn inside(inner: &Dir, outer: &Dir) -> io::Result<bool> {

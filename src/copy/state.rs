@@ -9,10 +9,11 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use crate::copy::manifest::sync_directory;
+use crate::support::own::STATE_DIRECTORY;
 use crate::support::rooted_dir::Dir;
 
 /// The name of the state directory.
-pub(super) const STATE: &str = ".hook-runner";
+pub(super) const STATE: &str = STATE_DIRECTORY;
 /// One manifest for each owner.
 pub(super) const MANIFESTS: &str = "manifests";
 /// What copies are about to do, and runs that are at work.

@@ -8,6 +8,7 @@ pub(crate) mod leave;
 pub(crate) mod mutex;
 pub(crate) mod nearest;
 pub mod observed;
+pub(crate) mod own;
 pub mod rooted_dir;
 pub(crate) mod signal_mask;
 pub(crate) mod sizes;

@@ -12,16 +12,13 @@ use super::error::VolumeError;
 use super::index::Index;
 use super::paths::Volume;
 use super::record::Line;
+use crate::support::own::{HISTORIES, decoded, encoded};
 use crate::support::rooted_dir::Dir;
 
-/// Holds a directory for each log name.
-const DIRECTORY: &str = "histories";
 /// How the name of an archived log ends.
 pub(super) const SUFFIX: &str = ".log";
 /// Holds a log's name where its directory has only the beginning of it.
 const NAME: &str = "name";
-/// Longer names of logs are cut, and told apart by a hash.
-const LONGEST_NAME: usize = 180;
 
 /// The history of one log.
 #[derive(Debug)]
@@ -34,9 +31,9 @@ impl History {
     /// Opens the history of the volume's log, making it where it is missing.
     pub fn create(volume: &Volume) -> Result<Self, VolumeError> {
         let key = key(volume);
-        let path = volume.state_path.join(DIRECTORY).join(&key);
+        let path = volume.state_path.join(HISTORIES).join(&key);
         let others = volume.state.stat().is_ok_and(|stat| stat.st_mode & 0o004 != 0);
-        let histories = volume.state.open_own_dir(DIRECTORY, others);
+        let histories = volume.state.open_own_dir(HISTORIES, others);
         let made = histories.and_then(|(histories, _)| histories.open_own_dir(&key, others));
         let (directory, _) = made.map_err(VolumeError::at("create", &path))?;
         if decoded(&key).is_none() {
@@ -47,7 +44,7 @@ impl History {
 
     /// Opens it for reading; none where there is none.
     pub fn open(volume: &Volume) -> Result<Option<Self>, VolumeError> {
-        let relative = Path::new(DIRECTORY).join(key(volume));
+        let relative = Path::new(HISTORIES).join(key(volume));
         let path = volume.state_path.join(&relative);
         match volume.state.open_dir(&relative).map_err(VolumeError::at("open", &path)) {
             Err(error) if error.is_absence() => Ok(None),
@@ -77,7 +74,7 @@ impl History {
 
 /// The names of the logs that have a history.
 pub(super) fn logs_with_history(volume: &Volume) -> Vec<OsString> {
-    let entries = volume.state.open_dir(DIRECTORY).and_then(|directory| directory.entries());
+    let entries = volume.state.open_dir(HISTORIES).and_then(|directory| directory.entries());
     let directories =
         entries.unwrap_or_default().into_iter().filter(|(_, kind)| *kind == FileType::Directory);
     let name_of = |name: OsString| decoded(&name).or_else(|| read_name(volume, &name));
@@ -91,7 +88,7 @@ fn write_name(directory: &Dir, name: &OsStr) -> io::Result<()> {
 }
 
 fn read_name(volume: &Volume, directory: &OsStr) -> Option<OsString> {
-    let path = Path::new(DIRECTORY).join(directory).join(NAME);
+    let path = Path::new(HISTORIES).join(directory).join(NAME);
     let file = volume.state.open_regular(path, OFlags::RDONLY, 0).ok()?;
     let mut name = Vec::new();
     // NAME_MAX (limits.h).
@@ -109,65 +106,4 @@ fn key(volume: &Volume) -> OsString {
         key.push(format!("@{}", &blake3::hash(directory.as_os_str().as_bytes()).to_hex()[..16]));
     }
     key
-}
-
-/// Each byte that is not plain becomes `%` and two digits, so that no two names meet.
-fn encoded(name: &OsStr) -> OsString {
-    let mut text = String::new();
-    for &byte in name.as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || byte == b'.' && !text.is_empty() {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02x}"));
-        }
-    }
-    if text.len() > LONGEST_NAME {
-        let hash = blake3::hash(name.as_bytes()).to_hex();
-        text.truncate(LONGEST_NAME);
-        text = format!("{text}%%{}", &hash[..16]);
-    }
-    text.into()
-}
-
-/// The log's name; none where it was cut.
-fn decoded(name: &OsStr) -> Option<OsString> {
-    let name = name.as_bytes().split(|&byte| byte == b'@').next()?;
-    let mut bytes = Vec::new();
-    let mut rest = name.iter();
-    while let Some(&byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digits = [*rest.next()?, *rest.next()?];
-        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-    }
-    Some(OsString::from_vec(bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_names_of_logs_share_a_history() {
-        let long = "x".repeat(200);
-        let names = ["a.txt", "A.txt", "a%2etxt", ".a", "a b", "a\u{fffd}", &long, &(long.clone() + "y")];
-        let mut keys: Vec<OsString> = names.iter().map(|name| encoded(OsStr::new(name))).collect();
-        keys.push(encoded(OsStr::from_bytes(b"a\xff")));
-        for key in &keys {
-            assert!(key.len() < 255 && !key.as_bytes().starts_with(b"."), "{key:?}");
-        }
-        let count = keys.len();
-        keys.sort();
-        keys.dedup();
-        assert_eq!(keys.len(), count);
-    }
-
-    #[test]
-    fn a_name_is_read_back_from_its_key() {
-        for name in [&b"a.txt"[..], b".a", b"a b", b"a\xff", b"%"] {
-            assert_eq!(decoded(&encoded(OsStr::from_bytes(name))), Some(OsStr::from_bytes(name).to_owned()));
-        }
-    }
 }

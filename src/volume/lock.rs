@@ -17,10 +17,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::error::VolumeError;
+use crate::support::own::RUNNING;
 use crate::support::rooted_dir::Dir;
-
-/// Held as long as `lock`; asked about by readers.
-const RUNNING: &str = "running";
 
 /// Which lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

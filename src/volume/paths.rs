@@ -14,8 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use super::error::VolumeError;
 use crate::support::rooted_dir::{Dir, state_mode};
 
-/// Name of the state directory, beside the log.
-pub const STATE_DIRECTORY: &str = ".hook-runner";
+pub use crate::support::own::STATE_DIRECTORY;
 
 /// The log's place and the state directory.
 #[derive(Debug)]

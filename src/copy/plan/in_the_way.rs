@@ -9,6 +9,7 @@ use crate::copy::error::Error;
 use crate::copy::io::path::{names_beside, shown, shown_path};
 use crate::copy::options::Policy;
 use crate::copy::plan::known::Known;
+use crate::copy::plan::protected::Protected;
 use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::worker::Worker;
 
@@ -67,9 +68,29 @@ impl Known<'_> {
         }
         Ok(Some(match self.policy() {
             Policy::Missing => InTheWay::Leave,
+            _ if !left && self.stays_as_own(worker, here, entry)? => InTheWay::Leave,
             Policy::KeepModified if !left => InTheWay::Keep,
             _ => InTheWay::Replace,
         }))
+    }
+
+    /// Whether what the volume has under a name is the runner's own, which no copy replaces; that is said.
+    pub(crate) fn stays_as_own(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<bool, Error> {
+        let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(false) };
+        let path = here.child(entry.name);
+        let own = Protected::is_own(made, entry.name, stat);
+        let own = own.map_err(|e| self.roots.volume_error("look at", &path, e))?;
+        if own {
+            let what = if is_dir(stat) { "holds files" } else { "is a file" };
+            let remark = format!("{} {what} of the runner's own on the volume: not copied", shown(&path));
+            worker.report.remarks.push(remark);
+        }
+        Ok(own)
     }
 
     /// The name for the image's directory beside what a user has: one that neither the image has nor, but as a directory,

@@ -15,7 +15,6 @@ use crate::copy::io::sight::Sight;
 use crate::copy::manifest::{Kind, Record, records};
 use crate::copy::plan::compare::compare_content;
 use crate::copy::plan::known::Known;
-use crate::copy::state::STATE;
 use crate::support::rooted_dir::Dir;
 
 /// What copies have installed in a directory, to be removed: each entry's path below it, the deepest last.
@@ -60,9 +59,6 @@ impl Known<'_> {
             let known = self.known_in(&here)?;
             for (name, kind) in dir.entries()? {
                 let bytes = name.as_bytes();
-                if bytes == STATE.as_bytes() {
-                    return Err(io::Error::other("the state of hook-runner is in it, and it is in the way"));
-                }
                 let Some(records) = known.get(bytes) else { return Ok(None) };
                 let stat = dir.stat_at(&name)?;
                 let child = join(&below, bytes);

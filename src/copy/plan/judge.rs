@@ -65,6 +65,10 @@ impl Known<'_> {
                 if edited { Action::Conflict } else { Action::Install }
             }
         };
+        let replaces = action == Action::Install && !matches!(volume, Volume::AsLeft { .. });
+        if replaces && self.stays_as_own(worker, here, entry)? {
+            return Ok((Action::Leave, volume));
+        }
         Ok((action, volume))
     }
 

@@ -1,13 +1,18 @@
 //! The runner's own files in a destination: the preserved log, state directories, other destinations inside it.
 
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 
 use crate::copy::io::path::join;
 use crate::copy::request::Request;
 use crate::copy::state::State;
+use crate::support::own;
+use crate::support::rooted_dir::Dir;
 
 /// What is the runner's own in the destination.
 #[derive(Debug, Default)]
@@ -38,6 +43,16 @@ impl Protected {
     /// Whether an entry of a directory is one of them by its path.
     pub(crate) fn is_below(&self, dir: &[u8], name: &[u8]) -> bool {
         !self.paths.is_empty() && self.is_path(&join(dir, name))
+    }
+
+    /// Whether something on the volume that a copy would replace is, or holds, a preserved log or a state directory, of whichever
+    /// run.
+    ///
+    /// # Errors
+    /// What the volume answers.
+    pub(crate) fn is_own(made: &OwnedFd, name: &CStr, stat: &Stat) -> io::Result<bool> {
+        let dir = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(made, 0)?);
+        own::is_own(&dir, OsStr::from_bytes(name.to_bytes()), FileType::from_raw_mode(stat.st_mode))
     }
 
     pub(crate) fn is_path(&self, path: &[u8]) -> bool {

@@ -13,6 +13,7 @@ use crate::copy::io::path::{join, shown};
 use crate::copy::prune::pruner::{Going, Pruner, Victim};
 use crate::copy::prune::spellings::respelled;
 use crate::copy::state::STATE;
+use crate::support::own::{is_own, is_state};
 use crate::support::rooted_dir::Dir;
 
 /// A directory that is mirrored: what there is of it in the source, and on the volume.
@@ -80,7 +81,6 @@ impl Pruner<'_> {
             entries => entries.map_err(failed)?,
         };
         let claims = self.known.layers.directory(here.path).map_err(|e| self.roots.manifest_error(e))?;
-        let logs = logs_of(here.made).map_err(failed)?;
         let spelled = match &here.source {
             Some(source) => respelled(source, here.made).map_err(failed)?,
             None => HashMap::new(),
@@ -92,7 +92,7 @@ impl Pruner<'_> {
             let path = join(here.path, spelling.as_bytes());
             let is_dir = kind == FileType::Directory;
             let Some(stat) = here.made.find(&name).map_err(failed)? else { continue };
-            if logs.contains(&name) || self.is_spared(here, spelling, &stat, &path) {
+            if self.is_spared(here, spelling, &stat, &path) {
                 continue;
             }
             let image = here.source.as_ref().map_or(Ok(None), |source| source.find(spelling));
@@ -105,7 +105,7 @@ impl Pruner<'_> {
             if is_dir {
                 let below = Subdirectory { name: &name, spelling, path: &path, image, stays };
                 steps.extend(self.mirror_below(here, &below, going)?);
-            } else if !stays {
+            } else if !stays && !is_own(here.made, &name, kind).map_err(failed)? {
                 self.remove(&Victim { dir: here.made, name: &name, path: &path, is_dir }, going)?;
             }
         }
@@ -149,8 +149,8 @@ impl Pruner<'_> {
             going.report.remarks.push(format!("{} is a mount, or holds one: not pruned", shown(sub.path)));
             return Ok(Vec::new());
         }
-        // Another destination: whatever is in it is pruned by its own copies.
-        if below.find(STATE).map_err(failed)?.is_some() {
+        // Another destination: whatever is in it is pruned by its own copies. Or a state directory.
+        if below.find(STATE).map_err(failed)?.is_some() || is_state(&below).map_err(failed)? {
             return Ok(Vec::new());
         }
         let source = here.source.as_ref().filter(|_| in_image).map(|source| source.open_dir(sub.spelling));
@@ -163,17 +163,6 @@ impl Pruner<'_> {
         steps.push(Step::Into { source, made: below, path: sub.path.to_vec() });
         Ok(steps)
     }
-}
-
-/// The logs that histories in a directory's state name.
-fn logs_of(dir: &Dir) -> io::Result<Vec<OsString>> {
-    let Ok(state) = dir.open_dir(STATE) else { return Ok(Vec::new()) };
-    // Version 0.1 had one history, of whichever log: the default name's most likely.
-    let mut logs = vec![OsString::from("post-hook-output.txt")];
-    if let Ok(histories) = state.open_dir("histories") {
-        logs.extend(histories.entries()?.into_iter().map(|(name, _)| name));
-    }
-    Ok(logs)
 }
 
 /// The image's version beside a file that the user changed.

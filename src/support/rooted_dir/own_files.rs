@@ -104,8 +104,8 @@ impl Dir {
                         outcome => {
                             let new = at.open_dir(name)?;
                             if outcome.is_ok() {
-                                let made = new.stat()?.st_mode;
-                                open_to_group(&new, made, mode | made & Mode::SGID.as_raw_mode());
+                                let given = new.stat()?.st_mode;
+                                open_to_group(&new, given, mode | given & Mode::SGID.as_raw_mode());
                             }
                             new
                         }

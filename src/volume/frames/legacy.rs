@@ -6,7 +6,8 @@ use std::io;
 
 use super::frame::Frame;
 use super::scan::{last_line_start, line_before, range};
-use super::write::{FOOTER, OPEN};
+use super::write::FOOTER;
+use crate::support::own::HEADER_START;
 use crate::volume::record::{Ended, Started};
 
 /// The rule after the rows of a header.
@@ -20,7 +21,7 @@ const LONGEST: u64 = 1 << 20;
 pub(super) fn read(file: &File, end: u64) -> io::Result<Vec<Frame>> {
     let mut frames: Vec<Frame> = Vec::new();
     let (mut end, mut before) = (end, end);
-    while let Some(start) = last_line_start(file, before, &[OPEN])? {
+    while let Some(start) = last_line_start(file, before, &[HEADER_START])? {
         if let Some(frame) = frame(file, start, end)? {
             frames.push(frame);
             end = start;
@@ -51,7 +52,7 @@ fn frame(file: &File, start: u64, end: u64) -> io::Result<Option<Frame>> {
 }
 
 fn started(header: &str, offset: u64) -> Option<Started> {
-    let title = header.strip_prefix(OPEN)?.lines().next()?;
+    let title = header.strip_prefix(HEADER_START)?.lines().next()?;
     let (attempt, rest) = title.split_once(" of run ")?;
     let at = row(header, "started").and_then(|text| text.split(' ').next()).unwrap_or_default();
     Some(Started {

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use super::frame::Frame;
 use super::legacy;
 use super::scan::{last_line_start, line_before, range};
-use super::write::{CLOSE, FOOTER, OPEN, OUTPUT, RECORD};
+use super::write::{CLOSE, FOOTER, OUTPUT, RECORD};
+use crate::support::own::HEADER_START;
 use crate::volume::record::{Ended, Started};
 
 /// What a header begins with, and a number of ten digits.
@@ -21,7 +22,7 @@ const LONGEST_HEADER: u64 = 4 << 20;
 pub fn is_log(file: &File) -> io::Result<bool> {
     let mut first = [0; FIRST_WORDS];
     let length = file.read_at(&mut first, 0)?;
-    let title = first[..length].strip_prefix(OPEN.as_bytes()).unwrap_or_default();
+    let title = first[..length].strip_prefix(HEADER_START.as_bytes()).unwrap_or_default();
     let digits = title.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let begins = digits > 0 && title[digits..].starts_with(b" of run ");
     Ok(begins || !read(file)?.is_empty())
@@ -32,7 +33,7 @@ pub fn is_log(file: &File) -> io::Result<bool> {
 pub fn read(file: &File) -> io::Result<Vec<Frame>> {
     let (mut end, mut before) = (file.metadata()?.len(), file.metadata()?.len());
     let mut frames = Vec::new();
-    while let Some(line) = last_line_start(file, before, &[OPEN, CLOSE])? {
+    while let Some(line) = last_line_start(file, before, &[HEADER_START, CLOSE])? {
         before = line;
         let footer_end = line + CLOSE.len() as u64 + 1;
         let closed = if footer_end <= end { ended_at(file, footer_end)? } else { None };
@@ -89,8 +90,8 @@ fn interrupted_at(file: &File, start: u64, end: u64) -> io::Result<Option<Frame>
 fn header_ending_at(file: &File, end: u64) -> io::Result<Option<(Started, u64)>> {
     let Some((started, record)) = record_before::<Started>(file, end, OUTPUT)? else { return Ok(None) };
     let start = started.offset;
-    let is_ours =
-        start < record && range(file, start, record.min(start + OPEN.len() as u64))? == OPEN.as_bytes();
+    let is_ours = start < record
+        && range(file, start, record.min(start + HEADER_START.len() as u64))? == HEADER_START.as_bytes();
     Ok(is_ours.then_some((started, start)))
 }
 

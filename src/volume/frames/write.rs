@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::support::own::HEADER_START;
 use crate::volume::record::{Ended, Started};
 
-/// How each header begins.
-pub const OPEN: &str = "=== hook-runner: attempt ";
 /// How each footer begins.
 pub(super) const FOOTER: &str = "--- attempt ";
 /// The last line of a header.
@@ -17,7 +16,7 @@ pub(super) const RECORD: &str = "record     ";
 
 /// A header. Its record says where in the file it begins.
 pub fn header(title: &str, rows: &[(&str, String)], started: &Started) -> String {
-    let mut text = format!("{OPEN}{} ===\n", harmless(title).replace('\n', " "));
+    let mut text = format!("{HEADER_START}{} ===\n", harmless(title).replace('\n', " "));
     table(&mut text, rows);
     // Strings and numbers can always be written as JSON.
     let record = serde_json::to_string(started).unwrap_or_default();

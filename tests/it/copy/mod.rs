@@ -6,6 +6,7 @@ pub(crate) mod limits;
 pub(crate) mod odd;
 pub(crate) mod options;
 pub(crate) mod peers;
+pub(crate) mod preserved;
 pub(crate) mod restart;
 pub(crate) mod shards;
 pub(crate) mod swapped;
