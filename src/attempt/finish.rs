@@ -13,7 +13,7 @@ use super::open::Opened;
 use super::outcome::Outcome;
 use super::session::Session;
 use crate::hook::log_target::OnLogFailure;
-use crate::output::{Level, LogFailure, Report, Tee, say_at};
+use crate::output::{Level, LogFailure, Report, Tee, say};
 use crate::process::{Supervisor, leave_files};
 use crate::support::cause::Cause;
 use crate::support::mutex;
@@ -71,7 +71,7 @@ pub(super) async fn finish(
 
 /// A warning that comes too late for the footer.
 fn tell(outcome: &mut Outcome, warning: String) {
-    say_at(Level::Warning, &format!("hook-runner: {warning}\n"));
+    say(Level::Warning, &warning);
     outcome.warnings.push(warning);
 }
 

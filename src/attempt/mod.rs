@@ -43,7 +43,7 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
         Err(failure) => return outcome.failed(failure),
     };
     for warning in &context.secrets.warnings {
-        output::say_at(Level::Warning, &format!("hook-runner: {warning}\n"));
+        output::say(Level::Warning, warning);
         outcome.warnings.push(warning.clone());
     }
     if let Err(failure) = preflight(&context, supervisor).await {

@@ -182,7 +182,7 @@ impl Outcome {
         if let Some(log) = &self.log {
             let _ = write!(text, " (log: {log})");
         }
-        text.replace('\n', " ")
+        text
     }
 
     /// The rows of the log's footer.

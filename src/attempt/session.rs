@@ -12,7 +12,7 @@ use super::open::{self, Opened};
 use super::outcome::{Failure, Outcome};
 use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
-use crate::output::{self, LogFile, MaxLog, Options, Tee};
+use crate::output::{self, Level, LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
 use crate::steps::heartbeat::with_heartbeat;
 use crate::support::blocking;
@@ -37,7 +37,7 @@ impl Session {
     pub(super) fn tell(&self, text: &str) {
         match &self.tee {
             Some(tee) => tee.note(text),
-            None => output::say(&format!("hook-runner: {text}\n")),
+            None => output::say(Level::Info, text),
         }
     }
 }

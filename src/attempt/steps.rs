@@ -211,7 +211,7 @@ async fn run_copy(
     let cancel = supervisor.stop_token().child_token();
     let (patience, stop) = (context.hook.lock_timeout, cancel.clone());
     let work = blocking::run(move || {
-        let progress = copy::Stderr::new(label, output::say);
+        let progress = copy::Stderr::new(&label, output::show);
         let mut report = copy_in_turn(&request, patience, &progress, &stop)?;
         let problem = opened.and_then(|opened| changes::keep(&opened, &request.destination, &report));
         report.remarks.extend(problem);

@@ -9,7 +9,7 @@ use nix::libc;
 use serde::Serialize;
 
 use super::outcome::Outcome;
-use crate::output;
+use crate::output::{self, Level};
 use crate::support::cause::words;
 
 /// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
@@ -29,9 +29,8 @@ pub fn write(outcome: &Outcome, path: Option<&Path>) {
     let written = options.open(file).and_then(|mut file| file.write_all(json(outcome, LIMIT).as_bytes()));
     if let (Err(error), Some(path)) = (written, path) {
         let (path, why) = (path.display(), words(&error));
-        output::say(&format!(
-            "hook-runner: the termination message cannot be written to {path}: {why}; the result stands\n"
-        ));
+        let what = "the termination message cannot be written to";
+        output::say(Level::Warning, &format!("{what} {path}: {why}; the result stands"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::moment::Moment;
 use super::place::Place;
+use crate::hook::number::whole_number;
 
 /// One row per attempt, the newest first: when, of which release, how it ended and why
 #[derive(Debug, clap::Args)]
@@ -10,7 +11,7 @@ pub struct History {
     #[command(flatten)]
     pub place: Place,
     /// At most so many attempts
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = whole_number::<usize>)]
     pub number: Option<usize>,
     /// Only attempts that did not succeed
     #[arg(long)]

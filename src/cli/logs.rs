@@ -2,8 +2,10 @@
 
 use regex_lite::Regex;
 
+use super::expression::expression;
 use super::moment::Moment;
 use super::place::Place;
+use crate::hook::number::whole_number;
 
 /// Read a preserved log: the last run, a given one, what failed, all
 #[derive(Debug, clap::Args)]
@@ -15,7 +17,7 @@ pub struct Logs {
     #[arg(long, value_name = "ID", conflicts_with_all = ["all"])]
     pub run: Option<String>,
     /// Only this attempt of the run
-    #[arg(long, value_name = "N", conflicts_with_all = ["all", "failed"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["all", "failed"], value_parser = whole_number::<u32>)]
     pub attempt: Option<u32>,
     /// Only attempts that did not succeed
     #[arg(long)]
@@ -30,13 +32,13 @@ pub struct Logs {
     #[arg(long, value_name = "TIME")]
     pub until: Option<Moment>,
     /// Only the output of this step, counted from 1, without headers and footers
-    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    #[arg(long, value_name = "N", conflicts_with = "follow", value_parser = whole_number::<usize>)]
     pub step: Option<usize>,
     /// Only lines of output that match this regular expression, without headers and footers
-    #[arg(long, value_name = "REGEX", conflicts_with = "follow")]
+    #[arg(long, value_name = "REGEX", conflicts_with = "follow", value_parser = expression)]
     pub grep: Option<Regex>,
     /// Only so many lines of the output's end
-    #[arg(long, short = 'n', value_name = "LINES")]
+    #[arg(long, short = 'n', value_name = "LINES", value_parser = whole_number::<usize>)]
     pub tail: Option<usize>,
     /// The time before each line: its own where the hook ran with --timestamps, else that of its step's begin
     #[arg(long, conflicts_with_all = ["json", "follow"])]

@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod copy;
 mod diff;
+mod expression;
 mod history;
 mod install;
 mod logs;

@@ -8,6 +8,7 @@ use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::exit::Kind;
 use crate::hook::{file, layer::Layer, spec::Hook, steps::Step};
+use crate::support::harmless::harmless;
 
 /// Checks each file; status 78 when one is wrong.
 pub(super) fn check(arguments: cli::Check) -> Result<(), Failure> {
@@ -54,7 +55,7 @@ fn report(name: &str, flags: &Layer, file: Layer) -> Result<String, Failure> {
     let list = |title: &str, steps: &[Step]| -> String {
         let lines = steps.iter().enumerate().map(|(at, step)| {
             let when = step.when().map_or(String::new(), |when| format!(" ({when})"));
-            format!("{}. {step}{when}\n", at + 1)
+            format!("{}. {}\n", at + 1, harmless(&format!("{step}{when}")))
         });
         if steps.is_empty() { String::new() } else { format!("{title}\n{}", lines.collect::<String>()) }
     };

@@ -60,7 +60,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     };
     let cancel = CancellationToken::new();
     let label = format!("{} -> {}", request.source.display(), request.destination.display());
-    let progress = copy::Stderr::new(label, output::say);
+    let progress = copy::Stderr::new(&label, output::show);
     if arguments.dry_run {
         let report = copy::copy(&request, &progress, &cancel).map_err(|error| messages::copy(&error))?;
         let lines: Vec<String> = report.plan.items.iter().map(|line| format!("{line}\n")).collect();

@@ -1,6 +1,8 @@
 //! The `HOOK_RUNNER_…` variables: an empty one is an unset one, and one that nobody reads is told.
 
-use clap::Command;
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, Command};
 
 use super::examples::VARIABLES;
 use crate::support::nearest::nearest;
@@ -15,6 +17,28 @@ pub fn without_empty(command: Command) -> Command {
         _ => argument,
     });
     command.mut_subcommands(without_empty)
+}
+
+/// A variable of a repeatable option holds one value a line. A word of the command line is one value, whatever is in it.
+pub fn lists(command: Command, words: &[OsString]) -> Command {
+    let command = command.mut_args(|argument| {
+        let variable = argument.get_env().filter(|_| matches!(argument.get_action(), ArgAction::Append));
+        if variable.is_some() && !is_given(&argument, words) {
+            argument.value_delimiter('\n')
+        } else {
+            argument
+        }
+    });
+    command.mut_subcommands(|command| lists(command, words))
+}
+
+/// Whether the words before `--` hold the option.
+pub fn is_given(argument: &Arg, words: &[OsString]) -> bool {
+    let mut words = words.iter().take_while(|word| *word != "--").map(|word| word.to_string_lossy());
+    words.any(|word| {
+        let name = word.split('=').next().and_then(|name| name.strip_prefix("--"));
+        name.is_some() && name == argument.get_long()
+    })
 }
 
 /// A sentence for each variable that is set and that nothing reads: misspelt, most likely.

@@ -9,7 +9,7 @@ use crate::exit::Kind;
 use crate::history::follow::{Follow, follow};
 use crate::history::logs::{View, print};
 use crate::history::{self, Filter, HistoryError, Records, Selection, select};
-use crate::output::say;
+use crate::output::{Level, say};
 
 pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
     let selection = Selection {
@@ -46,7 +46,7 @@ pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
         problems.retain(|problem| {
             let is_gone = matches!(problem, HistoryError::NotKept { .. });
             if is_gone {
-                say(&format!("hook-runner: {problem}\n"));
+                say(Level::Warning, &problem.to_string());
             }
             !is_gone
         });
@@ -58,7 +58,7 @@ pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
 pub(super) fn last_problem_fails(mut problems: Vec<HistoryError>) -> Result<(), Failure> {
     let last = problems.pop();
     for problem in problems {
-        say(&format!("hook-runner: {problem}\n"));
+        say(Level::Warning, &problem.to_string());
     }
     last.map_or(Ok(()), |problem| Err(unreadable(problem)))
 }
@@ -72,7 +72,7 @@ fn follow_logs(logs: &cli::Logs, selection: Selection) -> Result<ExitCode, Failu
         tail: logs.tail,
         forever: logs.forever,
     };
-    let told = |text: &str| say(&format!("hook-runner: {text}\n"));
+    let told = |text: &str| say(Level::Info, text);
     match follow(&what, &mut std::io::stdout().lock(), &told) {
         Ok(status) if logs.exit_status => Ok(ExitCode::from(status)),
         done => closed_pipe_is_no_failure(done.map(drop)).map(|()| ExitCode::SUCCESS),
@@ -86,7 +86,7 @@ pub(super) fn open(place: &cli::Place) -> Result<Vec<Records>, Failure> {
 /// What cannot be read of a history is said, and does not end the rest.
 pub(super) fn say_problems(all: &[Records]) {
     for problem in all.iter().flat_map(|records| &records.problems) {
-        say(&format!("hook-runner: {problem}\n"));
+        say(Level::Warning, &problem.to_string());
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod copy;
+mod dashed;
 mod diff;
 mod environment;
 mod examples;
@@ -10,6 +11,7 @@ mod history;
 mod install;
 mod logs;
 mod man;
+mod not_utf8;
 mod pager;
 mod panic;
 mod parse;

@@ -15,7 +15,7 @@ use crate::support::leave::leave;
 pub(super) fn install(words: Vec<OsString>) {
     panic::set_hook(Box::new(move |fault| {
         let failure = failure(fault);
-        output::say_at(Level::Error, &format!("hook-runner: {}\n", failure.sentence()));
+        output::say(Level::Error, &failure.sentence());
         termination::wrong_usage(&failure, &words);
         leave(failure.kind.status())
     }));

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Command, CommandFactory, FromArgMatches};
 
-use super::{environment, examples};
+use super::{dashed, environment, examples};
 use crate::cli::Cli;
 use crate::exit;
 
@@ -35,6 +35,12 @@ fn after_help(command: &str) -> String {
 
 /// Reads `words`, of which the first is the program's name.
 pub fn parse(definition: &Command, words: &[OsString]) -> Result<Cli, clap::Error> {
-    let mut matches = definition.clone().try_get_matches_from(words)?;
-    Cli::from_arg_matches_mut(&mut matches)
+    let definition = environment::lists(definition.clone(), words);
+    let read =
+        |words: &[OsString]| Cli::from_arg_matches_mut(&mut definition.clone().try_get_matches_from(words)?);
+    // In `--keep -1` it is the value of --keep that is wrong, and not an option -1.
+    read(words).map_err(|error| match dashed::joined(&error, &definition, words) {
+        Some(joined) => read(&joined).err().unwrap_or(error),
+        None => error,
+    })
 }

@@ -71,9 +71,11 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 /// Says what came of the attempt, to the kubelet and on stderr.
 fn report(outcome: &Outcome, termination_log: Option<&Path>) {
     attempt::termination::write(outcome, termination_log);
-    let newline = if outcome.after_partial_line { "\n" } else { "" };
+    if outcome.after_partial_line {
+        output::show("\n");
+    }
     let level = if outcome.status() == 0 { Level::Info } else { Level::Error };
-    output::say_at(level, &format!("{newline}hook-runner: {}\n", outcome.line()));
+    output::say(level, &outcome.line());
 }
 
 /// A hook that is wrong, before there is an attempt: the sentence, and the same for `kubectl describe`.

@@ -5,7 +5,6 @@ use std::io::Write;
 use crate::attempt::outcome::Failure;
 use crate::exit::Kind;
 use crate::output::{self, Level};
-use crate::support::color;
 
 /// Prints a result. Whoever reads it may have stopped, as `| head` does: that is no failure.
 pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
@@ -22,13 +21,11 @@ pub(super) fn unprintable(error: &std::io::Error) -> Failure {
 
 /// Says what failed.
 pub(super) fn complain(failure: &Failure) {
-    let red = color::wanted(&std::io::stderr());
-    let mark = if red { "\u{1b}[31mhook-runner:\u{1b}[0m" } else { "hook-runner:" };
     // Whoever reads it may have stopped: the status comes all the same.
-    output::say_at(Level::Error, &format!("{mark} {}\n", failure.sentence()));
+    output::say(Level::Error, &failure.sentence());
 }
 
 /// Says what is worth knowing.
 pub(super) fn warn(sentence: &str) {
-    output::say_at(Level::Warning, &format!("hook-runner: {sentence}\n"));
+    output::say(Level::Warning, sentence);
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::{dashed, environment, not_utf8};
 use crate::attempt::outcome::Failure;
 use crate::exit::Kind;
 
@@ -15,7 +16,7 @@ pub fn failure(error: &clap::Error, definition: &Command, words: &[OsString]) ->
         return None;
     }
     let command = called(definition, words);
-    let finding = Finding { error, command, words };
+    let finding = Finding { error, definition, command, words };
     Some(Failure::new(Kind::Config, finding.sentence()).advise(finding.advice()))
 }
 
@@ -27,6 +28,7 @@ fn called<'a>(definition: &'a Command, words: &[OsString]) -> &'a Command {
 
 struct Finding<'a> {
     error: &'a clap::Error,
+    definition: &'a Command,
     command: &'a Command,
     words: &'a [OsString],
 }
@@ -64,9 +66,13 @@ impl Finding<'_> {
             ErrorKind::MissingRequiredArgument => {
                 let missing = self.list(ContextKind::InvalidArg);
                 let missing: Vec<_> = missing.iter().map(|name| without_value(name)).collect();
-                format!("{} is missing", missing.join(" and "))
+                let verb = if missing.len() == 1 { "is" } else { "are" };
+                format!("{} {verb} missing", missing.join(" and "))
             }
-            ErrorKind::InvalidUtf8 => "a word that must be UTF-8 is not".into(),
+            ErrorKind::InvalidUtf8 => match not_utf8::culprit(self.definition, self.words) {
+                Some(which) => format!("{which} is not UTF-8 text"),
+                None => "a word that must be UTF-8 is not".into(),
+            },
             ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
                 format!("{subject} has the wrong number of values")
             }
@@ -85,6 +91,9 @@ impl Finding<'_> {
         if self.error.kind() == ErrorKind::ValueValidation {
             return String::new(); // The value's own sentence says what was expected.
         }
+        if let Some((_, option)) = dashed::option_before(self.error, self.definition, self.words) {
+            return format!("a value that begins with a dash stands behind `=`, as in `{option}=-…`");
+        }
         let argument = self.text(ContextKind::InvalidArg);
         let takes_command = self.command.get_arguments().any(clap::Arg::is_last_set);
         if self.error.kind() == ErrorKind::UnknownArgument && takes_command && !argument.starts_with('-') {
@@ -100,16 +109,16 @@ impl Finding<'_> {
     fn subject(&self) -> String {
         let argument = self.text(ContextKind::InvalidArg);
         let option = without_value(&argument);
-        let given = |word: &OsString| without_value(&word.to_string_lossy()) == option;
         let from_environment = self.command.get_arguments().find(|known| {
             known.get_long().is_some_and(|long| format!("--{long}") == option)
                 || known.get_long().is_none() && option.starts_with(['<', '['])
         });
         let variable = from_environment
-            .and_then(|known| known.get_env())
+            .filter(|known| !environment::is_given(known, self.words))
+            .and_then(clap::Arg::get_env)
             .filter(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
         match variable {
-            Some(variable) if !self.words.iter().any(given) => variable.to_string_lossy().into_owned(),
+            Some(variable) => variable.to_string_lossy().into_owned(),
             _ if self.error.kind() == ErrorKind::UnknownArgument => argument,
             _ => option.to_owned(),
         }

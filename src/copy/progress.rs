@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::harmless::harmless;
 use crate::support::sizes::human_bytes;
 
 /// How far a copy is.
@@ -55,9 +56,9 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Stderr {
     /// `label` names the copy, as in `/app -> /data`. `write` writes to stderr: the copy ends no sooner than it returns.
-    pub fn new(label: impl Into<String>, write: fn(&str)) -> Self {
+    pub fn new(label: &str, write: fn(&str)) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { label: label.into(), terminal, write, last: Mutex::new((Instant::now(), false)) }
+        Self { label: harmless(label), terminal, write, last: Mutex::new((Instant::now(), false)) }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::error::HistoryError;
 use super::records::Records;
 use super::select::{Chosen, Selection, select};
-use super::text::harmless;
+use crate::support::harmless::harmless;
 use crate::volume::Change;
 
 /// What is asked for.

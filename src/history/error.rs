@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::text::harmless;
+use crate::support::harmless::harmless;
 use crate::volume::VolumeError;
 
 /// Why a preserved log cannot be read back.

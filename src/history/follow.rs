@@ -11,8 +11,8 @@ use super::filter::{Filter, pieces};
 use super::records::{self, Records};
 use super::select::{Chosen, Selection, select};
 use super::state::State;
-use super::text::harmless;
 use crate::exit::Kind;
+use crate::support::harmless::harmless;
 use crate::volume::frames::Frame;
 
 /// Between two looks; on a large log no shorter than four times what a look takes.

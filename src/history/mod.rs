@@ -13,7 +13,6 @@ mod row;
 mod select;
 mod state;
 pub mod table;
-mod text;
 mod times;
 
 pub use self::error::HistoryError;

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{MemfdFlags, OFlags};
 
 use super::error::HistoryError;
-use super::text::harmless;
+use crate::support::harmless::harmless;
 use crate::volume::frames::{self, Frame};
 use crate::volume::lock::{self, AtWork};
 use crate::volume::record::Started;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::error::HistoryError;
 use super::records::Records;
 use super::state::{State, group};
-use super::text::harmless;
+use crate::support::harmless::harmless;
 use crate::volume::Attempt;
 
 /// The fewest characters of a run's id that are shown, as git's.

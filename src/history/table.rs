@@ -8,8 +8,8 @@ use super::error::HistoryError;
 use super::row::Row;
 use super::select::{Chosen, newest_first, short_length};
 use super::state::group;
-use super::text::harmless;
 use crate::support::durations::shown;
+use crate::support::harmless::harmless;
 use crate::volume::record::StepEnd;
 
 /// How the table is printed.

@@ -42,11 +42,11 @@ pub struct CopyStep {
     pub prune: Option<Prune>,
 
     /// Leave out what matches, gitignore syntax (repeatable)
-    #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_EXCLUDE", value_delimiter = '\n')]
+    #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_EXCLUDE")]
     pub exclude: Vec<String>,
 
     /// Copy only what matches, gitignore syntax (repeatable)
-    #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_INCLUDE", value_delimiter = '\n')]
+    #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_INCLUDE")]
     pub include: Vec<String>,
 
     /// Owner of what is copied [default: as in the source, where permitted]

@@ -30,12 +30,12 @@ use crate::hook::yaml::Mistake;
 #[derive(Debug, Clone, Default, Args)]
 pub struct Layer {
     /// Copy the contents of SRC into DST (repeatable)
-    #[arg(long = "copy", value_name = "SRC:DST", value_hint = ValueHint::AnyPath, env = "HOOK_RUNNER_COPY", value_delimiter = '\n',
+    #[arg(long = "copy", value_name = "SRC:DST", value_hint = ValueHint::AnyPath, env = "HOOK_RUNNER_COPY",
           value_parser = OsStringValueParser::new().try_map(|text| CopyPair::parse(&text)))]
     pub copies: Vec<CopyPair>,
 
     /// Wait until COND holds: file:PATH, tcp:HOST:PORT, http://…, https://…, exec:COMMAND (repeatable)
-    #[arg(long = "wait-for", value_name = "COND", env = "HOOK_RUNNER_WAIT_FOR", value_delimiter = '\n')]
+    #[arg(long = "wait-for", value_name = "COND", env = "HOOK_RUNNER_WAIT_FOR")]
     pub waits: Vec<Awaited>,
 
     /// The preserved log, or none [default: post-hook-output.txt in the first copy's destination]
@@ -108,7 +108,7 @@ pub struct Layer {
     pub termination_log: Option<PathBuf>,
 
     /// Sync the volume that PATH is on when the steps are done, besides the log's and the copies' (repeatable)
-    #[arg(help_heading = "Pod", long, value_name = "PATH", env = "HOOK_RUNNER_SYNC", value_delimiter = '\n')]
+    #[arg(help_heading = "Pod", long, value_name = "PATH", env = "HOOK_RUNNER_SYNC")]
     pub sync: Vec<PathBuf>,
 
     /// Certificates (PEM) that https waits trust [default: bundled roots]

@@ -15,7 +15,7 @@ mod keys;
 pub mod layer;
 pub mod log_format;
 pub mod log_target;
-mod number;
+pub mod number;
 mod pattern;
 pub mod preflight;
 pub mod redact;

@@ -12,26 +12,15 @@ use crate::hook::yaml::Mistake;
 #[command(next_help_heading = "Redaction")]
 pub struct Redact {
     /// Redact the value of this environment variable (repeatable)
-    #[arg(long = "redact-env", value_name = "NAME", env = "HOOK_RUNNER_REDACT_ENV", value_delimiter = '\n')]
+    #[arg(long = "redact-env", value_name = "NAME", env = "HOOK_RUNNER_REDACT_ENV")]
     pub env: Vec<String>,
 
     /// Redact the content of this file, or of each file of this directory (repeatable)
-    #[arg(
-        long = "redact-file",
-        value_name = "PATH",
-        env = "HOOK_RUNNER_REDACT_FILE",
-        value_delimiter = '\n'
-    )]
+    #[arg(long = "redact-file", value_name = "PATH", env = "HOOK_RUNNER_REDACT_FILE")]
     pub files: Vec<PathBuf>,
 
     /// Redact this text (repeatable)
-    #[arg(
-        long = "redact",
-        value_name = "TEXT",
-        env = "HOOK_RUNNER_REDACT",
-        value_delimiter = '\n',
-        hide_env_values = true
-    )]
+    #[arg(long = "redact", value_name = "TEXT", env = "HOOK_RUNNER_REDACT", hide_env_values = true)]
     pub literals: Vec<String>,
 }
 

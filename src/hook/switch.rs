@@ -13,7 +13,7 @@ pub fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(true),
         "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(false),
-        _ => Err(format!("'{text}' is neither true nor false")),
+        _ => Err(format!("'{text}' is neither true nor false; expected one of {}", WORDS.join(", "))),
     }
 }
 

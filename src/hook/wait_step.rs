@@ -49,7 +49,6 @@ pub struct WaitStep {
         long = "wait-header",
         value_name = "NAME: VALUE",
         env = "HOOK_RUNNER_WAIT_HEADER",
-        value_delimiter = '\n',
         hide_env_values = true
     )]
     pub headers: Vec<Header>,

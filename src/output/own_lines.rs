@@ -10,6 +10,11 @@ use crate::support::times;
 /// For the whole process: a panic's line and that of a thread are the runner's own as well.
 static JSON: AtomicBool = AtomicBool::new(false);
 
+/// What a line of the runner's own begins with.
+pub(super) const MARK: &str = "hook-runner: ";
+/// The same on a terminal, where it tells why something failed.
+pub(super) const RED_MARK: &str = "\u{1b}[31mhook-runner:\u{1b}[0m ";
+
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,7 +32,7 @@ pub fn own_lines_as_json() {
     JSON.store(true, Ordering::Relaxed);
 }
 
-/// `text`, which is one or more lines that begin with `hook-runner: `, as stderr gets it.
+/// `text`, which is one or more lines, as stderr gets it.
 pub(super) fn own_lines(level: Level, text: &str) -> Cow<'_, str> {
     if !JSON.load(Ordering::Relaxed) {
         return text.into();
@@ -47,8 +52,7 @@ fn as_json(level: Level, time: &str, text: &str) -> String {
     let empty = if text.starts_with('\n') { "\n" } else { "" };
     let mut lines = empty.to_owned();
     for line in text.lines().filter(|line| !line.is_empty()) {
-        let marks = ["hook-runner: ", "\u{1b}[31mhook-runner:\u{1b}[0m "];
-        let message = marks.iter().find_map(|mark| line.strip_prefix(mark)).unwrap_or(line);
+        let message = [MARK, RED_MARK].iter().find_map(|mark| line.strip_prefix(mark)).unwrap_or(line);
         let object = Object { time, level, logger: "hook-runner", message };
         lines.push_str(&serde_json::to_string(&object).unwrap_or_default());
         lines.push('\n');

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::console::{Console, PATIENCE, are_one};
 use super::line_prefix::LinePrefix;
 use super::log::Log;
-use super::own_lines::{Level, own_lines};
+use super::own_lines::{Level, MARK, own_lines};
 use super::progress::{IDLE, Progress, WRITING_LOG, WRITING_STDOUT};
 use super::report::Report;
 use super::stream::Stream;
+use crate::support::harmless::harmless;
 
 /// How long stderr may hold up the tee with one line of the runner's own.
 const NOTE_PATIENCE: Duration = PATIENCE;
@@ -64,11 +65,11 @@ impl Sinks {
     }
 
     /// A line of the runner's own: into the log and to stderr.
-    pub(super) fn note(&mut self, line: &[u8]) {
-        self.append_line(line);
+    pub(super) fn note(&mut self, sentence: &[u8]) {
+        let line = format!("{MARK}{}\n", harmless(&String::from_utf8_lossy(sentence)));
+        self.append_line(line.as_bytes());
         let newline: &[u8] = if self.is_mid_line() { b"\n" } else { b"" };
-        let text = String::from_utf8_lossy(line);
-        let line = own_lines(Level::Info, &text);
+        let line = own_lines(Level::Info, &line);
         self.stderr.write(&[newline, line.as_bytes()].concat(), Some(NOTE_PATIENCE));
         self.stdout.mid_line &= !self.one;
     }

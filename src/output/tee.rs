@@ -19,13 +19,15 @@ use tokio::sync::oneshot;
 
 use super::console::{Console, PATIENCE};
 use super::options::Options;
-use super::own_lines::{Level, own_lines};
+use super::own_lines::{Level, MARK, RED_MARK, own_lines};
 use super::pipe_reader::{Source, pipe_capacity};
 use super::progress::Progress;
 use super::report::Report;
 use super::stream::Stream;
 use super::worker::{Job, Worker};
 use crate::support::blocking;
+use crate::support::color;
+use crate::support::harmless::harmless;
 
 /// Bytes of capacity asked for: fewer switches between the command and the tee.
 const PIPE_CAPACITY: usize = 1 << 20;
@@ -113,7 +115,7 @@ impl Tee {
 
     /// A line of the runner's own, put at the start of a line and marked `hook-runner: `.
     pub fn note(&self, text: &str) {
-        self.send(Job::Note(format!("hook-runner: {text}\n")));
+        self.send(Job::Note(text.to_owned()));
     }
 
     /// Bytes that the log has got so far, everything that was given before included. None when that is not told within
@@ -143,12 +145,11 @@ impl Tee {
             return report;
         }
         if let Some(failure) = &report.log_failure {
-            say(&format!(
-                "hook-runner: {}: the log ends at byte {}: {} does not return: the volume hangs\n",
-                self.name.display(),
-                failure.at,
-                failure.operation
-            ));
+            let (name, at, operation) = (self.name.display(), failure.at, failure.operation);
+            say(
+                Level::Error,
+                &format!("{name}: the log ends at byte {at}: {operation} does not return: the volume hangs"),
+            );
         }
         report
     }
@@ -161,14 +162,21 @@ impl Tee {
     }
 }
 
-/// Writes a line of the runner's own to stderr, waiting a short time at most for a stderr that is blocked.
-pub fn say(line: &str) {
-    say_at(Level::Info, line);
+/// Says a sentence of the runner's own on stderr, as one line whatever is in it.
+pub fn say(level: Level, sentence: &str) {
+    let red = level == Level::Error && color::wanted(&io::stderr());
+    let mark = if red { RED_MARK } else { MARK };
+    write_stderr(level, &format!("{mark}{}\n", harmless(sentence)));
 }
 
-/// As [`say`], for a line that matters more.
-pub fn say_at(level: Level, line: &str) {
-    Console::careful(2).write(own_lines(level, line).as_bytes(), Some(PATIENCE));
+/// Shows how far something is: the text as it is, since a bar moves the cursor.
+pub fn show(text: &str) {
+    write_stderr(Level::Info, text);
+}
+
+/// Waits a short time at most for a stderr that is blocked.
+fn write_stderr(level: Level, text: &str) {
+    Console::careful(2).write(own_lines(level, text).as_bytes(), Some(PATIENCE));
 }
 
 fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd, usize)> {

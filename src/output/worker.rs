@@ -135,9 +135,9 @@ impl Worker {
                 self.done.push_back(done);
             }
             Job::Detach => self.detach(),
-            Job::Note(line) => match &self.redactor {
-                Some(redactor) => self.sinks.note(&redactor.redact(line.as_bytes())),
-                None => self.sinks.note(line.as_bytes()),
+            Job::Note(sentence) => match &self.redactor {
+                Some(redactor) => self.sinks.note(&redactor.redact(sentence.as_bytes())),
+                None => self.sinks.note(sentence.as_bytes()),
             },
             // The caller may have stopped waiting.
             Job::Written(reply) => drop(reply.send(self.sinks.written())),

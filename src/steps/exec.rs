@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::drain::{Drain, Patience};
 use super::heartbeat::with_heartbeat;
-use crate::output::{Attached, Tee, say};
+use crate::output::{Attached, Level, Tee, say};
 use crate::process::{ChildStdio, Command, Ending, Limits, SpawnError, Status, Stop, Supervisor};
 use crate::support::durations::shown;
 
@@ -180,7 +180,7 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
 fn tell(tee: Option<&Tee>, text: &str) {
     match tee {
         Some(tee) => tee.note(text),
-        None => say(&format!("hook-runner: {text}\n")),
+        None => say(Level::Info, text),
     }
 }
 

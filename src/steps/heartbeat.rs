@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::output::say;
+use crate::output::{Level, say};
 use crate::support::durations::shown;
 
 /// From one line to the next.
@@ -21,7 +21,7 @@ pub(crate) async fn with_heartbeat<F: Future>(
             tokio::time::sleep(PERIOD).await;
             let Some(seen) = seen() else { continue };
             let colon = if seen.is_empty() { "" } else { ": " };
-            say(&format!("hook-runner: {what} for {}{colon}{seen}\n", shown(began.elapsed())));
+            say(Level::Info, &format!("{what} for {}{colon}{seen}", shown(began.elapsed())));
         }
     };
     tokio::select! {

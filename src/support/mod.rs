@@ -4,6 +4,7 @@ pub(crate) mod blocking;
 pub mod cause;
 pub(crate) mod color;
 pub(crate) mod durations;
+pub(crate) mod harmless;
 pub(crate) mod leave;
 pub(crate) mod mutex;
 pub(crate) mod nearest;

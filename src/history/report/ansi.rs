@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::escape;
 use super::style::Style;
-use crate::history::text::is_harmful;
+use crate::support::harmless::is_harmful;
 
 /// No style change becomes longer than this in HTML.
 const STYLE_CHANGE: usize = 64;

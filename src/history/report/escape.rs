@@ -1,6 +1,6 @@
 //! Text as it may stand in a page: nothing in it is markup, and nothing in it steers a terminal or the direction of text.
 
-use crate::history::text::harmless;
+use crate::support::harmless::harmless;
 
 /// What stands in a page of one text; a command line of a hook may have megabytes.
 const LONGEST: usize = 2000;

@@ -6,3 +6,4 @@ pub(crate) mod man;
 pub(crate) mod readme;
 pub(crate) mod schema;
 pub(crate) mod usage;
+mod values;

@@ -1,7 +1,7 @@
-//! Texts from a log's metadata as a terminal may get them.
+//! Texts that a user or a log's metadata gave, as one line that a terminal may get.
 
-/// Control characters, and those that reverse the direction of text, as escapes: an escape sequence in the name of a
-/// release must not reach the terminal of whoever looks.
+/// Control characters, and those that reverse the direction of text, as escapes: a value in a sentence must neither break
+/// its line nor reach the terminal of whoever looks as a command.
 pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -11,7 +11,7 @@ pub(crate) fn harmless(text: &str) -> String {
 }
 
 /// A control character, or one that reverses the direction of text.
-pub(super) fn is_harmful(c: char) -> bool {
+pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -1,0 +1,12 @@
+//! A regular expression as `--grep` takes it.
+
+use regex_lite::Regex;
+
+/// Reads one, and says what to look at where it is none. The library's own sentences are for programmers.
+pub fn expression(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|_| {
+        format!(
+            "'{text}' is no regular expression, or too large a one; check its brackets and counts, and put \\ before a character that stands for itself"
+        )
+    })
+}
