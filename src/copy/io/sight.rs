@@ -15,6 +15,13 @@ pub(crate) struct Sight {
     ctime: Time,
 }
 
+impl Sight {
+    /// As equal, but for the status, which a copy's own links and renames change.
+    pub(crate) fn is_unwritten_since(&self, earlier: &Self) -> bool {
+        Self { ctime: earlier.ctime, ..*self } == *earlier
+    }
+}
+
 impl From<&Stat> for Sight {
     fn from(stat: &Stat) -> Self {
         let nanoseconds = |nsec| u32::try_from(nsec).unwrap_or(0);

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, RenameFlags};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::copy::error::Error;
@@ -16,8 +16,8 @@ use crate::copy::io::path::{join, names_beside, shown};
 use crate::copy::io::sight::Sight;
 use crate::copy::options::Prune;
 use crate::copy::plan::installed::Installed;
+use crate::copy::publish::moving::{Moving, rename_new};
 use crate::copy::publish::publisher::Publisher;
-use crate::copy::publish::rename::Moving;
 use crate::copy::tree::worker::Worker;
 use crate::support::rooted_dir::Dir;
 
@@ -37,7 +37,7 @@ impl Publisher<'_> {
         let beside = put_beside(at.made, name).map_err(failed)?;
         if let Err(errno) = put() {
             // It gets its name back, where nothing else has that.
-            let _ = rename_new(at.made, &beside, name);
+            let _ = rename_new((at.made, &beside), (at.made, name));
             return Err(failed(errno.into()));
         }
         if let Some(installed) = installed
@@ -94,25 +94,11 @@ fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installed) -> io::R
 /// Renames an entry to `NAME.from-volume` beside it, or the first such name that is free.
 fn put_beside(made: &OwnedFd, name: &CStr) -> io::Result<CString> {
     for beside in names_beside(name, ".from-volume") {
-        match rename_new(made, name, &beside) {
+        match rename_new((made, name), (made, &beside)) {
             Ok(()) => return Ok(beside),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
     Err(Errno::EXIST.into())
-}
-
-/// rename(2) to a name that nothing has. Network filesystems do not know `RENAME_NOREPLACE` and answer `EINVAL`: there it is
-/// looked up first.
-fn rename_new(dir: &OwnedFd, from: &CStr, to: &CStr) -> rustix::io::Result<()> {
-    match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-        done => return done,
-    }
-    match rustix::fs::statat(dir, to, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => rustix::fs::renameat(dir, from, dir, to),
-        Ok(_) => Err(Errno::EXIST),
-        Err(errno) => Err(errno),
-    }
 }

@@ -12,6 +12,7 @@ use crate::copy::io::metadata::{Before, Meta};
 use crate::copy::io::pool::Pool;
 use crate::copy::own_files::OwnFiles;
 use crate::copy::plan::known::Known;
+use crate::copy::publish::moving::Moving;
 use crate::copy::publish::pending::Pending;
 use crate::copy::report::Report;
 use crate::copy::stage::stager::Stager;
@@ -67,7 +68,8 @@ impl Publisher<'_> {
         let failed = |e: io::Error| self.roots.volume_error("complete", &node.path(), e);
         let made = node.made().map_err(failed)?;
         let Some((_, staged)) = node.stage.get() else { return Ok(()) };
-        self.rename_all(worker, &node.path(), (staged, &made))?;
+        let at = Moving { path: &node.path(), staged, made: &made, replaced: &node.replaced };
+        self.rename_all(worker, &at)?;
         if node.parent.is_some() {
             // Its time is set once more by the last of those who share it.
             if node.others || node.covered {

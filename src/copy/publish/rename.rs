@@ -3,7 +3,6 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FileType, Mode};
@@ -13,54 +12,38 @@ use crate::copy::error::Error;
 use crate::copy::io::durable;
 use crate::copy::io::listing;
 use crate::copy::io::metadata::{Before, Meta, open_up, time_of};
-use crate::copy::io::path::{join, shown, shown_path};
+use crate::copy::io::path::{shown, shown_path};
+use crate::copy::publish::meanwhile::Name;
+use crate::copy::publish::moving::{Moving, rename_new};
 use crate::copy::publish::publisher::Publisher;
 use crate::copy::shard::lock;
+use crate::copy::tree::replaced::Replaced;
 use crate::copy::tree::worker::Worker;
 
 /// For so long a file that is busy is tried again: SMB servers and scanners let go of one within moments.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A directory in staging, and the directory of the destination that its entries go to.
-pub(crate) struct Moving<'a> {
-    /// Below the destination.
-    pub(crate) path: &'a [u8],
-    pub(crate) staged: &'a OwnedFd,
-    pub(crate) made: &'a OwnedFd,
-}
-
-impl Moving<'_> {
-    pub(crate) fn child(&self, name: &CStr) -> Vec<u8> {
-        join(self.path, name.to_bytes())
-    }
-}
-
 impl Publisher<'_> {
-    /// Renames every entry of a directory in staging into the directory `path` of the destination.
-    pub(crate) fn rename_all(
-        &self,
-        worker: &mut Worker,
-        path: &[u8],
-        (staged, made): (&OwnedFd, &OwnedFd),
-    ) -> Result<(), Error> {
+    /// Renames every entry of a directory in staging into the directory of the destination.
+    pub(crate) fn rename_all(&self, worker: &mut Worker, at: &Moving<'_>) -> Result<(), Error> {
+        let Moving { path, staged, made, .. } = *at;
         let failed = |e: Errno| self.roots.volume_error("open", path, e);
         // Opened when it was empty: btrfs lists only what was there then, until the position is set (Linux 6.6).
         rustix::fs::seek(staged, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
         worker.listing.read(staged, &mut worker.dirents).map_err(failed)?;
         let listing = std::mem::take(&mut worker.listing);
-        let at = Moving { path, staged, made };
         let mut opened_up = None;
         let mut outcome = Ok(());
         for place in 0..listing.len() {
             let (name, kind) = listing.get(place);
-            outcome = self.control.go_on().and_then(|()| self.rename(worker, &at, name, kind));
+            outcome = self.control.go_on().and_then(|()| self.rename(worker, at, name, kind));
             let refused = outcome.as_ref().is_err_and(|e| e.errno() == Some(Errno::ACCESS.raw_os_error()));
             if refused && opened_up.is_none() {
                 // A read-only directory of our own: opened for the time of this.
                 opened_up = open_up(made);
                 if opened_up.is_some() {
-                    outcome = self.rename(worker, &at, name, kind);
+                    outcome = self.rename(worker, at, name, kind);
                 }
             }
             if outcome.is_err() {
@@ -81,7 +64,18 @@ impl Publisher<'_> {
         {
             return self.merge_into(worker, at, name);
         }
-        match patiently(|| rustix::fs::renameat(at.staged, name, at.made, name)) {
+        let now = self.name_now(at, name)?;
+        if now == Name::Users {
+            return self.leave_to_user(worker, at, name);
+        }
+        let rename = || match now {
+            Name::Free => rename_new((at.staged, name), (at.made, name)),
+            _ => rustix::fs::renameat(at.staged, name, at.made, name),
+        };
+        match patiently(rename) {
+            Err(Errno::EXIST) if now == Name::Free && kind != FileType::Directory => {
+                self.leave_to_user(worker, at, name)
+            }
             Err(Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {
                 self.replace(worker, at, name, kind)
             }
@@ -124,7 +118,10 @@ impl Publisher<'_> {
         let stat = rustix::fs::fstat(&from).map_err(other)?;
         make().map_err(other)?;
         let into = listing::open(at.made, name).map_err(other)?;
-        self.rename_all(worker, &path, (&from, &into))?;
+        // Made just now, or by another copier, which has other names.
+        let replaced = &Replaced::default();
+        let below = Moving { path: &path, staged: &from, made: &into, replaced };
+        self.rename_all(worker, &below)?;
         worker.xattrs.read(&from).map_err(failed)?;
         let meta =
             Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime: time_of(&stat) };

@@ -61,6 +61,7 @@ impl Stager<'_> {
             self.plan_lines(worker, here, (entry, to), &name)?;
             return Ok(content());
         }
+        entry.volume.filter(|_| to == Place::Name).inspect(|stat| here.node.replaced.add(&name, stat));
         let installed = match incoming.data {
             Data::Link => self.install_link(here, &name, version)?.then(content).flatten(),
             Data::LinkTo { dir, name: first, ino } => {
@@ -215,6 +216,7 @@ impl Stager<'_> {
             if let Some(record) = earlier
                 && has(record.payload())?
             {
+                here.node.replaced.add(&name, &stat);
                 return Ok((name, false));
             }
         }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::copy::io::metadata::Meta;
 use crate::copy::io::path::join;
+use crate::copy::tree::replaced::Replaced;
 use crate::copy::tree::slot::{Slot, open_handles};
 use crate::support::mutex;
 
@@ -46,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) made: Slot,
     /// Staging of an `Existing` directory.
     pub(crate) stage: OnceLock<(u64, Arc<OwnedFd>)>,
+    /// What the plan saw where something new gets the name.
+    pub(crate) replaced: Replaced,
     /// Children, and the task itself, that are not finished.
     pub(crate) pending: AtomicUsize,
     /// A `Lazy` directory came to be; something was put into an `Existing` one.
@@ -116,6 +119,7 @@ impl Node {
             source: Slot::default(),
             made: Slot::default(),
             stage: OnceLock::new(),
+            replaced: Replaced::default(),
             pending: AtomicUsize::new(1),
             touched: AtomicBool::new(false),
             on_demand: false,

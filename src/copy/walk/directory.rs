@@ -53,6 +53,7 @@ impl Walk<'_> {
                 worker.report.plan.push(format!("replace {} by a directory", shown(&path)));
                 worker.report.changes.push(&path, "replaced", "a directory of the source");
                 worker.report.dirs += 1;
+                entry.volume.inspect(|stat| here.node.replaced.add(entry.name, stat));
                 (Some(here.node.child(entry.name, self.new_target())), Flags::default())
             }
         };

@@ -3,6 +3,7 @@
 pub(crate) mod cold;
 pub(crate) mod killed;
 pub(crate) mod limits;
+pub(crate) mod meanwhile;
 pub(crate) mod odd;
 pub(crate) mod options;
 pub(crate) mod peers;

@@ -1,0 +1,73 @@
+//! What a user has written under a name since the plan saw it: no copy that is to keep what users write replaces that.
+
+use std::ffi::CStr;
+
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+
+use crate::copy::error::Error;
+use crate::copy::io::path::{names_beside, shown};
+use crate::copy::io::sight::Sight;
+use crate::copy::options::Policy;
+use crate::copy::publish::moving::{Moving, rename_new};
+use crate::copy::publish::publisher::Publisher;
+use crate::copy::stage::install::beside_of;
+use crate::copy::tree::worker::Worker;
+
+/// Who has a name by now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// Nobody, and the staged entry takes it only as long as that is so.
+    Free,
+    /// What the plan saw, or somebody whose writing this policy does not keep.
+    Planned,
+    /// A user has written something there.
+    Users,
+}
+
+impl Publisher<'_> {
+    /// Looks once more, as staging may have taken long.
+    pub(crate) fn name_now(&self, at: &Moving<'_>, name: &CStr) -> Result<Name, Error> {
+        if self.known.policy() == Policy::Replace {
+            return Ok(Name::Planned);
+        }
+        match (rustix::fs::statat(at.made, name, AtFlags::SYMLINK_NOFOLLOW), at.replaced.seen(name)) {
+            (Err(Errno::NOENT), _) => Ok(Name::Free),
+            (Err(errno), _) => Err(self.roots.volume_error("look at", &at.child(name), errno)),
+            (Ok(stat), Some(seen)) if Sight::from(&stat).is_unwritten_since(&seen) => Ok(Name::Planned),
+            // A directory that somebody else has made is told where the renaming fails.
+            (Ok(stat), None) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                Ok(Name::Planned)
+            }
+            (Ok(_), _) => Ok(Name::Users),
+        }
+    }
+
+    /// Leaves the name to the user. The record of the image's version stays, as if the user had written right after the copy.
+    pub(crate) fn leave_to_user(
+        &self,
+        worker: &mut Worker,
+        at: &Moving<'_>,
+        name: &CStr,
+    ) -> Result<(), Error> {
+        let path = at.child(name);
+        worker.report.kept += 1;
+        if self.known.policy() == Policy::Missing {
+            worker.report.changes.push(&path, "kept", "written by a user during the copy");
+            return Ok(());
+        }
+        for beside in names_beside(name, ".from-image") {
+            match rename_new((at.staged, name), (at.made, &beside)) {
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.roots.volume_error("rename", &path, errno)),
+                Ok(()) => {
+                    worker.report.conflicts.push(shown(&path));
+                    worker.report.beside.push(beside_of(&path, &at.child(&beside)));
+                    worker.report.changes.push(&path, "conflict", "written by a user during the copy");
+                    return Ok(());
+                }
+            }
+        }
+        Err(self.roots.volume_error("name the image's version of", &path, Errno::EXIST))
+    }
+}
