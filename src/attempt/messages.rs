@@ -51,8 +51,8 @@ pub(crate) fn hung(what: &str) -> Failure {
 }
 
 /// A fault of ours, or of a machine without threads.
-pub(crate) fn fault(error: impl ToString) -> Failure {
-    Failure::new(Kind::Fault, error.to_string())
+pub(crate) fn fault(error: io::Error) -> Failure {
+    Failure::new(Kind::Fault, words(&error))
 }
 
 /// The output cannot be taken: no thread, pipe or descriptor is to be had.
@@ -75,7 +75,7 @@ pub(crate) fn open(error: OpenError, stop: Option<&Stop>) -> Failure {
             Failure::new(Kind::Config, message).advise("give --log another path, or move the file away")
         }
         OpenError::Locked { state, holder, waited } => locked(&state, &holder, waited),
-        OpenError::Thread(_) => fault(message),
+        OpenError::Thread(_) => Failure::new(Kind::Fault, message),
         OpenError::Cancelled => stopped_by(stop, "before the first step"),
     }
 }
@@ -187,7 +187,7 @@ pub(crate) fn follow_step(error: &FollowError) -> Failure {
     match error {
         FollowError::Follow(error) => follow(error),
         FollowError::Volume(error) => store(error),
-        FollowError::System(error) => fault(error),
+        FollowError::System(error) => Failure::new(Kind::Fault, words(error)),
     }
 }
 
@@ -204,7 +204,7 @@ fn follow(error: &kubernetes::Failure) -> Failure {
         kubernetes::Failure::Gone { .. } => {
             Failure::new(Kind::Io, message).advise("give the pod restartPolicy: Never")
         }
-        kubernetes::Failure::Sink { .. } => fault(message),
+        kubernetes::Failure::Sink { .. } => Failure::new(Kind::Fault, message),
     }
 }
 

@@ -72,7 +72,7 @@ pub enum OpenError {
         waited: Duration,
     },
     /// No thread can be started.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread: {}", words(.0))]
     Thread(std::io::Error),
     /// Cancelled while it waited for the lock.
     #[error("cancelled while another run held the volume")]

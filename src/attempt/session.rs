@@ -12,6 +12,7 @@ use super::open::{self, Opened};
 use super::outcome::{Failure, Outcome};
 use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
+use crate::exit::Kind;
 use crate::output::{self, Level, LogFile, MaxLog, Options, Tee};
 use crate::process::Supervisor;
 use crate::steps::heartbeat::with_heartbeat;
@@ -107,7 +108,9 @@ async fn open_volumes(context: &Context<'_>, supervisor: &mut Supervisor) -> Res
 
 fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
     let hook = context.hook;
-    let Some(log) = hook.log.clone() else { return Err(messages::fault("there is no log to open")) };
+    let Some(log) = hook.log.clone() else {
+        return Err(Failure::new(Kind::Fault, "there is no log to open"));
+    };
     let steps = hook.steps.iter().enumerate();
     let steps: Vec<String> =
         steps.map(|(at, step)| context.secrets.clean(&format!("{}. {step}", at + 1))).collect();

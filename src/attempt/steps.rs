@@ -25,6 +25,7 @@ use crate::steps::heartbeat::with_heartbeat;
 use crate::steps::poll::{self, PollError};
 use crate::steps::wait::{self, NotMet};
 use crate::support::blocking;
+use crate::support::cause::words;
 use crate::support::durations::{milliseconds, shown};
 use crate::support::observed::Observed;
 use crate::volume::STATE_DIRECTORY;
@@ -325,9 +326,9 @@ async fn run_follow(
     let (Some(tee), Some(opened)) = (&session.tee, &session.opened) else {
         return Err(Failure::new(Kind::Config, "a sidecar without a log has nothing to do"));
     };
-    let pipe = tee
-        .attach()
-        .map_err(|error| Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {error}")))?;
+    let pipe = tee.attach().map_err(|error| {
+        Failure::new(Kind::Io, format!("cannot make a pipe to the tee: {}", words(&error)))
+    })?;
     let cancel = supervisor.stop_token().child_token();
     let followed = Followed::of(&opened.volume).map_err(|error| messages::store(&error))?;
     let observed = Observed::default();

@@ -8,6 +8,7 @@ use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::exit::Kind;
 use crate::hook::{file, layer::Layer, spec::Hook, steps::Step};
+use crate::support::cause::words;
 use crate::support::harmless::harmless;
 
 /// Checks each file; status 78 when one is wrong.
@@ -43,9 +44,9 @@ fn read(path: &Path) -> Result<(String, Layer), Failure> {
         return Ok((path.display().to_string(), file::read(path).map_err(wrong)?));
     }
     let mut text = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut text)
-        .map_err(|error| Failure::new(Kind::Io, format!("cannot read the hook from stdin: {error}")))?;
+    std::io::stdin().read_to_end(&mut text).map_err(|error| {
+        Failure::new(Kind::Io, format!("cannot read the hook from stdin: {}", words(&error)))
+    })?;
     Ok(("stdin".into(), file::parse("stdin", &text).map_err(wrong)?))
 }
 

@@ -78,7 +78,8 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     })?;
     report.warnings().iter().for_each(|warning| warn(warning));
     if arguments.json {
-        let text = serde_json::to_string(&report).map_err(messages::fault)?;
+        let text = serde_json::to_string(&report)
+            .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))?;
         print(format!("{text}\n").as_bytes())?;
         return Ok(report.summary());
     }

@@ -11,6 +11,7 @@ use super::termination;
 use crate::attempt::outcome::{Failure, StepReport};
 use crate::cli;
 use crate::exit::Kind;
+use crate::support::cause::words;
 use crate::support::durations::milliseconds;
 
 /// The directory is the hook author's to correct (78), the copy is the volume's to fail (74).
@@ -20,7 +21,7 @@ enum InstallError {
     #[error("{} is not a directory; mount the shared volume (an emptyDir) there", .0.display())]
     NoDirectory(PathBuf),
     /// The copy failed.
-    #[error("cannot {operation} {}: {source}; see the volume's free space and that user {uid} may write to it", path.display())]
+    #[error("cannot {operation} {}: {}; see the volume's free space and that user {uid} may write to it", path.display(), words(source))]
     Io {
         /// What was tried.
         operation: &'static str,

@@ -86,7 +86,7 @@ pub(super) fn open(place: &cli::Place) -> Result<Vec<Records>, Failure> {
 /// What cannot be read of a history is said, and does not end the rest.
 pub(super) fn say_problems(all: &[Records]) {
     for problem in all.iter().flat_map(|records| &records.problems) {
-        say(Level::Warning, &problem.to_string());
+        say(Level::Warning, problem);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::exit::Kind;
 use crate::history::{Selection, report, select};
+use crate::support::cause::words;
 
 pub(super) fn print_report(options: &cli::Report) -> Result<(), Failure> {
     if options.output.is_none() && io::stdout().is_terminal() {
@@ -31,7 +32,7 @@ pub(super) fn print_report(options: &cli::Report) -> Result<(), Failure> {
     match &options.output {
         None => print(&page)?,
         Some(path) => std::fs::write(path, &page).map_err(|error| {
-            Failure::new(Kind::Io, format!("cannot write {}: {error}", path.display()))
+            Failure::new(Kind::Io, format!("cannot write {}: {}", path.display(), words(&error)))
                 .advise("see that this user may write there, and that there is room")
         })?,
     }

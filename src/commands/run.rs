@@ -12,6 +12,7 @@ use crate::exit::Kind;
 use crate::hook::{file, identity::Identity, layer::Layer, log_format::LogFormat, spec::Hook};
 use crate::output::{self, Level};
 use crate::process::Supervisor;
+use crate::support::cause::words;
 use crate::support::leave::leave;
 
 /// Runs the hook that the command line describes.
@@ -53,7 +54,11 @@ pub(super) fn attempt(
     if let Some(path) = report_paths::metrics_file(&hook)
         && let Err(error) = metrics::write(&outcome, path)
     {
-        warn(&format!("the metrics cannot be written to {}: {error}; the result stands", path.display()));
+        warn(&format!(
+            "the metrics cannot be written to {}: {}; the result stands",
+            path.display(),
+            words(&error)
+        ));
     }
     if hook.events
         && let Err(why) = runtime.block_on(event::record(&outcome))
@@ -87,5 +92,5 @@ fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
 }
 
 fn fault(what: &str, error: &io::Error) -> Failure {
-    Failure::new(Kind::Fault, format!("{what}: {error}"))
+    Failure::new(Kind::Fault, format!("{what}: {}", words(error)))
 }

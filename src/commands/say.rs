@@ -5,6 +5,7 @@ use std::io::Write;
 use crate::attempt::outcome::Failure;
 use crate::exit::Kind;
 use crate::output::{self, Level};
+use crate::support::cause::words;
 
 /// Prints a result. Whoever reads it may have stopped, as `| head` does: that is no failure.
 pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
@@ -16,7 +17,7 @@ pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
 }
 
 pub(super) fn unprintable(error: &std::io::Error) -> Failure {
-    Failure::new(Kind::Io, format!("cannot print: {error}"))
+    Failure::new(Kind::Io, format!("cannot print: {}", words(error)))
 }
 
 /// Says what failed.

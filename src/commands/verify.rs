@@ -18,7 +18,8 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
     report.added.items.retain(|path| !logs.contains(path));
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let text = serde_json::to_string(&report).map_err(messages::fault)?;
+        let text = serde_json::to_string(&report)
+            .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))?;
         let _ = writeln!(out, "{text}");
     } else {
         for (what, list) in [

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::copy::io::path::shown_path;
+use crate::support::cause::words;
 
 /// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,7 +62,7 @@ pub struct Error {
 
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    #[error("cannot {operation} {}: {source}", shown_path(path))]
+    #[error("cannot {operation} {}: {}", shown_path(path), words(source))]
     System { operation: &'static str, path: PathBuf, source: io::Error, config: bool },
     #[error("{0}")]
     Request(String),

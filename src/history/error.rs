@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::support::cause::words;
 use crate::support::harmless::harmless;
 use crate::volume::VolumeError;
 
@@ -98,6 +99,6 @@ pub enum HistoryError {
         later: String,
     },
     /// What is read cannot be printed.
-    #[error("cannot print: {0}")]
+    #[error("cannot print: {}", words(.0))]
     Print(#[from] io::Error),
 }

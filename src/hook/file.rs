@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::hook::file_value::FileValue;
 use crate::hook::layer::Layer;
 use crate::hook::yaml::{self, Mistake, Position};
+use crate::support::cause::words;
 use crate::support::small_file;
 
 /// Bytes of a hook file; a `ConfigMap` holds 1 MiB at the most (Kubernetes, "`ConfigMaps`").
@@ -15,7 +16,8 @@ const LARGEST: u64 = 4 << 20;
 pub enum FileError {
     /// It cannot be read.
     #[error(
-        "the hook file {path} cannot be read: {cause}; check --hook and the volume or ConfigMap it is mounted from"
+        "the hook file {path} cannot be read: {}; check --hook and the volume or ConfigMap it is mounted from",
+        words(cause)
     )]
     Unreadable {
         /// The file.

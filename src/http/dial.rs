@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::lookup;
 use super::url::Endpoint;
 use crate::support::blocking::Repeated;
+use crate::support::cause::words;
 
 /// How long one address may take to answer while there are others left to try. Two SYNs fit in (the first
 /// is repeated after 1 s, RFC 6298, section 2).
@@ -28,7 +29,7 @@ pub struct Dialer {
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The name has no address, or the name server did not answer.
-    #[error("the name {host:?} cannot be resolved: {source}")]
+    #[error("the name {host:?} cannot be resolved: {}", words(source))]
     Resolve {
         /// The name.
         host: String,
@@ -44,7 +45,7 @@ pub enum DialError {
         after: Duration,
     },
     /// The last address tried refused, or could not be reached.
-    #[error("{address}: {source}")]
+    #[error("{address}: {}", words(source))]
     Connect {
         /// The address.
         address: SocketAddr,

@@ -10,6 +10,7 @@ mod lookup;
 mod own_authority;
 mod tls;
 mod url;
+mod words;
 
 use std::io;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::Error as TlsError;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::basic_auth::basic_auth;
@@ -33,6 +35,7 @@ pub(crate) use self::dial::seconds;
 pub use self::dial::{DialError, Dialer};
 pub use self::tls::{Roots, RootsError};
 pub use self::url::{Endpoint, Malformed, Url};
+use crate::support::cause;
 
 /// Speaks to one server.
 pub struct Client {
@@ -54,7 +57,7 @@ pub enum Error {
     #[error(transparent)]
     Dial(#[from] DialError),
     /// No connection to a Unix socket.
-    #[error("the socket {}: {source}", path.display())]
+    #[error("the socket {}: {}", path.display(), cause::words(source))]
     Socket {
         /// Its path.
         path: PathBuf,
@@ -217,7 +220,8 @@ impl Client {
             None => stream,
             Some(tls) => Box::new(tls.handshake(endpoint, stream).await?),
         };
-        let broken = |error: hyper::Error| Error::Broken { endpoint: endpoint.clone(), why: why(&error) };
+        let broken =
+            |error: hyper::Error| Error::Broken { endpoint: endpoint.clone(), why: words::of_http(&error) };
         let request = request(endpoint, self.tls.is_some(), target, headers, body)?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -242,16 +246,17 @@ impl Tls {
         endpoint: &Endpoint,
         stream: Box<dyn Stream>,
     ) -> Result<tokio_rustls::client::TlsStream<Box<dyn Stream>>, Error> {
-        let name = ServerName::try_from(endpoint.host.clone())
-            .map_err(|error| Error::Tls { endpoint: endpoint.clone(), why: error.to_string() })?;
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| Error::Tls {
+            endpoint: endpoint.clone(),
+            why: "no certificate can have its name".into(),
+        })?;
         self.connector.connect(name, stream).await.map_err(|error| {
-            let endpoint = endpoint.clone();
+            let (endpoint, why) = (endpoint.clone(), words::of_handshake(&error));
             match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-                Some(fault @ tokio_rustls::rustls::Error::InvalidCertificate(_)) => {
-                    Error::Certificate { endpoint, why: tls::why(fault), roots: self.roots.clone() }
+                Some(TlsError::InvalidCertificate(_)) => {
+                    Error::Certificate { endpoint, why, roots: self.roots.clone() }
                 }
-                Some(fault) => Error::Tls { endpoint, why: fault.to_string() },
-                None => Error::Tls { endpoint, why: error.to_string() },
+                _ => Error::Tls { endpoint, why },
             }
         })
     }
@@ -264,13 +269,16 @@ fn request(
     headers: HeaderMap,
     body: Option<Bytes>,
 ) -> Result<Request<Full<Bytes>>, Error> {
-    let invalid = |why: String| Error::Broken { endpoint: endpoint.clone(), why };
+    let invalid = |what: &str| {
+        let why = format!("{what} holds what no request can, or is too long");
+        Error::Broken { endpoint: endpoint.clone(), why }
+    };
     let method = if body.is_some() { Method::POST } else { Method::GET };
     let mut request = Request::builder()
         .method(method)
         .uri(target)
         .body(Full::new(body.unwrap_or_default()))
-        .map_err(|error| invalid(format!("the request cannot be made: {error}")))?;
+        .map_err(|_| invalid("the path"))?;
     *request.headers_mut() = headers;
     // RFC 9110, section 7.2: the default port is left out.
     let default_port = if secure { 443 } else { 80 };
@@ -280,7 +288,7 @@ fn request(
     } else {
         &host
     };
-    let host = HeaderValue::from_str(host).map_err(|error| invalid(format!("the host name: {error}")))?;
+    let host = HeaderValue::from_str(host).map_err(|_| invalid("the host name"))?;
     let fields = request.headers_mut();
     fields.entry(HOST).or_insert(host);
     fields.insert(USER_AGENT, HeaderValue::from_static(concat!("hook-runner/", env!("CARGO_PKG_VERSION"))));
@@ -310,7 +318,10 @@ impl Answer {
                     }
                 }
                 Some(Err(error)) => {
-                    return Err(Error::Broken { endpoint: self.endpoint.clone(), why: why(&error) });
+                    return Err(Error::Broken {
+                        endpoint: self.endpoint.clone(),
+                        why: words::of_http(&error),
+                    });
                 }
             }
         }
@@ -336,20 +347,4 @@ impl Answer {
             }
         }
     }
-}
-
-/// The innermost cause, which is the one that names the fault, after hyper's own words.
-fn why(error: &hyper::Error) -> String {
-    if error.is_incomplete_message() {
-        return "the connection was closed before the answer was complete".into();
-    }
-    if error.is_parse() {
-        return format!("what it sends is not HTTP: {error}");
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let (outer, inner) = (error.to_string(), cause.to_string());
-    if outer == inner { outer } else { format!("{outer}: {inner}") }
 }

@@ -12,10 +12,11 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::own_authority::{OwnAuthority, is_authority};
-use crate::support::small_file;
+use super::own_authority::OwnAuthority;
+use super::words;
+use crate::support::{cause, small_file};
 
 /// Bytes of a CA file; those of distributions have a few hundred KiB.
 const LARGEST_CA_FILE: u64 = 8 << 20;
@@ -39,7 +40,7 @@ pub enum RootsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system or the PEM parser says.
+        /// In words.
         why: String,
     },
     /// No `BEGIN CERTIFICATE` in it.
@@ -59,8 +60,8 @@ pub enum RootsError {
         why: String,
     },
     /// The TLS library refuses its own settings.
-    #[error("TLS cannot be set up: {0}")]
-    Setup(TlsError),
+    #[error("TLS cannot be set up")]
+    Setup,
 }
 
 impl Roots {
@@ -87,11 +88,10 @@ impl Roots {
         };
         let provider = Arc::new(ring::default_provider());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider));
-        let chains =
-            chains.build().map_err(|error| RootsError::Setup(TlsError::General(error.to_string())))?;
+        let chains = chains.build().map_err(|_| RootsError::Setup)?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(RootsError::Setup)?
+            .map_err(|_| RootsError::Setup)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(OwnAuthority { chains, given }))
             .with_no_client_auth();
@@ -109,48 +109,21 @@ impl fmt::Display for Roots {
 }
 
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
-    let unreadable =
-        |why: &dyn fmt::Display| RootsError::Unreadable { path: path.into(), why: why.to_string() };
-    let pem = small_file::read(path, LARGEST_CA_FILE).map_err(|error| unreadable(&error))?;
+    let unreadable = |why: String| RootsError::Unreadable { path: path.into(), why };
+    let pem = small_file::read(path, LARGEST_CA_FILE).map_err(|error| unreadable(cause::words(&error)))?;
     let mut given = Vec::new();
     for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        let certificate =
+            certificate.map_err(|_| unreadable("what is between BEGIN and END is no PEM".into()))?;
         given.push(certificate.clone());
         store.add(certificate).map_err(|error| RootsError::Certificate {
             path: path.into(),
             number: index + 1,
-            why: why(&error),
+            why: words::of_tls(&error),
         })?;
     }
     if store.is_empty() {
         return Err(RootsError::Empty { path: path.into() });
     }
     Ok(given)
-}
-
-/// A TLS fault in words for someone who has to repair a certificate.
-pub(super) fn why(error: &TlsError) -> String {
-    use CertificateError as C;
-    let TlsError::InvalidCertificate(fault) = error else { return error.to_string() };
-    match fault {
-        C::UnknownIssuer => "its certificate was issued by an authority that is not trusted here".into(),
-        C::Expired | C::ExpiredContext { .. } => "its certificate has expired".into(),
-        C::NotValidYet | C::NotValidYetContext { .. } => {
-            "its certificate is not valid yet (or this node's clock is behind)".into()
-        }
-        C::NotValidForName | C::NotValidForNameContext { .. } => {
-            format!("its certificate is for another name: {fault}")
-        }
-        C::BadEncoding => "its certificate cannot be decoded".into(),
-        // An authority that was made anew under its old name.
-        C::BadSignature => {
-            "its certificate was not signed by the authority of that name that is trusted here".into()
-        }
-        C::InvalidPurpose | C::InvalidPurposeContext { .. } => "its certificate is not for a server".into(),
-        C::Other(_) if is_authority(error) => {
-            "its certificate is an authority's own (CA:TRUE); give that very certificate with --ca-file"
-                .into()
-        }
-        other => format!("its certificate is refused: {other}"),
-    }
 }

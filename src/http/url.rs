@@ -37,7 +37,7 @@ pub enum Malformed {
     Syntax {
         /// As given.
         url: String,
-        /// The parser's words.
+        /// In words.
         why: String,
     },
     /// `https://user:password@host/`.
@@ -87,7 +87,7 @@ impl FromStr for Url {
         };
         let syntax = |why: &dyn fmt::Display| Malformed::Syntax { url: text.into(), why: why.to_string() };
         // The fragment stays with the client (RFC 9110, section 7.1); `Uri` drops it.
-        let uri = Uri::from_str(text).map_err(|error| syntax(&error))?;
+        let uri = Uri::from_str(text).map_err(|_| syntax(&"its form is wrong, or it is too long"))?;
         let authority = uri.authority().ok_or_else(|| Malformed::NoHost(text.into()))?;
         let host = authority.host();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);

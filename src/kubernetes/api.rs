@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::pod::Pod;
 use crate::http::{self, Answer, Client, Endpoint, Roots, RootsError};
+use crate::support::cause::words;
 
 /// Where the kubelet puts token, CA and namespace (Kubernetes: "Accessing the Kubernetes API from a Pod").
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -62,7 +63,7 @@ pub enum AccessError {
         expected: &'static str,
     },
     /// No file.
-    #[error("cannot read {}: {source}; does the pod have automountServiceAccountToken: false?", path.display())]
+    #[error("cannot read {}: {}; does the pod have automountServiceAccountToken: false?", path.display(), words(source))]
     File {
         /// Its path.
         path: PathBuf,
@@ -155,7 +156,8 @@ impl Access {
         let request = "get pods";
         let deadline = Instant::now() + QUICK;
         let body = self.get(request, "", deadline).await?.body(LARGEST_POD, deadline).await?;
-        serde_json::from_slice(&body).map_err(|error| ApiError::Strange { request, why: error.to_string() })
+        serde_json::from_slice(&body)
+            .map_err(|_| ApiError::Strange { request, why: "it is no JSON, or not that of a pod".into() })
     }
 
     /// The log of a container, each line with its time before it, from `since` on.
@@ -203,12 +205,14 @@ impl Access {
         body: Option<Bytes>,
         deadline: Instant,
     ) -> Result<Answer, ApiError> {
-        let token = read(&self.service_account.join("token"))?;
+        let token_file = self.service_account.join("token");
+        let token = read(&token_file)?;
         let ca = self.ca_file.clone().unwrap_or_else(|| self.service_account.join("ca.crt"));
         let mut client = Client::new(self.server.clone(), Some(Roots::File(ca)))?;
         let mut headers = HeaderMap::new();
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
-            .map_err(|error| ApiError::Strange { request, why: format!("the token: {error}") })?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_| {
+            AccessError::File { path: token_file, source: std::io::ErrorKind::InvalidData.into() }
+        })?;
         bearer.set_sensitive(true);
         headers.insert(AUTHORIZATION, bearer);
         let answer = match body {

@@ -4,6 +4,7 @@ use std::io;
 
 use super::api::ApiError;
 use super::pod::Terminated;
+use crate::support::cause::words;
 
 /// The container has ended and its log is written.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub enum Failure {
         name: String,
     },
     /// The sink takes no more.
-    #[error("the log cannot be written: {source}")]
+    #[error("the log cannot be written: {}", words(source))]
     Sink {
         /// Why.
         source: io::Error,

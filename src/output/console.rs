@@ -19,6 +19,7 @@ use rustix::fs::FileType;
 use rustix::io::{Errno as Refusal, ReadWriteFlags, pwritev2};
 
 use super::blocking_writer::BlockingWriter;
+use crate::support::cause::words;
 
 /// How long stdout may block the log before the log goes on without it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -199,7 +200,7 @@ impl Console {
                     self.wait(left);
                 }
                 Err(error) => {
-                    self.gone = Some(error.to_string());
+                    self.gone = Some(words(&error));
                     return done;
                 }
             }

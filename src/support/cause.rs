@@ -52,10 +52,27 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What the system said: "No space left on device".
+/// What the system said: "No space left on device". The standard library's own way ends in "(os error 28)", and what it
+/// says where no system call failed is for programmers.
 pub fn words(error: &io::Error) -> String {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(errno) if errno != Errno::UnknownErrno => errno.desc().to_owned(),
-        _ => error.to_string(),
+    if let Some(number) = error.raw_os_error() {
+        return match Errno::from_raw(number) {
+            Errno::UnknownErrno => format!("the system's error {number}"),
+            errno => errno.desc().to_owned(),
+        };
     }
+    let words = match error.kind() {
+        // A sentence of ours.
+        _ if error.get_ref().is_some() => return error.to_string(),
+        io::ErrorKind::NotFound => "it does not exist",
+        io::ErrorKind::AlreadyExists => "it exists",
+        io::ErrorKind::PermissionDenied => "it is not permitted",
+        io::ErrorKind::UnexpectedEof => "it ended too early",
+        io::ErrorKind::WriteZero => "no more can be written",
+        io::ErrorKind::TimedOut => "it took too long",
+        io::ErrorKind::InvalidData => "it holds what it should not",
+        io::ErrorKind::InvalidInput => "the name cannot be used",
+        _ => "it failed, and the system does not say why",
+    };
+    words.to_owned()
 }

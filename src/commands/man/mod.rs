@@ -13,6 +13,7 @@ use super::say::print;
 use crate::attempt::outcome::Failure;
 use crate::cli::Man;
 use crate::exit::{self, Kind};
+use crate::support::cause::words;
 
 /// When the pages were last looked through.
 const DATE: &str = "2026-11-28";
@@ -42,7 +43,7 @@ pub(super) fn man(arguments: &Man) -> Result<(), Failure> {
 fn write(directory: &Path, command: &Command, program: &Command) -> Result<(), Failure> {
     let path = directory.join(format!("{}.1", name(command)));
     std::fs::write(&path, page(command, program)).map_err(|error| {
-        Failure::new(Kind::Io, format!("cannot write {}: {error}", path.display()))
+        Failure::new(Kind::Io, format!("cannot write {}: {}", path.display(), words(&error)))
             .advise("see that this user may write there")
     })
 }

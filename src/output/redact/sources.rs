@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::support::cause::words;
 use crate::support::small_file;
 
 /// Shorter values occur by chance: their redaction would spoil the log and tell that it is them.
@@ -31,7 +32,7 @@ pub struct Sources {
 
 /// A file with a secret that cannot be read. Going on without it would publish what it holds.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the secret to redact from {}: {source}", path.display())]
+#[error("cannot read the secret to redact from {}: {}", path.display(), words(source))]
 pub struct SourceError {
     /// The file or directory.
     pub path: PathBuf,

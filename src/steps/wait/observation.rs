@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::hook::accepted::Accepted;
 use crate::http::{self, DialError, seconds};
+use crate::support::cause::words;
 
 /// Why a probe did not find its condition met.
 #[derive(Debug)]
@@ -156,7 +157,7 @@ impl fmt::Display for Observation {
                     target.display()
                 )
             }
-            Self::File { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::File { path, source } => write!(f, "{}: {}", path.display(), words(source)),
             Self::Hung { path, after } => {
                 write!(f, "{}: the volume does not answer (waited {})", path.display(), seconds(*after))
             }
