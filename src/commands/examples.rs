@@ -124,7 +124,7 @@ pub fn help(command: &str) -> String {
 pub fn variables() -> String {
     let lines: Vec<String> =
         VARIABLES.iter().map(|(name, what)| format!("  HOOK_RUNNER_{name:<24} {what}\n")).collect();
-    let options =
-        "Each option can be given as its variable, which the option beats; an empty one is an unset one.";
+    let options = "Each option can be given as its variable, which the option beats; an empty one is an unset one.\n  \
+        The variable of a repeatable option holds one value a line.";
     format!("Environment:\n  {options}\n  The charts set, besides:\n{}", lines.concat())
 }

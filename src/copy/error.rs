@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::copy::io::path::shown_path;
 use crate::support::cause::words;
+use crate::support::sizes::human_bytes;
 
 /// The class of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,7 +81,7 @@ enum Problem {
 }
 
 fn amount(needed: u64, what: &str) -> String {
-    if what == "space" { format!("{needed} bytes") } else { needed.to_string() }
+    if what == "space" { human_bytes(needed) } else { needed.to_string() }
 }
 
 impl Error {

@@ -28,6 +28,11 @@ pub enum AwaitedError {
     /// `exec:` and nothing.
     #[error("exec: needs a command, as in exec:pg_isready -h db")]
     NoCommand,
+    /// A command with quotes.
+    #[error(
+        "the command behind exec: is cut at its spaces, and a quote would not keep words together; name a script, or write it in a hook file as a list: for: [sh, -c, …]"
+    )]
+    Quote,
     /// A command with a NUL character.
     #[error("the command behind exec: holds a NUL character, which no argument can")]
     Nul,
@@ -43,6 +48,9 @@ impl FromStr for Awaited {
         let Some(words) = text.strip_prefix("exec:") else { return Ok(Self::Condition(text.parse()?)) };
         if words.contains('\0') {
             return Err(AwaitedError::Nul);
+        }
+        if words.contains(['\'', '"']) {
+            return Err(AwaitedError::Quote);
         }
         let words: Vec<OsString> = words.split_ascii_whitespace().map(OsString::from).collect();
         if words.is_empty() { Err(AwaitedError::NoCommand) } else { Ok(Self::Command(words)) }
@@ -61,7 +69,7 @@ impl FileValue for Awaited {
     }
 
     fn schema() -> Value {
-        let exec = "exec:[^\\u0000]*[^\\u0000 \\t\\n\\r\\f][^\\u0000]*";
+        let exec = "exec:[^\\u0000'\"]*[^\\u0000'\" \\t\\n\\r\\f][^\\u0000'\"]*";
         let pattern = whole(&format!("{exec}|{}", condition::pattern()));
         json!({"anyOf": [{"type": "string", "pattern": pattern}, Command::schema()]})
     }
@@ -76,6 +84,7 @@ mod tests {
         let words = ["pg_isready", "-h", "db"].map(OsString::from).to_vec();
         assert_eq!("exec:pg_isready  -h db".parse(), Ok(Awaited::Command(words)));
         assert_eq!("exec: ".parse::<Awaited>(), Err(AwaitedError::NoCommand));
+        assert_eq!("exec:sh -c 'echo x'".parse::<Awaited>(), Err(AwaitedError::Quote));
         assert!(matches!("file:/x".parse(), Ok(Awaited::Condition(Condition::File(_)))));
         assert!(matches!("pg_isready".parse::<Awaited>(), Err(AwaitedError::Condition(_))));
     }

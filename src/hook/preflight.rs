@@ -15,7 +15,7 @@ use crate::hook::steps::Step;
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
     /// Nothing there.
-    #[error("the source {} does not exist; check the path, and that the image has it", .0.display())]
+    #[error("the source {} does not exist; check the path, and that the image has it{}", .0.display(), hint(.0))]
     NoSource(PathBuf),
     /// A file or something else.
     #[error("the source {} is neither a directory nor a file; give one of them", .0.display())]
@@ -65,6 +65,12 @@ pub enum PreflightError {
         /// The one around it.
         outer: PathBuf,
     },
+}
+
+/// A path with a colon in it is most likely what is left of several pairs.
+fn hint(source: &Path) -> &'static str {
+    let has_colon = source.as_os_str().as_encoded_bytes().contains(&b':');
+    if has_colon { "; give each SRC:DST a --copy of its own, or a line of HOOK_RUNNER_COPY" } else { "" }
 }
 
 /// Checks the copies of a hook. A source may still have to be made by a step before its copy.

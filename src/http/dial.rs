@@ -13,6 +13,7 @@ use super::lookup;
 use super::url::Endpoint;
 use crate::support::blocking::Repeated;
 use crate::support::cause::words;
+use crate::support::durations::shown;
 
 /// How long one address may take to answer while there are others left to try. Two SYNs fit in (the first
 /// is repeated after 1 s, RFC 6298, section 2).
@@ -37,7 +38,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// The name server took longer than there was time.
-    #[error("the name server has not answered for {host:?} within {}", seconds(*after))]
+    #[error("the name server has not answered for {host:?} within {}", shown(*after))]
     ResolveTimeout {
         /// The name.
         host: String,
@@ -53,7 +54,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// The last address tried gave no sign of life.
-    #[error("{address}: no connection within {}", seconds(*after))]
+    #[error("{address}: no connection within {}", shown(*after))]
     ConnectTimeout {
         /// The address.
         address: SocketAddr,
@@ -119,34 +120,5 @@ impl Dialer {
 
     fn unresolved(&self, source: io::Error) -> DialError {
         DialError::Resolve { host: self.endpoint.host.clone(), source }
-    }
-}
-
-/// A time as people read it in a message: `10 s`, `1.5 s`, `200 ms`.
-pub(crate) fn seconds(time: Duration) -> String {
-    if time < Duration::from_secs(1) {
-        format!("{} ms", time.as_millis())
-    } else {
-        let tenths = (time.as_millis() + 50) / 100;
-        if tenths.is_multiple_of(10) {
-            format!("{} s", tenths / 10)
-        } else {
-            format!("{}.{} s", tenths / 10, tenths % 10)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::seconds;
-
-    #[test]
-    fn times_are_shown_as_people_say_them() {
-        for (millis, shown) in [(0, "0 ms"), (250, "250 ms"), (1000, "1 s"), (1549, "1.5 s"), (9999, "10 s")]
-        {
-            assert_eq!(seconds(Duration::from_millis(millis)), shown);
-        }
     }
 }

@@ -31,11 +31,12 @@ use tokio_rustls::rustls::Error as TlsError;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::basic_auth::basic_auth;
-pub(crate) use self::dial::seconds;
 pub use self::dial::{DialError, Dialer};
 pub use self::tls::{Roots, RootsError};
 pub use self::url::{Endpoint, Malformed, Url};
 use crate::support::cause;
+use crate::support::durations::shown;
+use crate::support::sizes::human_bytes;
 
 /// Speaks to one server.
 pub struct Client {
@@ -91,7 +92,7 @@ pub enum Error {
         why: String,
     },
     /// The server took the connection and gave no answer in time.
-    #[error("{endpoint}: the connection was accepted, but there was no answer within {}", seconds(*after))]
+    #[error("{endpoint}: the connection was accepted, but there was no answer within {}", shown(*after))]
     Silent {
         /// The server.
         endpoint: Endpoint,
@@ -99,7 +100,7 @@ pub enum Error {
         after: Duration,
     },
     /// The body is longer than its reader wants.
-    #[error("{endpoint}: the answer is longer than {limit} bytes")]
+    #[error("{endpoint}: the answer is longer than {}", human_bytes(*limit as u64))]
     TooLong {
         /// The server.
         endpoint: Endpoint,

@@ -23,8 +23,9 @@ use crate::hook::accepted::Accepted;
 use crate::hook::condition::Condition;
 use crate::hook::steps::Step;
 use crate::hook::wait::{Auth, Wait};
-use crate::http::{Client, Dialer, RootsError, seconds};
+use crate::http::{Client, Dialer, RootsError};
 use crate::support::blocking::Repeated;
+use crate::support::durations::shown;
 use crate::support::observed::Observed;
 
 /// The first pause; each next one is half as long again.
@@ -49,7 +50,7 @@ pub struct Met {
 #[derive(Debug, thiserror::Error)]
 pub enum NotMet {
     /// Time ran out.
-    #[error("{condition} was not met within {}: {}", seconds(*timeout), last(last_observation.as_ref()))]
+    #[error("{condition} was not met within {}: {}", shown(*timeout), last(last_observation.as_ref()))]
     TimedOut {
         /// What was waited for.
         condition: Condition,
@@ -61,7 +62,7 @@ pub enum NotMet {
         probes: u32,
     },
     /// The attempt ended: its own timeout, or a signal.
-    #[error("{condition} was not met in the {} until the wait was ended: {}", seconds(*after), last(last_observation.as_ref()))]
+    #[error("{condition} was not met in the {} until the wait was ended: {}", shown(*after), last(last_observation.as_ref()))]
     Cancelled {
         /// What was waited for.
         condition: Condition,

@@ -1,6 +1,7 @@
 //! Sizes for people.
 
-/// Bytes in binary units, one decimal: `1.5 MiB`.
+/// Bytes in binary units, one decimal: `1.5 MiB`. The one form for all sizes but those of which each byte counts, as of
+/// what is missing in a log.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::sizes::human_bytes;
+
 /// How long the writer of a pipe (`<(command)` of a shell) may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -25,7 +27,7 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     loop {
         match limited.read_to_end(&mut content) {
             Ok(_) if content.len() as u64 > most => {
-                let message = format!("it is larger than {most} bytes");
+                let message = format!("it is larger than {}", human_bytes(most));
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
             }
             Ok(_) => return Ok(content),

@@ -109,7 +109,8 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
         let entries = Index::new(&history.directory, &history.path).read();
         if entries.unreadable > 0 {
             let (lines, path) = (entries.unreadable, history.path.join(super::index::NAME));
-            known.problems.push(format!("{lines} lines of {} cannot be read", path.display()));
+            let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+            known.problems.push(format!("{lines} of {} cannot be read", path.display()));
         }
         entries.attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
     }

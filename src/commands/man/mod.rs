@@ -4,7 +4,7 @@ mod roff;
 
 use std::path::Path;
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 
 use self::roff::Page;
 use super::examples::{self, VARIABLES};
@@ -130,7 +130,9 @@ fn environment(command: &Command, page: &mut Page) {
     page.section("ENVIRONMENT");
     for argument in arguments {
         let variable = argument.get_env().unwrap_or_default().to_string_lossy();
+        let list = matches!(argument.get_action(), ArgAction::Append);
         let meaning = match argument.get_long() {
+            Some(long) if list => format!("As --{long}, which beats it; one value a line."),
             Some(long) => format!("As --{long}, which beats it."),
             None => "As the argument, which beats it.".to_owned(),
         };

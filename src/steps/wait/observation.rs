@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::hook::accepted::Accepted;
-use crate::http::{self, DialError, seconds};
+use crate::http::{self, DialError};
 use crate::support::cause::words;
+use crate::support::durations::shown;
 
 /// Why a probe did not find its condition met.
 #[derive(Debug)]
@@ -159,7 +160,7 @@ impl fmt::Display for Observation {
             }
             Self::File { path, source } => write!(f, "{}: {}", path.display(), words(source)),
             Self::Hung { path, after } => {
-                write!(f, "{}: the volume does not answer (waited {})", path.display(), seconds(*after))
+                write!(f, "{}: the volume does not answer (waited {})", path.display(), shown(*after))
             }
             Self::Dial(error) => error.fmt(f),
             Self::Http(error) => error.fmt(f),

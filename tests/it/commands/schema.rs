@@ -173,6 +173,7 @@ fn wait_rows() -> Vec<Row> {
         (
             "log: none\nsteps: [{wait: {for: GAP}}]\n",
             &[
+                "exec:pg_isready -h db",
                 "file:/a",
                 "'file:/a b'",
                 "file:relative",
@@ -195,6 +196,8 @@ fn wait_rows() -> Vec<Row> {
                 "http://a_b/",
             ],
             &[
+                "'exec:sh -c \"a b\"'",
+                "exec:sh -c 'a b'",
                 "nope",
                 "'file:'",
                 "\"file:/a\\0\"",

@@ -106,3 +106,27 @@ fn one_thing_is_missing_and_two_are() {
     Test::new().args(["copy"]).status(78).stderr_contains("<SOURCE> and <DESTINATION> are missing").run();
     Test::new().args(["copy", "a"]).status(78).stderr_contains("<DESTINATION> is missing").run();
 }
+
+#[test]
+fn how_a_repeatable_option_is_given_as_a_variable_is_said_where_it_is_looked_for() {
+    let help = Test::new().args(["run", "--help"]).any_stdout().run().stdout;
+    assert!(help.contains("The variable of a repeatable option holds one value a line."), "{help}");
+    let page = Test::new().args(["man", "run"]).any_stdout().run().stdout;
+    assert!(page.contains("which beats it; one value a line."), "{page}");
+    for several in ["a:d b:d", "a:d,b:d"] {
+        let test = Test::new().args(["run", "--log", "none"]).env("HOOK_RUNNER_COPY", several);
+        test.status(78).stderr_contains("or a line of HOOK_RUNNER_COPY").run();
+    }
+}
+
+#[test]
+fn quotes_in_a_command_that_is_waited_for_are_refused_before_anything_is_made() {
+    for condition in ["exec:sh -c 'echo x; false'", "exec:test -e \"a b\""] {
+        let test = Test::new().args(["run", "--log", "l/log", "--wait-for", condition, "--", "true"]);
+        let done = test.status(78).stderr_contains("write it in a hook file as a list").run();
+        assert!(!done.path("l").exists());
+        let file = format!("log: none\nsteps: [{{wait: {{for: {}}}}}]\n", serde_json::json!(condition));
+        let test = Test::new().file("hook.yaml", file).args(["check", "hook.yaml"]);
+        test.status(78).stderr_contains("write it in a hook file as a list").run();
+    }
+}

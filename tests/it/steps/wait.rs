@@ -71,7 +71,7 @@ async fn a_file_that_never_comes_is_named_with_the_first_directory_that_is_missi
     let dir = tempfile::tempdir().expect("a directory");
     let missing = dir.path().join("templates/deep/index.html");
     let (message, advice) = failure(&wait(&format!("file:{}", missing.display()), SHORT)).await;
-    holds(&message, &format!("file:{} was not met within 1 s", missing.display()));
+    holds(&message, &format!("file:{} was not met within 1s", missing.display()));
     holds(&message, "does not exist");
     holds(&advice, &format!("{} does not exist either", dir.path().join("templates").display()));
 }
@@ -209,7 +209,7 @@ async fn a_wait_of_many_probes_keeps_its_pace() {
 async fn a_server_that_never_gets_ready_is_told_with_its_last_status() {
     let server = Server::http(|_, wire| answer(wire, 503, ""));
     let (message, advice) = failure(&wait(&server.url("/"), SHORT)).await;
-    holds(&message, "was not met within 1 s: answered 503, wanted 200-399");
+    holds(&message, "was not met within 1s: answered 503, wanted 200-399");
     holds(&advice, "application's log");
     assert!(server.requests().len() > 2, "it was asked more than twice");
 }
@@ -411,12 +411,12 @@ fn a_condition_that_is_not_met_ends_the_attempt_with_69_before_the_command_and_i
     let done = program("file:/nowhere/at/all")
         .args(["--", "/bin/echo", "the command"])
         .status(69)
-        .stderr_contains("file:/nowhere/at/all was not met within 2 s: /nowhere/at/all does not exist")
+        .stderr_contains("file:/nowhere/at/all was not met within 2s: /nowhere/at/all does not exist")
         .stderr_contains("/nowhere does not exist either: check the volume's mountPath")
         .run();
     assert_eq!(done.stderr.matches("was not met within").count(), 1, "{}", done.stderr);
     let log = done.read("data/log");
-    holds(&log, "was not met within 2 s");
+    holds(&log, "was not met within 2s");
     assert!(!log.contains("\nthe command\n"), "{log}");
 }
 
