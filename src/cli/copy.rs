@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::termination::Termination;
 use crate::hook::copy_step::CopyStep;
 use crate::hook::duration::Timespan;
+use crate::hook::run_id::RunId;
 
 /// Copy the contents of SRC into DST (an initContainer's job)
 #[derive(Debug, clap::Args)]
@@ -16,6 +17,9 @@ pub struct Copy {
     /// A state directory of version 0.1 to bring the manifest over from [default: .hook-runner in DST]
     #[arg(long, value_name = "DIR", env = "HOOK_RUNNER_STATE")]
     pub state: Option<PathBuf>,
+    /// The run's id, the same for all shards of a copy [default: from release and revision, else unique]
+    #[arg(long, value_name = "ID", env = "HOOK_RUNNER_RUN_ID")]
+    pub run_id: Option<RunId>,
     /// How long to wait for another run that holds the volume [default: 1m]
     #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_LOCK_TIMEOUT")]
     pub lock_timeout: Option<Timespan>,

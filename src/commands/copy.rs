@@ -44,8 +44,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         .and_then(|()| preflight::empty(&arguments.source, &destination, &options))
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     // Shards of one copy know each other by the run's id.
-    let run_id = std::env::var("HOOK_RUNNER_RUN_ID").ok().filter(|id| !id.is_empty());
-    let identity = Identity::from_environment(run_id.as_deref());
+    let identity = Identity::from_environment(arguments.run_id.as_ref().map(|id| id.0.as_str()));
     let mut request = Request {
         source: arguments.source.clone(),
         run: format!("{}.{}", identity.run, std::process::id()),
@@ -63,6 +62,10 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     let progress = copy::Stderr::new(&label, output::show);
     if arguments.dry_run {
         let report = copy::copy(&request, &progress, &cancel).map_err(|error| messages::copy(&error))?;
+        if arguments.json {
+            print_json(&report)?;
+            return Ok(report.summary());
+        }
         let lines: Vec<String> = report.plan.items.iter().map(|line| format!("{line}\n")).collect();
         print(format!("{}{}\n", lines.concat(), report.summary()).as_bytes())?;
         return Ok(report.summary());
@@ -78,9 +81,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     })?;
     report.warnings().iter().for_each(|warning| warn(warning));
     if arguments.json {
-        let text = serde_json::to_string(&report)
-            .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))?;
-        print(format!("{text}\n").as_bytes())?;
+        print_json(&report)?;
         return Ok(report.summary());
     }
     if arguments.changes {
@@ -88,4 +89,10 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     }
     print(format!("hook-runner: {}\n", report.summary()).as_bytes())?;
     Ok(report.summary())
+}
+
+fn print_json(report: &copy::Report) -> Result<(), Failure> {
+    let text = serde_json::to_string(report)
+        .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))?;
+    print(format!("{text}\n").as_bytes())
 }

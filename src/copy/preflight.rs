@@ -9,7 +9,8 @@ use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Uid};
 
 use crate::copy::error::Error;
 use crate::copy::io::path::shown_path;
-use crate::copy::request::Request;
+use crate::copy::manifest;
+use crate::copy::request::{Request, owner_of};
 use crate::copy::state::State;
 use crate::support::own::{STATE_DIRECTORY, is_state};
 use crate::support::rooted_dir::Dir;
@@ -95,22 +96,20 @@ impl Places {
         })
     }
 
-    /// The directory that a request copies into, without a look at its source, which a run may have removed.
+    /// The directory that a request copies into, without a look at its source, which a run may have removed. That of a single
+    /// file is the one that the file is in, also where the run has removed the file.
     pub(crate) fn of_destination(request: &Request) -> PathBuf {
         let destination = &request.destination;
-        if destination.is_dir() {
-            return destination.clone();
-        }
-        match destination.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() && !destination.as_os_str().is_empty() => {
-                if destination.is_file() {
-                    parent.to_owned()
-                } else {
-                    destination.clone()
-                }
-            }
-            _ => destination.clone(),
-        }
+        let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let owner = manifest::file_name(&owner_of(request));
+        let copied_into_parent = || {
+            let state = Dir::open(parent).and_then(|parent| State::open(&parent)).ok().flatten();
+            state.and_then(|state| state.owners().ok()).is_some_and(|owners| owners.contains(&owner))
+        };
+        let is_there = std::fs::symlink_metadata(destination).is_ok();
+        let in_parent = !destination.is_dir() && (is_there || copied_into_parent());
+        if in_parent { parent } else { destination }.to_owned()
     }
 
     /// Neither may be inside the other: a copy would meet its own work.

@@ -244,3 +244,21 @@ fn a_copy_that_is_stopped_or_runs_out_of_time_says_so_and_gives_no_name() {
         assert!(!running.path("data/f0").exists());
     }
 }
+
+#[test]
+fn a_single_file_that_a_run_has_removed_is_not_brought_back_under_keep_modified() {
+    let test = Test::new().file("app/conf", "x");
+    let run = ["run", "--log", "none", "--copy", "app/conf:data/conf", "--", "rm", "data/conf"];
+    let done = test.args(run).any_stderr().run();
+    let copy = ["copy", "app/conf", "data/conf", "--policy", "keep-modified"];
+    let done = done.then().args(copy).any_stdout().any_stderr().run();
+    assert!(!done.path("data/conf").exists());
+}
+
+#[test]
+fn a_dry_run_as_json_is_json() {
+    let test = Test::new().file("app/conf", "x").args(["copy", "app", "data", "--dry-run", "--json"]);
+    let output = test.command().output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["files"], 1, "{report}");
+}

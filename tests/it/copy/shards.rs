@@ -87,14 +87,14 @@ fn shares_of_one_run_make_one_manifest_and_hard_links_between_them_lose_nothing(
     std::fs::remove_dir_all(source.join("d5")).unwrap();
     file(source.join("d7/new"), b"new", 0o600);
     shared("second", &source, &volume);
-    shared("second, again", &source, &volume);
+    shared("second-again", &source, &volume);
 
     // A single copier makes one file of them again, and then has nothing to do.
     copied(&source, &volume);
     assert_same(&source, &volume, true);
     let again = copied(&source, &volume);
     assert!(String::from_utf8_lossy(&again.stdout).starts_with("hook-runner: 0 files"), "{again:?}");
-    shared("and back", &source, &volume);
+    shared("and-back", &source, &volume);
 }
 
 #[test]
