@@ -12,13 +12,13 @@ build:           ## the static binary, in target/
 PREFIX ?= /usr/local
 install:         ## the binary, manual pages and completions, below PREFIX=/usr/local
 	@[ -n "$(BINARY)" ] || tests/preflight build
-	@set -e; program=$${BINARY:-$$(image/binary)}; share=$(DESTDIR)$(PREFIX)/share; \
-	install -D -m 0755 "$$program" $(DESTDIR)$(PREFIX)/bin/hook-runner; \
-	install -d $$share/man/man1 $$share/bash-completion/completions $$share/zsh/site-functions $$share/fish/vendor_completions.d; \
-	"$$program" man $$share/man/man1; \
-	"$$program" completions bash >$$share/bash-completion/completions/hook-runner; \
-	"$$program" completions zsh >$$share/zsh/site-functions/_hook-runner; \
-	"$$program" completions fish >$$share/fish/vendor_completions.d/hook-runner.fish; \
+	@set -e; program=$${BINARY:-$$(image/binary)}; share="$(DESTDIR)$(PREFIX)/share"; \
+	install -D -m 0755 "$$program" "$(DESTDIR)$(PREFIX)/bin/hook-runner"; \
+	install -d "$$share/man/man1" "$$share/bash-completion/completions" "$$share/zsh/site-functions" "$$share/fish/vendor_completions.d"; \
+	"$$program" man "$$share/man/man1"; \
+	"$$program" completions bash >"$$share/bash-completion/completions/hook-runner"; \
+	"$$program" completions zsh >"$$share/zsh/site-functions/_hook-runner"; \
+	"$$program" completions fish >"$$share/fish/vendor_completions.d/hook-runner.fish"; \
 	echo "installed below $(DESTDIR)$(PREFIX)"
 
 plugin:          ## kubectl-hook_log and the plugins of kubectl and Helm, in target/plugin/

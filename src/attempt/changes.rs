@@ -8,32 +8,36 @@ use super::open::Opened;
 use crate::copy;
 use crate::volume::{Change, Changes, History};
 
-/// Keeps what `report` lists of a copy into `destination`. A sentence when that is not possible.
-pub(super) fn keep(opened: &Opened, destination: &Path, report: &copy::Report) -> Option<String> {
-    let removed = report.changes.items.iter().filter(|change| change.action == "removed");
+/// Keeps what a copy into `destination` changed, a failed one too. A sentence when that is not possible.
+pub(super) fn keep(opened: &Opened, destination: &Path, changed: &copy::Changes) -> Option<String> {
+    let removed = changed.items.iter().filter(|change| change.action == "removed");
     // What had something below it was a directory.
     let emptied: HashSet<&Path> =
         removed.flat_map(|change| Path::new(&change.path).ancestors().skip(1)).collect();
-    let items = report.changes.items.iter().map(|change| {
+    let items = changed.items.iter().filter_map(|change| {
         let was_directory = change.action == "removed" && emptied.contains(Path::new(&change.path));
         let (kind, target) = if was_directory {
             ("directory", String::new())
         } else {
             kind_of(&destination.join(&change.path))
         };
-        Change {
+        // It was yet to get its name when the copy failed.
+        if change.action == "installed" && kind.is_empty() {
+            return None;
+        }
+        Some(Change {
             to: destination.display().to_string(),
             path: change.path.clone(),
             kind: kind.to_owned(),
             target,
             action: change.action.to_owned(),
             reason: change.reason.to_owned(),
-        }
+        })
     });
-    let changes = Changes { items: items.collect(), more: report.changes.more };
+    let list = Changes { items: items.collect(), more: changed.more };
     let started = &opened.started;
     let kept = History::create(&opened.volume)
-        .and_then(|history| history.keep_changes(&started.run, started.attempt, changes));
+        .and_then(|history| history.keep_changes(&started.run, started.attempt, list));
     kept.err().map(|error| format!("`hook-runner diff` will not know what this attempt changed: {error}"))
 }
 

@@ -213,10 +213,18 @@ async fn run_copy(
     let (patience, stop) = (context.hook.lock_timeout, cancel.clone());
     let work = blocking::run(move || {
         let progress = copy::Stderr::new(&label, output::show);
-        let mut report = copy_in_turn(&request, patience, &progress, &stop)?;
-        let problem = opened.and_then(|opened| changes::keep(&opened, &request.destination, &report));
-        report.remarks.extend(problem);
-        Ok(report)
+        let mut copied = copy_in_turn(&request, patience, &progress, &stop);
+        let changed = match &copied {
+            Ok(report) => Some(&report.changes),
+            Err(CopyFailure::Copy(error)) => Some(&*error.changes),
+            Err(CopyFailure::Turn(_)) => None,
+        };
+        let kept =
+            opened.zip(changed).and_then(|(log, list)| changes::keep(&log, &request.destination, list));
+        if let Ok(report) = &mut copied {
+            report.remarks.extend(kept);
+        }
+        copied
     });
     let copied = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
     copied.map_err(|failure| match failure {

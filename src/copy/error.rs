@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::copy::io::path::shown_path;
+use crate::copy::report::Changes;
 use crate::support::cause::words;
 use crate::support::sizes::human_bytes;
 
@@ -59,6 +60,8 @@ pub struct Error {
     problem: Problem,
     /// How far it came.
     pub reached: Reached,
+    /// What it changed on the volume before it stopped; an entry that was yet to get its name may be among it.
+    pub changes: Box<Changes>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +139,7 @@ impl Error {
     }
 
     fn new(problem: Problem) -> Self {
-        Self { problem, reached: Reached::default() }
+        Self { problem, reached: Reached::default(), changes: Box::default() }
     }
 
     /// The class of the failure, by which the exit status is chosen.

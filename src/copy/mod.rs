@@ -41,7 +41,7 @@ pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 #[cfg(test)]
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};
-pub use report::{List, Report, VerifyReport};
+pub use report::{Changes, List, Report, VerifyReport};
 pub use request::{Request, owner_of};
 
 /// Whether pruning after this copy would remove everything that copies have installed: the source has nothing, and nobody

@@ -20,7 +20,7 @@ use crate::copy::progress::Progress;
 use crate::copy::prune::pruner::Pruner;
 use crate::copy::publish::pending::Pending;
 use crate::copy::publish::publisher::Publisher;
-use crate::copy::report::Report;
+use crate::copy::report::{Changes, Report};
 use crate::copy::request::Request;
 use crate::copy::shard::merge;
 use crate::copy::stage::ahead::ahead;
@@ -66,6 +66,8 @@ pub(crate) fn copy(
         }
         let (files, bytes) = control.counters.copied();
         error.reached = Reached { files, bytes };
+        report.sort();
+        error.changes = Box::new(report.changes);
         return Err(error);
     }
     if opened.scope.filter.is_selective() && control.counters.snapshot().files == 0 && report.links == 0 {
@@ -74,7 +76,10 @@ pub(crate) fn copy(
     report.not_permitted = stager.permissions.refused();
     report.sort();
     if !report.changed_source.is_empty() {
-        return Err(Error::torn(&request.source, &report.changed_source.items, report.changed_source.len()));
+        let mut torn =
+            Error::torn(&request.source, &report.changed_source.items, report.changed_source.len());
+        torn.changes = Box::new(report.changes);
+        return Err(torn);
     }
     Ok(report)
 }
@@ -131,7 +136,8 @@ impl Run<'_> {
         if control.dry_run {
             return pruner.prune(report).map(drop);
         }
-        let noted = self.prepare(&ledger, &sorted, &pending)?;
+        let nothing_has_its_name = |_: &Error| report.changes = Changes::default();
+        let noted = self.prepare(&ledger, &sorted, &pending).inspect_err(nothing_has_its_name)?;
         let publisher = Publisher { roots, control, known, files, stager, pending: &pending };
         publisher.publish(queue.worker_states(report), report)?;
         let pruned = pruner.prune(report)?;

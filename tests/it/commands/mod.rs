@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod help;
+mod installed;
 pub(crate) mod man;
 pub(crate) mod readme;
 pub(crate) mod schema;

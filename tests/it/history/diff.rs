@@ -2,8 +2,12 @@
 
 use std::process::Command;
 
+use faultfs::Fault;
+use nix::libc;
+
 use crate::needs;
-use crate::support::harness::{Done, Test};
+use crate::support::faulty::Room;
+use crate::support::harness::{Done, LOG, Test};
 
 fn copy(test: Test, run: &str) -> Done {
     test.args([
@@ -136,4 +140,36 @@ fn the_list_of_changes_goes_with_the_log_of_its_run() {
         entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
     names.sort();
     assert_eq!(names, ["index.jsonl", "r3.1.changes", "r3.log", "r4.1.changes"]);
+}
+
+#[test]
+fn what_a_copy_changed_before_it_failed_is_told_and_what_had_no_name_yet_is_not() {
+    needs!(Fuse);
+    let mut room = Room::new();
+    let options = ["--copy", "app:data", "--prune", "owned", "--run-id", "first"];
+    let test = room.test(&options, "true").file("app/changed", "1").file("app/gone", "x");
+    let done = test.any_stderr().run();
+    std::fs::remove_file(done.path("app/gone")).unwrap();
+    std::fs::write(done.path("app/changed"), "2").unwrap();
+    std::fs::write(done.path("app/new"), "3").unwrap();
+    let second = |done: Done, run: &str| {
+        let words = ["run", "--log", LOG, "--copy", "app:data", "--prune", "owned", "--run-id", run];
+        done.then().args(words).status(74).any_stderr().run()
+    };
+    // Removed last, when all else has its name.
+    room.mount.set("unlink", Fault::Errno(libc::EIO).on_path("/gone"));
+    let done = second(done, "second");
+    room.mount.clear();
+    assert!(done.path("data/new").exists() && done.path("data/gone").exists());
+    let words = |run: &str| ["diff".to_owned(), run.to_owned(), "--log=data".to_owned()];
+    let told = ">fc........ changed\n>f+++++++++ new\n";
+    let done = done.then().args(words("second")).stdout(told).run();
+    // Before the first name.
+    std::fs::write(done.path("app/late"), "4").unwrap();
+    room.mount.set("rename", Fault::Errno(libc::EIO).on_path("/late"));
+    let done = second(done, "third");
+    room.mount.clear();
+    assert!(!done.path("data/late").exists());
+    let done = done.then().args(words("third")).any_stdout().run();
+    assert!(!done.stdout.contains("late"), "{}", done.stdout);
 }
