@@ -52,6 +52,7 @@ pub(crate) fn open(request: &Request, workers: usize, cancel: &CancellationToken
     let protected = Protected::of(request, &places.destination, state.as_ref());
     let name = manifest::file_name(&owner_of(request));
     let files = OwnFiles::of(request, name, state, shares.as_ref());
+    let only = places.single.as_ref().map(|single| single.to.clone());
     let roots = Roots {
         source: places.source,
         source_path: request.source.clone(),
@@ -62,7 +63,7 @@ pub(crate) fn open(request: &Request, workers: usize, cancel: &CancellationToken
         follow: options.follow_destination_links,
         dereference: options.dereference,
     };
-    Ok(Opened { roots, scope: Scope { filter, protected, shares }, files })
+    Ok(Opened { roots, scope: Scope { filter, only, protected, shares }, files })
 }
 
 /// For a dry run: the destination and its state, where they are there.

@@ -1,7 +1,7 @@
 //! What takes part in a copy: not what the options leave out, not the runner's own files, and of a shared tree this copier's
 //! part.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use rustix::fs::FileType;
 
@@ -18,6 +18,8 @@ use crate::copy::tree::node::Node;
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) filter: Filter,
+    /// The one name of the destination that a source which is a file is copied to.
+    pub(crate) only: Option<CString>,
     /// The runner's own files.
     pub(crate) protected: Protected,
     /// Which entries are this copy's, where several share the tree.
@@ -29,6 +31,13 @@ impl Scope {
     pub(crate) fn is_mine(&self, here: &Here<'_>, name: &[u8], is_dir: bool) -> bool {
         let shares = self.shares.as_ref().filter(|_| here.node.shared);
         shares.is_none_or(|shares| shares.is_mine(here.path, name, is_dir))
+    }
+
+    /// Whether this copy says nothing of an entry that an earlier one of its owner recorded: the options leave it out, or it is
+    /// another name that the file, or another source of that owner, was copied to.
+    pub(crate) fn leaves_out(&self, here: &Here<'_>, name: &[u8], is_dir: bool) -> bool {
+        let is_other = |only: &CString| here.node.parent.is_none() && only.to_bytes() != name;
+        self.only.as_ref().is_some_and(is_other) || self.filter.skips(here.path, name, is_dir)
     }
 
     /// Whether several copiers go through a subdirectory.

@@ -19,7 +19,9 @@ pub(crate) fn is_as_left(known: &Known<'_>, workers: usize, report: &mut Report)
     let same = known.head.source_version.is_some() && known.head == known.old.head;
     let undone = known.run_failed || known.emptied || known.roots.created || !known.intent.is_empty();
     let mirrors = known.options.prune == Prune::All;
-    if !same || undone || mirrors || known.scope.shares.is_some() || known.options.dry_run {
+    // The manifest may be of other names that the file was copied to.
+    let is_single = known.scope.only.is_some();
+    if !same || undone || mirrors || is_single || known.scope.shares.is_some() || known.options.dry_run {
         return Ok(false);
     }
     let (same, count) = (AtomicBool::new(true), AtomicU64::new(0));

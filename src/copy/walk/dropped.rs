@@ -42,7 +42,7 @@ impl Walk<'_> {
         if !self.scope.is_mine(here, &record.name, false) {
             return Ok(());
         }
-        if self.scope.filter.skips(here.path, &record.name, record.kind == Kind::Dir) {
+        if self.scope.leaves_out(here, &record.name, record.kind == Kind::Dir) {
             return self.retain(worker, here, Some(&record));
         }
         if record.kind == Kind::Dir {
@@ -103,7 +103,7 @@ impl Walk<'_> {
             if known
                 || listing.has(&noted.name)
                 || !self.scope.is_mine(here, &noted.name, false)
-                || self.scope.filter.skips(here.path, &noted.name, is_dir)
+                || self.scope.leaves_out(here, &noted.name, is_dir)
             {
                 continue;
             }

@@ -10,5 +10,6 @@ pub(crate) mod peers;
 pub(crate) mod preserved;
 pub(crate) mod restart;
 pub(crate) mod shards;
+pub(crate) mod single;
 pub(crate) mod swapped;
 pub(crate) mod volumes;

@@ -1,0 +1,82 @@
+//! A source that is one file, copied to a name of the destination.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::needs;
+use crate::support::harness::PROGRAM;
+
+fn program(at: &Path, arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).current_dir(at).output().unwrap()
+}
+
+#[track_caller]
+fn succeed(at: &Path, arguments: &[&str]) -> Output {
+    let output = program(at, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    output
+}
+
+/// The names in the destination, sorted, without the runner's own.
+fn names(at: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(at.join("d")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name != ".hook-runner").collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn one_file_copied_to_two_names_is_there_under_both_and_stays_the_copys() {
+    for options in ["--prune none", "--prune owned", "--policy keep-modified --prune all", "--owner conf --prune owned"] {
+        let temp = tempfile::tempdir().unwrap();
+        let at = temp.path();
+        std::fs::create_dir(at.join("a")).unwrap();
+        for content in ["first", "second", "second"] {
+            std::fs::write(at.join("a/conf"), content).unwrap();
+            let mut run = vec!["run", "--log", "none", "--copy", "a/conf:d/one", "--copy", "a/conf:d/two"];
+            run.extend(options.split(' '));
+            run.extend(["--", "true"]);
+            succeed(at, &run);
+            assert_eq!(names(at), ["one", "two"], "{options}, {content}");
+            for name in ["one", "two"] {
+                let there = std::fs::read_to_string(at.join("d").join(name)).unwrap();
+                assert_eq!(there, content, "{options}: {name}");
+            }
+            succeed(at, &["verify", "d"]);
+        }
+    }
+}
+
+#[test]
+fn a_file_is_copied_to_a_second_name_though_its_version_is_that_of_the_first() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    std::fs::create_dir(at.join("a")).unwrap();
+    std::fs::write(at.join("a/conf"), "content").unwrap();
+    for name in ["one", "two"] {
+        succeed(at, &["copy", "a/conf", &format!("d/{name}"), "--source-version", "v1"]);
+    }
+    assert_eq!(names(at), ["one", "two"]);
+}
+
+#[test]
+fn a_copy_that_was_killed_is_not_pruned_by_that_of_the_same_file_to_another_name() {
+    needs!(Program("strace"));
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    std::fs::create_dir(at.join("a")).unwrap();
+    std::fs::write(at.join("a/conf"), "content").unwrap();
+    std::fs::create_dir(at.join("d")).unwrap();
+    // Once the file has its name, before the manifest is in force: strace(1) counts the calls of each thread apart.
+    let killed = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "-e", "inject=renameat,renameat2:signal=KILL:when=2", PROGRAM])
+        .args(["copy", "a/conf", "d/one"])
+        .current_dir(at)
+        .output()
+        .unwrap();
+    assert!(!killed.status.success(), "{killed:?}");
+    assert_eq!(names(at), ["one"]);
+    succeed(at, &["copy", "a/conf", "d/two", "--prune", "owned"]);
+    assert_eq!(names(at), ["one", "two"]);
+}
