@@ -3,6 +3,8 @@
 use super::limits::Limits;
 use super::outcome::Failure;
 use super::secrets::Secrets;
+use crate::exit::Kind;
+use crate::hook::copy_step::check_share;
 use crate::hook::identity::Identity;
 use crate::hook::spec::Hook;
 
@@ -18,12 +20,9 @@ pub(super) struct Context<'h> {
 impl<'h> Context<'h> {
     /// Loads the secrets: what must not be seen is known before anything is written.
     pub(super) fn new(hook: &'h Hook) -> Result<Self, Failure> {
-        Ok(Self {
-            hook,
-            limits: Limits::new(hook),
-            secrets: Secrets::load(&hook.redact)?,
-            group: Identity::from_environment(hook.run_id.as_deref()).run,
-        })
+        let run = Identity::from_environment(hook.run_id.as_deref());
+        check_share(hook.shard(), &run).map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
+        Ok(Self { hook, limits: Limits::new(hook), secrets: Secrets::load(&hook.redact)?, group: run.run })
     }
 }
 

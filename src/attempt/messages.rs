@@ -170,7 +170,9 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
     } else {
         error.to_string()
     };
-    Failure::new(Kind::Io, message).because(cause.word()).advise(volume_advice(cause))
+    let failure = Failure::new(Kind::Io, message).because(cause.word());
+    // Without an answer of the system it is not about the volume, and the sentence says what to do.
+    if cause == Cause::Io && error.errno().is_none() { failure } else { failure.advise(volume_advice(cause)) }
 }
 
 /// The turn to copy was not had.

@@ -7,15 +7,12 @@ use std::path::Path;
 use super::outcome::Failure;
 use crate::exit::Kind;
 use crate::hook::spec::Hook;
+use crate::hook::steps::Step;
 
-/// Checks `--termination-log` and `--metrics-file`.
+/// Checks `--termination-log`, `--metrics-file` and the copies of single files.
 pub(super) fn check(hook: &Hook) -> Result<(), Failure> {
-    match (wrong_termination_log(hook), wrong_metrics_file(hook)) {
-        (Some(wrong), _) | (None, Some(wrong)) => {
-            Err(Failure::new(Kind::Config, wrong).advise("give it a path of its own"))
-        }
-        (None, None) => Ok(()),
-    }
+    let wrong = wrong_termination_log(hook).or_else(|| wrong_metrics_file(hook)).or_else(|| wrong_copy(hook));
+    wrong.map_or(Ok(()), |wrong| Err(Failure::new(Kind::Config, wrong).advise("give it a path of its own")))
 }
 
 /// Where the termination message goes.
@@ -42,6 +39,17 @@ fn wrong_metrics_file(hook: &Hook) -> Option<String> {
     } else {
         (!is_file).then(|| format!("--metrics-file {} is no file, and would be replaced", path.display()))
     }
+}
+
+fn wrong_copy(hook: &Hook) -> Option<String> {
+    let steps = hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally);
+    let to_log = |step: &Step| match step {
+        Step::Copy { from, to, .. } if from.is_file() && is_log(hook, to) => {
+            Some(format!("{}, which {} is copied to, is the preserved log", to.display(), from.display()))
+        }
+        _ => None,
+    };
+    steps.into_iter().find_map(to_log)
 }
 
 fn is_log(hook: &Hook, path: &Path) -> bool {

@@ -11,7 +11,7 @@ use crate::attempt::outcome::{Failure, StepReport};
 use crate::cli;
 use crate::copy::{self, Request};
 use crate::exit::Kind;
-use crate::hook::copy_step::{CopyStep, copy_options};
+use crate::hook::copy_step::{CopyStep, check_share, copy_options};
 use crate::hook::identity::Identity;
 use crate::hook::preflight;
 use crate::output;
@@ -45,6 +45,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     // Shards of one copy know each other by the run's id.
     let identity = Identity::from_environment(arguments.run_id.as_ref().map(|id| id.0.as_str()));
+    check_share(options.shard, &identity).map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     let mut request = Request {
         source: arguments.source.clone(),
         run: format!("{}.{}", identity.run, std::process::id()),

@@ -79,6 +79,8 @@ enum Problem {
     Torn { sentence: String, path: PathBuf },
     #[error("{0}")]
     Busy(String),
+    #[error("{0}")]
+    Apart(String),
     #[error("cancelled")]
     Cancelled,
 }
@@ -134,6 +136,11 @@ impl Error {
         Self::new(Problem::Busy(sentence))
     }
 
+    /// What several copiers of one tree, or a copy and its destination, have to have in common differs.
+    pub(crate) fn apart(sentence: String) -> Self {
+        Self::new(Problem::Apart(sentence))
+    }
+
     pub(crate) fn cancelled() -> Self {
         Self::new(Problem::Cancelled)
     }
@@ -148,7 +155,7 @@ impl Error {
             Problem::Request(_) => Cause::Config,
             Problem::Space { .. } => Cause::NoSpace,
             Problem::Cancelled => Cause::Cancelled,
-            Problem::Torn { .. } | Problem::Busy(_) => Cause::Io,
+            Problem::Torn { .. } | Problem::Busy(_) | Problem::Apart(_) => Cause::Io,
             Problem::System { source, config, .. } => match Errno::from_io_error(source) {
                 Some(Errno::NOSPC | Errno::DQUOT) => Cause::NoSpace,
                 Some(Errno::ROFS) => Cause::ReadOnly,

@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::support::own;
 use crate::support::rooted_dir::Dir;
 
 pub use commit::seal::Ended;
@@ -50,6 +51,16 @@ pub fn empties(source: &Path, destination: &Path) -> bool {
     let is_empty = std::fs::read_dir(source).is_ok_and(|mut entries| entries.next().is_none());
     let owners = Dir::open(destination).ok().and_then(|root| state::State::open(&root).ok().flatten());
     is_empty && owners.is_none_or(|state| state.owners().is_ok_and(|owners| owners.len() < 2))
+}
+
+/// Whether no copy puts a file under this path: it is the runner's own, or what the filesystem keeps in its root.
+pub fn is_reserved(path: &Path) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_own = |dir: Dir| own::is_own(&dir, name, rustix::fs::FileType::RegularFile);
+    name == state::STATE
+        || name == "lost+found"
+        || path.is_file() && Dir::open(parent).and_then(is_own).unwrap_or(false)
 }
 
 /// Makes the destination and the state directory in it, which the lock of the volume's copies belongs in, and answers

@@ -143,8 +143,9 @@ impl Run<'_> {
         let pruned = pruner.prune(report)?;
         control.go_on()?;
         put_in_force(&ledger, &sorted, noted, &pruned)?;
-        merge::merge(self.request, &ledger, workers, report)?;
-        self.clear()
+        let apart = merge::merge(self.request, &ledger, workers, report)?;
+        self.clear()?;
+        apart.map_or(Ok(()), Err)
     }
 
     /// Everything is decided about and staged.

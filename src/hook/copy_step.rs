@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::copy::{self, ModeChange, Owner, Policy, Prune, Shard};
 use crate::hook::file_value::{form, words};
+use crate::hook::identity::Identity;
 use crate::hook::keys::{Keyed, Keys};
 use crate::hook::number::whole_number;
 use crate::hook::pattern::smaller;
@@ -192,6 +193,14 @@ fn shard_from_environment() -> Result<copy::Shard, SpecError> {
         variable: "JOB_COMPLETION_INDEX",
         problem: format!("is {index} of {count}: {cause}"),
     })
+}
+
+/// Refuses a share of a copy whose run id was made for this start: the other shares have another.
+pub fn check_share(shard: Option<Shard>, identity: &Identity) -> Result<(), SpecError> {
+    match shard {
+        Some(shard) if identity.new && shard.count > 1 => Err(SpecError::ShardWithoutRun { shard }),
+        _ => Ok(()),
+    }
 }
 
 /// Which share of a copy is this process's.

@@ -23,6 +23,21 @@ pub enum PreflightError {
     /// Pruning would remove all that was installed.
     #[error("the source {} is empty, and pruning would remove all that it once had; check the image, or give --allow-empty-source", .0.display())]
     EmptySource(PathBuf),
+    /// Each would remove what the other has installed.
+    #[error("{} and {} are both copied into {} under the owner {owner}, and each would take what the other installed for dropped; give each an owner of its own, or none", one.display(), other.display(), destination.display())]
+    OneOwner {
+        /// The source of the first.
+        one: PathBuf,
+        /// The source of the second.
+        other: PathBuf,
+        /// Where both are copied.
+        destination: PathBuf,
+        /// The name of both.
+        owner: String,
+    },
+    /// What a copy leaves alone.
+    #[error("{} is the filesystem's or hook-runner's own, and no copy replaces it; name the file otherwise", .0.display())]
+    Reserved(PathBuf),
     /// A file is copied to a name.
     #[error("the source {} is a file and the destination {} a directory; name the file there", source_path.display(), destination.display())]
     DestinationIsDirectory {
@@ -90,6 +105,25 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
             _ => made = true,
         }
     }
+    owners(steps)
+}
+
+/// Refuses two sources of one owner for one destination. Files that are copied to names of it say nothing of each other.
+fn owners(steps: &[Step]) -> Result<(), PreflightError> {
+    let mut owned: Vec<(&str, PathBuf, &Path)> = Vec::new();
+    for step in steps {
+        let Step::Copy { from, to, options, .. } = step else { continue };
+        let Some(owner) = options.owner.as_deref().filter(|_| !from.is_file()) else { continue };
+        let destination = real(to);
+        let same = |other: &&(&str, PathBuf, &Path)| other.0 == owner && other.1 == destination;
+        if let Some((.., one)) = owned.iter().find(same)
+            && real(one) != real(from)
+        {
+            let (one, other, owner) = (one.into(), from.into(), owner.to_owned());
+            return Err(PreflightError::OneOwner { one, other, destination: to.into(), owner });
+        }
+        owned.push((owner, destination, from));
+    }
     Ok(())
 }
 
@@ -128,6 +162,9 @@ fn file(from: &Path, to: &Path) -> Result<(), PreflightError> {
     }
     if real(from) == real(to) {
         return Err(PreflightError::Same { source_path: from.into(), destination: to.into() });
+    }
+    if copy::is_reserved(to) {
+        return Err(PreflightError::Reserved(to.into()));
     }
     destination(to.parent().unwrap_or(Path::new("/")))
 }

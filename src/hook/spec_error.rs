@@ -23,6 +23,14 @@ pub enum SpecError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Shards that cannot know each other.
+    #[error(
+        "share {shard} of a copy needs the run id that all its shares have; give each of them the same one (--run-id, HOOK_RUNNER_RUN_ID), such as the Job's UID"
+    )]
+    ShardWithoutRun {
+        /// The share.
+        shard: crate::copy::Shard,
+    },
     /// A path with nothing in it.
     #[error("the {what} of a copy is empty; give both, as in --copy /app:/data")]
     EmptyPath {

@@ -83,7 +83,7 @@ fn manifests(root: &Dir, destination: &Path, earlier: Option<&Path>) -> Result<V
             None => false,
         };
         let what = if parts {
-            "the shards that copied there were not put together: give all of them one run id (--run-id), and copy again"
+            "the shards that copied there were not put together: give all of them one image and one run id, and copy again"
         } else {
             "nothing was copied there yet"
         };

@@ -22,15 +22,15 @@ use crate::copy::shard::partition::Shares;
 use crate::copy::tree::roots::Roots;
 
 /// Puts the parts together if all are there; the times of shared directories come last, as any shard may have made
-/// something in one after its own had set it.
+/// something in one after its own had set it. Answers why they can never be put together as they are.
 pub(crate) fn merge(
     request: &Request,
     ledger: &Ledger<'_>,
     workers: usize,
     report: &mut Report,
-) -> Result<(), Error> {
+) -> Result<Option<Error>, Error> {
     let shares = ledger.known.scope.shares.as_ref();
-    let (Some(shard), Some(shares)) = (request.options.shard, shares) else { return Ok(()) };
+    let (Some(shard), Some(shares)) = (request.options.shard, shares) else { return Ok(None) };
     let dir = ledger.files.journal()?;
     let failed = |e: io::Error| ledger.roots.manifest_error(e);
     let name = &ledger.files.manifest;
@@ -50,18 +50,17 @@ pub(crate) fn merge(
     }
     if !names.iter().all(|name| there.contains(name)) {
         // The last one to finish will find them all, unless some copied something else.
-        report.remarks.extend(told_apart(&there, name, &group, &names));
-        return Ok(());
+        return Ok(told_apart(&there, name, &group, &names).map(Error::apart));
     }
     let mut parts = Vec::new();
     for name in &names {
-        let Reading::Read(part) = Manifest::read(dir, name).map_err(failed)? else { return Ok(()) };
+        let Reading::Read(part) = Manifest::read(dir, name).map_err(failed)? else { return Ok(None) };
         parts.push(part);
     }
     put_together(ledger, shares, &parts, workers)?;
     remove_parts(dir, name).map_err(failed)?;
     report.remarks.push(format!("the parts of {} copiers were put together", shard.count));
-    Ok(())
+    Ok(None)
 }
 
 /// Writes the manifest that the parts make.

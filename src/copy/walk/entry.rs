@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use rustix::fs::{AtFlags, FileType, Stat};
 
 use crate::copy::error::Error;
-use crate::copy::io::path::shown;
+use crate::copy::io::path::{shown, shown_path};
 use crate::copy::io::readahead::Foreseen;
 use crate::copy::manifest::{Kind, Record};
 use crate::copy::state::STATE;
@@ -30,6 +30,11 @@ impl Walk<'_> {
         let Some(kind) = self.kind(here, &found)? else { return Ok(()) };
         let is_dir = kind == FileType::Directory;
         if self.scope.is_reserved(here, name) {
+            if self.scope.only.is_some() {
+                let path = shown_path(&self.roots.path.join(shown(&here.child(name))));
+                let own = "is hook-runner's own, and no copy replaces it; name the file otherwise";
+                return Err(Error::request(format!("{path} {own}")));
+            }
             if name.to_bytes() != STATE.as_bytes() && name != c"lost+found" {
                 let path = shown(&here.child(name));
                 let remark = format!("{path} is a file of the runner's own on the volume: not copied");

@@ -258,3 +258,40 @@ fn no_directory_has_its_name_before_it_is_noted_that_it_gets_one() {
     assert!(status.success(), "{status}");
     complete(&source, &volume, 0);
 }
+
+#[test]
+fn a_share_without_a_run_id_is_refused_and_nothing_is_made() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    std::fs::create_dir(at.join("s")).unwrap();
+    file(at.join("s/f"), b"x", 0o644);
+    for arguments in
+        [&["copy", "s", "d", "--shard", "0/2"][..], &["run", "--copy", "s:d", "--shard", "0/2", "--", "true"]]
+    {
+        let output = Command::new(PROGRAM).args(arguments).current_dir(at).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(78) && said.contains("HOOK_RUNNER_RUN_ID"), "{output:?}");
+        assert!(!at.join("d").exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_share_that_copied_another_image_than_the_others_fails() {
+    let temp = tempfile::tempdir().unwrap();
+    let (source, volume) = (temp.path().join("image"), temp.path().join("volume"));
+    for n in 0..DIRECTORIES {
+        std::fs::create_dir_all(source.join(format!("d{n}"))).unwrap();
+        file(source.join(format!("d{n}/f")), b"1", 0o644);
+    }
+    succeed((1..SHARDS).map(|index| share("run", index, &source, &volume)));
+    file(source.join("new"), b"2", 0o644);
+    let output = share("run", 0, &source, &volume).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(74) && said.contains("copied another image"), "{output:?}");
+    // Started again, each fails until the last of them has copied the same, too.
+    for index in 1..SHARDS {
+        let status = share("run", index, &source, &volume).wait().unwrap();
+        assert_eq!(status.success(), index == SHARDS - 1, "{index}");
+    }
+    complete(&source, &volume, 0);
+}

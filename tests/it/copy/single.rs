@@ -28,7 +28,9 @@ fn names(at: &Path) -> Vec<String> {
 
 #[test]
 fn one_file_copied_to_two_names_is_there_under_both_and_stays_the_copys() {
-    for options in ["--prune none", "--prune owned", "--policy keep-modified --prune all", "--owner conf --prune owned"] {
+    for options in
+        ["--prune none", "--prune owned", "--policy keep-modified --prune all", "--owner conf --prune owned"]
+    {
         let temp = tempfile::tempdir().unwrap();
         let at = temp.path();
         std::fs::create_dir(at.join("a")).unwrap();
@@ -79,4 +81,45 @@ fn a_copy_that_was_killed_is_not_pruned_by_that_of_the_same_file_to_another_name
     assert_eq!(names(at), ["one"]);
     succeed(at, &["copy", "a/conf", "d/two", "--prune", "owned"]);
     assert_eq!(names(at), ["one", "two"]);
+}
+
+/// Status 78, with these words, and nothing made or changed in the destination.
+#[track_caller]
+fn refused(at: &Path, arguments: &[&str], words: &str) {
+    let before = names(at);
+    let output = program(at, arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(78) && said.contains(words), "{arguments:?}: {output:?}");
+    assert_eq!(names(at), before, "{arguments:?}");
+}
+
+#[test]
+fn a_name_that_no_copy_may_have_is_refused_before_anything_is_made() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    std::fs::create_dir_all(at.join("a")).unwrap();
+    std::fs::write(at.join("a/conf"), "content").unwrap();
+    succeed(at, &["run", "--log", "d/log", "--", "true"]);
+    for name in ["lost+found", ".hook-runner", "log"] {
+        let to = format!("d/{name}");
+        refused(at, &["copy", "a/conf", &to], "hook-runner");
+        let copy = format!("a/conf:{to}");
+        refused(at, &["run", "--log", "none", "--copy", &copy, "--", "true"], "hook-runner");
+    }
+    refused(at, &["run", "--log", "d/new", "--copy", "a/conf:d/new", "--", "true"], "is the preserved log");
+}
+
+#[test]
+fn two_sources_of_one_owner_for_one_destination_are_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    for name in ["a", "b", "d"] {
+        std::fs::create_dir(at.join(name)).unwrap();
+        std::fs::write(at.join(name).join(name), name).unwrap();
+    }
+    let run = ["run", "--log", "none", "--owner", "app", "--prune", "owned", "--copy", "a:d", "--copy"];
+    refused(at, &[&run[..], &["b:./d", "--", "true"]].concat(), "under the owner app");
+    succeed(at, &[&run[..], &["b:d/other", "--copy", "a:d", "--", "true"]].concat());
+    assert_eq!(std::fs::read_to_string(at.join("d/a")).unwrap(), "a");
+    assert_eq!(std::fs::read_to_string(at.join("d/other/b")).unwrap(), "b");
 }
