@@ -124,6 +124,10 @@ fn look(
         // How it stands is read before its bytes: what was written before its end is printed.
         let state = State::of(records, attempt);
         let Some((file, frame)) = records.bytes_of(attempt)? else {
+            if matches!(state, State::Running | State::Unfinished) {
+                // The command has removed the log; the runner puts it back.
+                return Ok(None);
+            }
             return Err(HistoryError::NotKept { run: cursor.run.clone(), attempt: cursor.attempt });
         };
         print(&file, &frame, follow.raw, cursor, out)?;

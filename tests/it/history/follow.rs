@@ -108,3 +108,19 @@ fn it_says_that_an_attempt_was_interrupted() {
     volume.shows("err", "attempt 1 of run r1 was interrupted");
     volume.shows("out", "half\n");
 }
+
+#[test]
+fn a_log_that_the_hook_removes_at_work_is_followed_to_the_end() {
+    for damage in ["rm d/log", "mv d/log d/gone", "rm d/log; echo mine >d/log"] {
+        let volume = Volume::new();
+        let script = format!("echo one; until [ -e go ]; do sleep 0.02; done; {damage}; sleep 0.7; echo two");
+        let run = volume.run("r1", &script);
+        let follow = volume.follow(&["d/log", "--exit-status", "--raw"]);
+        volume.shows("out", "one\n");
+        touch(&volume.at("go"));
+        assert_eq!(ends(run), Some(0), "{damage}");
+        assert_eq!(ends(follow), Some(0), "{damage}: {}", std::fs::read_to_string(volume.at("err")).unwrap());
+        let shown = std::fs::read_to_string(volume.at("out")).unwrap();
+        assert!(shown.contains("one\n") && shown.contains("two\n"), "{damage}: {shown}");
+    }
+}
