@@ -1,7 +1,7 @@
 //! `hook-runner history`.
 
-use super::moment::Moment;
 use super::place::Place;
+use super::which::Which;
 use crate::hook::number::whole_number;
 
 /// One row per attempt, the newest first: when, of which release, how it ended and why
@@ -19,21 +19,12 @@ pub struct History {
     /// Only the run with this id (its beginning is enough)
     #[arg(long, value_name = "ID")]
     pub run: Option<String>,
-    /// Only attempts that began since then: 2h ago, a date or a time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<Moment>,
-    /// Only attempts that began until then
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<Moment>,
-    /// Only of this Helm release
-    #[arg(long, value_name = "NAME")]
-    pub release: Option<String>,
+    /// Which attempts.
+    #[command(flatten)]
+    pub which: Which,
     /// Only of this revision
     #[arg(long, value_name = "N")]
     pub revision: Option<String>,
-    /// Only of the log of this name
-    #[arg(long = "log", value_name = "NAME")]
-    pub log_name: Option<String>,
     /// A table, or one JSON object per attempt
     #[arg(short = 'o', long, value_name = "FORMAT", default_value = "table")]
     pub output: Format,

@@ -16,6 +16,7 @@ mod run;
 mod sidecar;
 mod termination;
 mod verify;
+mod which;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,7 @@ pub use self::report::Report;
 pub use self::run::Run;
 pub use self::sidecar::Sidecar;
 pub use self::verify::Verify;
+pub use self::which::Which;
 
 /// What `--version` says; `-V` says the version alone.
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_DESCRIPTION"), ")");

@@ -2,11 +2,12 @@
 
 use std::io::IsTerminal;
 
-use super::logs::{closed_pipe_is_no_failure, open, say_problems};
+use super::logs::{closed_pipe_is_no_failure, open, say_problems, selection};
 use crate::attempt::outcome::Failure;
 use crate::cli::{self, Format, When};
 use crate::history::table::{self, Style};
 use crate::history::{Selection, select};
+use crate::support::color;
 
 /// Where nobody says how wide the terminal is.
 const WIDTH: usize = 80;
@@ -16,14 +17,9 @@ pub(super) fn print_history(options: &cli::History) -> Result<(), Failure> {
     say_problems(&all);
     let selection = Selection {
         run: options.run.clone(),
-        all: true,
         failed: options.failed,
-        since: options.since.map(|since| since.0),
-        until: options.until.map(|until| until.0),
-        release: options.release.clone(),
         revision: options.revision.clone(),
-        log: options.log_name.clone(),
-        attempt: None,
+        ..selection(&options.which)
     };
     let stdout = std::io::stdout();
     let style = Style {
@@ -32,9 +28,7 @@ pub(super) fn print_history(options: &cli::History) -> Result<(), Failure> {
         color: match options.color {
             When::Always => true,
             When::Never => false,
-            When::Auto => {
-                stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
+            When::Auto => color::wanted(&stdout),
         },
         width: stdout.is_terminal().then(|| columns().unwrap_or(WIDTH)),
     };

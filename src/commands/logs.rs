@@ -83,6 +83,18 @@ pub(super) fn open(place: &cli::Place) -> Result<Vec<Records>, Failure> {
     history::open(&place.log, place.state.as_deref()).map_err(unreadable)
 }
 
+/// All attempts that a command is about.
+pub(super) fn selection(which: &cli::Which) -> Selection {
+    Selection {
+        all: true,
+        since: which.since.map(|since| since.0),
+        until: which.until.map(|until| until.0),
+        release: which.release.clone(),
+        log: which.log_name.clone(),
+        ..Selection::default()
+    }
+}
+
 /// What cannot be read of a history is said, and does not end the rest.
 pub(super) fn say_problems(all: &[Records]) {
     for problem in all.iter().flat_map(|records| &records.problems) {

@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal};
 
-use super::logs::{last_problem_fails, open, say_problems, unreadable};
+use super::logs::{last_problem_fails, open, say_problems, selection, unreadable};
 use super::say::print;
 use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::exit::Kind;
-use crate::history::{Selection, report, select};
+use crate::history::{report, select};
 use crate::support::cause::words;
 
 pub(super) fn print_report(options: &cli::Report) -> Result<(), Failure> {
@@ -17,17 +17,9 @@ pub(super) fn print_report(options: &cli::Report) -> Result<(), Failure> {
     }
     let all = open(&options.place)?;
     say_problems(&all);
-    let selection = Selection {
-        all: true,
-        since: options.since.map(|since| since.0),
-        until: options.until.map(|until| until.0),
-        release: options.release.clone(),
-        log: options.log_name.clone(),
-        ..Selection::default()
-    };
     let place = options.place.log.canonicalize().unwrap_or_else(|_| options.place.log.clone());
     let mut page = Vec::new();
-    let chosen = select(&all, &selection).map_err(unreadable)?;
+    let chosen = select(&all, &selection(&options.which)).map_err(unreadable)?;
     let problems = report::print(&chosen, &place.display().to_string(), &mut page).map_err(unreadable)?;
     match &options.output {
         None => print(&page)?,

@@ -124,12 +124,13 @@ pub fn all(steps: Vec<StepLayer>, flags: &Layer, ca_file: Option<&Path>) -> Resu
 
 fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Result<Step, SpecError> {
     let auth = |of: &WaitStep| {
-        let file = of.auth_file.clone().map(Auth::File);
-        file.or_else(|| of.auth_env.clone().map(Auth::Variable))
+        let file = of.wait_auth_file.clone().map(Auth::File);
+        file.or_else(|| of.wait_auth_env.clone().map(Auth::Variable))
     };
     let auth = auth(flags).or_else(|| auth(&step));
-    let timeout = flags.timeout.or(step.timeout).map_or(Duration::from_secs(60), |time| time.0);
-    let probe_timeout = flags.try_timeout.or(step.try_timeout).map_or(DEFAULT_PROBE_TIMEOUT, |time| time.0);
+    let timeout = flags.wait_timeout.or(step.wait_timeout).map_or(Duration::from_secs(60), |time| time.0);
+    let probe_timeout =
+        flags.wait_try_timeout.or(step.wait_try_timeout).map_or(DEFAULT_PROBE_TIMEOUT, |time| time.0);
     let condition = match step.r#for.ok_or(SpecError::NoSteps)? {
         Awaited::Command(command) => return Ok(Step::Poll(PollSpec { command, timeout, when: step.when })),
         Awaited::Condition(condition) => condition,
@@ -137,11 +138,11 @@ fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Res
     Ok(Step::Wait(Wait {
         timeout: Some(timeout),
         probe_timeout,
-        status: flags.status.or(step.status).unwrap_or_default(),
+        status: flags.wait_status.or(step.wait_status).unwrap_or_default(),
         roots: Roots::choose(ca_file),
-        headers: if flags.headers.is_empty() { step.headers } else { flags.headers.clone() },
+        headers: if flags.wait_header.is_empty() { step.wait_header } else { flags.wait_header.clone() },
         auth,
-        unix_socket: flags.unix_socket.clone().or(step.unix_socket),
+        unix_socket: flags.wait_unix_socket.clone().or(step.wait_unix_socket),
         when: step.when,
         ..Wait::new(condition)
     }))

@@ -27,59 +27,32 @@ pub struct WaitStep {
     pub when: Option<When>,
 
     /// Time limit of each wait [default: 1m]
-    #[arg(id = "wait-timeout", long = "wait-timeout", value_name = "TIME", env = "HOOK_RUNNER_WAIT_TIMEOUT")]
-    pub timeout: Option<Limit>,
+    #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_WAIT_TIMEOUT")]
+    pub wait_timeout: Option<Limit>,
 
     /// HTTP status to wait for [default: any from 200 to 399]
-    #[arg(id = "wait-status", long = "wait-status", value_name = "STATUS", env = "HOOK_RUNNER_WAIT_STATUS")]
-    pub status: Option<Accepted>,
+    #[arg(long, value_name = "STATUS", env = "HOOK_RUNNER_WAIT_STATUS")]
+    pub wait_status: Option<Accepted>,
 
     /// Time limit of each try of a wait [default: 10s]
-    #[arg(
-        id = "wait-try-timeout",
-        long = "wait-try-timeout",
-        value_name = "TIME",
-        env = "HOOK_RUNNER_WAIT_TRY_TIMEOUT"
-    )]
-    pub try_timeout: Option<Limit>,
+    #[arg(long, value_name = "TIME", env = "HOOK_RUNNER_WAIT_TRY_TIMEOUT")]
+    pub wait_try_timeout: Option<Limit>,
 
     /// Send this header, as in 'Host: shop.example' (repeatable)
-    #[arg(
-        id = "wait-header",
-        long = "wait-header",
-        value_name = "NAME: VALUE",
-        env = "HOOK_RUNNER_WAIT_HEADER",
-        hide_env_values = true
-    )]
-    pub headers: Vec<Header>,
+    #[arg(long, value_name = "NAME: VALUE", env = "HOOK_RUNNER_WAIT_HEADER", hide_env_values = true)]
+    pub wait_header: Vec<Header>,
 
     /// Send USER:PASSWORD from this file (HTTP basic authentication)
-    #[arg(
-        id = "wait-auth-file",
-        long = "wait-auth-file",
-        value_name = "FILE",
-        env = "HOOK_RUNNER_WAIT_AUTH_FILE"
-    )]
-    pub auth_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_WAIT_AUTH_FILE")]
+    pub wait_auth_file: Option<PathBuf>,
 
     /// Send USER:PASSWORD from this environment variable
-    #[arg(
-        id = "wait-auth-env",
-        long = "wait-auth-env",
-        value_name = "NAME",
-        env = "HOOK_RUNNER_WAIT_AUTH_ENV",
-        conflicts_with = "wait-auth-file"
-    )]
-    pub auth_env: Option<String>,
+    #[arg(long, value_name = "NAME", env = "HOOK_RUNNER_WAIT_AUTH_ENV", conflicts_with = "wait_auth_file")]
+    pub wait_auth_env: Option<String>,
 
     /// Connect to this Unix socket instead of the URL's host and port
-    #[arg(
-        id = "wait-unix-socket",
-        long = "wait-unix-socket",
-        value_name = "PATH",
-        env = "HOOK_RUNNER_WAIT_UNIX_SOCKET"
-    )]
-    pub unix_socket: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", env = "HOOK_RUNNER_WAIT_UNIX_SOCKET")]
+    pub wait_unix_socket: Option<PathBuf>,
 }
 
 impl Keyed for WaitStep {
@@ -93,12 +66,12 @@ impl Keyed for WaitStep {
             &mut self.r#for,
         )?;
         keys.optional("when", &mut self.when)?;
-        keys.optional("timeout", &mut self.timeout)?;
-        keys.optional("status", &mut self.status)?;
-        keys.optional("try-timeout", &mut self.try_timeout)?;
-        keys.many("headers", &mut self.headers)?;
-        keys.optional("auth-file", &mut self.auth_file)?;
-        keys.optional("auth-env", &mut self.auth_env)?;
-        keys.optional("unix-socket", &mut self.unix_socket)
+        keys.optional("timeout", &mut self.wait_timeout)?;
+        keys.optional("status", &mut self.wait_status)?;
+        keys.optional("try-timeout", &mut self.wait_try_timeout)?;
+        keys.many("headers", &mut self.wait_header)?;
+        keys.optional("auth-file", &mut self.wait_auth_file)?;
+        keys.optional("auth-env", &mut self.wait_auth_env)?;
+        keys.optional("unix-socket", &mut self.wait_unix_socket)
     }
 }
