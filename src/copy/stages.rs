@@ -200,7 +200,7 @@ impl Run<'_> {
         self.stager.clear().map_err(failed)?;
         let files = &self.opened.files;
         if let Some(state) = &files.state {
-            if self.known.run_failed {
+            if self.known.run_is_over {
                 state.run_is_over(&files.manifest).map_err(failed)?;
             }
             if self.opened.roots.created {

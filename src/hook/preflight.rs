@@ -110,19 +110,19 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
 
 /// Refuses two sources of one owner for one destination. Files that are copied to names of it say nothing of each other.
 fn owners(steps: &[Step]) -> Result<(), PreflightError> {
-    let mut owned: Vec<(&str, PathBuf, &Path)> = Vec::new();
+    let mut claimed: Vec<(&str, PathBuf, &Path)> = Vec::new();
     for step in steps {
         let Step::Copy { from, to, options, .. } = step else { continue };
         let Some(owner) = options.owner.as_deref().filter(|_| !from.is_file()) else { continue };
         let destination = real(to);
         let same = |other: &&(&str, PathBuf, &Path)| other.0 == owner && other.1 == destination;
-        if let Some((.., one)) = owned.iter().find(same)
+        if let Some((.., one)) = claimed.iter().find(same)
             && real(one) != real(from)
         {
             let (one, other, owner) = (one.into(), from.into(), owner.to_owned());
             return Err(PreflightError::OneOwner { one, other, destination: to.into(), owner });
         }
-        owned.push((owner, destination, from));
+        claimed.push((owner, destination, from));
     }
     Ok(())
 }

@@ -29,8 +29,8 @@
 //! `NAME.from-image`. *leave*: nothing is done and the record stays as it is.
 //!
 //! Two more rows, of what the table does not know by the manifest of this owner alone. *As another owner left it*: the
-//! later copy has the name, so it is adopted or installed (`missing` leaves it). *Changed by a run that did not end well*,
-//! as the journal tells: no user's edit, so that the image's version is installed anew (`missing` leaves it). A name that a later owner has is not decided about: it is that one's.
+//! later copy has the name, so it is adopted or installed (`missing` leaves it). *Changed by a run that did not end well*
+//! as the journal tells, or by this run before this copy: no user's edit, so that the image's version is installed anew (`missing` leaves it). A name that a later owner has is not decided about: it is that one's.
 //!
 //! What was left absent counts as `as left` while it is absent. Where the manifest has a record and the image has
 //! nothing, pruning decides (see `prune`). A volume on which nothing of the manifest is left was emptied: there, no

@@ -26,7 +26,7 @@ impl Judged<'_> {
             Volume::Absent | Volume::LeftAbsent if self.entry.record.is_none() => "new in the source",
             Volume::Absent | Volume::LeftAbsent => "missing on the volume",
             Volume::AsLeft { .. } => "changed in the source",
-            Volume::LeftByRun => "changed by a run that failed",
+            Volume::LeftByRun => "changed by a run",
             Volume::AnotherOwners => "another copy had it",
             Volume::Differs => "changed on the volume",
         };
@@ -79,7 +79,7 @@ impl Known<'_> {
         entry: Entry<'_>,
         image: Image,
     ) -> Result<Volume, Error> {
-        let by_run = entry.record.is_some_and(|record| self.run_failed && !record.flags.kept);
+        let by_run = entry.record.is_some_and(|record| self.changed_by_run && !record.flags.kept);
         let half_done = entry.record.is_some_and(|record| record.flags.half_done && !record.flags.kept);
         let volume = match (entry.volume, entry.record) {
             // What is to be created is created, whoever removed it.

@@ -42,8 +42,10 @@ pub(crate) struct Known<'a> {
     pub(crate) layers: Layers,
     /// What copies that were cut short were about to install.
     pub(crate) intent: Intent,
-    /// What differs from the manifest is the doing of a run that did not end well.
-    pub(crate) run_failed: bool,
+    /// What differs from the manifest is the doing of a run: one that did not end well, or this one.
+    pub(crate) changed_by_run: bool,
+    /// That run has ended.
+    pub(crate) run_is_over: bool,
     /// A run is at work on this volume: what differs is taken for its edit and left.
     pub(crate) beside_run: bool,
     /// Steps follow this copy that do their work on the image's version.
@@ -96,9 +98,10 @@ impl<'a> Known<'a> {
         if emptied {
             report.remarks.push("nothing of the last copy is left on the volume: copied anew".to_owned());
         }
-        let at_work = unfinished
-            .as_ref()
-            .is_some_and(|run| run.run == request.run || !request.steps_follow && run.at_work);
+        let is_own = unfinished.as_ref().is_some_and(|run| run.run == request.run);
+        // What this run's own steps have changed is installed anew by its next copy, as the hook asks for it there.
+        let at_work = is_own && request.beside_run
+            || !request.steps_follow && unfinished.as_ref().is_some_and(|run| run.at_work);
         let version = options.source_version.as_ref();
         let head = Head {
             owner: owner_of(request),
@@ -115,7 +118,8 @@ impl<'a> Known<'a> {
             brought_over,
             layers,
             intent,
-            run_failed: unfinished.is_some() && !at_work,
+            changed_by_run: unfinished.is_some() && !at_work,
+            run_is_over: unfinished.is_some() && !at_work && !is_own,
             beside_run: request.beside_run || at_work,
             steps_follow: request.steps_follow,
             emptied,

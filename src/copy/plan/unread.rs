@@ -17,7 +17,7 @@ use crate::copy::report::Report;
 /// Whether the source is called as before and everything is as it was left. What is not, the copy finds again.
 pub(crate) fn is_as_left(known: &Known<'_>, workers: usize, report: &mut Report) -> Result<bool, Error> {
     let same = known.head.source_version.is_some() && known.head == known.old.head;
-    let undone = known.run_failed || known.emptied || known.roots.created || !known.intent.is_empty();
+    let undone = known.changed_by_run || known.emptied || known.roots.created || !known.intent.is_empty();
     let mirrors = known.options.prune == Prune::All;
     // The manifest may be of other names that the file was copied to.
     let is_single = known.scope.only.is_some();

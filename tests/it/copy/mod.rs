@@ -6,6 +6,7 @@ pub(crate) mod limits;
 pub(crate) mod meanwhile;
 pub(crate) mod odd;
 pub(crate) mod options;
+pub(crate) mod own_run;
 pub(crate) mod peers;
 pub(crate) mod preserved;
 pub(crate) mod restart;

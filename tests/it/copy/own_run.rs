@@ -1,0 +1,74 @@
+//! A copy that comes after a command of its own run: what the command did to the copy's files is undone, as the hook asks.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::harness::PROGRAM;
+
+fn run_hook(at: &Path, hook: &str) -> Output {
+    std::fs::write(at.join("hook.yaml"), hook).unwrap();
+    Command::new(PROGRAM).args(["run", "--hook", "hook.yaml"]).current_dir(at).output().unwrap()
+}
+
+fn write(at: &Path, path: &str, content: &str) {
+    std::fs::create_dir_all(at.join(path).parent().unwrap()).unwrap();
+    std::fs::write(at.join(path), content).unwrap();
+}
+
+#[test]
+fn a_restore_on_failure_brings_the_good_version_back_each_time() {
+    for (policy, what) in [
+        ("replace", "echo broken >dd/db"),
+        ("replace", "rm dd/db"),
+        ("keep-modified", "echo broken >dd/db"),
+        ("keep-modified", "rm dd/db"),
+        ("missing", "rm dd/db"),
+    ] {
+        let temp = tempfile::tempdir().unwrap();
+        let at = temp.path();
+        write(at, "bak/db", "good");
+        write(at, "b/app", "2");
+        let hook = format!(
+            "log: log\nsteps: [{{copy: {{from: b, to: dd}}}}, {{exec: {{command: [sh, -c, '{what}; exit 4']}}}}]\n\
+             on-failure: [{{copy: {{from: bak, to: dd, policy: {policy}}}}}]\n"
+        );
+        let installed = Command::new(PROGRAM).args(["copy", "bak", "dd"]).current_dir(at).status().unwrap();
+        assert!(installed.success());
+        for time in 1..4 {
+            let output = run_hook(at, &hook);
+            assert_eq!(output.status.code(), Some(4), "{policy}, {what}: {output:?}");
+            let there = std::fs::read_to_string(at.join("dd/db")).unwrap_or_default();
+            assert_eq!(there, "good", "{policy}, {what}, time {time}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_second_copy_of_a_run_installs_what_its_command_has_edited_or_removed() {
+    for policy in ["replace", "keep-modified"] {
+        let temp = tempfile::tempdir().unwrap();
+        let at = temp.path();
+        for name in ["edited", "removed", "mine"] {
+            write(at, &format!("s/{name}"), "image");
+        }
+        let copy = format!("{{copy: {{from: s, to: d, policy: {policy}}}}}");
+        let hook = format!(
+            "log: log\nsteps: [{copy}, {{exec: {{command: [sh, -c, 'echo x >d/edited; rm d/removed']}}}}, {copy}, \
+             {{exec: {{command: [sh, -c, 'cat d/edited d/removed; echo later >d/edited']}}}}]\n"
+        );
+        for time in 1..4 {
+            let output = run_hook(at, &hook);
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && printed == "imageimage", "{policy}, {time}: {output:?}");
+            // The last command's edit is how the run left it.
+            assert_eq!(std::fs::read_to_string(at.join("d/edited")).unwrap(), "later\n");
+            if policy == "keep-modified" {
+                let mine = if time == 1 { "image" } else { "mine" };
+                assert_eq!(std::fs::read_to_string(at.join("d/mine")).unwrap(), mine, "time {time}");
+                write(at, "d/mine", "mine");
+            }
+        }
+        let verify = Command::new(PROGRAM).args(["verify", "d"]).current_dir(at).output().unwrap();
+        assert!(verify.status.success(), "{policy}: {verify:?}");
+    }
+}
