@@ -136,7 +136,7 @@ impl Error {
         Self::new(Problem::Busy(sentence))
     }
 
-    /// What several copiers of one tree, or a copy and its destination, have to have in common differs.
+    /// What was copied is not the whole of what was asked for: other shares have another image, the destination was moved.
     pub(crate) fn apart(sentence: String) -> Self {
         Self::new(Problem::Apart(sentence))
     }

@@ -145,7 +145,7 @@ impl Run<'_> {
         put_in_force(&ledger, &sorted, noted, &pruned)?;
         let apart = merge::merge(self.request, &ledger, workers, report)?;
         self.clear()?;
-        apart.map_or(Ok(()), Err)
+        apart.map_or_else(|| roots.in_place(), Err)
     }
 
     /// Everything is decided about and staged.

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use crate::copy::error::Error;
+use crate::copy::io::path::shown_path;
 use crate::copy::preflight::Single;
 use crate::copy::tree::entry::Here;
 use crate::support::rooted_dir::Dir;
@@ -32,6 +33,20 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
+    /// Refuses to have copied into a directory that the destination's path does not lead to any more.
+    pub(crate) fn in_place(&self) -> Result<(), Error> {
+        let failed = |e| Error::system("open the destination", &self.path, e);
+        let wanted = self.destination.stat().map_err(failed)?;
+        match rustix::fs::stat(&self.path) {
+            Ok(found) if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino) => Ok(()),
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::apart(format!(
+                "{} is not the directory any more that was copied into: it was moved, removed or mounted over meanwhile; copy again",
+                shown_path(&self.path)
+            ))),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+
     /// An error about an entry of the destination.
     pub(crate) fn volume_error(
         &self,

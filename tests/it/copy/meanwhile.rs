@@ -1,7 +1,7 @@
 //! A user writes to the volume while a copy stages: the copy is stopped in between, as a slow volume would have it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -34,8 +34,14 @@ fn releases(at: &Path, first: &[&str], next: &[&str]) -> (PathBuf, PathBuf) {
 
 /// Begins a copy, stops it when all of `names` are staged, lets `user` write, and has it end well.
 fn meanwhile(image: &Path, volume: &Path, options: &[&str], names: &[&str], user: impl FnOnce()) {
+    let output = interrupted(image, volume, options, names, user);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The same, with whichever end.
+fn interrupted(image: &Path, volume: &Path, options: &[&str], names: &[&str], user: impl FnOnce()) -> Output {
     let mut copy = copy_command(image, volume);
-    let mut copy: Child = copy.args(options).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let copy: Child = copy.args(options).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let stage = volume.join(".hook-runner/stage");
     eventually("the small files staged", || names.iter().all(|name| staged(&stage, name)).then_some(()));
     let process = Pid::from_raw(i32::try_from(copy.id()).unwrap());
@@ -43,7 +49,7 @@ fn meanwhile(image: &Path, volume: &Path, options: &[&str], names: &[&str], user
     assert!(!volume.join("large").exists(), "the copy was over before it was stopped");
     user();
     kill(process, Signal::SIGCONT).unwrap();
-    assert!(copy.wait().unwrap().success());
+    copy.wait_with_output().unwrap()
 }
 
 fn staged(stage: &Path, name: &str) -> bool {
@@ -111,4 +117,26 @@ fn hard_links_of_the_last_release_are_no_users_writing() {
         assert_eq!(read(&volume, name), Some("the next".into()), "{name}: {done:?}");
     }
     assert_eq!(std::fs::read_dir(&volume).unwrap().count(), 3, "a, b and the state");
+}
+
+#[test]
+fn a_destination_that_is_moved_away_while_it_is_copied_into_is_no_success() {
+    for put_back in [false, true] {
+        let temp = tempfile::tempdir().unwrap();
+        let (image, volume) = releases(temp.path(), &["there"], &["new"]);
+        let moved = temp.path().join("moved");
+        let output = interrupted(&image, &volume, &[], &["new"], || {
+            std::fs::rename(&volume, &moved).unwrap();
+            if put_back {
+                std::fs::create_dir(&volume).unwrap();
+            }
+        });
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(74) && said.contains("was moved"), "{output:?}");
+        // As it says: the next copy is whole, whichever of the two directories it finds.
+        let _ = std::fs::remove_dir(&volume);
+        std::fs::rename(&moved, &volume).unwrap();
+        copied(&image, &volume);
+        assert_eq!(read(&volume, "new"), Some("the next".into()));
+    }
 }
