@@ -43,7 +43,7 @@ pub struct Logs {
     /// The time before each line: its own where the hook ran with --timestamps, else that of its step's begin
     #[arg(long, conflicts_with_all = ["json", "follow"])]
     pub timestamps: bool,
-    /// The command's bytes alone, without headers and footers
+    /// The command's bytes alone, without headers, footers and the runner's own lines
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
     /// Print what is added, through the Job's next attempt, until the run is over

@@ -29,19 +29,19 @@ pub struct Filter {
 pub(super) type Sink<'a> = dyn FnMut(u64, &[u8]) -> io::Result<()> + 'a;
 
 impl Filter {
-    /// Gives to `sink` what is wanted of the bytes of `range`.
-    pub(super) fn pass(&self, file: &File, range: Range<u64>, sink: &mut Sink<'_>) -> io::Result<()> {
+    /// Gives to `sink` what is wanted of the bytes of `ranges`.
+    pub(super) fn pass(&self, file: &File, ranges: &[Range<u64>], sink: &mut Sink<'_>) -> io::Result<()> {
         match (&self.grep, self.tail) {
-            (None, None) => pieces(file, range, sink),
+            (None, None) => ranges.iter().try_for_each(|range| pieces(file, range.clone(), sink)),
             (grep, Some(number)) => {
-                for line in last_lines(file, range, grep.as_ref(), number)? {
-                    pieces(file, line, sink)?;
-                }
-                Ok(())
+                let last = last_lines(file, ranges, grep.as_ref(), number)?;
+                last.into_iter().try_for_each(|line| pieces(file, line, sink))
             }
-            (Some(grep), None) => lines(file, range, &mut |at, line| {
-                if matches(grep, line) { sink(at, line) } else { Ok(()) }
-            }),
+            (Some(grep), None) => {
+                let mut pick =
+                    |at: u64, line: &[u8]| if matches(grep, line) { sink(at, line) } else { Ok(()) };
+                ranges.iter().try_for_each(|range| lines(file, range.clone(), &mut pick))
+            }
         }
     }
 
@@ -49,7 +49,7 @@ impl Filter {
     pub(super) fn begin(&self, file: &File, range: Range<u64>) -> io::Result<u64> {
         let Some(number) = self.tail else { return Ok(range.start) };
         let end = range.end;
-        Ok(last_lines(file, range, None, number)?.front().map_or(end, |line| line.start))
+        Ok(last_lines(file, &[range], None, number)?.front().map_or(end, |line| line.start))
     }
 }
 
@@ -59,12 +59,12 @@ fn matches(grep: &Regex, line: &[u8]) -> bool {
 
 fn last_lines(
     file: &File,
-    range: Range<u64>,
+    ranges: &[Range<u64>],
     grep: Option<&Regex>,
     number: usize,
 ) -> io::Result<VecDeque<Range<u64>>> {
     let mut last = VecDeque::new();
-    lines(file, range, &mut |at, line| {
+    let mut take = |at: u64, line: &[u8]| {
         if grep.is_none_or(|grep| matches(grep, line)) {
             last.push_back(at..at + line.len() as u64);
             if last.len() > number {
@@ -72,7 +72,8 @@ fn last_lines(
             }
         }
         Ok(())
-    })?;
+    };
+    ranges.iter().try_for_each(|range| lines(file, range.clone(), &mut take))?;
     Ok(last)
 }
 

@@ -57,10 +57,10 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(
         let started = &chosen.attempt.started;
         return Err(HistoryError::NotKept { run: started.run.clone(), attempt: started.attempt });
     };
-    let output = output(&frame, &view.filter)?;
+    let parts = parts(&frame, view)?;
     if view.json {
         let pass = |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
-            view.filter.pass(&file, output.clone(), &mut |_, piece| sink(piece))
+            view.filter.pass(&file, &parts, &mut |_, piece| sink(piece))
         };
         json::print(&Row::of(chosen), Some(&pass), out)?;
         return Ok(());
@@ -69,25 +69,29 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(
         pieces(&file, frame.start..frame.output.start, &mut |_, piece| out.write_all(piece))?;
     }
     let mut times = view.timestamps.then(|| Times::of(&frame));
-    view.filter.pass(&file, output.clone(), &mut |at, piece| match &mut times {
+    view.filter.pass(&file, &parts, &mut |at, piece| match &mut times {
         Some(times) => times.stamp(at, piece, out),
         None => out.write_all(piece),
     })?;
     if !view.raw {
         // With the newline that was added to a last line without one.
-        pieces(&file, output.end..frame.end, &mut |_, piece| out.write_all(piece))?;
+        pieces(&file, frame.command_output().end..frame.end, &mut |_, piece| out.write_all(piece))?;
     }
     Ok(())
 }
 
-/// Where the output is, or that of the step that is asked for.
-fn output(frame: &Frame, filter: &Filter) -> Result<Range<u64>, HistoryError> {
+/// Where the output is that is asked for: all, that of a step, or, without the runner's own lines, that of each step. Of an
+/// attempt without an end it is not known which lines are the runner's.
+fn parts(frame: &Frame, view: &View) -> Result<Vec<Range<u64>>, HistoryError> {
     let all = frame.command_output();
-    let Some(step) = filter.step else { return Ok(all) };
+    let steps = frame.ended.as_ref().map_or(&[][..], |ended| &ended.steps);
+    let within = |at: u64| all.start.saturating_add(at).min(all.end);
+    let mut spans = steps.iter().map(|span| within(span.from)..within(span.to).max(within(span.from)));
+    let Some(step) = view.filter.step else {
+        let bare = view.raw && !steps.is_empty();
+        return Ok(if bare { spans.collect() } else { vec![all] });
+    };
     let unknown =
         || HistoryError::UnknownStep { run: frame.started.run.clone(), attempt: frame.started.attempt, step };
-    let steps = frame.ended.as_ref().map_or(&[][..], |ended| &ended.steps);
-    let span = step.checked_sub(1).and_then(|at| steps.get(at)).ok_or_else(unknown)?;
-    let within = |at: u64| all.start.saturating_add(at).min(all.end);
-    Ok(within(span.from)..within(span.to).max(within(span.from)))
+    step.checked_sub(1).and_then(|at| spans.nth(at)).map(|span| vec![span]).ok_or_else(unknown)
 }

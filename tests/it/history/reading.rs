@@ -267,3 +267,19 @@ fn timestamps_stand_before_each_line_the_lines_own_where_the_hook_had_them() {
     let done = done.then().args(["logs", "data", "--raw", "--timestamps"]).any_stdout().run();
     assert_eq!(done.stdout, plain, "it has its times already");
 }
+
+#[test]
+fn raw_output_has_none_of_the_runners_own_lines() {
+    let hook = "log: data/post-hook-output.txt\nsteps:\n- copy: {from: app, to: data}\n\
+                - exec: {command: [printf, one]}\n- exec: {command: [echo, two]}\n";
+    let test = Test::new().file("app/f", "x").file("hook.yaml", hook);
+    let done = test.args(["run", "--hook", "hook.yaml"]).any_stdout().any_stderr().run();
+    assert!(done.log().contains("hook-runner: step 3 of 3 begins"), "{}", done.log());
+    let raw = |done: Done, words: &[&str], expected: &str| {
+        done.then().args(["logs", "data"]).args(words).stdout(expected).run()
+    };
+    let done = raw(done, &["--raw"], "onetwo\n");
+    let done = raw(done, &["--raw", "--tail", "1"], "two\n");
+    let done = raw(done, &["--step", "2"], "one");
+    raw(done, &["--grep", "o"], "onetwo\n");
+}
