@@ -147,17 +147,18 @@ impl Permissions {
         before: Before<'_>,
     ) -> io::Result<()> {
         let mut mode_final = matches!(before, Before::Made { moded: true });
-        let mut mode = meta.mode;
+        let (mut mode, mut chowned) = (meta.mode, false);
         if !self.has_owner(meta, before) {
-            let changed = self.set_owner(&fd, meta)?;
+            chowned = self.set_owner(&fd, meta)?;
             if mode & 0o6000 != 0 {
                 mode = safe_mode(&fd, meta)?;
                 mode_final = false;
             }
-            mode_final &= !changed || mode & 0o6000 == 0;
+            mode_final &= !chowned || mode & 0o6000 == 0;
         }
         self.set_xattrs(&fd, xattrs)?;
-        let is_there = matches!(before, Before::Found(stat) if stat.st_mode & 0o7777 == mode);
+        let is_there = matches!(before, Before::Found(stat) if stat.st_mode & 0o7777 == mode)
+            && (!chowned || mode & 0o6000 == 0);
         if !mode_final && (!is_there || !xattrs.is_empty()) {
             self.permit("modes", rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)))?;
         }

@@ -262,3 +262,23 @@ fn a_dry_run_as_json_is_json() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["files"], 1, "{report}");
 }
+
+#[test]
+fn a_set_user_id_bit_stays_when_the_owner_of_a_file_is_set_right() {
+    needs!(OtherUsers);
+    for mode in [0o4755, 0o2755, 0o6711] {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |path: &str| temp.path().join(path);
+        std::fs::create_dir(at("image")).unwrap();
+        file(at("image/program"), b"x", mode);
+        for chown in [Some("1000:1000"), None, Some("0:1000")] {
+            let mut copy = copy_command(&at("image"), &at("volume"));
+            let output = copy.args(chown.iter().flat_map(|owner| ["--chown", owner])).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let found = at("volume/program").metadata().unwrap();
+            assert_eq!(found.mode() & 0o7777, mode, "{chown:?}");
+            let owner = format!("{}:{}", found.uid(), found.gid());
+            assert_eq!(owner, chown.unwrap_or("0:0"));
+        }
+    }
+}
