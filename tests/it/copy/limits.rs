@@ -152,7 +152,7 @@ fn a_quota_that_is_reached_is_told_and_a_retry_with_a_larger_one_completes() {
         let output = copy(&second);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(74), "{said}");
-        assert!(said.contains("quota") && said.contains("/disk/volume"), "{said}");
+        assert!(said.to_lowercase().contains("quota") && said.contains("/disk/volume"), "{said}");
         assert!(said.contains("(after "), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         let after = tree(&volume, false).0;
