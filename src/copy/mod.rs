@@ -110,7 +110,7 @@ pub fn begin_run(request: &Request, copied: &[Request]) -> Result<Run, Error> {
     let same = |other: &&Request| preflight::Places::of_destination(other) == destination;
     let name = |other: &Request| manifest::file_name(&owner_of(other));
     let copied: Vec<_> = copied.iter().filter(same).map(name).collect();
-    Ok(Run { _marks: commit::begin::begin(&destination, &request.run, &copied)? })
+    Ok(Run { _marks: commit::begin::begin(&destination, request, &copied)? })
 }
 
 /// Copies; with `dry_run` only finds out what a copy would do. Blocks until everything is on stable storage.

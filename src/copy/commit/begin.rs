@@ -11,12 +11,14 @@ use crate::copy::error::Error;
 use crate::copy::manifest::{Manifest, Reading};
 use crate::copy::plan::emptied::is_emptied;
 use crate::copy::plan::layers::Layers;
+use crate::copy::request::Request;
+use crate::copy::shard::lock;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
 /// Marks every owner's manifest in the destination, on stable storage, once what users changed is in it. The owners called
 /// `copied` have just copied, and found that out. Answers the marks, held as long as the run is at work.
-pub(crate) fn begin(destination: &Path, run: &str, copied: &[OsString]) -> Result<Vec<File>, Error> {
+pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) -> Result<Vec<File>, Error> {
     let failed = |e| Error::system("write to the journal of", destination, e);
     let root = match Dir::open(destination) {
         // A later step copies there.
@@ -27,6 +29,9 @@ pub(crate) fn begin(destination: &Path, run: &str, copied: &[OsString]) -> Resul
     for owner in state.owners().map_err(failed)? {
         // Of a run that did not end well it cannot be told any more who changed what.
         let is_known = copied.contains(&owner) || state.unfinished_run(&owner).map_err(failed)?.is_some();
+        // Shares of one copy begin at the same time.
+        let is_share = request.options.shard.is_some();
+        let _writing = is_share.then(|| lock::take(&state.journal, &owner)).transpose().map_err(failed)?;
         let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
         if is_known || is_emptied(&old, &root).map_err(failed)? {
             continue;
@@ -37,5 +42,5 @@ pub(crate) fn begin(destination: &Path, run: &str, copied: &[OsString]) -> Resul
             Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow: None };
         rewriting.write(&state, &owner).map_err(failed)?;
     }
-    state.begin_run(run).map_err(failed)
+    state.begin_run(&request.run).map_err(failed)
 }

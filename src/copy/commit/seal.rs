@@ -10,6 +10,7 @@ use crate::copy::plan::filter::Filter;
 use crate::copy::plan::layers::Layers;
 use crate::copy::preflight::Places;
 use crate::copy::request::{Request, owner_of};
+use crate::copy::shard::lock;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
@@ -44,6 +45,9 @@ pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
             // No command of this run has begun: nothing is its doing.
             continue;
         }
+        // Shares of one copy end at the same time, and one of them puts the manifest together.
+        let is_share = request.options.shard.is_some();
+        let _writing = is_share.then(|| lock::take(&state.journal, &owner)).transpose().map_err(failed)?;
         let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
         if owner != own && is_emptied(&old, &root).map_err(failed)? {
             // Another copy's files were gone as a whole: its next copy brings them back.
