@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::support::LOG_NAME;
 use crate::support::own;
 use crate::support::rooted_dir::Dir;
 
@@ -60,6 +61,7 @@ pub fn is_reserved(path: &Path) -> bool {
     let is_own = |dir: Dir| own::is_own(&dir, name, rustix::fs::FileType::RegularFile);
     name == state::STATE
         || name == "lost+found"
+        || name == LOG_NAME
         || path.is_file() && Dir::open(parent).and_then(is_own).unwrap_or(false)
 }
 

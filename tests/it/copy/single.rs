@@ -106,6 +106,10 @@ fn a_name_that_no_copy_may_have_is_refused_before_anything_is_made() {
         let copy = format!("a/conf:{to}");
         refused(at, &["run", "--log", "none", "--copy", &copy, "--", "true"], "hook-runner");
     }
+    // The default log's name, also where no run has made one yet: a second copy would find it taken for one.
+    std::fs::remove_dir_all(at.join("d")).unwrap();
+    std::fs::create_dir(at.join("d")).unwrap();
+    refused(at, &["copy", "a/conf", "d/post-hook-output.txt"], "hook-runner");
     refused(at, &["run", "--log", "d/new", "--copy", "a/conf:d/new", "--", "true"], "is the preserved log");
 }
 
