@@ -5,6 +5,7 @@ use super::outcome::{Failure, Outcome, StepReport};
 use super::session::Session;
 use crate::exit::Kind;
 use crate::hook::steps::Step;
+use crate::hook::when::When;
 
 /// Why `step` is left out of this run; none where it is not.
 pub(super) fn why(step: &Step, context: &Context<'_>, session: &Session) -> Option<String> {
@@ -27,16 +28,17 @@ pub(super) fn tell(
     outcome.borders.push(at..at);
 }
 
-/// The steps that this run may have, as far as that is known before the log is open; a step of which it cannot be known is
-/// refused.
-pub(super) fn possible(context: &Context<'_>) -> Result<Vec<Step>, Failure> {
+/// The steps that this run may have, then those that may come after them: on a failure, at every end. As far as that is known
+/// before the log is open; a step of which it cannot be known is refused.
+pub(super) fn possible(context: &Context<'_>) -> Result<(Vec<Step>, Vec<Step>), Failure> {
     let hook = context.hook;
     let identity = context::identity(hook);
-    let all = hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally);
-    if let Some(lacks) = all.filter_map(Step::when).find_map(|when| when.lacks(&identity, hook.log.is_some()))
-    {
+    let after = || hook.on_failure.iter().chain(&hook.finally);
+    let lacks = |when: &When| when.lacks(&identity, hook.log.is_some());
+    if let Some(lacks) = hook.steps.iter().chain(after()).filter_map(Step::when).find_map(lacks) {
         return Err(Failure::new(Kind::Config, lacks));
     }
     let is_possible = |step: &&Step| step.when().is_none_or(|when| when.unmet(&identity, None).is_none());
-    Ok(hook.steps.iter().filter(is_possible).cloned().collect())
+    let steps = hook.steps.iter().filter(is_possible).cloned().collect();
+    Ok((steps, after().filter(is_possible).cloned().collect()))
 }

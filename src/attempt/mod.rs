@@ -27,7 +27,7 @@ use self::context::Context;
 use self::outcome::{Failure, Outcome};
 use self::session::Session;
 use crate::exit::Kind;
-use crate::hook::preflight;
+use crate::hook::preflight::{self, PreflightError};
 use crate::hook::spec::Hook;
 use crate::hook::steps::Step;
 use crate::output::{self, Level};
@@ -71,12 +71,14 @@ async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result
     let hook = context.hook.clone();
     let check = blocking::run(move || report_paths::check(&hook));
     context.limits.droppable(supervisor, check).await?.map_err(messages::fault)??;
-    let steps = left_out::possible(context)?;
-    let check = blocking::run(move || preflight::check(&steps));
-    let checked = context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?;
-    checked.map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
-    let waits = context.hook.steps.clone();
-    let check = blocking::run(move || wait::check(&waits).map_err(|error| messages::wrong_wait(&error)));
+    let (steps, after) = left_out::possible(context)?;
+    let check = blocking::run(move || {
+        let wrong_copy = |error: PreflightError| Failure::new(Kind::Config, error.to_string());
+        preflight::owners(&steps).map_err(wrong_copy)?;
+        let all = [steps, after].concat();
+        preflight::check(&all).map_err(wrong_copy)?;
+        wait::check(&all).map_err(|error| messages::wrong_wait(&error))
+    });
     context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?
 }
 

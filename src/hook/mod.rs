@@ -15,6 +15,7 @@ mod keys;
 pub mod layer;
 pub mod log_format;
 pub mod log_target;
+pub mod made;
 pub mod number;
 mod pattern;
 pub mod preflight;

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
 use crate::copy::{self, Options, Prune};
+use crate::hook::made::{Made, real};
 use crate::hook::steps::Step;
 
 /// Why a copy cannot work. The sentences end with what to do.
@@ -88,28 +89,24 @@ fn hint(source: &Path) -> &'static str {
     if has_colon { "; give each SRC:DST a --copy of its own, or a line of HOOK_RUNNER_COPY" } else { "" }
 }
 
-/// Checks the copies of a hook. A source may still have to be made by a step before its copy.
+/// Checks the copies among `steps`. A source may still have to be made by a step before its copy.
 pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
-    let mut made = false;
-    let mut filled: Vec<PathBuf> = Vec::new();
+    let mut made = Made::default();
     for step in steps {
-        match step {
-            Step::Copy { from, to, options, .. } => {
-                let later = made || filled.iter().any(|destination| real(from).starts_with(destination));
-                places(from, to, later)?;
-                if !later {
-                    empty(from, to, options)?;
-                }
-                filled.push(real(to));
+        if let Step::Copy { from, to, options, .. } = step {
+            let later = made.may_hold(from);
+            places(from, to, later)?;
+            if !later {
+                empty(from, to, options)?;
             }
-            _ => made = true,
         }
+        made.add(step);
     }
-    owners(steps)
+    Ok(())
 }
 
 /// Refuses two sources of one owner for one destination. Files that are copied to names of it say nothing of each other.
-fn owners(steps: &[Step]) -> Result<(), PreflightError> {
+pub fn owners(steps: &[Step]) -> Result<(), PreflightError> {
     let mut claimed: Vec<(&str, PathBuf, &Path)> = Vec::new();
     for step in steps {
         let Step::Copy { from, to, options, .. } = step else { continue };
@@ -199,20 +196,6 @@ fn nearest(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
 /// Below a file nothing is, either.
 fn is_absent(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-/// The path without links, with what of it does not exist yet as it is written.
-fn real(path: &Path) -> PathBuf {
-    let Ok(absolute) = std::path::absolute(path) else { return path.to_path_buf() };
-    for above in absolute.ancestors() {
-        if let (Ok(real), Ok(rest)) = (above.canonicalize(), absolute.strip_prefix(above)) {
-            return rest.components().fold(real, |path, part| match part {
-                Component::ParentDir => path.parent().map(Path::to_path_buf).unwrap_or(path),
-                part => path.join(part),
-            });
-        }
-    }
-    absolute
 }
 
 #[cfg(test)]

@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::observation::Observation;
 use crate::hook::accepted::Accepted;
 use crate::hook::condition::Condition;
+use crate::hook::made::Made;
 use crate::hook::steps::Step;
 use crate::hook::wait::{Auth, Wait};
-use crate::http::{Client, Dialer, RootsError};
+use crate::http::{Client, Dialer, Roots, RootsError, Url};
 use crate::support::blocking::Repeated;
 use crate::support::durations::shown;
 use crate::support::observed::Observed;
@@ -121,20 +122,27 @@ fn last(observation: Option<&Observation>) -> String {
     observation.map_or_else(|| "no probe was finished".into(), ToString::to_string)
 }
 
-/// Refuses waits that cannot be asked for, before anything is done. A file may still have to be made by a step before its wait.
+/// Refuses waits that cannot be asked for, before anything is done. A file may still have to be made by a step before its
+/// wait; a variable is there from the start or never.
 ///
 /// # Errors
 /// The first that is wrong.
 #[allow(clippy::result_large_err)] // once an attempt
 pub fn check(steps: &[Step]) -> Result<(), NotMet> {
-    let mut made = false;
+    let mut made = Made::default();
     for step in steps {
         match step {
-            Step::Wait(wait) if !made || matches!(wait.auth, Some(Auth::Variable(_))) => {
-                drop(Probe::new(wait)?);
+            Step::Wait(wait @ Wait { condition: Condition::Http(url), .. }) => {
+                if !matches!(&wait.roots, Roots::File(path) if made.may_hold(path)) {
+                    drop(client(wait, url)?);
+                }
+                if !matches!(&wait.auth, Some(Auth::File(path)) if made.may_hold(path)) {
+                    drop(headers(wait)?);
+                }
             }
-            Step::Wait(_) => {}
-            _ => made = true,
+            // What listens on a port makes no file here.
+            Step::Wait(Wait { condition: Condition::Tcp(_), .. }) => {}
+            _ => made.add(step),
         }
     }
     Ok(())
@@ -216,6 +224,21 @@ fn shortened(pause: Duration, left: Option<Duration>) -> Duration {
     }
 }
 
+/// The client for `url`, with the authorities that the wait trusts.
+#[allow(clippy::result_large_err)] // once a step
+fn client(wait: &Wait, url: &Url) -> Result<Client, NotMet> {
+    let roots = url.is_https().then(|| wait.roots.clone());
+    let client = Client::new(url.endpoint().clone(), roots)
+        .map_err(|source| NotMet::Roots { condition: wait.condition.clone(), source })?;
+    Ok(client.through(wait.unix_socket.clone()))
+}
+
+/// The header fields of the wait's requests.
+#[allow(clippy::result_large_err)] // once a step
+fn headers(wait: &Wait) -> Result<HeaderMap, NotMet> {
+    credentials::headers(wait).map_err(|why| NotMet::Credentials { condition: wait.condition.clone(), why })
+}
+
 /// What one condition is probed with.
 enum Probe<'a> {
     File { path: &'a Path, look: Repeated<Looked> },
@@ -229,17 +252,11 @@ type Looked = Result<(), (io::Error, Option<PathBuf>)>;
 impl<'a> Probe<'a> {
     #[allow(clippy::result_large_err)] // once a step
     fn new(wait: &'a Wait) -> Result<Self, NotMet> {
-        let condition = || wait.condition.clone();
         Ok(match &wait.condition {
             Condition::File(path) => Self::File { path, look: Repeated::default() },
             Condition::Tcp(endpoint) => Self::Tcp(Dialer::new(endpoint.clone())),
             Condition::Http(url) => {
-                let roots = url.is_https().then(|| wait.roots.clone());
-                let client = Client::new(url.endpoint().clone(), roots)
-                    .map_err(|source| NotMet::Roots { condition: condition(), source })?
-                    .through(wait.unix_socket.clone());
-                let headers = credentials::headers(wait)
-                    .map_err(|why| NotMet::Credentials { condition: condition(), why })?;
+                let (client, headers) = (client(wait, url)?, headers(wait)?);
                 Self::Http { client, target: url.target(), headers, wanted: wait.status }
             }
         })

@@ -70,6 +70,33 @@ fn credentials_that_cannot_be_had_are_78_before_the_first_step() {
 }
 
 #[test]
+fn a_file_that_no_step_makes_is_missed_before_the_first_step() {
+    let copy = "{copy: {from: app, to: data}}";
+    let restore = "{copy: {from: backup, to: data}}";
+    let auth =
+        |file: &str| format!("{{wait: {{for: 'http://127.0.0.1:1/', auth-file: {file}, timeout: 1s}}}}");
+    let (nowhere, copied) = (auth("none"), auth("data/none"));
+    let ca = "{wait: {for: 'https://127.0.0.1:1/', timeout: 1s}}";
+    let exec = "{exec: {command: ['true']}}";
+    for (steps, also, expected, begins) in [
+        (vec![copy, &nowhere], "", "cannot read none", false),
+        (vec![copy, &copied], "", "cannot read data/none", true),
+        (vec![copy, exec, &nowhere], "", "cannot read none", true),
+        (vec![copy, ca], "ca-file: none", "cannot read the CA file none", false),
+        (vec![copy, ca], "ca-file: app/x", "app/x holds no certificate", false),
+        (vec![copy], &format!("on-failure: [{restore}]"), "the source backup does not exist", false),
+        (vec![copy], &format!("finally: [{restore}]"), "the source backup does not exist", false),
+        (vec![copy], &format!("finally: [{nowhere}]"), "cannot read none", false),
+        (vec![copy, exec], &format!("finally: [{restore}]"), "no source backup", true),
+    ] {
+        let hook = format!("log: data/log\n{also}\nsteps: [{}]\n", steps.join(", "));
+        let test = Test::new().file("app/x", "x").file("hook.yaml", &hook);
+        let done = test.args(["run", "--hook", "hook.yaml"]).status(78).stderr_contains(expected).run();
+        assert_eq!(done.path("data").exists(), begins, "{hook}");
+    }
+}
+
+#[test]
 fn a_mode_that_lets_others_read_the_log_lets_them_read_its_history() {
     let done =
         Test::new().args(["run", "--log", "d/log", "--log-mode", "0644", "--", "true"]).any_stderr().run();
