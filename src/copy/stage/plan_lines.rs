@@ -76,6 +76,7 @@ impl Stager<'_> {
 pub(crate) fn plan_parents(worker: &mut Worker, node: &Node) {
     node.for_unplanned(&mut |node| {
         worker.report.dirs += 1;
+        worker.report.changes.push(&node.path(), "installed", "a directory of the source");
         worker.report.plan.push(format!("create {}/", shown(&node.path())));
     });
 }

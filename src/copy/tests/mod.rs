@@ -10,6 +10,7 @@ mod owners;
 mod policies;
 mod shards;
 mod table;
+mod told;
 mod whose;
 
 use std::os::unix::fs::MetadataExt;

@@ -167,3 +167,43 @@ fn a_directory_in_the_way_is_moved_beside_with_all_that_is_in_it() {
     volume.copy();
     assert_eq!((volume.read("conf"), volume.read("conf.from-volume/mine")), ("x".into(), "precious".into()));
 }
+
+#[test]
+fn a_later_copy_with_the_same_bytes_sets_its_own_mode() {
+    use std::os::unix::fs::PermissionsExt;
+    for policy in [Policy::Replace, Policy::KeepModified] {
+        let mut volume = Volume::new();
+        volume.options.policy = policy;
+        for (source, mode) in [("a", 0o600), ("b", 0o755)] {
+            put(&volume, &format!("{source}/x"), "1");
+            let path = volume.temp.path().join(source).join("x");
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            copy_from(&mut volume, source, "");
+        }
+        assert_eq!(volume.at("x").metadata().unwrap().mode() & 0o7777, 0o755, "{policy}");
+        assert!(!copy_from(&mut volume, "b", "").changed());
+        assert!(verify(&volume.at(""), None).unwrap().is_clean());
+    }
+}
+
+#[test]
+fn hard_links_of_the_image_are_one_file_though_the_first_of_them_is_a_users() {
+    let mut volume = Volume::new();
+    volume.options.policy = Policy::KeepModified;
+    volume.put("a", "image's");
+    for name in ["b", "c", "d"] {
+        std::fs::hard_link(volume.image("a"), volume.image(name)).unwrap();
+    }
+    for users in ["a", "b", "c", "d"] {
+        volume.edit(users, "user's");
+        volume.copy();
+        let others: Vec<&str> = ["a", "b", "c", "d"].into_iter().filter(|name| *name != users).collect();
+        let inodes = others.iter().map(|name| volume.at(name).metadata().unwrap().ino());
+        assert!(inodes.collect::<std::collections::BTreeSet<_>>().len() == 1, "{users} is a user's");
+        assert_eq!(volume.read(users), "user's");
+        assert!(others.iter().all(|name| volume.read(name) == "image's"));
+        assert!(!volume.copy().changed());
+        std::fs::remove_dir_all(volume.at("")).unwrap();
+        std::fs::create_dir(volume.at("")).unwrap();
+    }
+}

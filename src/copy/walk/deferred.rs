@@ -1,6 +1,7 @@
 //! The other names of hard-linked files, once everything else is in its place: linked to the first name, or copied by
 //! themselves where that cannot be.
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::copy::tree::entry::{Entry, Here, Later};
 use crate::copy::tree::version::{Data, Incoming, Outcome, Version};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
-use crate::copy::walk::hard_links::First;
+use crate::copy::walk::hard_links::{Deferred, First, Inode};
 
 /// What can be linked to: the directory of the first name, and the inode that it must have, where known.
 type Linkable = (Arc<OwnedFd>, Option<u64>);
@@ -31,11 +32,16 @@ impl Walk<'_> {
         if deferred.is_empty() {
             return Ok(());
         }
-        let pool = Pool::new(deferred);
-        let workers = pool.run(self.queue.worker_states(report), |worker, deferred| {
-            let first = firsts.get(&deferred.inode).and_then(Option::as_ref);
-            self.deferred(worker, &deferred.later, first)?;
-            self.finish(worker, deferred.later.node)
+        let first_of = |inode| firsts.get(&inode).and_then(Option::as_ref);
+        let pool = Pool::new(groups(deferred, |inode| first_of(inode).is_some_and(First::is_images)));
+        let workers = pool.run(self.queue.worker_states(report), |worker, (inode, names)| {
+            let mut copied = None;
+            for later in names {
+                let first = copied.as_ref().or(first_of(inode));
+                copied = self.deferred(worker, &later, first)?.or(copied);
+                self.finish(worker, later.node)?;
+            }
+            Ok(())
         })?;
         for worker in workers {
             report.merge(worker.report);
@@ -43,7 +49,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn deferred(&self, worker: &mut Worker, later: &Later, first: Option<&First>) -> Result<(), Error> {
+    /// Links the name to the first one. Where that cannot be, it is copied, and answered as a first name for the rest.
+    fn deferred(
+        &self,
+        worker: &mut Worker,
+        later: &Later,
+        first: Option<&First>,
+    ) -> Result<Option<First>, Error> {
         self.control.go_on()?;
         worker.block.clear();
         worker.orphans = false;
@@ -55,12 +67,14 @@ impl Walk<'_> {
             Some(first) => self.linkable(first, later)?.map(|linkable| (first, linkable)),
             None => None,
         };
-        match linkable {
+        let copied = match linkable {
             Some((first, linkable)) => self.link(worker, &here, later.entry(), (first, &linkable))?,
             None => self.copy_alone(worker, &here, later.entry())?,
-        }
+        };
         let block = Block::New { records: &worker.block, orphans: worker.orphans };
-        self.blocks.add(&reopened.path, block)
+        self.blocks.add(&reopened.path, block)?;
+        let (node, name) = (later.node.clone(), later.name.clone());
+        Ok(copied.map(|(outcome, version)| First { node, name, version, outcome }))
     }
 
     fn link(
@@ -69,7 +83,7 @@ impl Walk<'_> {
         here: &Here<'_>,
         entry: Entry<'_>,
         (first, (dir, ino)): (&First, &Linkable),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
         let version = self.version_of(&first.version, here, entry)?;
         let together = ino.is_some() && entry.volume.map(|stat| stat.st_ino) == *ino;
         // A file of the right content, but with an inode of its own, has to be linked all the same: as if the volume had
@@ -80,7 +94,7 @@ impl Walk<'_> {
         match self.settle(worker, here, seen, Incoming { version: &version, data }) {
             // Too many links, or none on this filesystem: a file of its own does as well.
             Err(error) if error.errno().is_some_and(cannot_link) => self.copy_alone(worker, here, entry),
-            settled => settled.map(drop),
+            settled => settled.map(|_| None),
         }
     }
 
@@ -122,10 +136,16 @@ impl Walk<'_> {
         Ok(Version { meta: Meta { mode, ..meta }, ..known.clone() })
     }
 
-    fn copy_alone(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+    /// What became of it; `None` where it changed each time that it was read.
+    fn copy_alone(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
         let stat = self.roots.source_stat(here, entry.name)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            return self.symlink_alone(worker, here, entry).map(drop);
+            return self.symlink_alone(worker, here, entry).map(Some);
         }
         let failed = |what, e: std::io::Error| self.roots.source_error(what, &here.child(entry.name), e);
         let from = self.stager.open_source(worker, here, entry.name)?;
@@ -134,13 +154,30 @@ impl Walk<'_> {
         let sink = Sink { to: None, counted: false };
         let Some((hash, size)) = self.stager.stream(worker, here, (entry.name, &from), sink)? else {
             entry.record.inspect(|record| record.write(&mut worker.block));
-            return Ok(());
+            return Ok(None);
         };
         let content = transfer::hashing(&from.stat).content(hash);
         let version = self.stager.version(worker, &from, size, content);
         let incoming = Incoming { version: &version, data: Data::File(&from) };
-        self.settle(worker, here, entry, incoming).map(drop)
+        let outcome = self.settle(worker, here, entry, incoming)?;
+        Ok(Some((outcome, version)))
     }
+}
+
+/// Names that are dealt with in parallel, or one after the other: of a file whose first name is not linked to, the first of the
+/// others that gets the image's version is.
+fn groups(deferred: Vec<Deferred>, can_link: impl Fn(Inode) -> bool) -> Vec<(Inode, Vec<Later>)> {
+    let mut in_turn: HashMap<Inode, Vec<Later>> = HashMap::new();
+    let mut groups = Vec::new();
+    for Deferred { inode, later } in deferred {
+        if can_link(inode) {
+            groups.push((inode, vec![later]));
+        } else {
+            in_turn.entry(inode).or_default().push(later);
+        }
+    }
+    groups.extend(in_turn);
+    groups
 }
 
 fn cannot_link(errno: i32) -> bool {

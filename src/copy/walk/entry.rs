@@ -1,8 +1,10 @@
 //! One name of the source: whether it takes part, what the volume has under it, and which kind of entry it is.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
 
 use crate::copy::error::Error;
 use crate::copy::io::path::{shown, shown_path};
@@ -66,6 +68,12 @@ impl Walk<'_> {
             }
             FileType::Directory => self.directory(worker, here, entry),
             FileType::RegularFile => self.file(worker, here, entry, found.foreseen),
+            FileType::Symlink if self.roots.dereference => {
+                let link = shown_path(&self.roots.source_path.join(OsStr::from_bytes(&here.child(name))));
+                Err(Error::request(format!(
+                    "the link {link} leads to nothing, or into itself: exclude it, or copy without --dereference"
+                )))
+            }
             FileType::Symlink => self.symlink(worker, here, entry),
             _ => {
                 worker.report.skipped.push(shown(&here.child(name)));
@@ -89,13 +97,13 @@ impl Walk<'_> {
         Ok(Some(kind).filter(|kind| *kind != FileType::Unknown && !is_generation))
     }
 
+    /// A link that leads nowhere, or into itself, stays one.
     fn followed(&self, here: &Here<'_>, name: &CStr) -> Result<FileType, Error> {
-        let failed = |e| self.roots.source_error("follow the link", &here.child(name), e);
-        let stat = rustix::fs::statat(here.source, name, AtFlags::empty()).map_err(failed)?;
-        if here.node.is_below(&stat) {
-            return Err(failed(rustix::io::Errno::LOOP));
+        match rustix::fs::statat(here.source, name, AtFlags::empty()) {
+            Ok(stat) if !here.node.is_below(&stat) => Ok(FileType::from_raw_mode(stat.st_mode)),
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(FileType::Symlink),
+            Err(errno) => Err(self.roots.source_error("follow the link", &here.child(name), errno)),
         }
-        Ok(FileType::from_raw_mode(stat.st_mode))
     }
 
     fn volume(&self, here: &Here<'_>, name: &CStr, is_dir: bool) -> Result<Option<Stat>, Error> {

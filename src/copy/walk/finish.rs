@@ -47,6 +47,7 @@ impl Walk<'_> {
     fn finish_made(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
         if node.target == Target::Lazy && !node.others {
             worker.report.dirs += 1;
+            worker.report.changes.push(&node.path(), "installed", "a directory of the source");
         }
         let Some(meta) = node.meta.get() else { return Ok(()) };
         let failed = |e| self.roots.volume_error("complete", &node.path(), e);

@@ -42,6 +42,13 @@ pub(crate) struct First {
     pub(crate) outcome: Outcome,
 }
 
+impl First {
+    /// Whether the image's version is there, so that other names can be linked to it.
+    pub(crate) fn is_images(&self) -> bool {
+        !matches!(self.outcome, Outcome::Other)
+    }
+}
+
 /// Another name.
 #[derive(Debug)]
 pub(crate) struct Deferred {

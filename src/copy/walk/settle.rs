@@ -119,8 +119,11 @@ impl Walk<'_> {
         let as_left = judged.volume == (Volume::AsLeft { image: true });
         // What is there in place of the image's version keeps its own metadata, and its record.
         let others = judged.action == Action::Nothing && (!as_left || self.is_as_the_run_left(entry));
-        let mend = self.known.policy() == Policy::Replace && !self.known.beside_run && !others
-            || as_left && entry.record.is_some_and(|r| meta_changed(r, version));
+        // The later of two copies wins, with its metadata too.
+        let taken_over = judged.volume == Volume::AnotherOwners;
+        let mend =
+            (self.known.policy() == Policy::Replace || taken_over) && !self.known.beside_run && !others
+                || as_left && entry.record.is_some_and(|r| meta_changed(r, version));
         let left = if left == Left::AsImage && !others && !mend {
             // As the volume has it: an adopted file keeps its own times where they are not set right.
             let file = entry.volume.filter(|_| version.kind == Kind::File);
@@ -131,6 +134,7 @@ impl Walk<'_> {
         if !mend || !self.stager.differs(worker, here, entry, version)? {
             worker.report.unchanged += 1;
         } else if !self.stager.mend(worker, here, entry, incoming)? {
+            worker.report.changes.push(&here.child(entry.name), "replaced", "metadata not as in the source");
             return self.put(worker, here, entry, incoming);
         }
         note(worker, here, &version.record(entry.name, flags, left));

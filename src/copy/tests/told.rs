@@ -1,0 +1,54 @@
+//! What a copy does and refuses is told: one line an entry, and a sentence of ours.
+
+use super::*;
+
+fn told(report: &Report) -> Vec<String> {
+    report.changes.items.iter().map(|change| format!("{} {}", change.action, change.path)).collect()
+}
+
+/// The same is told by a dry run, and done.
+#[track_caller]
+fn both(volume: &mut Volume, expected: &[&str]) {
+    for dry_run in [true, false] {
+        volume.options.dry_run = dry_run;
+        assert_eq!(told(&volume.copy()), expected, "dry run: {dry_run}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_made_for_an_included_file_is_told() {
+    let mut volume = Volume::new();
+    volume.put("d/e/wanted", "1");
+    volume.put("d/e/other", "1");
+    volume.options.include = vec!["wanted".into()];
+    both(&mut volume, &["installed d", "installed d/e", "installed d/e/wanted"]);
+}
+
+#[test]
+fn hard_links_that_the_image_has_parted_are_told() {
+    let mut volume = Volume::new();
+    volume.put("a", "1");
+    std::fs::create_dir(volume.image("d")).unwrap();
+    std::fs::hard_link(volume.image("a"), volume.image("d/b")).unwrap();
+    volume.copy();
+    for name in ["a", "d/b"] {
+        std::fs::remove_file(volume.image(name)).unwrap();
+        write(&volume.image(name), "1");
+    }
+    both(&mut volume, &["replaced a", "replaced d/b"]);
+}
+
+#[test]
+fn a_link_of_the_source_that_cannot_be_followed_is_the_sources_fault() {
+    for target in ["nowhere", "x", "."] {
+        let mut volume = Volume::new();
+        std::os::unix::fs::symlink(target, volume.image("x")).unwrap();
+        volume.options.dereference = true;
+        let error = copy(&volume.request(), &Silent, &CancellationToken::new()).unwrap_err();
+        assert_eq!(error.cause(), Cause::Config);
+        assert!(error.to_string().contains("image/x leads to nothing, or into itself"), "{error}");
+        // As it advises.
+        volume.options.exclude = vec!["x".into()];
+        volume.copy();
+    }
+}
