@@ -147,6 +147,12 @@ pub(crate) fn sync(error: &SyncError) -> Failure {
     Failure::new(Kind::Io, error.to_string()).because(cause.word()).advise(volume_advice(cause))
 }
 
+/// What `sync` names is not there at the end.
+pub(crate) fn nothing_to_sync(path: &Path) -> Failure {
+    Failure::new(Kind::Io, format!("cannot sync the volume of {}: nothing is there", path.display()))
+        .advise("give with --sync, or the hook file's sync, a path that the steps leave on the volume")
+}
+
 /// A wait that cannot be asked for: waiting does not help.
 pub(crate) fn wrong_wait(error: &NotMet) -> Failure {
     Failure::new(Kind::Config, error.to_string()).advise(error.advice())

@@ -100,8 +100,8 @@ async fn open_volume(
 }
 
 async fn open_volumes(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<Volumes, Failure> {
-    let paths = volumes::written_by(context.hook);
-    let open = blocking::run(move || Volumes::open(paths));
+    let (paths, named) = (volumes::written_by(context.hook), volumes::named_by(context.hook));
+    let open = blocking::run(move || Volumes::open(paths, named));
     let opened = context.limits.droppable(supervisor, open).await?.map_err(messages::fault)?;
     opened.map_err(|error| messages::sync(&error))
 }

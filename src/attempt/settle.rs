@@ -31,7 +31,8 @@ pub(super) async fn settle(
                 CopyFailure::Copy(error) => messages::copy(&error),
             })
         })?;
-        volumes.sync().map_err(|error| messages::sync(&error))
+        volumes.sync().map_err(|error| messages::sync(&error))?;
+        volumes.missing().map_or(Ok(()), |path| Err(messages::nothing_to_sync(path)))
     });
     let patience = context.limits.patience(supervisor);
     let settled = at_the_end(patience, supervisor, "syncing the volume", work).await?;

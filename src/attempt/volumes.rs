@@ -18,6 +18,8 @@ use crate::support::cause::words;
 pub(super) struct Volumes {
     /// Where the steps write: each copy's destination, the log, what `sync` names.
     paths: Vec<PathBuf>,
+    /// What `sync` names: something has to be there by the end.
+    named: Vec<PathBuf>,
     open: Vec<(PathBuf, File)>,
 }
 
@@ -30,9 +32,10 @@ pub(crate) struct SyncError {
 }
 
 impl Volumes {
-    /// Opens the volumes of `hook`. Blocks.
-    pub(super) fn open(paths: Vec<PathBuf>) -> Result<Self, SyncError> {
-        let mut volumes = Self { paths, open: Vec::new() };
+    /// Opens the volumes of `paths` and of what `sync` names. Blocks.
+    pub(super) fn open(mut paths: Vec<PathBuf>, named: Vec<PathBuf>) -> Result<Self, SyncError> {
+        paths.extend_from_slice(&named);
+        let mut volumes = Self { paths, named, open: Vec::new() };
         volumes.add()?;
         Ok(volumes)
     }
@@ -44,6 +47,14 @@ impl Volumes {
         self.open.iter().try_for_each(|(path, file)| {
             rustix::fs::syncfs(file).map_err(|errno| SyncError { path: path.clone(), source: errno.into() })
         })
+    }
+
+    /// The first path that `sync` names and that is not there: what was to be made durable is then elsewhere. Blocks.
+    pub(super) fn missing(&self) -> Option<&Path> {
+        let is_absent = |path: &&PathBuf| {
+            path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        self.named.iter().find(is_absent).map(PathBuf::as_path)
     }
 
     fn add(&mut self) -> Result<(), SyncError> {
@@ -60,17 +71,26 @@ impl Volumes {
     }
 }
 
-/// The paths that the steps of `hook` write to, as far as it says.
+/// The paths that the `sync` of `hook` names.
+pub(super) fn named_by(hook: &Hook) -> Vec<PathBuf> {
+    hook.sync.iter().cloned().map(absolute).collect()
+}
+
+/// The paths that the steps of `hook` write to, as far as they say, and its log's directory.
 pub(super) fn written_by(hook: &Hook) -> Vec<PathBuf> {
     let steps = hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally);
     let copied = steps.filter_map(|step| match step {
         Step::Copy { to, .. } => Some(to.clone()),
         _ => None,
     });
-    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     // The log's name may be a link by the end; its directory is where it is. So may the working directory be gone.
     let log = hook.log.clone().map(absolute).and_then(|log| Some(log.parent()?.to_path_buf()));
-    copied.chain(hook.sync.clone()).map(absolute).chain(log).collect()
+    copied.map(absolute).chain(log).collect()
+}
+
+/// As the working directory is now: by the end it may be gone.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The directory that `path` is, or the nearest one above it that is there.
@@ -96,7 +116,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         std::fs::write(at("file"), "x").unwrap();
-        let mut volumes = Volumes::open(vec![at("new/deep"), at("file"), directory.path().into()]).unwrap();
+        let mut volumes =
+            Volumes::open(vec![at("new/deep"), at("file")], vec![directory.path().into()]).unwrap();
         assert_eq!(volumes.open.len(), 1);
         volumes.sync().unwrap();
     }

@@ -97,6 +97,16 @@ fn a_file_that_no_step_makes_is_missed_before_the_first_step() {
 }
 
 #[test]
+fn a_path_whose_volume_is_to_be_synced_has_to_be_there_at_the_end() {
+    for (command, status, sentence) in
+        [("mkdir made", 0, "succeeded"), ("true", 74, "made: nothing is there")]
+    {
+        let test = Test::new().args(["run", "--log", "log", "--sync", "made", "--", "sh", "-c", command]);
+        test.status(status).stderr_contains(sentence).run();
+    }
+}
+
+#[test]
 fn a_mode_that_lets_others_read_the_log_lets_them_read_its_history() {
     let done =
         Test::new().args(["run", "--log", "d/log", "--log-mode", "0644", "--", "true"]).any_stderr().run();
