@@ -24,10 +24,8 @@ NOT_KEPT = {  # what a manner takes away from what is checked
 
 
 OPEN = """left out, as it is known to be wrong (--everything tries it):
-  - a directory that --include needs has no line in --changes
   - with --prune all, what the same copy has put beside is removed again
   - verify names a mode that a user or a run has changed and the copy has left
-  - of hard links whose first is a user's, the others are separate
   - of hard links that are none any more, --changes and the dry run name different ones"""
 
 
@@ -249,10 +247,7 @@ class Play:
             if getattr(entry, "xattr", None) and (fresh or policy == "replace") and "xattr" not in self.unchecked:
                 if meta.xattr != entry.xattr and path not in self.touched:
                     raise Fault(f"{path} has user.x={meta.xattr}, in the image of {owner} {entry.xattr}")
-        kept = {getattr(e, "links", None) for n, e in image.items() if after[0].get(prefix + n) != content(e)} if not self.everything else set()
-        for number, members in groups.items():
-            if number in kept:
-                continue
+        for members in groups.values():
             separate = {inode for _, inode, linked in members if linked}
             if len(separate) > 1 and "links" not in self.unchecked and not {p for p, *_ in members} & self.touched:
                 raise Fault(f"hard links of the image are separate: {members}")
@@ -292,8 +287,6 @@ class Play:
             if beside(path) or f"{path}/" == prefix or new is None and any(p in gone_with for p in tree.parents(path)):
                 continue
             what = "installed" if old is None else "removed" if new is None else "replaced"
-            if not self.everything and new == ("d",) and options[1]:
-                continue
             if listed.get(path) != what:
                 raise Fault(f"{path} was {what}, and --changes says {listed.get(path)}")
         for path, what in listed.items():
