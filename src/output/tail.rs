@@ -208,11 +208,13 @@ struct Found<F> {
 
 /// Frees the name of a segment: one of an earlier attempt goes, what is none is set aside.
 fn free(directory: &Dir, name: &OsStr) -> io::Result<()> {
-    match directory.find(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+    let freed = match directory.find(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         None => Ok(()),
         Some(FileType::RegularFile) => directory.unlink(name),
         Some(_) => directory.set_aside(name).map(drop),
-    }
+    };
+    // The command may remove it in the same moment.
+    freed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// None when there is none. What is no file of ours is set aside: a FIFO there would otherwise hold the start for ever.
