@@ -1,9 +1,11 @@
 //! `copy`: the copy engine alone, as an initContainer's job.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::run::runtime;
 use super::say::{print, warn};
 use super::termination;
 use crate::attempt::messages;
@@ -15,16 +17,20 @@ use crate::hook::copy_step::{CopyStep, check_share, copy_options};
 use crate::hook::identity::Identity;
 use crate::hook::preflight;
 use crate::output;
+use crate::process::Supervisor;
 use crate::steps::copy::{CopyFailure, copy_in_turn};
+use crate::support::blocking;
+use crate::support::cause::words;
 use crate::support::durations::milliseconds;
 use crate::support::rooted_dir::Dir;
 use crate::volume::LOG_NAME;
 use crate::volume::lock::{self, AtWork};
 
 /// Copies, and leaves the termination message.
-pub(super) fn run(arguments: &cli::Copy) -> Result<(), Failure> {
+pub(super) fn run(arguments: cli::Copy) -> Result<(), Failure> {
     let began = Instant::now();
-    let report = copy(arguments).map(|summary| StepReport {
+    let arguments = Arc::new(arguments);
+    let report = supervised(&arguments).map(|summary| StepReport {
         step: format!("copy {} to {}", arguments.source.display(), arguments.destination.display()),
         result: summary,
         duration_ms: milliseconds(began.elapsed()),
@@ -33,8 +39,27 @@ pub(super) fn run(arguments: &cli::Copy) -> Result<(), Failure> {
     report.map(drop)
 }
 
+/// Copies while signals are read: a stop ends the copy between two entries, and is told.
+fn supervised(arguments: &Arc<cli::Copy>) -> Result<String, Failure> {
+    let fault = |error| Failure::new(Kind::Fault, format!("cannot take over the signals: {}", words(&error)));
+    let mut supervisor = Supervisor::new().map_err(fault)?;
+    let runtime = runtime().map_err(fault)?;
+    let (arguments, stop) = (arguments.clone(), supervisor.stop_token());
+    let work = blocking::run(move || copy(&arguments, &stop));
+    match runtime.block_on(supervisor.attend(work)) {
+        Ok(copied) => match copied.map_err(fault)? {
+            Err(_) if supervisor.stop_requested() => {
+                Err(messages::stopped_by(supervisor.stop(), "during the copy"))
+            }
+            copied => copied,
+        },
+        // Told twice: what hangs is not waited for.
+        Err(_) => Err(messages::stopped_by(supervisor.stop(), "during the copy")),
+    }
+}
+
 /// Copies and, as nothing comes after it, records the copied files as they are. What it did, in words.
-fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
+fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Failure> {
     let mut options = copy_options(&arguments.options, &CopyStep::default())
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     options.dry_run = arguments.dry_run;
@@ -58,11 +83,10 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
         options,
         ..Request::default()
     };
-    let cancel = CancellationToken::new();
     let label = format!("{} -> {}", request.source.display(), request.destination.display());
     let progress = copy::Stderr::new(&label, output::show);
     if arguments.dry_run {
-        let report = copy::copy(&request, &progress, &cancel).map_err(|error| messages::copy(&error))?;
+        let report = copy::copy(&request, &progress, cancel).map_err(|error| messages::copy(&error))?;
         if arguments.json {
             print_json(&report)?;
             return Ok(report.summary());
@@ -75,7 +99,7 @@ fn copy(arguments: &cli::Copy) -> Result<String, Failure> {
     // A hook that is at work on the volume may be waiting for the very pod that this copy lets start.
     let state = Dir::open(copy::state_of(&request));
     request.beside_run = state.is_ok_and(|state| lock::at_work(&state) != AtWork::No);
-    let copied = copy_in_turn(&request, patience, &progress, &cancel);
+    let copied = copy_in_turn(&request, patience, &progress, cancel);
     let report = copied.map_err(|failure| match failure {
         CopyFailure::Turn(error) => messages::turn(&error),
         CopyFailure::Copy(error) => messages::copy(&error),

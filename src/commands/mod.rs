@@ -55,7 +55,7 @@ pub fn run() -> ExitCode {
     let result = match command {
         Command::Run(run) => return ExitCode::from(run::run_hook(*run)),
         Command::Sidecar(sidecar) => return ExitCode::from(sidecar::run_sidecar(sidecar)),
-        Command::Copy(arguments) => copy::run(&arguments),
+        Command::Copy(arguments) => copy::run(*arguments),
         Command::Install(arguments) => install::run(&arguments),
         Command::Logs(arguments) => match logs::print_logs(&arguments) {
             Ok(status) => return status,

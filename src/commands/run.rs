@@ -69,7 +69,7 @@ pub(super) fn attempt(
 }
 
 /// Signals and a few sockets: one thread does.
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
 }
 

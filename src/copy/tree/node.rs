@@ -149,6 +149,11 @@ impl Node {
         Self::bare(Some(self.clone()), name.to_owned(), target, self.follow)
     }
 
+    /// Whether nobody knows yet that it comes to be, and no record says that it was there.
+    pub(crate) fn is_recorded_when_made(&self) -> bool {
+        self.on_demand && self.unrecorded
+    }
+
     /// The nearest directory that is on the volume already, this one or one above, and the way from there.
     pub(crate) fn way(&self) -> (&Self, Vec<u8>) {
         let mut names = Vec::new();

@@ -48,20 +48,15 @@ impl Walk<'_> {
                 let flags = Flags { kept: true, found: entry.record.is_none(), ..Flags::default() };
                 (self.beside(worker, here, entry)?, flags)
             }
-            Some(InTheWay::Replace) => {
-                let path = here.child(entry.name);
-                worker.report.plan.push(format!("replace {} by a directory", shown(&path)));
-                worker.report.changes.push(&path, "replaced", "a directory of the source");
-                worker.report.dirs += 1;
-                entry.volume.inspect(|stat| here.node.replaced.add(entry.name, stat));
-                (Some(here.node.child(entry.name, self.new_target())), Flags::default())
-            }
+            Some(InTheWay::Replace) => (Some(self.replacing(worker, here, entry)), Flags::default()),
         };
+        let mut is_recorded = !here.node.aside;
         if let Some(child) = child {
             let child = self.compared(child, entry, &meta);
+            is_recorded &= !child.is_recorded_when_made();
             self.descend(worker, here, child);
         }
-        if !here.node.aside {
+        if is_recorded {
             self.record_directory(worker, entry, flags, &meta);
         }
         Ok(())
@@ -100,6 +95,21 @@ impl Walk<'_> {
         new.on_demand = on_demand;
         // A removal is the user's doing: the volume is not taken for a new one when nothing else of the image's is left.
         Ok((Some(new), Flags { kept: removed, ..Flags::default() }))
+    }
+
+    /// One that takes the place of something else; where only a part of the source is copied, not before something is put into it.
+    fn replacing(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Node {
+        entry.volume.inspect(|stat| here.node.replaced.add(entry.name, stat));
+        if self.scope.filter.is_selective() {
+            let mut new = here.node.child(entry.name, Target::Lazy);
+            new.on_demand = true;
+            return new;
+        }
+        let path = here.child(entry.name);
+        worker.report.plan.push(format!("replace {} by a directory", shown(&path)));
+        worker.report.changes.push(&path, "replaced", "a directory of the source");
+        worker.report.dirs += 1;
+        here.node.child(entry.name, self.new_target())
     }
 
     /// One that goes beside what a user has under its name; nothing where that was said before.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::copy::error::Error;
 use crate::copy::io::durable;
-use crate::copy::io::metadata::Before;
+use crate::copy::io::metadata::{Before, Meta};
 use crate::copy::manifest::{Block, Record};
 use crate::copy::options::Policy;
 use crate::copy::tree::node::{Node, Target};
@@ -50,6 +50,13 @@ impl Walk<'_> {
             worker.report.changes.push(&node.path(), "installed", "a directory of the source");
         }
         let Some(meta) = node.meta.get() else { return Ok(()) };
+        if let Some(parent) = node.parent.as_ref().filter(|_| node.is_recorded_when_made() && !node.aside) {
+            worker.block.clear();
+            let Meta { mode, uid, gid, mtime } = *meta;
+            Record { mode, uid, gid, mtime, ..Record::directory(node.name.to_bytes()) }
+                .write(&mut worker.block);
+            self.blocks.add(&parent.path(), Block::New { records: &worker.block, orphans: false })?;
+        }
         let failed = |e| self.roots.volume_error("complete", &node.path(), e);
         let made = node.made().map_err(failed)?;
         let mut now = *meta;

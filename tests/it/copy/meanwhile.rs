@@ -140,3 +140,27 @@ fn a_destination_that_is_moved_away_while_it_is_copied_into_is_no_success() {
         assert_eq!(read(&volume, "new"), Some("the next".into()));
     }
 }
+
+#[test]
+fn a_copy_that_is_stopped_says_so_and_the_next_one_completes() {
+    for (signal, status) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let temp = tempfile::tempdir().unwrap();
+        let (image, volume) = releases(temp.path(), &["small"], &["small"]);
+        let message = temp.path().join("message");
+        let mut copy = copy_command(&image, &volume);
+        copy.arg("--termination-log").arg(&message).stdout(Stdio::null()).stderr(Stdio::piped());
+        let copy = copy.spawn().unwrap();
+        let stage = volume.join(".hook-runner/stage");
+        eventually("the small file staged", || staged(&stage, "small").then_some(()));
+        kill(Pid::from_raw(i32::try_from(copy.id()).unwrap()), signal).unwrap();
+        let output = copy.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.contains(&format!("stopped by {signal:?}")) && said.lines().count() == 1, "{said}");
+        let message = std::fs::read_to_string(&message).unwrap();
+        assert!(message.contains(&format!(r#""status":{status},"result":"stopped""#)), "{message}");
+        assert_eq!(read(&volume, "small"), Some("first".into()), "old or new, and here old");
+        copied(&image, &volume);
+        assert_eq!(read(&volume, "small"), Some("the next".into()));
+    }
+}

@@ -282,3 +282,26 @@ fn a_set_user_id_bit_stays_when_the_owner_of_a_file_is_set_right() {
         }
     }
 }
+
+#[test]
+fn a_directory_of_which_nothing_is_included_is_neither_made_nor_recorded() {
+    let test = Test::new().file("first/x", "another owner's").file("image/x/in-x", "1").file("image/y", "1");
+    let done = test.args(["copy", "first", "data"]).any_stdout().any_stderr().run();
+    let done = done.then().args(["copy", "image", "data", "--include", "y"]).any_stdout().any_stderr().run();
+    assert_eq!(done.read("data/x"), "another owner's");
+    let done = done.then().args(["verify", "data"]).any_stdout().run();
+    // With something in it, it takes the place, and goes again when the image has it no more.
+    let done =
+        done.then().args(["copy", "image", "data", "--include", "in-x"]).any_stdout().any_stderr().run();
+    assert_eq!(done.read("data/x/in-x"), "1");
+    let done = done.then().args(["verify", "data"]).any_stdout().run();
+    std::fs::remove_dir_all(done.path("image/x")).unwrap();
+    let done =
+        done.then().args(["copy", "image", "data", "--prune", "owned"]).any_stdout().any_stderr().run();
+    assert!(!done.path("data/x/in-x").exists());
+
+    let done = done.then().file("image/deep/er/in", "1").file("image/deep/beside", "1");
+    let done = done.args(["copy", "image", "new", "--include", "beside"]).any_stdout().any_stderr().run();
+    assert!(done.path("new/deep/beside").exists() && !done.path("new/deep/er").exists());
+    done.then().args(["verify", "new"]).any_stdout().run();
+}
