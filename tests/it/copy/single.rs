@@ -27,7 +27,7 @@ fn names(at: &Path) -> Vec<String> {
 }
 
 #[test]
-fn one_file_copied_to_two_names_is_there_under_both_and_stays_the_copys() {
+fn one_file_copied_to_two_names_is_there_under_both_and_no_copy_takes_it_from_the_other() {
     for options in
         ["--prune none", "--prune owned", "--policy keep-modified --prune all", "--owner conf --prune owned"]
     {
