@@ -37,15 +37,13 @@ pub fn is_state(dir: &Dir) -> io::Result<bool> {
 /// Whether an entry of a directory is a preserved log or a state directory, or a directory that holds one.
 ///
 /// # Errors
-/// What the volume answers, but for what may not be read.
+/// What the volume answers. What may not be read counts as none.
 pub fn is_own(dir: &Dir, name: &OsStr, kind: FileType) -> io::Result<bool> {
-    let found = match kind {
+    match kind {
         FileType::RegularFile => Ok(is_named_in(dir, name) || is_log(dir, name)?),
         FileType::Directory => holds_own(dir, name),
         _ => Ok(false),
-    };
-    found
-        .or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(false) } else { Err(error) })
+    }
 }
 
 /// Whether the state beside a file has a history of a log of that name.
@@ -62,19 +60,27 @@ fn is_named_in(dir: &Dir, name: &OsStr) -> bool {
         .any(|(other, _)| other.as_bytes().split(|&byte| byte == b'@').next() == Some(key.as_bytes()))
 }
 
+/// None where permission is missing.
+fn permitted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 fn is_log(dir: &Dir, name: &OsStr) -> io::Result<bool> {
-    let file = dir.open_regular(name, OFlags::RDONLY, 0)?;
+    let Some(file) = permitted(dir.open_regular(name, OFlags::RDONLY, 0))? else { return Ok(false) };
     let mut first = [0; HEADER_START.len()];
     let length = file.read_at(&mut first, 0)?;
     Ok(&first[..length] == HEADER_START.as_bytes())
 }
 
 fn holds_own(dir: &Dir, name: &OsStr) -> io::Result<bool> {
-    let top = dir.open_dir(name)?;
+    let Some(top) = permitted(dir.open_dir(name))? else { return Ok(false) };
     // Paths, so that a wide tree needs few handles.
     let mut todo = vec![PathBuf::new()];
     while let Some(path) = todo.pop() {
-        let here = top.open_dir(&path)?;
+        let Some(here) = permitted(top.open_dir(&path))? else { continue };
         if path.file_name().unwrap_or(name) == STATE_DIRECTORY || is_state(&here)? {
             return Ok(true);
         }
