@@ -120,6 +120,10 @@ fn log(path: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> 
         }
         opened => opened.and_then(seekable).map_err(VolumeError::at("open", path))?,
     };
+    if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        // A run that is just beginning has made it, and not yet written to it.
+        return Ok(Vec::new());
+    }
     Ok(vec![Records::alone(file, path)?])
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::harness::{PROGRAM, Test, eventually, with_default_actions};
 
@@ -40,10 +41,12 @@ impl Volume {
     }
 
     fn shows(&self, file: &str, text: &str) {
-        let path = self.at(file);
-        eventually(&format!("{text:?} in {file}"), || {
-            std::fs::read_to_string(&path).unwrap_or_default().contains(text).then_some(())
-        });
+        let read = |file: &str| std::fs::read_to_string(self.at(file)).unwrap_or_default();
+        let end = Instant::now() + Duration::from_secs(60);
+        while !read(file).contains(text) {
+            assert!(Instant::now() < end, "not within a minute: {text:?} in {file}; said: {}", read("err"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -115,6 +118,7 @@ fn a_log_that_the_hook_removes_at_work_is_followed_to_the_end() {
         let volume = Volume::new();
         let script = format!("echo one; until [ -e go ]; do sleep 0.02; done; {damage}; sleep 0.7; echo two");
         let run = volume.run("r1", &script);
+        volume.shows("d/log", "one\n");
         let follow = volume.follow(&["d/log", "--exit-status", "--raw"]);
         volume.shows("out", "one\n");
         touch(&volume.at("go"));
@@ -122,5 +126,23 @@ fn a_log_that_the_hook_removes_at_work_is_followed_to_the_end() {
         assert_eq!(ends(follow), Some(0), "{damage}: {}", std::fs::read_to_string(volume.at("err")).unwrap());
         let shown = std::fs::read_to_string(volume.at("out")).unwrap();
         assert!(shown.contains("one\n") && shown.contains("two\n"), "{damage}: {shown}");
+    }
+}
+
+/// As a run has it between making its log and writing the first line.
+#[test]
+fn an_empty_log_is_waited_for() {
+    for with_state in [false, true] {
+        let volume = Volume::new();
+        if with_state {
+            assert_eq!(ends(volume.run("r0", "echo zero")), Some(0));
+            std::fs::remove_dir_all(volume.at("d/.hook-runner/histories")).unwrap();
+        }
+        touch(&volume.at("d/log"));
+        let follow = volume.follow(&["d/log", "--exit-status", "--raw"]);
+        volume.shows("err", "waiting for the first run in d/log");
+        assert_eq!(ends(volume.run("r1", "echo one")), Some(0));
+        assert_eq!(ends(follow), Some(0));
+        volume.shows("out", "one\n");
     }
 }
