@@ -94,7 +94,7 @@ impl Stager<'_> {
         }
         let failed = |e: io::Error| self.roots.volume_error("stage", &node.child_path(name), e);
         let stat = found.stat;
-        let file = found.take(&*self.place(node)?, name).map_err(failed)?;
+        let Some(file) = found.take(&*self.place(node)?, name).map_err(failed)? else { return Ok(false) };
         self.permissions.apply(&file, &version.meta, &worker.xattrs, Before::Found(&stat)).map_err(failed)?;
         if self.fsync_each {
             durable::sync_one(&file).map_err(failed)?;

@@ -130,12 +130,18 @@ impl Leftovers {
 
 impl Leftover<'_> {
     /// Moves it to where it is staged now, and opens it there. Closed meanwhile: some network volumes rename no open file.
-    pub(crate) fn take(self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<File> {
+    /// `None` where somebody has put something else under its name, which is removed: what is set on it may be a file of others.
+    pub(crate) fn take(self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<Option<File>> {
         drop(self.file);
         let place = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(place, 0)?);
         let name = std::ffi::OsStr::from_bytes(name.to_bytes());
         self.generation.rename(&self.path, &place, name)?;
-        place.open_read(name)
+        let file = place.open_read(name)?;
+        let now = rustix::fs::fstat(&file)?;
+        if (now.st_dev, now.st_ino, now.st_nlink) == (self.stat.st_dev, self.stat.st_ino, 1) {
+            return Ok(Some(file));
+        }
+        place.unlink(name).map(|()| None)
     }
 }
 
