@@ -88,7 +88,8 @@ fn parts(frame: &Frame, view: &View) -> Result<Vec<Range<u64>>, HistoryError> {
     let within = |at: u64| all.start.saturating_add(at).min(all.end);
     let mut spans = steps.iter().map(|span| within(span.from)..within(span.to).max(within(span.from)));
     let Some(step) = view.filter.step else {
-        let bare = view.raw && !steps.is_empty();
+        // The runner says nothing around the only step of a hook: all is the command's, also what it wrote into the log itself.
+        let bare = view.raw && steps.len() > 1;
         return Ok(if bare { spans.collect() } else { vec![all] });
     };
     let unknown =
