@@ -115,7 +115,7 @@ async fn work(
 async fn all(
     (title, steps): (&str, &[Step]),
     context: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) {

@@ -32,7 +32,8 @@ pub(super) async fn settle(
             })
         })?;
         volumes.sync().map_err(|error| messages::sync(&error))?;
-        volumes.missing().map_or(Ok(()), |path| Err(messages::nothing_to_sync(path)))
+        volumes.missing().map_or(Ok(()), |path| Err(messages::nothing_to_sync(path)))?;
+        volumes.in_place().map_err(|error| messages::copy(&error))
     });
     let patience = context.limits.patience(supervisor);
     let settled = at_the_end(patience, supervisor, "syncing the volume", work).await?;

@@ -40,7 +40,7 @@ const BORDER_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) async fn run(
     (title, step): (&str, &Step),
     context: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
@@ -85,7 +85,7 @@ fn announce(context: &Context<'_>, session: &Session, text: &str) {
 async fn dispatch(
     step: &Step,
     context: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<String, Failure> {
@@ -115,7 +115,7 @@ async fn dispatch(
 async fn copy_again(
     steps: &[Step],
     context: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     supervisor: &mut Supervisor,
 ) -> Result<u64, Failure> {
     let mut installed = 0;
@@ -203,7 +203,7 @@ async fn begin_run(
 async fn run_copy(
     mut request: copy::Request,
     context: &Context<'_>,
-    session: &Session,
+    session: &mut Session,
     supervisor: &mut Supervisor,
 ) -> Result<copy::Report, Failure> {
     let opened = session.opened.clone();
@@ -227,6 +227,9 @@ async fn run_copy(
         copied
     });
     let copied = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
+    if let Ok(copy::Report { place: Some(place), .. }) = &copied {
+        session.volumes.hold(place);
+    }
     copied.map_err(|failure| match failure {
         _ if supervisor.stop_requested() => messages::stopped_by(supervisor.stop(), "during the copy"),
         _ if context.limits.is_over() => context.limits.timed_out("the copy was not finished"),

@@ -6,9 +6,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::libc;
 
+use crate::copy::{self, Place};
 use crate::hook::spec::Hook;
 use crate::hook::steps::Step;
 use crate::support::cause::words;
@@ -21,6 +23,8 @@ pub(super) struct Volumes {
     /// What `sync` names: something has to be there by the end.
     named: Vec<PathBuf>,
     open: Vec<(PathBuf, File)>,
+    /// Where copies of this attempt went.
+    copied: Vec<Arc<Place>>,
 }
 
 /// A volume that cannot be synced.
@@ -35,7 +39,7 @@ impl Volumes {
     /// Opens the volumes of `paths` and of what `sync` names. Blocks.
     pub(super) fn open(mut paths: Vec<PathBuf>, named: Vec<PathBuf>) -> Result<Self, SyncError> {
         paths.extend_from_slice(&named);
-        let mut volumes = Self { paths, named, open: Vec::new() };
+        let mut volumes = Self { paths, named, ..Self::default() };
         volumes.add()?;
         Ok(volumes)
     }
@@ -55,6 +59,17 @@ impl Volumes {
             path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
         self.named.iter().find(is_absent).map(PathBuf::as_path)
+    }
+
+    /// Holds a destination until the end. Of several copies to one path the last says which directory it is.
+    pub(super) fn hold(&mut self, place: &Arc<Place>) {
+        self.copied.retain(|held| held.path() != place.path());
+        self.copied.push(Arc::clone(place));
+    }
+
+    /// Refuses destinations that a step has moved away with what was copied to them. Blocks.
+    pub(super) fn in_place(&self) -> Result<(), copy::Error> {
+        self.copied.iter().try_for_each(|place| place.is_kept())
     }
 
     fn add(&mut self) -> Result<(), SyncError> {

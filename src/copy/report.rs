@@ -1,11 +1,12 @@
 //! What a copy did: counts for the summary, and the lists that a reader has to act on.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::copy::options::Options;
-
+use crate::copy::tree::place::Place;
 use crate::support::sizes::human_bytes;
 
 /// Longest list kept of each kind; `more` of the report counts the rest, so that memory stays bounded.
@@ -63,6 +64,9 @@ pub struct Report {
     /// Leftovers of a copy that was interrupted, cleared away.
     #[serde(skip_serializing_if = "is_zero")]
     pub leftovers: u64,
+    /// The directory that was copied into.
+    #[serde(skip)]
+    pub place: Option<Arc<Place>>,
 }
 
 /// What became of one entry, and why.

@@ -27,6 +27,7 @@ use crate::copy::stage::ahead::ahead;
 use crate::copy::stage::space::Space;
 use crate::copy::stage::stager::Stager;
 use crate::copy::tree::node::Node;
+use crate::copy::tree::place::Place;
 use crate::copy::tree::roots::Roots;
 use crate::copy::tree::worker::{Task, Worker};
 use crate::copy::walk::blocks::Blocks;
@@ -49,6 +50,10 @@ pub(crate) fn copy(
     let workers = options.workers.map_or(WORKERS, NonZeroUsize::get).min(256);
     let control = Control::of(request, cancel);
     let opened = open::open(request, workers, cancel)?;
+    if !options.dry_run {
+        let place = Place::of(&opened.roots.destination, &opened.roots.path);
+        report.place = Some(Arc::new(place.map_err(|e| Error::system("open", &opened.roots.path, e))?));
+    }
     let known = Known::read(request, (&opened.roots, &opened.scope), &opened.files, &mut report)?;
     if unread::is_as_left(&known, workers, &mut report)? {
         return Ok(report);

@@ -3,6 +3,7 @@
 
 pub(crate) mod entry;
 pub(crate) mod node;
+pub(crate) mod place;
 pub(crate) mod replaced;
 pub(crate) mod roots;
 pub(crate) mod slot;

@@ -13,6 +13,7 @@ use crate::copy::error::Error;
 use crate::copy::io::path::shown_path;
 use crate::copy::preflight::Single;
 use crate::copy::tree::entry::Here;
+use crate::copy::tree::place::leads_to;
 use crate::support::rooted_dir::Dir;
 
 /// Source and destination.
@@ -36,15 +37,13 @@ impl Roots {
     /// Refuses to have copied into a directory that the destination's path does not lead to any more.
     pub(crate) fn in_place(&self) -> Result<(), Error> {
         let failed = |e| Error::system("open the destination", &self.path, e);
-        let wanted = self.destination.stat().map_err(failed)?;
-        match rustix::fs::stat(&self.path) {
-            Ok(found) if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino) => Ok(()),
-            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::apart(format!(
-                "{} is not the directory any more that was copied into: it was moved, removed or mounted over meanwhile; copy again",
-                shown_path(&self.path)
-            ))),
-            Err(errno) => Err(failed(errno.into())),
+        if leads_to(&self.path, &self.destination).map_err(failed)? {
+            return Ok(());
         }
+        Err(Error::apart(format!(
+            "{} is not the directory any more that was copied into: it was moved, removed or mounted over meanwhile; copy again",
+            shown_path(&self.path)
+        )))
     }
 
     /// An error about an entry of the destination.

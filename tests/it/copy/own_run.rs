@@ -72,3 +72,34 @@ fn a_second_copy_of_a_run_installs_what_its_command_has_edited_or_removed() {
         assert!(verify.status.success(), "{policy}: {verify:?}");
     }
 }
+
+/// Copies `s` to `d`, then runs `command`, then the steps `after`.
+fn copied_then(command: &str, after: &str) -> Output {
+    let temp = tempfile::tempdir().unwrap();
+    write(temp.path(), "s/f", "image");
+    let copy = "{copy: {from: s, to: d}}";
+    let exec = format!("{{exec: {{command: [sh, -c, '{command}']}}}}");
+    run_hook(temp.path(), &format!("log: log\nsteps: [{copy}, {exec}{after}]\n"))
+}
+
+#[test]
+fn a_run_does_not_succeed_when_its_command_moves_the_destination_away() {
+    for command in ["mv d e", "mv d e; mkdir d", "mkdir e; mv d e/; ln -s e d", "mkdir n; mv d e; mv n d"] {
+        let output = copied_then(command, "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(74), "{command}: {said}");
+        assert!(said.contains("/d does not lead any more to the directory"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_run_succeeds_when_its_command_cleans_the_destination_or_has_it_in_place_in_the_end() {
+    for command in
+        ["rm -r d/f", "rm -r d", "rm -r d; mkdir d", "mv d/f e", "mv d e; mv e d", "mv d e; ln -s e d"]
+    {
+        let output = copied_then(command, "");
+        assert_eq!(output.status.code(), Some(0), "{command}: {output:?}");
+    }
+    let output = copied_then("mv d e", ", {copy: {from: s, to: d}}");
+    assert_eq!(output.status.code(), Some(0), "copied again: {output:?}");
+}
