@@ -86,7 +86,7 @@ fn a_file_that_cannot_be_used_is_told_in_our_words() {
             "file/x: Not a directory",
         ),
         (
-            vec!["run", "--log=none", "--wait-timeout=1ms", "--wait-for=file:file/x"],
+            vec!["run", "--log=none", "--wait-timeout=300ms", "--wait-for=file:file/x"],
             69,
             "file/x: Not a directory",
         ),
