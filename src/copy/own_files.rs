@@ -24,6 +24,8 @@ pub(crate) struct OwnFiles {
     pub(crate) next: OsString,
     /// Generations of staging.
     pub(crate) staging: String,
+    /// What this copier has renamed to make way, in the journal.
+    pub(crate) moved: String,
     /// Several copiers make the manifest.
     is_shared: bool,
 }
@@ -40,7 +42,8 @@ impl OwnFiles {
         let mut next = part.clone();
         next.push(".next");
         let staging = names::stage_name(&manifest, request);
-        Self { state, manifest, part, next, staging, is_shared: shares.is_some() }
+        let moved = format!("{staging}.moved");
+        Self { state, manifest, part, next, staging, moved, is_shared: shares.is_some() }
     }
 
     /// The manifest to compare with: a shard that starts again compares with the part that it had written.

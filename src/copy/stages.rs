@@ -11,6 +11,7 @@ use crate::copy::earlier;
 use crate::copy::error::{Cause, Error, Reached};
 use crate::copy::io::durable;
 use crate::copy::journal::ledger::{Ledger, Note};
+use crate::copy::journal::moved;
 use crate::copy::manifest::spill::Sorted;
 use crate::copy::open::{self, Opened};
 use crate::copy::plan::known::Known;
@@ -20,6 +21,7 @@ use crate::copy::progress::Progress;
 use crate::copy::prune::pruner::Pruner;
 use crate::copy::publish::pending::Pending;
 use crate::copy::publish::publisher::Publisher;
+use crate::copy::publish::put_back::PutBack;
 use crate::copy::report::{Changes, Report};
 use crate::copy::request::Request;
 use crate::copy::shard::merge;
@@ -54,7 +56,9 @@ pub(crate) fn copy(
         let place = Place::of(&opened.roots.destination, &opened.roots.path);
         report.place = Some(Arc::new(place.map_err(|e| Error::system("open", &opened.roots.path, e))?));
     }
+    let cut_short = (!options.dry_run).then(|| PutBack::begin(&opened.roots, &opened.files)).transpose()?;
     let known = Known::read(request, (&opened.roots, &opened.scope), &opened.files, &mut report)?;
+    cut_short.map_or(Ok(()), |moved| moved.end(&known))?;
     if unread::is_as_left(&known, workers, &mut report)? {
         return Ok(report);
     }
@@ -204,6 +208,7 @@ impl Run<'_> {
         let failed = |e| Error::system("clear the state of", &self.opened.roots.path, e);
         self.stager.clear().map_err(failed)?;
         let files = &self.opened.files;
+        moved::clear(files).map_err(failed)?;
         if let Some(state) = &files.state {
             if self.known.run_is_over {
                 state.run_is_over(&files.manifest).map_err(failed)?;

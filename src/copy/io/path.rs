@@ -21,6 +21,11 @@ pub(crate) fn parent(path: &[u8]) -> Option<&[u8]> {
     (!path.is_empty()).then(|| path.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &path[..at]))
 }
 
+/// The last name of a path.
+pub(crate) fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
 /// `NAME.from-image`, cut where the name would be too long for a file name (255 bytes).
 pub(crate) fn beside(name: &CStr, suffix: &str) -> CString {
     let bytes = name.to_bytes();

@@ -3,5 +3,6 @@
 
 pub(crate) mod carried;
 pub(crate) mod ledger;
+pub(crate) mod moved;
 pub(crate) mod noted;
 pub(crate) mod read;

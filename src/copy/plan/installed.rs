@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FileType, Stat};
 
 use crate::copy::error::Error;
 use crate::copy::io::listing;
-use crate::copy::io::path::{join, parent};
+use crate::copy::io::path::{file_name, join, parent};
 use crate::copy::io::sight::Sight;
 use crate::copy::manifest::{Kind, Record, records};
 use crate::copy::plan::compare::compare_content;
@@ -21,7 +21,7 @@ use crate::support::rooted_dir::Dir;
 pub(crate) type Installed = Vec<(Vec<u8>, Sight, FileType)>;
 
 impl Known<'_> {
-    /// All that there is at and below a name of the volume, if copies installed it and it is as they left it.
+    /// All that there is at and below a name of the volume, if copies installed it at `path` and it is as they left it.
     pub(crate) fn installed(
         &self,
         made: &OwnedFd,
@@ -37,7 +37,7 @@ impl Known<'_> {
         let parent = parent(path).unwrap_or_default();
         let known = self.known_in(parent).map_err(failed)?;
         let mut buffer = Vec::new();
-        let is_left = known.get(name.to_bytes()).is_some_and(|records| {
+        let is_left = known.get(file_name(path)).is_some_and(|records| {
             records.iter().any(|record| is_as_left(made, name, record, &stat, &mut buffer).unwrap_or(false))
         });
         Ok(is_left.then(|| vec![(Vec::new(), Sight::from(&stat), kind)]))

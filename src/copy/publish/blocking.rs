@@ -14,6 +14,7 @@ use crate::copy::error::Error;
 use crate::copy::io::metadata::open_up;
 use crate::copy::io::path::{join, names_beside, shown};
 use crate::copy::io::sight::Sight;
+use crate::copy::journal::moved;
 use crate::copy::options::Prune;
 use crate::copy::plan::installed::Installed;
 use crate::copy::publish::moving::{Moving, rename_new};
@@ -34,7 +35,7 @@ impl Publisher<'_> {
         let path = at.child(name);
         let failed = |e: io::Error| self.roots.volume_error("rename", &path, e);
         let installed = self.known.installed(at.made, name, &path)?;
-        let beside = put_beside(at.made, name).map_err(failed)?;
+        let beside = self.put_beside(at.made, name, &path).map_err(failed)?;
         if let Err(errno) = put() {
             // It gets its name back, where nothing else has that.
             let _ = rename_new((at.made, &beside), (at.made, name));
@@ -55,10 +56,26 @@ impl Publisher<'_> {
         worker.report.remarks.push(format!("{} was in the way: {fate}", shown(&path)));
         Ok(())
     }
+
+    /// Renames an entry to `NAME.from-volume` beside it, or the first such name that is free.
+    fn put_beside(&self, made: &OwnedFd, name: &CStr, path: &[u8]) -> io::Result<CString> {
+        for beside in names_beside(name, ".from-volume") {
+            if rustix::fs::statat(made, &beside, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                continue;
+            }
+            moved::note(self.files, path, &beside)?;
+            match rename_new((made, name), (made, &beside)) {
+                Ok(()) => return Ok(beside),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(Errno::EXIST.into())
+    }
 }
 
 /// Removes what copies installed, if nobody has changed it since it was looked at; false where something stays.
-fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installed) -> io::Result<bool> {
+pub(crate) fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installed) -> io::Result<bool> {
     let at = OsStr::from_bytes(name.to_bytes());
     let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
@@ -89,16 +106,4 @@ fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installed) -> io::R
         Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
-}
-
-/// Renames an entry to `NAME.from-volume` beside it, or the first such name that is free.
-fn put_beside(made: &OwnedFd, name: &CStr) -> io::Result<CString> {
-    for beside in names_beside(name, ".from-volume") {
-        match rename_new((made, name), (made, &beside)) {
-            Ok(()) => return Ok(beside),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Err(Errno::EXIST.into())
 }

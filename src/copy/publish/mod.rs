@@ -5,4 +5,5 @@ pub(crate) mod meanwhile;
 pub(crate) mod moving;
 pub(crate) mod pending;
 pub(crate) mod publisher;
+pub(crate) mod put_back;
 pub(crate) mod rename;

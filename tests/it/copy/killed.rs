@@ -1,13 +1,15 @@
 //! A copy that is killed: old or new under every name, and the next one completes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use faultfs::{Fault, Mount};
+
 use crate::needs;
-use crate::support::harness::PROGRAM;
+use crate::support::harness::{PROGRAM, eventually};
 use crate::support::tree::{copied, copy_command, old_or_new, releases, tree};
-use crate::support::volumes::Mount;
+use crate::support::volumes;
 
 /// Kills copies at points spread over a run, from one release to the other and back.
 fn killed_at(points: u32, temp: &Path) {
@@ -67,6 +69,67 @@ fn a_copy_killed_at_500_points_leaves_old_or_new_and_the_next_completes() {
     needs!(Mount);
     // A kill loses nothing that the kernel has: no need to wait for a disk.
     let temp = tempfile::tempdir().unwrap();
-    let mount = Mount::tmpfs(&temp.path().join("tmpfs"), "size=256m");
+    let mount = volumes::Mount::tmpfs(&temp.path().join("tmpfs"), "size=256m");
     killed_at(500, &mount.0);
+}
+
+/// Kills a copy in its rename number `before`, which the volume (FUSE) holds back and then carries out; copies once more. False
+/// when there are not so many.
+fn killed_in_rename(before: u64) -> bool {
+    let temp = tempfile::tempdir().unwrap();
+    let at = |path: &str| temp.path().join(path);
+    std::fs::create_dir_all(at("backing")).unwrap();
+    std::fs::create_dir_all(at("volume")).unwrap();
+    let file = |path: PathBuf, content: &[u8]| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    };
+    for name in ["file", "dir/one", "dir/sub/two", "same/link"] {
+        file(at("image").join(name), b"first");
+    }
+    let mount = Mount::options().start(&at("backing"), &at("volume")).unwrap();
+    copied(&at("image"), &at("volume/data"));
+    file(at("backing/data/way/mine"), b"user's");
+    std::fs::remove_file(at("image/file")).unwrap();
+    std::fs::remove_dir_all(at("image/dir")).unwrap();
+    std::fs::remove_file(at("image/same/link")).unwrap();
+    file(at("image/file/inside"), b"second");
+    file(at("image/dir"), b"second");
+    std::os::unix::fs::symlink("nowhere", at("image/same/link")).unwrap();
+    file(at("image/way"), b"second");
+    mount.set("rename", Fault::Hang.after_ops(before));
+    let mut copy = copy_command(&at("image"), &at("volume/data"));
+    copy.args(["--workers", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut copy = copy.spawn().unwrap();
+    let hangs = eventually("a rename that waits, or the end", || {
+        if mount.statistics()["hanging"] > 0 {
+            return Some(true);
+        }
+        copy.try_wait().unwrap().map(|_| false)
+    });
+    copy.kill().unwrap();
+    mount.clear();
+    copy.wait().unwrap();
+    copied(&at("image"), &at("volume/data"));
+    let mut names: Vec<_> =
+        std::fs::read_dir(at("backing/data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [".hook-runner", "dir", "file", "same", "way", "way.from-volume"],
+        "killed in rename {before}"
+    );
+    assert_eq!(std::fs::read(at("backing/data/way.from-volume/mine")).unwrap(), b"user's");
+    let verified = Command::new(PROGRAM).arg("verify").arg(at("volume/data")).output().unwrap();
+    assert!(verified.status.success(), "killed in rename {before}: {verified:?}");
+    let journal = std::fs::read_dir(at("backing/data/.hook-runner/journal")).unwrap().count();
+    assert_eq!(journal, 0, "left in the journal after rename {before}");
+    hangs
+}
+
+#[test]
+fn what_makes_way_for_an_entry_of_another_type_is_put_back_or_removed_by_the_copy_after_a_kill() {
+    needs!(Fuse);
+    let renames = (0..1000).find(|before| !killed_in_rename(*before)).unwrap();
+    assert!(renames > 8, "only {renames} renames: not those that make way");
 }

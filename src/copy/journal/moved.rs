@@ -1,0 +1,42 @@
+//! What a copy renames to make way, noted before it does: a copy that is killed before the new entry has the name, or before what
+//! copies had installed is removed, leaves it to the next one to put that back or remove it. Not synced: after a power cut it
+//! may stay beside, which loses nothing.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::io::{self, Read as _, Write as _};
+
+use rustix::fs::OFlags;
+
+use crate::copy::own_files::OwnFiles;
+
+/// The name beside, by the path of what was in the way.
+pub(crate) type Moved = BTreeMap<Vec<u8>, CString>;
+
+/// Notes that what is at `path` is about to be called `beside`.
+pub(crate) fn note(files: &OwnFiles, path: &[u8], beside: &CStr) -> io::Result<()> {
+    let Some(state) = &files.state else { return Ok(()) };
+    let mut file = state.journal.open_for_group(&files.moved, OFlags::WRONLY | OFlags::APPEND)?;
+    file.write_all(&[path, beside.to_bytes(), b""].join(&b'\0'))
+}
+
+/// What a copy before this one noted. Of one path the last note counts: earlier names turned out to be taken.
+pub(crate) fn read(files: &OwnFiles) -> io::Result<Moved> {
+    let Some(state) = &files.state else { return Ok(Moved::new()) };
+    let mut noted = Vec::new();
+    match state.journal.open_regular(&files.moved, OFlags::RDONLY, 0) {
+        Ok(mut file) => file.read_to_end(&mut noted)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Moved::new()),
+        Err(error) => return Err(error),
+    };
+    // A note that was cut off has no NUL at its end: nothing was renamed after it.
+    let mut parts: Vec<_> = noted.split(|byte| *byte == b'\0').collect();
+    parts.pop();
+    let pairs = parts.chunks_exact(2);
+    Ok(pairs.filter_map(|pair| Some((pair[0].to_vec(), CString::new(pair[1]).ok()?))).collect())
+}
+
+/// All of it has been dealt with.
+pub(crate) fn clear(files: &OwnFiles) -> io::Result<()> {
+    files.state.as_ref().map_or(Ok(()), |state| state.journal.remove_all(&files.moved))
+}
