@@ -18,7 +18,7 @@ impl Secrets {
     /// Reads them. A secret that cannot be read is the hook's fault: going on would publish it.
     pub(super) fn load(redact: &Redact) -> Result<Self, Failure> {
         let sources = Sources {
-            env: redact.env.iter().map(OsString::from).collect(),
+            env: redact.env.iter().map(|name| OsString::from(&name.0)).collect(),
             files: redact.files.clone(),
             literals: redact.literals.iter().map(OsString::from).collect(),
         };

@@ -2,7 +2,7 @@
 
 use regex_lite::Regex;
 
-/// Reads one, and says what to look at where it is none. The library's own sentences are for programmers.
+/// Reads one. The sentence is ours, as the library's are written for programmers.
 pub fn expression(text: &str) -> Result<Regex, String> {
     Regex::new(text).map_err(|_| {
         format!(

@@ -1,4 +1,4 @@
-//! The command line: what clap reads, one file per command. Knows no command's doing.
+//! The command line: clap structs, one file per command. Knows nothing of what the commands do.
 
 mod check;
 mod completions;

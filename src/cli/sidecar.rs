@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::termination::Termination;
 use crate::hook::duration::{Limit, Timespan};
 use crate::hook::log_format::LogFormat;
+use crate::hook::non_empty::NonEmpty;
 use crate::hook::run_id::RunId;
 use crate::hook::word::word;
 
@@ -13,7 +14,7 @@ use crate::hook::word::word;
 pub struct Sidecar {
     /// The container whose log is preserved
     #[arg(long, value_name = "NAME", env = "HOOK_RUNNER_CONTAINER")]
-    pub container: String,
+    pub container: NonEmpty,
     /// The preserved log
     #[arg(long, value_name = "FILE", env = "HOOK_RUNNER_LOG")]
     pub log: PathBuf,

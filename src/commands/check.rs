@@ -1,4 +1,4 @@
-//! `check`: hook files, validated with the flags and the environment that they are to be run with.
+//! `check`: validates hook files together with the flags and the environment that they will be run with.
 
 use std::io::Read;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(super) fn check(arguments: cli::Check) -> Result<(), Failure> {
     last.map_or(Ok(()), Err)
 }
 
-/// What a file says, or what is wrong with it.
+/// The steps of a file, or its mistake.
 fn one(path: &Path, flags: &Layer) -> Result<String, Failure> {
     let (name, mut layer) = read(path)?;
     layer.assume_shard();

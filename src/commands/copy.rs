@@ -1,4 +1,4 @@
-//! `copy`: the copy engine alone, as an initContainer's job.
+//! `copy`: a copy without a hook, for an initContainer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: cli::Copy) -> Result<(), Failure> {
     report.map(drop)
 }
 
-/// Copies while signals are read: a stop ends the copy between two entries, and is told.
+/// Copies while signals are read: a signal ends the copy between two entries.
 fn supervised(arguments: &Arc<cli::Copy>) -> Result<String, Failure> {
     let fault = |error| Failure::new(Kind::Fault, format!("cannot take over the signals: {}", words(&error)));
     let mut supervisor = Supervisor::new().map_err(fault)?;
@@ -53,12 +53,12 @@ fn supervised(arguments: &Arc<cli::Copy>) -> Result<String, Failure> {
             }
             copied => copied,
         },
-        // Told twice: what hangs is not waited for.
+        // A second signal: a copy that hangs is not waited for.
         Err(_) => Err(messages::stopped_by(supervisor.stop(), "during the copy")),
     }
 }
 
-/// Copies and, as nothing comes after it, records the copied files as they are. What it did, in words.
+/// Copies, or shows what would be copied. Returns the summary.
 fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Failure> {
     let mut options = copy_options(&arguments.options, &CopyStep::default())
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
@@ -68,14 +68,14 @@ fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Fai
     preflight::places(&arguments.source, &destination, false)
         .and_then(|()| preflight::empty(&arguments.source, &destination, &options))
         .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
-    // Shards of one copy know each other by the run's id.
+    // The shards of a copy share the run's id.
     let identity = Identity::from_environment(arguments.run_id.as_ref().map(|id| id.0.as_str()));
     check_share(options.shard, &identity).map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
     let mut request = Request {
         source: arguments.source.clone(),
         run: format!("{}.{}", identity.run, std::process::id()),
         group: identity.run,
-        // An initContainer's copy at a pod's restart: the hook will not run again.
+        // When a pod restarts, its initContainer copies again, but the hook does not run again.
         steps_follow: false,
         protect: vec![destination.join(LOG_NAME)].into_iter().chain(arguments.state.clone()).collect(),
         destination,
@@ -96,7 +96,7 @@ fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Fai
         return Ok(report.summary());
     }
     let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
-    // A hook that is at work on the volume may be waiting for the very pod that this copy lets start.
+    // A hook that holds the volume may be waiting for the pod that this copy belongs to.
     let state = Dir::open(copy::state_of(&request));
     request.beside_run = state.is_ok_and(|state| lock::at_work(&state) != AtWork::No);
     let copied = copy_in_turn(&request, patience, &progress, cancel);

@@ -1,12 +1,11 @@
-//! A value that begins with a dash behind its option, which clap takes for another option.
+//! A value that begins with a dash (`--keep -1`): clap takes it for another option.
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-/// `words` with the option that clap does not know as the value of the option before it (`--keep=-1`), where that one takes
-/// a value.
+/// `words` with the unknown option as the value of the option before it (`--keep=-1`), if that one takes a value.
 pub fn joined(error: &clap::Error, definition: &Command, words: &[OsString]) -> Option<Vec<OsString>> {
     let (at, _) = option_before(error, definition, words)?;
     let mut joined = words[..at].to_vec();
@@ -18,7 +17,7 @@ pub fn joined(error: &clap::Error, definition: &Command, words: &[OsString]) -> 
     Some(joined)
 }
 
-/// The name of the option before the one that clap does not know, where it takes a value, and its place.
+/// The index and the name of the option before the unknown one, if it takes a value.
 pub fn option_before(
     error: &clap::Error,
     definition: &Command,

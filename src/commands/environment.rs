@@ -1,4 +1,4 @@
-//! The `HOOK_RUNNER_…` variables: an empty one is an unset one, and one that nobody reads is told.
+//! The `HOOK_RUNNER_…` variables: an empty one counts as unset, and an unknown one is named in a warning.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use crate::support::nearest::nearest;
 
 const PREFIX: &str = "HOOK_RUNNER_";
 
-/// Unsets the variable of each option where its value is empty, as `env: [{name: …, value: ""}]` leaves it.
+/// Ignores the variable of an option if it is empty, as `env: [{name: …, value: ""}]` makes it.
 pub fn without_empty(command: Command) -> Command {
     let empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let command = command.mut_args(|argument| match argument.get_env() {
@@ -19,7 +19,7 @@ pub fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
-/// A variable of a repeatable option holds one value a line. A word of the command line is one value, whatever is in it.
+/// Splits the variable of a repeatable option at newlines. A word of the command line is one value, newlines included.
 pub fn lists(command: Command, words: &[OsString]) -> Command {
     let command = command.mut_args(|argument| {
         let variable = argument.get_env().filter(|_| matches!(argument.get_action(), ArgAction::Append));
@@ -41,7 +41,7 @@ pub fn is_given(argument: &Arg, words: &[OsString]) -> bool {
     })
 }
 
-/// A sentence for each variable that is set and that nothing reads: misspelt, most likely.
+/// A sentence for each variable that is set and unknown: most likely misspelt.
 pub fn unknown(command: &Command) -> Vec<String> {
     let mut known: Vec<String> = VARIABLES.iter().map(|(name, _)| (*name).to_owned()).collect();
     collect(command, &mut known);
@@ -62,7 +62,7 @@ fn collect(command: &Command, known: &mut Vec<String>) {
     command.get_subcommands().for_each(|command| collect(command, known));
 }
 
-/// Kubernetes sets `NAME_SERVICE_HOST`, `NAME_PORT` and more of the kind for each Service, one named hook-runner too.
+/// Kubernetes sets `NAME_SERVICE_HOST`, `NAME_PORT` and similar for each Service: also for one named hook-runner.
 fn is_service_link(name: &str) -> bool {
     ["SERVICE_HOST", "SERVICE_PORT", "PORT"]
         .iter()
@@ -74,7 +74,7 @@ fn sentence(name: &str, known: &[String]) -> String {
         Some(meant) => format!("is {PREFIX}{meant} meant?"),
         None => "`hook-runner run --help` lists them".to_owned(),
     };
-    format!("{PREFIX}{name} is no variable of hook-runner and sets nothing; {advice}")
+    format!("{PREFIX}{name} is no variable of hook-runner and has no effect; {advice}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What `--help` and the manual pages show besides the options: examples, files, and variables that belong to no option.
+//! Texts of `--help` and the manual pages besides the options: examples, files, and variables that belong to no option.
 
-/// What it does, and the command line.
+/// What an example does, and its command line.
 pub type Example = (&'static str, &'static str);
 
 /// Examples of a command.
@@ -57,7 +57,10 @@ pub fn examples(command: &str) -> &'static [Example] {
         "verify" => &[("What is not as the last copy left it", "hook-runner verify /data")],
         "check" => &[
             ("Each hook file of a chart", "hook-runner check files/*.yaml"),
-            ("What a chart renders", "helm template . --show-only templates/hook.yaml | hook-runner check -"),
+            (
+                "One that a ConfigMap holds",
+                "kubectl get configmap vote-hook -o jsonpath='{.data.hook\\.yaml}' | hook-runner check -",
+            ),
         ],
         "install" => &[("As an initContainer, for a hook in any image", "hook-runner install /runner")],
         "schema" => &[("For an editor", "hook-runner schema > hook.schema.json")],
@@ -96,7 +99,7 @@ pub fn files(command: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Variables that the charts set besides those of the options, without `HOOK_RUNNER_`, and what they are.
+/// Variables that belong to no option and are set by the charts, without `HOOK_RUNNER_`, and what they are.
 pub const VARIABLES: [(&str, &str); 10] = [
     ("RELEASE", "the Helm release"),
     ("REVISION", "its revision"),

@@ -9,7 +9,7 @@ use crate::history::table::{self, Style};
 use crate::history::{Selection, select};
 use crate::support::color;
 
-/// Where nobody says how wide the terminal is.
+/// Columns of a terminal that does not tell its width.
 const WIDTH: usize = 80;
 
 pub(super) fn print_history(options: &cli::History) -> Result<(), Failure> {

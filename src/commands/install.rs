@@ -1,5 +1,5 @@
 //! `install DIR`: puts a copy of this program into a directory that another container shares, so that any
-//! image can run it. Whole files, paths followed as given: what `fs_extra` is for.
+//! image can run it.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use crate::exit::Kind;
 use crate::support::cause::words;
 use crate::support::durations::milliseconds;
 
-/// The directory is the hook author's to correct (78), the copy is the volume's to fail (74).
+/// Why the program was not installed. A wrong directory is 78, a failure of the volume 74.
 #[derive(Debug, thiserror::Error)]
 enum InstallError {
     /// Not a directory that exists.

@@ -1,4 +1,4 @@
-//! `logs`: what was preserved, read back.
+//! `logs`: prints preserved logs.
 
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
         Err(error) => (Vec::new(), Err(error)),
     };
     closed_pipe_is_no_failure(printed)?;
-    // With --all it is no failure that retention has removed some.
+    // With --all, a log that retention removed is no failure.
     if logs.all {
         problems.retain(|problem| {
             let is_gone = matches!(problem, HistoryError::NotKept { .. });
@@ -54,7 +54,7 @@ pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
     last_problem_fails(problems).map(|()| ExitCode::SUCCESS)
 }
 
-/// What could not be read is said when the rest is printed; the last of it is the failure.
+/// After the rest was printed: warns of each attempt that could not be read, and fails with the last one.
 pub(super) fn last_problem_fails(mut problems: Vec<HistoryError>) -> Result<(), Failure> {
     let last = problems.pop();
     for problem in problems {
@@ -95,7 +95,7 @@ pub(super) fn selection(which: &cli::Which) -> Selection {
     }
 }
 
-/// What cannot be read of a history is said, and does not end the rest.
+/// Warns of what cannot be read of a history. The rest is shown.
 pub(super) fn say_problems(all: &[Records]) {
     for problem in all.iter().flat_map(|records| &records.problems) {
         say(Level::Warning, problem);

@@ -1,4 +1,4 @@
-//! One file per command: arguments in, an exit status out. This one parses the command line and hands on to them.
+//! One file per command: arguments in, an exit status out. This one parses the command line and calls the command.
 
 mod check;
 mod completions;
@@ -35,7 +35,7 @@ use crate::hook::log_format::LogFormat;
 use crate::hook::schema;
 use crate::output;
 
-/// Parses the command line and does what it says.
+/// Parses the command line and runs its command.
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     panic::install(words.clone());
@@ -80,7 +80,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// clap's own status for wrong usage is 2, which the contract gives to the command; ours is 78.
+/// Wrong usage is 78. clap's own status, 2, could be taken for the command's.
 fn wrong_usage(error: &clap::Error, definition: &clap::Command, words: &[OsString]) -> ExitCode {
     let Some(failure) = usage::failure(error, definition, words) else {
         let _ = error.print();

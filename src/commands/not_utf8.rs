@@ -1,15 +1,15 @@
-//! Which word or variable it is that must be UTF-8 and is not: clap does not say. A path may be any bytes.
+//! Finds the word or variable that is not UTF-8 and must be: clap does not say which. Paths may hold any bytes.
 
 use std::ffi::OsString;
 
 use clap::Command;
 use clap::error::ErrorKind;
 
-/// The option with the faulty value, its variable, or the word itself.
+/// The name of the option with the wrong value, of its variable, or the word itself.
 pub fn culprit(definition: &Command, words: &[OsString]) -> Option<String> {
     let mut definition = definition.clone();
     let mut words = words.to_vec();
-    // Each in turn is mended, until nothing is wrong with what is left.
+    // Replaces the words one by one; the last one before clap accepts them is the wrong one.
     for at in 1..words.len() {
         words[at] = words[at].to_string_lossy().into_owned().into();
         if !is_wrong(&definition, &words) {
@@ -33,7 +33,7 @@ fn is_wrong(definition: &Command, words: &[OsString]) -> bool {
     read.is_err_and(|error| error.kind() == ErrorKind::InvalidUtf8)
 }
 
-/// What the word at `at` is the value of.
+/// The option that the word at `at` is the value of, or the word itself.
 fn name(words: &[OsString], at: usize) -> String {
     let (before, word) = (words[at - 1].to_string_lossy(), words[at].to_string_lossy());
     match word.split_once('=') {

@@ -1,5 +1,5 @@
-//! A pager for what is longer than the terminal, as git starts one: `$HOOK_RUNNER_PAGER`, else `$PAGER`, else `less`; none
-//! where that is empty or `cat`, cannot be started, or stdout is no terminal or a dumb one.
+//! Output through a pager, as git does it: `$HOOK_RUNNER_PAGER`, else `$PAGER`, else `less`. No pager if that is empty or `cat`,
+//! cannot be started, or stdout is no terminal or a dumb one.
 
 use std::io::{self, IsTerminal, StdoutLock, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,7 +17,7 @@ impl Out {
         started.unwrap_or_else(|| Self::Stdout(io::stdout().lock()))
     }
 
-    /// Waits until whoever reads has seen enough.
+    /// Waits until the user closes the pager.
     pub(super) fn finish(self) {
         if let Self::Pager(mut child, stdin) = self {
             drop(stdin);
@@ -26,7 +26,7 @@ impl Out {
     }
 }
 
-/// `less` shows colours, ends when all fits on one screen, and leaves it there (`FRX`), where `$LESS` does not say else.
+/// Without `$LESS`, `less` gets `FRX`: it shows colours, and prints output that fits on one screen without waiting for a key.
 fn start() -> Option<Out> {
     let named = ["HOOK_RUNNER_PAGER", "PAGER"].iter().find_map(|name| std::env::var(name).ok());
     let command = named.unwrap_or_else(|| "less".into());

@@ -1,5 +1,5 @@
-//! A fault of hook-runner itself: where it is, as a sentence on stderr and as termination message, and status 70. Rust's own
-//! way is a trace and SIGABRT, which a podFailurePolicy cannot tell from a command's death.
+//! A panic becomes a sentence on stderr and in the termination message, and status 70. By default the process would abort, and a
+//! podFailurePolicy could not tell its SIGABRT from a command's.
 
 use std::ffi::OsString;
 use std::panic::{self, PanicHookInfo};
@@ -10,8 +10,7 @@ use crate::exit::Kind;
 use crate::output::{self, Level};
 use crate::support::leave::leave;
 
-/// From now on a panic of any thread ends the process with 70. `words` are the command line's, which name the termination
-/// message.
+/// From now on a panic of any thread ends the process with 70. `words`: the command line, which names the termination message.
 pub(super) fn install(words: Vec<OsString>) {
     panic::set_hook(Box::new(move |fault| {
         let failure = failure(fault);

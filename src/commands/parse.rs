@@ -1,4 +1,4 @@
-//! From the words of the command line and the environment to what a command is asked for.
+//! Parses the command line and the environment.
 
 use std::ffi::OsString;
 
@@ -8,8 +8,8 @@ use super::{dashed, environment, examples};
 use crate::cli::Cli;
 use crate::exit;
 
-/// The command line as clap knows it, with what holds for all commands: examples in the help, no value of a variable in
-/// it, an empty variable as good as none.
+/// The definition for clap, completed for all commands: examples in the help, no values of variables in it, and empty variables
+/// count as unset.
 pub fn definition() -> Command {
     let mut program = environment::without_empty(Cli::command());
     let names: Vec<String> = program.get_subcommands().map(|command| command.get_name().to_owned()).collect();

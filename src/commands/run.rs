@@ -1,4 +1,4 @@
-//! `run`: a hook from flags, environment and file; one attempt of it.
+//! `run`: makes a hook from flags, environment and file, and runs one attempt of it.
 
 use std::io;
 use std::path::Path;
@@ -27,13 +27,13 @@ pub(super) fn run_hook(run: cli::Run) -> u8 {
     })
 }
 
-/// One attempt of the hook that `describe` gives. Returns only when there was none.
+/// Runs one attempt of the hook that `describe` returns, and ends the process with its status. Returns only if the hook is wrong
+/// or the attempt cannot be started.
 pub(super) fn attempt(
     termination_log: Option<&Path>,
     describe: impl FnOnce() -> Result<Hook, Failure>,
 ) -> u8 {
-    // Before anything else: signals that come while the hook is read must not be lost, and no thread may
-    // have been started with another mask.
+    // First of all: signals that come while the hook is read must not be lost, and every thread inherits the mask.
     let mut supervisor = match Supervisor::new() {
         Ok(supervisor) => supervisor,
         Err(error) => return refuse(&fault("cannot take over the signals", &error), termination_log),
@@ -68,12 +68,12 @@ pub(super) fn attempt(
     leave(outcome.status())
 }
 
-/// Signals and a few sockets: one thread does.
+/// One thread is enough for signals and a few sockets.
 pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
 }
 
-/// Says what came of the attempt, to the kubelet and on stderr.
+/// Writes the outcome to the termination message and to stderr.
 fn report(outcome: &Outcome, termination_log: Option<&Path>) {
     attempt::termination::write(outcome, termination_log);
     if outcome.after_partial_line {
@@ -83,7 +83,7 @@ fn report(outcome: &Outcome, termination_log: Option<&Path>) {
     output::say(level, &outcome.line());
 }
 
-/// A hook that is wrong, before there is an attempt: the sentence, and the same for `kubectl describe`.
+/// Reports a failure before the attempt has begun, on stderr and in the termination message.
 fn refuse(failure: &Failure, termination_log: Option<&Path>) -> u8 {
     complain(failure);
     let outcome = Outcome::new(Identity::from_environment(None)).failed(failure.clone());

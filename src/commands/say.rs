@@ -1,4 +1,4 @@
-//! What commands say: results on stdout, failures and warnings on stderr.
+//! Prints results on stdout, failures and warnings on stderr.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use crate::exit::Kind;
 use crate::output::{self, Level};
 use crate::support::cause::words;
 
-/// Prints a result. Whoever reads it may have stopped, as `| head` does: that is no failure.
+/// Prints a result. A closed pipe, as of `| head`, is no failure.
 pub(super) fn print(text: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -20,13 +20,12 @@ pub(super) fn unprintable(error: &std::io::Error) -> Failure {
     Failure::new(Kind::Io, format!("cannot print: {}", words(error)))
 }
 
-/// Says what failed.
+/// Prints a failure.
 pub(super) fn complain(failure: &Failure) {
-    // Whoever reads it may have stopped: the status comes all the same.
     output::say(Level::Error, &failure.sentence());
 }
 
-/// Says what is worth knowing.
+/// Prints a warning.
 pub(super) fn warn(sentence: &str) {
     output::say(Level::Warning, sentence);
 }

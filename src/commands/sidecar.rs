@@ -1,4 +1,4 @@
-//! `sidecar`: an attempt whose one step follows another container's log.
+//! `sidecar`: an attempt whose only step follows another container's log.
 
 use super::run::attempt;
 use crate::attempt::outcome::Failure;
@@ -11,7 +11,7 @@ pub(super) fn run_sidecar(sidecar: cli::Sidecar) -> u8 {
     attempt(sidecar.termination.log.as_deref(), || {
         let access = Access::from_environment(sidecar.service_account.as_deref(), sidecar.ca_file.as_deref())
             .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
-        let follow = Follow { container: sidecar.container, access, pace: Pace::default() };
+        let follow = Follow { container: sidecar.container.0, access, pace: Pace::default() };
         let layer = Layer {
             log: Some(LogTarget::File(sidecar.log)),
             state: sidecar.state,

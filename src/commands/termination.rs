@@ -10,11 +10,11 @@ use crate::hook::identity::Identity;
 const VARIABLE: &str = "HOOK_RUNNER_TERMINATION_LOG";
 const OPTION: &str = "--termination-log";
 
-/// Commands that people call, in a container of the application too: its termination message is not theirs to write.
+/// Commands that people also call in a container of the application: its termination message must not be overwritten.
 const READING: [&str; 9] =
     ["logs", "history", "verify", "check", "schema", "completions", "man", "diff", "report"];
 
-/// Leaves what went wrong with a command line that cannot be read, where its words and the environment say.
+/// Writes the failure of a command line that cannot be parsed, if its words or the environment name the file.
 pub fn wrong_usage(failure: &Failure, words: &[OsString]) {
     let command = words.get(1).and_then(|word| word.to_str()).unwrap_or_default();
     if !READING.contains(&command) {
@@ -22,7 +22,7 @@ pub fn wrong_usage(failure: &Failure, words: &[OsString]) {
     }
 }
 
-/// Leaves how a command without attempts went.
+/// Writes the outcome of a command without attempts.
 pub fn write(result: &Result<StepReport, Failure>, path: Option<&Path>) {
     let mut outcome = Outcome::new(Identity::from_environment(None));
     match result {
@@ -32,7 +32,7 @@ pub fn write(result: &Result<StepReport, Failure>, path: Option<&Path>) {
     attempt::termination::write(&outcome, path);
 }
 
-/// The file that the words before `--` name, or the environment.
+/// The file that the words before `--` name, or else the environment.
 fn named(words: &[OsString]) -> Option<PathBuf> {
     let words: Vec<_> = words.iter().take_while(|word| *word != "--").collect();
     let given = words.iter().enumerate().rev().find_map(|(at, word)| {
@@ -43,7 +43,7 @@ fn named(words: &[OsString]) -> Option<PathBuf> {
         }
     });
     let from_environment = || std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-    given.or_else(from_environment)
+    given.filter(|path| !path.as_os_str().is_empty()).or_else(from_environment)
 }
 
 #[cfg(test)]

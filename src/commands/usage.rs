@@ -1,4 +1,4 @@
-//! Wrong usage: what clap finds, in our words.
+//! Wrong usage: our own sentences for clap's errors.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use super::{dashed, environment, not_utf8};
 use crate::attempt::outcome::Failure;
 use crate::exit::Kind;
 
-/// The failure that wrong usage is; nothing for `--help` and `--version`, which are no mistake.
+/// The failure for an error of clap; `None` for `--help` and `--version`.
 pub fn failure(error: &clap::Error, definition: &Command, words: &[OsString]) -> Option<Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return None;
@@ -20,7 +20,7 @@ pub fn failure(error: &clap::Error, definition: &Command, words: &[OsString]) ->
     Some(Failure::new(Kind::Config, finding.sentence()).advise(finding.advice()))
 }
 
-/// The command that the words name, or the program itself.
+/// The subcommand that the words name, or the program itself.
 fn called<'a>(definition: &'a Command, words: &[OsString]) -> &'a Command {
     let name = words.get(1).and_then(|word| word.to_str());
     name.and_then(|name| definition.find_subcommand(name)).unwrap_or(definition)
@@ -49,10 +49,10 @@ impl Finding<'_> {
                 format!("there is no option {}", without_value(&subject))
             }
             ErrorKind::UnknownArgument => format!("the word '{subject}' is one too many"),
-            ErrorKind::InvalidValue if value.is_empty() => format!("{subject} needs a value"),
+            ErrorKind::InvalidValue if value.is_empty() => format!("{} needs a value", bare(&subject)),
             ErrorKind::InvalidValue => {
                 let words = self.list(ContextKind::ValidValue).join(", ");
-                format!("{subject}: '{value}' is none of {words}")
+                format!("{}: '{value}' is none of {words}", bare(&subject))
             }
             ErrorKind::ValueValidation => match self.error.source() {
                 Some(why) => format!("{subject}: {why}"),
@@ -63,24 +63,35 @@ impl Finding<'_> {
                 let other = self.list(ContextKind::PriorArg).join(" and ");
                 format!("{subject} cannot stand beside {}", without_value(&other))
             }
-            ErrorKind::MissingRequiredArgument => {
-                let missing = self.list(ContextKind::InvalidArg);
-                let missing: Vec<_> = missing.iter().map(|name| without_value(name)).collect();
-                let verb = if missing.len() == 1 { "is" } else { "are" };
-                format!("{} {verb} missing", missing.join(" and "))
-            }
+            ErrorKind::MissingRequiredArgument => self.missing(),
             ErrorKind::InvalidUtf8 => match not_utf8::culprit(self.definition, self.words) {
                 Some(which) => format!("{which} is not UTF-8 text"),
                 None => "a word that must be UTF-8 is not".into(),
             },
             ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
-                format!("{subject} has the wrong number of values")
+                format!("{} is given more often than the command takes it", bare(&subject))
             }
             _ => "the command line cannot be read".into(),
         }
     }
 
-    /// What to do: the nearest name that there is, or where the names are listed.
+    /// What the command needs, or what another option needs beside itself.
+    fn missing(&self) -> String {
+        let missing = self.list(ContextKind::InvalidArg);
+        let missing: Vec<_> = missing.iter().map(|name| bare(without_value(name))).collect();
+        let optional = |name: &str| {
+            let long = name.strip_prefix("--");
+            let known = self.command.get_arguments().find(|known| long.is_some() && known.get_long() == long);
+            known.is_some_and(|known| !known.is_required_set())
+        };
+        match missing.as_slice() {
+            [one] if optional(one) => format!("an option that needs {one} is given without it"),
+            [one] => format!("{one} is missing"),
+            several => format!("{} are missing", several.join(" and ")),
+        }
+    }
+
+    /// What to do: the most similar name, or where the names are listed.
     fn advice(&self) -> String {
         let suggestions =
             [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
@@ -105,7 +116,7 @@ impl Finding<'_> {
         }
     }
 
-    /// The option, or the variable that its value is from, when the command line does not give it.
+    /// The option with the mistake, or its variable if the value came from there.
     fn subject(&self) -> String {
         let argument = self.text(ContextKind::InvalidArg);
         let option = without_value(&argument);
@@ -135,6 +146,11 @@ impl Finding<'_> {
             _ => Vec::new(),
         }
     }
+}
+
+/// `SOURCE` of `<SOURCE>` and `RUN` of `[RUN]...`: a word that belongs to no option.
+fn bare(argument: &str) -> &str {
+    argument.trim_start_matches(['<', '[']).trim_end_matches("...").trim_end_matches(['>', ']'])
 }
 
 /// `--keep` of `--keep <N>` and of `--keep=3`: a value may be a secret.

@@ -13,7 +13,11 @@ use crate::volume::{self, LOG_NAME, Volume};
 /// Compares a volume with its manifest; status 1 when it differs.
 pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
     let mut report = copy::verify(&arguments.destination, arguments.state.as_deref())
-        .map_err(|error| messages::copy(&error))?;
+        .map_err(|error| messages::copy(&error))
+        .map_err(|failure| match failure.kind {
+            Kind::Config => failure.advise("give the directory that a copy was made into"),
+            _ => failure,
+        })?;
     let logs = logs_in(&arguments.destination);
     report.added.items.retain(|path| !logs.contains(path));
     let mut out = std::io::stdout().lock();
@@ -45,7 +49,7 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
     .advise("the list says what differs; a new run brings back what is missing"))
 }
 
-/// The preserved logs that stand in the destination: nobody added them.
+/// The preserved logs in the destination: they are the runner's and were not added by a user.
 fn logs_in(destination: &Path) -> Vec<String> {
     let volume = Volume::open(&destination.join(LOG_NAME), None);
     let names = volume.map(|volume| volume::histories(&volume)).unwrap_or_default();

@@ -139,7 +139,7 @@ impl FromStr for ModeChange {
             text.split(',').map(clause).collect::<Option<Vec<_>>>().map(Change::Clauses)
         };
         change.map(|change| Self { text: text.to_owned(), change }).ok_or_else(|| {
-            format!("{text:?} is not a mode: write it octal (0644) or as chmod does (u=rwX,go-w)")
+            format!("'{text}' is not a mode: write it octal (0644) or as chmod does (u=rwX,go-w)")
         })
     }
 }

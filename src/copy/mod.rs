@@ -40,6 +40,7 @@ use crate::support::rooted_dir::Dir;
 pub use commit::seal::Ended;
 pub use error::{Cause, Error};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
+pub use plan::filter::is_pattern;
 #[cfg(test)]
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};

@@ -119,7 +119,7 @@ impl FromStr for Owner {
         let id = |part: &str| part.parse().ok().filter(|id| digits(part) && *id != u32::MAX);
         text.split_once(':')
             .and_then(|(uid, gid)| Some(Self { uid: id(uid)?, gid: id(gid)? }))
-            .ok_or_else(|| format!("{text:?} is not UID:GID in numbers, as in 65532:65532"))
+            .ok_or_else(|| format!("'{text}' is not UID:GID in numbers, as in 65532:65532"))
     }
 }
 
@@ -146,7 +146,7 @@ impl FromStr for Shard {
             .and_then(|(index, count)| Some(Self { index: index.parse().ok()?, count: count.parse().ok()? }))
             // As it is written: without a sign or leading zeros.
             .filter(|shard| shard.to_string() == text && shard.index < shard.count && shard.count <= 4096)
-            .ok_or_else(|| format!("{text:?} is not I/N with I from 0 to N-1, as in 0/8"))
+            .ok_or_else(|| format!("'{text}' is not I/N with I from 0 to N-1 and N at most 4096, as in 0/8"))
     }
 }
 

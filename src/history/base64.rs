@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Bytes in pieces of any size.
+/// Encodes bytes that come in pieces of any size.
 #[derive(Default)]
 pub(super) struct Base64 {
     held: Vec<u8>,

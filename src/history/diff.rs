@@ -1,4 +1,4 @@
-//! `diff`: what a run changed on the volume, or all runs after one up to another, one line an entry as `rsync -i` prints.
+//! `diff`: what a run, or all runs after one up to another, changed on the volume; one line per entry, as `rsync -i` prints.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use super::select::{Chosen, Selection, select};
 use crate::support::harmless::harmless;
 use crate::volume::Change;
 
-/// What is asked for.
+/// The runs whose changes count.
 #[derive(Debug, Clone, Default)]
 pub struct Range {
     /// Runs after this one count.
@@ -20,16 +20,17 @@ pub struct Range {
     pub up_to: Option<String>,
 }
 
-/// What was changed.
+/// The changes of these runs, merged.
 #[derive(Debug, Default)]
 pub struct Diff {
     changes: Vec<Change>,
+    /// Changes that the runs did not list one by one.
     more: u64,
-    /// What is not known of some of the runs, a sentence each.
+    /// Runs whose changes are unknown.
     pub problems: Vec<HistoryError>,
 }
 
-/// Puts together what the runs of `range` changed.
+/// Merges the changes of the runs of `range`.
 pub fn diff(all: &[Records], range: &Range) -> Result<Diff, HistoryError> {
     let last = select(all, &Selection { run: range.up_to.clone(), ..Selection::default() })?;
     let chosen = match &range.after {
@@ -78,7 +79,7 @@ fn between<'a>(first: Option<&Chosen<'a>>, last: Option<&Chosen<'a>>) -> Option<
     Some(attempts.iter().map(|attempt| Chosen { records, attempt }).collect())
 }
 
-/// Puts a later change of an entry in place of an earlier one, as who saw neither in between would tell it.
+/// Merges a later change of an entry with an earlier one into the change from before the earlier to after the later.
 fn fold(entries: &mut BTreeMap<(String, String), Change>, mut later: Change) {
     let key = (later.to.clone(), later.path.clone());
     let Some(earlier) = entries.remove(&key) else {
@@ -86,18 +87,18 @@ fn fold(entries: &mut BTreeMap<(String, String), Change>, mut later: Change) {
         return;
     };
     match (earlier.action.as_str(), later.action.as_str()) {
-        // It was not there before, and is not there now.
+        // It did not exist before, and does not exist now.
         ("installed", "removed") => return,
         ("installed", "replaced") => later.action = "installed".into(),
         ("removed", "installed") => later.action = "replaced".into(),
-        // What happened to it says more than that nothing did.
+        // `kept` and `left` changed nothing: the earlier change stands.
         ("installed" | "replaced" | "removed" | "conflict", "kept" | "left") => later = earlier,
         _ => {}
     }
     entries.insert(key, later);
 }
 
-/// Prints one line an entry, below a line for each destination where there are several.
+/// Prints one line per entry, and a heading for each destination if there are several.
 pub fn print(diff: &Diff, json: bool, out: &mut dyn Write) -> Result<(), HistoryError> {
     if json {
         return print_json(diff, out);
@@ -112,7 +113,7 @@ pub fn print(diff: &Diff, json: bool, out: &mut dyn Write) -> Result<(), History
         writeln!(out, "{}", line(change))?;
     }
     if diff.more > 0 {
-        writeln!(out, "{} more entries were changed, and not kept one by one", diff.more)?;
+        writeln!(out, "{} more entries were changed, which the runs did not list", diff.more)?;
     }
     Ok(())
 }
@@ -132,7 +133,7 @@ fn print_json(diff: &Diff, out: &mut dyn Write) -> Result<(), HistoryError> {
     Ok(())
 }
 
-/// A line as `rsync -i` prints it: what was done, to what, and the path.
+/// A line as `rsync -i` prints it: the change, the kind of entry, and the path.
 pub(super) fn line(change: &Change) -> String {
     let slash = if change.kind == "directory" { "/" } else { "" };
     let target = if change.target.is_empty() { "" } else { " -> " };
@@ -144,7 +145,7 @@ pub(super) fn line(change: &Change) -> String {
     format!("{} {path}{slash}{target}{to}{why}", itemized(change))
 }
 
-/// The eleven characters of `rsync -i`. That the content differs is known; which attributes differ is not.
+/// The eleven characters of `rsync -i`. Of a replaced entry only the content is known to differ, so attributes are dots.
 pub(super) fn itemized(change: &Change) -> String {
     let kind = match change.kind.as_str() {
         "file" => 'f',

@@ -16,7 +16,7 @@ pub enum HistoryError {
     /// Nothing was ever written there.
     #[error("there is no run in {}; give the log that a hook was run with, or its directory", path.display())]
     Empty {
-        /// Where it was looked.
+        /// Where runs were looked for.
         path: PathBuf,
     },
     /// The path leads nowhere.
@@ -66,7 +66,7 @@ pub enum HistoryError {
         /// As asked.
         step: usize,
     },
-    /// What was asked for was removed by retention.
+    /// Retention removed the log.
     #[error(
         "the log of attempt {attempt} of run {} is no longer kept; --keep, --keep-bytes and --keep-days of the hook say how many are",
         harmless(run)
@@ -77,16 +77,16 @@ pub enum HistoryError {
         /// The attempt.
         attempt: u32,
     },
-    /// What its copies changed is not known.
+    /// No changes of the run are kept.
     #[error(
-        "of run {} it is not known what it changed: it copied nothing, or its log is no longer kept",
+        "it is not known what run {} changed: it copied nothing, or its log is no longer kept",
         harmless(run)
     )]
     NoChanges {
         /// The run.
         run: String,
     },
-    /// Two runs that have no order.
+    /// The second run did not follow the first in the same log.
     #[error(
         "run {} did not begin after run {} in the same log; give the earlier one first",
         harmless(later),
@@ -98,7 +98,7 @@ pub enum HistoryError {
         /// As asked.
         later: String,
     },
-    /// What is read cannot be printed.
+    /// The output cannot be written.
     #[error("cannot print: {}", words(.0))]
     Print(#[from] io::Error),
 }

@@ -1,5 +1,5 @@
-//! Which part of an attempt's output is wanted: a step, the lines that match, the last lines. Reads in blocks: memory does
-//! not grow with the output.
+//! The part of an attempt's output that is asked for: a step, matching lines, the last lines. Reads in blocks, so that memory
+//! does not grow with the output.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,22 +14,22 @@ const BLOCK: usize = 64 << 10;
 /// A longer line is taken in pieces of this size.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// What is wanted of the output.
+/// The part that is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// The step of this number, counted from 1.
+    /// Only the output of this step, counted from 1.
     pub step: Option<usize>,
-    /// The lines that match.
+    /// Only matching lines.
     pub grep: Option<Regex>,
-    /// So many lines of the end.
+    /// Only this many lines at the end.
     pub tail: Option<usize>,
 }
 
-/// Takes the bytes that are wanted, one piece after the other, each with its place in the file.
+/// Receives the bytes piece by piece, each with its offset in the file.
 pub(super) type Sink<'a> = dyn FnMut(u64, &[u8]) -> io::Result<()> + 'a;
 
 impl Filter {
-    /// Gives to `sink` what is wanted of the bytes of `ranges`.
+    /// Passes the part of `ranges` that is asked for to `sink`.
     pub(super) fn pass(&self, file: &File, ranges: &[Range<u64>], sink: &mut Sink<'_>) -> io::Result<()> {
         match (&self.grep, self.tail) {
             (None, None) => ranges.iter().try_for_each(|range| pieces(file, range.clone(), sink)),
@@ -45,7 +45,7 @@ impl Filter {
         }
     }
 
-    /// Where the last lines of `range` begin, or the range itself does.
+    /// Where the last lines of `range` begin; without `tail`, where `range` begins.
     pub(super) fn begin(&self, file: &File, range: Range<u64>) -> io::Result<u64> {
         let Some(number) = self.tail else { return Ok(range.start) };
         let end = range.end;
@@ -84,7 +84,7 @@ pub(super) fn pieces(file: &File, range: Range<u64>, sink: &mut Sink<'_>) -> io:
     while at < range.end {
         let wanted = usize::try_from(range.end - at).unwrap_or(BLOCK).min(BLOCK);
         match file.read_at(&mut block[..wanted], at)? {
-            // It has become shorter since it was measured.
+            // The file has become shorter since it was measured.
             0 => break,
             read => {
                 sink(at, &block[..read])?;
@@ -95,7 +95,7 @@ pub(super) fn pieces(file: &File, range: Range<u64>, sink: &mut Sink<'_>) -> io:
     Ok(())
 }
 
-/// The lines of `range` with their places, each with its newline.
+/// The lines of `range` with their offsets, newlines included.
 fn lines(file: &File, range: Range<u64>, each: &mut Sink<'_>) -> io::Result<()> {
     let mut line = Vec::new();
     let mut at = range.start;

@@ -1,5 +1,5 @@
-//! `logs --json`: one object per attempt, its output in it, without ever having the output in memory. Bytes that are no
-//! text make it `output_base64` in place of `output`, so that nothing is lost.
+//! `logs --json`: one object per attempt with its output, which is never held in memory as a whole. Output that is not UTF-8
+//! becomes `output_base64` in place of `output`, so that no byte is lost.
 
 use std::io::{self, Write};
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::base64::Base64;
 
-/// Gives the output, in pieces, to what it is given.
+/// Passes the output in pieces to the function that it is called with.
 pub(super) type Output<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
 
-/// Prints `row` with the `output`, which is read twice: whether it is text must be known before its field is named. None
-/// is an output that is no longer kept.
+/// Prints `row` with the `output`. It is read twice, because the name of its field depends on whether it is UTF-8. `None`: the
+/// output is no longer kept.
 pub(super) fn print(
     row: &impl Serialize,
     output: Option<&Output<'_>>,
@@ -41,7 +41,7 @@ fn escape(text: &str, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(quoted.as_bytes().get(1..quoted.len() - 1).unwrap_or_default())
 }
 
-/// Text in pieces that may end within a character.
+/// Decodes text whose pieces may end within a character.
 #[derive(Default)]
 struct Utf8 {
     held: Vec<u8>,

@@ -14,7 +14,7 @@ use crate::volume::frames::Frame;
 /// How attempts are printed.
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// What is wanted of the output.
+    /// The part of the output.
     pub filter: Filter,
     /// The command's bytes alone, without headers and footers.
     pub raw: bool,
@@ -24,7 +24,7 @@ pub struct View {
     pub timestamps: bool,
 }
 
-/// Prints the attempts. What cannot be read does not end the others: the problems are returned.
+/// Prints the attempts. Those that cannot be read are left out and returned as problems.
 pub fn print(
     chosen: &[Chosen<'_>],
     view: &View,
@@ -74,21 +74,21 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(
         None => out.write_all(piece),
     })?;
     if !view.raw {
-        // With the newline that was added to a last line without one.
+        // Begins with the newline that was added to an unfinished last line.
         pieces(&file, frame.command_output().end..frame.end, &mut |_, piece| out.write_all(piece))?;
     }
     Ok(())
 }
 
-/// Where the output is that is asked for: all, that of a step, or, without the runner's own lines, that of each step. Of an
-/// attempt without an end it is not known which lines are the runner's.
+/// The ranges of the file to print: all output, that of one step, or, for `raw`, that of each step without the runner's own
+/// lines. Only the footer says where steps begin, so an attempt without one is printed as a whole.
 fn parts(frame: &Frame, view: &View) -> Result<Vec<Range<u64>>, HistoryError> {
     let all = frame.command_output();
     let steps = frame.ended.as_ref().map_or(&[][..], |ended| &ended.steps);
     let within = |at: u64| all.start.saturating_add(at).min(all.end);
     let mut spans = steps.iter().map(|span| within(span.from)..within(span.to).max(within(span.from)));
     let Some(step) = view.filter.step else {
-        // The runner says nothing around the only step of a hook: all is the command's, also what it wrote into the log itself.
+        // A hook of one step has no lines of the runner. What the command wrote directly to the log is output, too.
         let bare = view.raw && steps.len() > 1;
         return Ok(if bare { spans.collect() } else { vec![all] });
     };

@@ -1,4 +1,4 @@
-//! Reading back: the preserved logs and the table of attempts. Reads what `volume` wrote; changes nothing.
+//! Reading back: `logs`, `history`, `diff`, `report`. Reads what `volume` wrote; changes nothing.
 
 mod base64;
 pub mod diff;

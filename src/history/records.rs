@@ -1,4 +1,4 @@
-//! What is read: a volume's histories, one log with its history, one log alone, standard input.
+//! Opens what is read: all histories of a directory, one log with its history, one log alone, or standard input.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::volume::lock::{self, AtWork};
 use crate::volume::record::Started;
 use crate::volume::{self, Attempt, Changes, History, LOG_NAME, LogFile, Volume, VolumeError};
 
-/// How often a log that moved while it was opened is looked for again. Runs that alternate move logs every few
+/// How often a log is looked for again that was moved while it was opened. Runs in quick succession archive logs every few
 /// milliseconds.
 const TRIES: usize = 100;
 
@@ -29,14 +29,14 @@ pub struct Records {
     /// Who holds the volume's lock.
     pub(super) at_work: AtWork,
     source: Source,
-    /// What could not be read, a sentence each.
+    /// What could not be read, one sentence each.
     pub problems: Vec<String>,
 }
 
 #[derive(Debug)]
 enum Source {
     Volume(Box<Volume>, Option<History>),
-    /// A log that was copied off its volume, an archived one, standard input.
+    /// A log without its history: copied off its volume, an archived one, standard input.
     Alone(File),
     /// A log that cannot be read.
     Nothing,
@@ -121,13 +121,13 @@ fn log(path: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> 
         opened => opened.and_then(seekable).map_err(VolumeError::at("open", path))?,
     };
     if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-        // A run that is just beginning has made it, and not yet written to it.
+        // A run that is just beginning has made the file and not yet written to it.
         return Ok(Vec::new());
     }
     Ok(vec![Records::alone(file, path)?])
 }
 
-/// A pipe is read into memory: frames are read from the end of a log backwards.
+/// Reads a pipe into memory, because a log is read from its end backwards.
 fn seekable(mut file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         return Ok(file);
@@ -186,8 +186,8 @@ impl Records {
         }
     }
 
-    /// The file that holds the bytes of `attempt`, and where. Its log may move while it is looked for, so what was opened
-    /// counts only when the attempt's own header stands in it. None when it is no longer kept.
+    /// The file with the bytes of `attempt`, and its frame in it. The log may be archived while it is opened, so the file is used
+    /// only if it holds the attempt's own header. `None`: it is no longer kept.
     pub(super) fn bytes_of(&self, attempt: &Attempt) -> Result<Option<(File, Frame)>, VolumeError> {
         let (volume, history) = match (&self.source, &attempt.bytes) {
             (Source::Alone(file), Some((_, frame))) => {
@@ -219,7 +219,7 @@ impl Records {
 }
 
 impl Records {
-    /// What the copies of `attempt` changed; none where nothing is kept of that.
+    /// What the copies of `attempt` changed; `None` if no list of it is kept.
     pub(super) fn changes_of(&self, attempt: &Attempt) -> Result<Option<Changes>, VolumeError> {
         let Source::Volume(_, Some(history)) = &self.source else { return Ok(None) };
         history.changes(&attempt.started.run, attempt.started.attempt)

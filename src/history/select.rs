@@ -1,4 +1,4 @@
-//! Which attempts are asked for: of which runs, logs, releases and times.
+//! Selects attempts by run, log, release and time.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -12,16 +12,16 @@ use crate::volume::Attempt;
 /// The fewest characters of a run's id that are shown, as git's.
 const SHORTEST_ID: usize = 7;
 
-/// What is asked for.
+/// The attempts that are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// The run whose id begins so.
+    /// The run whose id begins with this.
     pub run: Option<String>,
     /// This attempt only.
     pub attempt: Option<u32>,
     /// Only attempts that did not succeed.
     pub failed: bool,
-    /// Every run, in place of each log's last.
+    /// Every run, not only each log's last.
     pub all: bool,
     /// Only attempts that began at this time or later.
     pub since: Option<SystemTime>,
@@ -44,7 +44,7 @@ pub struct Chosen<'a> {
     pub attempt: &'a Attempt,
 }
 
-/// The attempts that are asked for, each log's in the order of their starts.
+/// Selects attempts; those of one log stay in the order of their starts.
 pub fn select<'a>(all: &'a [Records], selection: &Selection) -> Result<Vec<Chosen<'a>>, HistoryError> {
     let known: Vec<Chosen<'_>> = all
         .iter()
@@ -80,7 +80,7 @@ impl Selection {
         let is = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
-        // An attempt without a time that can be read is shown rather than left out.
+        // An attempt with an unreadable time is shown rather than left out.
         let at = humantime::parse_rfc3339(&started.at).ok();
         is(&self.release, started.release.as_deref())
             && is(&self.revision, started.revision.as_deref())
@@ -105,7 +105,7 @@ enum Run {
     Group(String),
 }
 
-/// The run that is meant by `id`: that of this very id, or the only one whose id begins so.
+/// The run with exactly this id, or the only one whose id begins with it.
 fn resolve(known: &[Chosen<'_>], id: &str) -> Result<Run, HistoryError> {
     let ids = || known.iter().map(|chosen| chosen.attempt.started.run.as_str());
     if ids().any(|run| run == id) {
@@ -130,7 +130,8 @@ fn last_run<'a>(known: &[Chosen<'a>], records: &Records) -> Option<&'a str> {
     Some(&last.attempt.started.run)
 }
 
-/// Attempts of one log stay in the order of their starts, whatever the clock said; those of several logs are merged by it.
+/// The newest `number` attempts. Those of one log keep the order of their starts, even if the clock was set back; several logs
+/// are merged by start time.
 pub(super) fn newest_first<'a>(chosen: &[Chosen<'a>], number: usize) -> Vec<Chosen<'a>> {
     let mut logs: Vec<Vec<Chosen<'a>>> =
         chosen.chunk_by(|a, b| std::ptr::eq(a.records, b.records)).map(<[_]>::to_vec).collect();
@@ -143,10 +144,10 @@ pub(super) fn newest_first<'a>(chosen: &[Chosen<'a>], number: usize) -> Vec<Chos
     newest
 }
 
-/// How many characters of the runs' ids tell them apart.
+/// How many characters of the ids are needed to tell the runs apart.
 pub(super) fn short_length<'a>(runs: impl Iterator<Item = &'a str>) -> usize {
     let runs: BTreeSet<&str> = runs.map(group).collect();
-    // In their order, those that have most in common stand beside each other.
+    // In a sorted list, the ids with the longest common beginning are neighbours.
     let common = |(a, b): (&&str, &&str)| a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
     let longest = runs.iter().zip(runs.iter().skip(1)).map(common).max().unwrap_or(0);
     SHORTEST_ID.max(longest + 1)

@@ -1,35 +1,35 @@
-//! How an attempt stands: decided from the log, and for one without an end from the lock.
+//! Whether an attempt ended, is running or was interrupted: decided from the log, and without a footer from the lock.
 
 use super::records::Records;
 use crate::volume::Attempt;
 use crate::volume::lock::AtWork;
 
-/// How an attempt stands.
+/// The state of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// It ended.
     Ended,
-    /// It has no end, and its run holds the lock.
+    /// No footer, and its run holds the lock.
     Running,
-    /// It has no end, and nobody holds the lock.
+    /// No footer, and nobody holds the lock.
     Interrupted,
-    /// It has no end; whether it is running cannot be told: a log without its volume, or a volume without locks.
+    /// No footer, and the lock tells nothing: a log without its volume, or a volume without locks.
     Unfinished,
 }
 
-/// The run's id without the number of a shard: the shares of a copy are one run.
+/// The run's id without the number of a shard: all shards are one run.
 pub(super) fn group(run: &str) -> &str {
     shard(run).map_or(run, |(group, _)| group)
 }
 
-/// The run's id and the number of the shard, where it is one.
+/// The run's id and the number of the shard; `None` for a run without shards.
 pub(super) fn shard(run: &str) -> Option<(&str, u32)> {
     let (group, number) = run.rsplit_once(".shard-")?;
     Some((group, number.parse().ok()?))
 }
 
 impl State {
-    /// How `attempt` of `records` stands.
+    /// The state of `attempt` of `records`.
     pub(super) fn of(records: &Records, attempt: &Attempt) -> Self {
         if attempt.ended.is_some() {
             return Self::Ended;

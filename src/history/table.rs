@@ -15,13 +15,13 @@ use crate::volume::record::StepEnd;
 /// How the table is printed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
-    /// At most so many attempts.
+    /// The most attempts to print.
     pub number: Option<usize>,
     /// One JSON object per attempt.
     pub json: bool,
     /// Results in colour.
     pub color: bool,
-    /// Columns of the terminal; none where it is none.
+    /// Columns of the terminal; `None` if stdout is none.
     pub width: Option<usize>,
 }
 
@@ -29,13 +29,13 @@ const HEADS: [&str; 14] = [
     "STARTED", "LOG", "RELEASE", "REV", "EVENT", "RUN", "SHARD", "ATTEMPT", "RESULT", "DURATION", "COPIED",
     "JOB", "POD", "CAUSE",
 ];
-/// Shown where there are several.
+/// Shown only if there are several logs.
 const LOG: usize = 1;
 const RESULT: usize = 8;
 const CAUSE: usize = 13;
-/// Left out first, in this order, where a terminal is too narrow: POD, JOB, COPIED, SHARD, DURATION, EVENT, REV.
+/// The columns that a narrow terminal leaves out, in this order: POD, JOB, COPIED, SHARD, DURATION, EVENT, REV.
 const DISPENSABLE: [usize; 7] = [12, 11, 10, 6, 9, 4, 3];
-/// A cause is cut to what is left of the line, for which other columns give way up to this.
+/// The cause gets the rest of the line. Other columns are left out until it has this width.
 const SHORTEST_CAUSE: usize = 20;
 
 /// Prints the attempts.
@@ -86,7 +86,7 @@ fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
     ]
 }
 
-/// The columns that are shown, and their widths: those that say something, and of them what fits.
+/// The columns to show, with their widths: those that are not empty, and of these as many as fit.
 fn columns(cells: &[[String; 14]], terminal: Option<usize>) -> Vec<(usize, usize)> {
     let width = |column: usize| {
         let widest = cells.iter().map(|row| width_of(&row[column])).max().unwrap_or(0);

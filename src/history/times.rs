@@ -1,5 +1,5 @@
-//! The time before each line, for `logs --timestamps`. A hook that ran with `--timestamps` has it in its log; of another it
-//! is known when each step began.
+//! `logs --timestamps`: the time before each line. A hook that ran with `--timestamps` has it in its log. In any other log, each
+//! line gets the time when its step began.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -9,20 +9,20 @@ use crate::volume::frames::Frame;
 
 /// When parts of an attempt's output began.
 pub(super) struct Times {
-    /// Places in the file, in their order, and the time from there on.
+    /// Ascending offsets in the file, and the time from there on.
     parts: Vec<(u64, String)>,
-    /// The last piece did not end its line.
+    /// The last piece ended within a line.
     within_line: bool,
 }
 
 impl Times {
-    /// Those of the attempt's steps; its own beginning for what comes before them.
+    /// The start of each step; the attempt's own start for lines before the first step.
     pub(super) fn of(frame: &Frame) -> Self {
         let began = humantime::parse_rfc3339(&frame.started.at).unwrap_or(SystemTime::UNIX_EPOCH);
         let ended = frame.ended.as_ref();
         let steps = ended.map_or(&[][..], |ended| &ended.steps);
         let mut parts = vec![(0, times::of(began))];
-        // Steps follow each other at once; what is left of the attempt is its opening.
+        // Steps follow each other without a pause. The rest of the attempt's duration passed before the first one.
         let all: u64 = steps.iter().map(|step| step.duration_ms).sum();
         let opening = ended.map_or(0, |ended| ended.duration_ms.saturating_sub(all));
         let mut before = Duration::from_millis(opening);
@@ -33,7 +33,7 @@ impl Times {
         Self { parts, within_line: false }
     }
 
-    /// Writes `piece`, which stands at `at` of the file, with the time before each line.
+    /// Writes `piece`, found at offset `at` of the file, with the time before each line.
     pub(super) fn stamp(&mut self, at: u64, piece: &[u8], out: &mut dyn Write) -> io::Result<()> {
         let mut at = at;
         for line in piece.split_inclusive(|&byte| byte == b'\n') {
@@ -51,7 +51,7 @@ impl Times {
     }
 }
 
-/// Whether the hook has put the time before the line: `2026-01-31T23:59:59.123456Z `.
+/// Whether the hook has written the time before the line: `2026-01-31T23:59:59.123456Z `.
 fn has_time(line: &[u8]) -> bool {
     const LENGTH: usize = "2026-01-31T23:59:59.123456Z".len();
     let is_time = |text: &str| humantime::parse_rfc3339(text).is_ok();

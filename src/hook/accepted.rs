@@ -20,7 +20,7 @@ pub struct Accepted {
 
 /// Text that is no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no HTTP status: expected one as 200, a range as 200-399, or a class as 2xx")]
+#[error("'{0}' is no HTTP status: expected one as 200, a range as 200-399, or a class as 2xx")]
 pub struct StatusError(String);
 
 impl Accepted {

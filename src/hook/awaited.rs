@@ -1,4 +1,4 @@
-//! What a wait waits for: a condition that the runner looks at itself, or a command that is to succeed.
+//! What a wait waits for: a condition that the runner probes itself, or a command that has to succeed.
 
 use std::ffi::OsString;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ pub enum AwaitedError {
     NoCommand,
     /// A command with quotes.
     #[error(
-        "the command behind exec: is cut at its spaces, and a quote would not keep words together; name a script, or write it in a hook file as a list: for: [sh, -c, …]"
+        "the command behind exec: is split at spaces, and quotes do not keep words together; name a script, or write the command in a hook file as a list: for: [sh, -c, …]"
     )]
     Quote,
     /// A command with a NUL character.

@@ -1,6 +1,4 @@
-//! What can be waited for, as it is written on the command line and in a hook file.
-//!
-//! Only values and their text. Knows nothing of probing.
+//! The conditions of a wait, as the command line and a hook file write them. Only values and their text; `steps::wait` probes.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -52,7 +50,7 @@ pub enum ConditionError {
     /// Spaces, quotes, characters that are not ASCII.
     #[error("'{0}' holds {1:?}, which no URL can; write it percent-encoded, as %20 for a space")]
     Character(String, char),
-    /// What is left, such as a length that nobody takes.
+    /// Anything else, such as an overlong URL.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
@@ -100,7 +98,7 @@ fn file(path: &str) -> Result<Condition, ConditionError> {
     Ok(Condition::File(path.into()))
 }
 
-/// Checks `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`; the port as it is written.
+/// Checks `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. Returns the port as it is written, or an empty text.
 fn authority(text: &str) -> Result<&str, ConditionError> {
     if text.contains(['@', '%']) {
         return Err(ConditionError::Credentials);
@@ -131,7 +129,7 @@ fn in_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c)
 }
 
-/// What every condition looks like, for the JSON Schema.
+/// The pattern of every condition, for the JSON Schema.
 pub fn pattern() -> String {
     let group = "[0-9a-fA-F]{1,4}";
     let dotted = "(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";

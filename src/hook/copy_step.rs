@@ -1,4 +1,4 @@
-//! A copy step as the command line or a hook file describes it, and what the engine is asked for by it.
+//! A copy step as the command line or a hook file describes it, and the engine's options made from it.
 
 #![allow(clippy::doc_markdown)]
 
@@ -8,8 +8,10 @@ use clap::Args;
 
 use crate::copy::{self, ModeChange, Owner, Policy, Prune, Shard};
 use crate::hook::file_value::{form, words};
+use crate::hook::glob::Glob;
 use crate::hook::identity::Identity;
 use crate::hook::keys::{Keyed, Keys};
+use crate::hook::non_empty::NonEmpty;
 use crate::hook::number::whole_number;
 use crate::hook::pattern::smaller;
 use crate::hook::spec_error::SpecError;
@@ -30,7 +32,7 @@ pub struct CopyStep {
     #[arg(skip)]
     pub to: PathBuf,
 
-    /// For which runs it is.
+    /// Limits the step to some runs.
     #[arg(skip)]
     pub when: Option<When>,
 
@@ -44,11 +46,11 @@ pub struct CopyStep {
 
     /// Leave out what matches, gitignore syntax (repeatable)
     #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_EXCLUDE")]
-    pub exclude: Vec<String>,
+    pub exclude: Vec<Glob>,
 
     /// Copy only what matches, gitignore syntax (repeatable)
     #[arg(long, value_name = "GLOB", env = "HOOK_RUNNER_INCLUDE")]
-    pub include: Vec<String>,
+    pub include: Vec<Glob>,
 
     /// Owner of what is copied [default: as in the source, where permitted]
     #[arg(long, value_name = "UID:GID", env = "HOOK_RUNNER_CHOWN")]
@@ -80,7 +82,7 @@ pub struct CopyStep {
 
     /// The name that what is copied is owned by on the volume; keep it when the source's path changes [default: the source]
     #[arg(long, value_name = "NAME", env = "HOOK_RUNNER_OWNER")]
-    pub owner: Option<String>,
+    pub owner: Option<NonEmpty>,
 
     /// Prune also when the source is empty, which otherwise is refused
     #[arg(long, env = "HOOK_RUNNER_ALLOW_EMPTY_SOURCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
@@ -88,7 +90,7 @@ pub struct CopyStep {
 
     /// What the source is called, such as the image's digest: a source called as at the last copy is not read
     #[arg(long, value_name = "ID", env = "HOOK_RUNNER_SOURCE_VERSION")]
-    pub source_version: Option<String>,
+    pub source_version: Option<NonEmpty>,
 
     /// Copy what symbolic links of the source lead to, as for a mounted ConfigMap
     #[arg(long, env = "HOOK_RUNNER_DEREFERENCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
@@ -101,7 +103,7 @@ pub struct CopyStep {
 }
 
 impl CopyStep {
-    /// Puts some share in the place of one that only an Indexed Job's environment tells.
+    /// Replaces `shard: auto`, for `check`: only a pod of an Indexed Job knows its share.
     pub fn assume_shard(&mut self) {
         if self.shard == Some(Sharding::Auto) {
             self.shard = Some(Sharding::Of(Shard { index: 0, count: 1 }));
@@ -147,15 +149,20 @@ const CLAUSE: &str = "[ugoa]*(?:[-+=](?:[ugo]|[rwxXst]*))+";
 const ID: &str = "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|\
                   42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-4]";
 
-/// The copy engine's options from the command line's over the step's own.
+/// The engine's options: the command line's, else the step's own.
 pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, SpecError> {
-    let list =
-        |flags: &Vec<String>, step: &Vec<String>| if flags.is_empty() { step.clone() } else { flags.clone() };
+    let patterns = |flags: &[Glob], step: &[Glob]| -> Vec<String> {
+        let given = if flags.is_empty() { step } else { flags };
+        given.iter().map(|glob| glob.0.clone()).collect()
+    };
+    let text = |flag: &Option<NonEmpty>, step: &Option<NonEmpty>| {
+        flag.as_ref().or(step.as_ref()).map(ToString::to_string)
+    };
     Ok(copy::Options {
         policy: flags.policy.or(step.policy).unwrap_or_default(),
         prune: flags.prune.or(step.prune).unwrap_or_default(),
-        exclude: list(&flags.exclude, &step.exclude),
-        include: list(&flags.include, &step.include),
+        exclude: patterns(&flags.exclude, &step.exclude),
+        include: patterns(&flags.include, &step.include),
         chown: flags.chown.or(step.chown),
         chmod: flags.chmod.clone().or_else(|| step.chmod.clone()),
         strict_metadata: flags.strict_metadata.or(step.strict_metadata).unwrap_or(false),
@@ -166,9 +173,9 @@ pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, 
             .unwrap_or(false),
         ignore_space: flags.ignore_space.or(step.ignore_space).unwrap_or(false),
         workers: flags.workers.or(step.workers),
-        owner: flags.owner.clone().or_else(|| step.owner.clone()),
+        owner: text(&flags.owner, &step.owner),
         allow_empty_source: flags.allow_empty_source.or(step.allow_empty_source).unwrap_or(false),
-        source_version: flags.source_version.clone().or_else(|| step.source_version.clone()),
+        source_version: text(&flags.source_version, &step.source_version),
         dereference: flags.dereference.or(step.dereference).unwrap_or(false),
         shard: match flags.shard.or(step.shard) {
             None => None,
@@ -195,7 +202,7 @@ fn shard_from_environment() -> Result<copy::Shard, SpecError> {
     })
 }
 
-/// Refuses a share of a copy whose run id was made for this start: the other shares have another.
+/// Refuses a share of a copy without a given run id: the other shares would have another one.
 pub fn check_share(shard: Option<Shard>, identity: &Identity) -> Result<(), SpecError> {
     match shard {
         Some(shard) if identity.new && shard.count > 1 => Err(SpecError::ShardWithoutRun { shard }),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::hook::duration::{Limit, Timespan};
 use crate::hook::file_value::FileValue;
 use crate::hook::keys::{Keyed, Keys};
+use crate::hook::non_empty::NonEmpty;
 use crate::hook::number::whole_number;
 use crate::hook::spec_error::SpecError;
 use crate::hook::variables::Variables;
@@ -28,7 +29,7 @@ pub struct ExecStep {
 
     /// What it is called in the log, in place of the command's words.
     #[arg(skip)]
-    pub name: Option<String>,
+    pub name: Option<NonEmpty>,
 
     /// Variables for it besides the runner's own.
     #[arg(skip)]
@@ -38,7 +39,7 @@ pub struct ExecStep {
     #[arg(skip)]
     pub workdir: Option<PathBuf>,
 
-    /// For which runs it is.
+    /// Limits the step to some runs.
     #[arg(skip)]
     pub when: Option<When>,
 
@@ -60,19 +61,19 @@ pub struct ExecStep {
 pub struct CommandSpec {
     /// Program and arguments.
     pub command: Vec<OsString>,
-    /// What it is called, where its words do not say it.
+    /// Its name in the log, in place of its words.
     pub name: Option<String>,
-    /// Variables for it besides the runner's own.
+    /// Variables for it, in addition to the runner's own.
     pub env: Vec<(OsString, OsString)>,
     /// The directory that it starts in, where it is not the runner's.
     pub workdir: Option<PathBuf>,
-    /// For how long at most, each try.
+    /// Time limit of each try.
     pub timeout: Option<Duration>,
-    /// Starts after the first.
+    /// Starts after the first, while it fails.
     pub retries: u32,
     /// Pause before the first retry.
     pub backoff: Duration,
-    /// For which runs it is.
+    /// Limits the step to some runs.
     pub when: Option<When>,
 }
 
@@ -83,7 +84,7 @@ pub struct PollSpec {
     pub command: Vec<OsString>,
     /// For how long it is tried.
     pub timeout: Duration,
-    /// For which runs it is.
+    /// Limits the step to some runs.
     pub when: Option<When>,
 }
 
@@ -95,7 +96,7 @@ impl ExecStep {
         }
         Ok(CommandSpec {
             command: self.command,
-            name: self.name,
+            name: self.name.map(|name| name.0),
             env: self.env.unwrap_or_default().0,
             workdir: self.workdir,
             timeout: flags.timeout.or(self.timeout).map(|limit| limit.0),

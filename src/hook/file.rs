@@ -16,7 +16,7 @@ const LARGEST: u64 = 4 << 20;
 pub enum FileError {
     /// It cannot be read.
     #[error(
-        "the hook file {path} cannot be read: {}; check --hook and the volume or ConfigMap it is mounted from",
+        "the hook file {path} cannot be read: {}; check the path, and the volume or ConfigMap that it is mounted from",
         words(cause)
     )]
     Unreadable {
@@ -93,7 +93,7 @@ mod tests {
             ("steps:\n  - exec: {command: []}\n", "hook.yaml:2:21: ", "an empty command"),
             ("steps:\n  - exec: {command: ['']}\n", "hook.yaml:2:21: ", "name is empty"),
             ("steps:\n  - {}\n", "hook.yaml:2:5: ", "an empty step; expected one of copy, wait, exec"),
-            ("steps: []\n", "hook.yaml:1:8: ", "no step"),
+            ("steps: []\n", "hook.yaml:1:8: ", "an empty list of steps"),
             ("log: /x\nlog: /y\n", "hook.yaml:2:1: ", "`log` stands twice, first on line 1"),
             ("logg: x\n", "hook.yaml:1:1: ", "is `log` meant?"),
             ("colour: x\n", "hook.yaml:1:1: ", "expected one of log, timeout"),

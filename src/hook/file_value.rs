@@ -1,5 +1,4 @@
-//! What a value of the hook file may be: how it is read, and what the JSON Schema says of it. Both stand side by side,
-//! so that they say the same.
+//! A value of the hook file: how it is read, and its JSON Schema. The two stand together so that they accept the same.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -14,7 +13,7 @@ use crate::hook::yaml::{Content, Mistake, Node, Scalar, ScalarKind};
 pub trait FileValue: Sized {
     /// Reads it, or says what was expected.
     fn read(node: &Node) -> Result<Self, Mistake>;
-    /// What the JSON Schema says of it.
+    /// Its JSON Schema.
     fn schema() -> Value;
 }
 
@@ -30,7 +29,7 @@ pub fn scalar<'a>(node: &'a Node, expected: &str) -> Result<&'a Scalar, Mistake>
     }
 }
 
-/// A scalar that every YAML reader takes for a text, so that none makes a number of it.
+/// A scalar that YAML 1.1 and 1.2 both read as a text. Helm would print any other kind in a form of its own.
 pub fn text<'a>(node: &'a Node, expected: &str) -> Result<&'a str, Mistake> {
     let Scalar { text, kind } = scalar(node, expected)?;
     let what = match kind {
@@ -69,7 +68,7 @@ pub fn any_scalar(pattern: &str) -> Value {
     json!({"not": {"type": ["null", "array", "object"]}, "pattern": pattern})
 }
 
-/// Of texts a system call takes all but NUL.
+/// A text without NUL, which no path and no argument can hold.
 fn free_text<'a>(node: &'a Node, expected: &str) -> Result<&'a str, Mistake> {
     let text = &scalar(node, expected)?.text;
     if text.contains('\0') {
@@ -151,7 +150,7 @@ impl<T: FileValue> FileValue for Vec<T> {
     }
 }
 
-/// A key that must be there, of a field that the command line leaves empty.
+/// For a required key whose field the command line leaves empty.
 impl<T: FileValue> FileValue for Option<T> {
     fn read(node: &Node) -> Result<Self, Mistake> {
         T::read(node).map(Some)
@@ -161,7 +160,7 @@ impl<T: FileValue> FileValue for Option<T> {
     }
 }
 
-/// Reads a text with a form of its own by `FromStr`; the pattern describes what that takes.
+/// Reads a text by `FromStr`; the pattern describes what that accepts.
 macro_rules! form {
     ($type:ty, $expected:literal, $pattern:expr) => {
         impl crate::hook::file_value::FileValue for $type {
@@ -180,7 +179,7 @@ macro_rules! form {
 }
 pub(super) use form;
 
-/// The same for one of a few words.
+/// Reads one of a few words by `FromStr`.
 macro_rules! words {
     ($type:ty) => {
         impl crate::hook::file_value::FileValue for $type {

@@ -17,14 +17,14 @@ pub trait Keyed: Default + clap::Args {
     fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake>;
 }
 
-/// Who goes through the keys.
+/// Visits the keys: reads them from a file, or describes them for the schema.
 pub trait Keys {
-    /// A key that must be there.
+    /// A key that must not be left out.
     fn required<T: FileValue>(&mut self, key: &'static str, help: &str, value: &mut T)
     -> Result<(), Mistake>;
-    /// A key that may be there; null is as good as absent.
+    /// A key that may be left out or null.
     fn optional<T: FileValue>(&mut self, key: &'static str, value: &mut Option<T>) -> Result<(), Mistake>;
-    /// A key that may be there, with a list or keys of its own.
+    /// A key that may be left out or null, and holds a list or keys.
     fn many<T: FileValue>(&mut self, key: &'static str, value: &mut T) -> Result<(), Mistake>;
 }
 
@@ -76,7 +76,7 @@ impl Reader<'_> {
         match self.value(key).filter(|node| !node.is_null()) {
             None => Ok(None),
             Some(node) => T::read(node).map(Some).map_err(|mistake| {
-                // What is wrong within a list or below keys has a place of its own.
+                // A mistake inside a list or a map has its own place in the file, which says more than the key.
                 let itself = mistake.at == node.at;
                 let subject = if itself { format!("{key}: ") } else { String::new() };
                 Mistake { message: format!("{subject}{}", mistake.message), ..mistake }
@@ -92,7 +92,7 @@ impl Reader<'_> {
     }
 }
 
-/// The sentence for a key that means nothing where it stands.
+/// The sentence for an unknown key.
 pub fn unknown(key: &str, part: &str, known: &[&'static str]) -> String {
     let advice = match nearest(key, known.iter().copied()) {
         Some(meant) => format!("is `{meant}` meant?"),
@@ -129,7 +129,7 @@ impl Keys for Reader<'_> {
 }
 
 impl Reader<'_> {
-    /// A misspelt key is the better explanation of one that is missing.
+    /// The sentence for a missing key. A misspelt one is named in its place.
     fn missing(&self, key: &'static str, help: &str) -> Mistake {
         let near = |entry: &&Entry| nearest(&entry.key, [key]).is_some();
         match self.entries.iter().filter(|entry| entry.key != key).find(near) {
@@ -142,7 +142,7 @@ impl Reader<'_> {
     }
 }
 
-/// Makes the schema of a part; what a key means is what the help of its option says.
+/// Makes the schema of a part. The description of a key is the help of its option.
 struct Writer {
     options: clap::Command,
     prefix: &'static str,

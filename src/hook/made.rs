@@ -1,21 +1,21 @@
-//! What the steps of a hook may make, so that a file that is not there yet is told from one that nothing makes. Looks at
-//! paths only.
+//! Which files the steps of a hook may make. A file that is missing at the start is a mistake only when no earlier step can
+//! make it. Looks at paths only.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::hook::steps::Step;
 
-/// What the steps so far may have made.
+/// What the steps added so far may have made.
 #[derive(Debug, Default)]
 pub struct Made {
-    /// A command was run, or something else was waited for.
+    /// A command or a wait is among them: it may have made any file.
     anything: bool,
-    /// The destinations of copies, without links.
+    /// The destinations of copies, with links resolved.
     copied: Vec<PathBuf>,
 }
 
 impl Made {
-    /// Counts `step` among the steps so far.
+    /// Adds a step.
     pub fn add(&mut self, step: &Step) {
         match step {
             Step::Copy { to, .. } => self.copied.push(real(to)),
@@ -23,13 +23,13 @@ impl Made {
         }
     }
 
-    /// Whether a step so far may have made `path`.
+    /// Whether a step may have made `path`.
     pub fn may_hold(&self, path: &Path) -> bool {
         self.anything || self.copied.iter().any(|destination| real(path).starts_with(destination))
     }
 }
 
-/// The path without links, with what of it does not exist yet as it is written.
+/// The path with links resolved, as far as it exists.
 pub(super) fn real(path: &Path) -> PathBuf {
     let Ok(absolute) = std::path::absolute(path) else { return path.to_path_buf() };
     for above in absolute.ancestors() {

@@ -1,5 +1,4 @@
-//! Regular expressions (ECMA 262, as JSON Schema has them) for what is more than a form: numbers in a range, and one
-//! number below another.
+//! Regular expressions (ECMA 262) for the JSON Schema: a pattern for the whole text, and one number below another.
 
 /// A pattern that fits a whole text. `$` alone would take a newline behind it where Python reads the schema.
 pub fn whole(pattern: &str) -> String {

@@ -1,5 +1,5 @@
-//! What is wrong with the places of a copy, seen before anything is made or changed: a missing source, a destination that is
-//! no directory or not this user's to write to, one inside the other. Looks at paths only; may block on a hung volume.
+//! Mistakes in a copy's source and destination, found before anything is made or changed: a missing source, a destination that
+//! is no directory or that this user may not write to, one inside the other. Looks at paths only; may block on a hung volume.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,16 +15,16 @@ use crate::hook::steps::Step;
 /// Why a copy cannot work. The sentences end with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
-    /// Nothing there.
+    /// The source does not exist.
     #[error("the source {} does not exist; check the path, and that the image has it{}", .0.display(), hint(.0))]
     NoSource(PathBuf),
-    /// A file or something else.
+    /// The source is a device, socket or pipe.
     #[error("the source {} is neither a directory nor a file; give one of them", .0.display())]
     SourceIsNoDirectory(PathBuf),
     /// Pruning would remove all that was installed.
     #[error("the source {} is empty, and pruning would remove all that it once had; check the image, or give --allow-empty-source", .0.display())]
     EmptySource(PathBuf),
-    /// Each would remove what the other has installed.
+    /// Two sources with one owner: each copy would prune what the other installed.
     #[error("{} and {} are both copied into {} under the owner {owner}, and each would take what the other installed for dropped; give each an owner of its own, or none", one.display(), other.display(), destination.display())]
     OneOwner {
         /// The source of the first.
@@ -36,10 +36,10 @@ pub enum PreflightError {
         /// The name of both.
         owner: String,
     },
-    /// What a copy leaves alone.
+    /// A name that no copy replaces.
     #[error("{} is the filesystem's or hook-runner's own, and no copy replaces it; name the file otherwise", .0.display())]
     Reserved(PathBuf),
-    /// A file is copied to a name.
+    /// The source is a file: its destination must be a file name.
     #[error("the source {} is a file and the destination {} a directory; name the file there", source_path.display(), destination.display())]
     DestinationIsDirectory {
         /// The source.
@@ -47,7 +47,7 @@ pub enum PreflightError {
         /// The destination.
         destination: PathBuf,
     },
-    /// A file, or below one.
+    /// The destination is a file, or below one.
     #[error("the destination {} is not a directory, as {} is a file; give a directory on the volume", destination.display(), file.display())]
     DestinationIsNoDirectory {
         /// The destination.
@@ -55,7 +55,7 @@ pub enum PreflightError {
         /// It, or what it is below.
         file: PathBuf,
     },
-    /// Not this user's.
+    /// This user may not write there.
     #[error("user {uid} may not write to {} (destination {}); let the pod's user write there (fsGroup, or the directory's mode)", directory.display(), destination.display())]
     NotWritable {
         /// The destination.
@@ -83,7 +83,7 @@ pub enum PreflightError {
     },
 }
 
-/// A path with a colon in it is most likely what is left of several pairs.
+/// A source with a colon in it is most likely several pairs in one value.
 fn hint(source: &Path) -> &'static str {
     let has_colon = source.as_os_str().as_encoded_bytes().contains(&b':');
     if has_colon { "; give each SRC:DST a --copy of its own, or a line of HOOK_RUNNER_COPY" } else { "" }
@@ -94,9 +94,9 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     let mut made = Made::default();
     for step in steps {
         if let Step::Copy { from, to, options, .. } = step {
-            let later = made.may_hold(from);
-            places(from, to, later)?;
-            if !later {
+            let may_be_made = made.may_hold(from);
+            places(from, to, may_be_made)?;
+            if !may_be_made {
                 empty(from, to, options)?;
             }
         }
@@ -105,7 +105,7 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     Ok(())
 }
 
-/// Refuses two sources of one owner for one destination. Files that are copied to names of it say nothing of each other.
+/// Refuses two source directories of one owner for one destination. Single files do not prune, so they may share an owner.
 pub fn owners(steps: &[Step]) -> Result<(), PreflightError> {
     let mut claimed: Vec<(&str, PathBuf, &Path)> = Vec::new();
     for step in steps {
@@ -130,13 +130,15 @@ pub fn empty(from: &Path, to: &Path, options: &Options) -> Result<(), PreflightE
     if allowed || !copy::empties(from, to) { Ok(()) } else { Err(PreflightError::EmptySource(from.into())) }
 }
 
-/// Checks one copy; `later` when something may make the source before its turn.
-pub fn places(from: &Path, to: &Path, later: bool) -> Result<(), PreflightError> {
+/// Checks one copy. `may_be_made`: an earlier step may make the source.
+pub fn places(from: &Path, to: &Path, may_be_made: bool) -> Result<(), PreflightError> {
     match fs::metadata(from) {
         Ok(metadata) if metadata.is_file() => return file(from, to),
         Ok(metadata) if !metadata.is_dir() => return Err(PreflightError::SourceIsNoDirectory(from.into())),
-        Err(error) if is_absent(error.kind()) && !later => return Err(PreflightError::NoSource(from.into())),
-        // What else is wrong with it the copy finds, and says.
+        Err(error) if is_absent(error.kind()) && !may_be_made => {
+            return Err(PreflightError::NoSource(from.into()));
+        }
+        // The copy itself reports any other error.
         _ => {}
     }
     let (real_from, real_to) = (real(from), real(to));
@@ -151,7 +153,7 @@ pub fn places(from: &Path, to: &Path, later: bool) -> Result<(), PreflightError>
     destination(to)
 }
 
-/// A source that is a file gets the destination's name, in the directory of that.
+/// Checks the copy of a single file: it gets the destination's name.
 fn file(from: &Path, to: &Path) -> Result<(), PreflightError> {
     if to.is_dir() || to.file_name().is_none() {
         let (source_path, destination) = (from.into(), to.into());
@@ -181,7 +183,7 @@ fn destination(to: &Path) -> Result<(), PreflightError> {
     }
 }
 
-/// The path itself, or the nearest above it that exists.
+/// The path itself, or the nearest existing directory above it.
 fn nearest(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
     path.ancestors().find_map(|at| {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
@@ -193,7 +195,7 @@ fn nearest(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
     })?
 }
 
-/// Below a file nothing is, either.
+/// A path below a file does not exist either.
 fn is_absent(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::hook::keys::{Keyed, Keys};
+use crate::hook::non_empty::NonEmpty;
 use crate::hook::yaml::Mistake;
 
 /// Values that must not appear in a log, nor in the pod's.
@@ -13,7 +14,7 @@ use crate::hook::yaml::Mistake;
 pub struct Redact {
     /// Redact the value of this environment variable (repeatable)
     #[arg(long = "redact-env", value_name = "NAME", env = "HOOK_RUNNER_REDACT_ENV")]
-    pub env: Vec<String>,
+    pub env: Vec<NonEmpty>,
 
     /// Redact the content of this file, or of each file of this directory (repeatable)
     #[arg(long = "redact-file", value_name = "PATH", env = "HOOK_RUNNER_REDACT_FILE")]

@@ -46,7 +46,7 @@ pub struct Hook {
     pub setsid: bool,
     /// The summary's JSON.
     pub termination_log: Option<PathBuf>,
-    /// Whose volumes are synced after the last step, besides the log's and the copies'.
+    /// Paths whose volumes are synced after the last step, in addition to the log's and the copies'.
     pub sync: Vec<PathBuf>,
     /// What the logs must not show.
     pub redact: Redact,
@@ -165,7 +165,7 @@ impl Hook {
 /// The file that was given, none, or one in the first copy's destination.
 fn place_of_log(given: Option<LogTarget>, steps: &[Step]) -> Result<Option<PathBuf>, SpecError> {
     let first_copy = steps.iter().find_map(|step| match step {
-        // Of a single file, beside it.
+        // For the copy of a single file: beside that file.
         Step::Copy { from, to, .. } if from.is_file() => {
             Some(to.parent().unwrap_or(Path::new("")).join(LOG_NAME))
         }
@@ -178,7 +178,7 @@ fn place_of_log(given: Option<LogTarget>, steps: &[Step]) -> Result<Option<PathB
         None => Some(first_copy.ok_or(SpecError::NoLog)?),
     };
     Ok(match (log, steps::shard(steps)) {
-        // Shares run side by side: each has a log of its own.
+        // Shards run at the same time: each has a log of its own.
         (Some(log), Some(shard)) => {
             let mut name = log.into_os_string();
             name.push(format!(".shard-{}", shard.index));
@@ -198,7 +198,7 @@ impl Keep {
     }
 }
 
-/// A secret named anywhere stays redacted: the lists add up in place of one beating the other.
+/// Both lists: a secret stays redacted whichever layer names it.
 fn joined<T>(mut one: Vec<T>, other: Vec<T>) -> Vec<T> {
     one.extend(other);
     one

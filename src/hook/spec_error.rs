@@ -1,6 +1,6 @@
-//! What a hook cannot be, in one sentence each: what is wrong, where, why, and what to do. Status 78.
+//! Why a hook is refused, a sentence for each reason: what is wrong, where, why, and what to do. Status 78.
 
-/// A hook that cannot be what was meant; the sentence says what to do.
+/// Why a hook is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     /// Nothing to do.
@@ -23,7 +23,7 @@ pub enum SpecError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Shards that cannot know each other.
+    /// Shards without a common run id.
     #[error(
         "share {shard} of a copy needs the run id that all its shares have; give each of them the same one (--run-id, HOOK_RUNNER_RUN_ID), such as the Job's UID"
     )]
@@ -40,7 +40,7 @@ pub enum SpecError {
     /// A command whose first word is empty: a variable that is not set, most likely.
     #[error("the command's name is empty; is a variable in it not set?")]
     EmptyCommand,
-    /// The pod's grace period in words that nobody understands.
+    /// The pod's grace period is no number and no duration.
     #[error(
         "HOOK_RUNNER_TERMINATION_GRACE_PERIOD is '{text}'; expected the pod's terminationGracePeriodSeconds, such as 30"
     )]
@@ -48,7 +48,12 @@ pub enum SpecError {
         /// As given.
         text: String,
     },
+    /// A wait with `auth-file` and `auth-env`.
+    #[error("a wait has both auth-file and auth-env; keep one of them")]
+    TwoCredentials,
     /// `--annotate` without two pipes.
-    #[error("--annotate needs --split-streams: one pipe for both streams does not tell them apart")]
+    #[error(
+        "--annotate needs --split-streams: with one pipe for both streams, lines of stderr cannot be told apart"
+    )]
     AnnotateWithoutSplit,
 }

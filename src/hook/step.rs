@@ -28,8 +28,7 @@ impl FileValue for Steps {
     fn read(node: &Node) -> Result<Self, Mistake> {
         match Vec::read(node)? {
             steps if steps.is_empty() => {
-                Err(node
-                    .mistake("no step stands here; give one, or leave `steps` out and give them as flags"))
+                Err(node.mistake("an empty list of steps; give at least one, or leave the key out"))
             }
             steps => Ok(Self(steps)),
         }

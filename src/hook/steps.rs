@@ -30,7 +30,7 @@ pub enum Step {
         to: PathBuf,
         /// The engine's options.
         options: Box<copy::Options>,
-        /// For which runs it is.
+        /// Limits the step to some runs.
         when: Option<When>,
     },
     /// Wait until a condition holds.
@@ -44,7 +44,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// For which runs it is; for all where nothing is said.
+    /// The runs that it is limited to; `None` for all.
     pub fn when(&self) -> Option<&When> {
         match self {
             Self::Copy { when, .. } => when.as_ref(),
@@ -80,7 +80,7 @@ fn words(f: &mut std::fmt::Formatter<'_>, words: &[OsString]) -> std::fmt::Resul
     words.iter().try_for_each(|word| write!(f, " {}", quoted(&word.display().to_string())))
 }
 
-/// A word as a shell takes it for one. One with a quote in it stays as it is: a secret in it must be found.
+/// A word as a shell would need it. One that holds a quote stays unchanged, so that a secret in it is still found.
 fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c) || !c.is_ascii();
     if word.contains('\'') || !word.is_empty() && word.chars().all(plain) {
@@ -117,15 +117,18 @@ pub fn merge(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> Res
     all(steps, flags, ca_file)
 }
 
-/// Steps that only a hook file has: those for a failure and for every end.
+/// The steps of `on-failure` and `finally`, which only a hook file has.
 pub fn all(steps: Vec<StepLayer>, flags: &Layer, ca_file: Option<&Path>) -> Result<Vec<Step>, SpecError> {
     steps.into_iter().map(|step| checked(step, flags, ca_file)).collect()
 }
 
 fn checked_wait(step: WaitStep, flags: &WaitStep, ca_file: Option<&Path>) -> Result<Step, SpecError> {
+    if step.wait_auth_file.is_some() && step.wait_auth_env.is_some() {
+        return Err(SpecError::TwoCredentials);
+    }
     let auth = |of: &WaitStep| {
         let file = of.wait_auth_file.clone().map(Auth::File);
-        file.or_else(|| of.wait_auth_env.clone().map(Auth::Variable))
+        file.or_else(|| of.wait_auth_env.clone().map(|name| Auth::Variable(name.0)))
     };
     let auth = auth(flags).or_else(|| auth(&step));
     let timeout = flags.wait_timeout.or(step.wait_timeout).map_or(Duration::from_secs(60), |time| time.0);

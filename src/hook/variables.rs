@@ -1,4 +1,4 @@
-//! Variables for a command: names with values.
+//! `env:` of an exec step.
 
 use std::ffi::OsString;
 

@@ -13,6 +13,7 @@ use crate::http::Roots;
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one probe may take, unless told otherwise.
 pub const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A wait step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
@@ -26,19 +27,19 @@ pub struct Wait {
     pub probe_timeout: Duration,
     /// The statuses that count for `http` and `https`.
     pub status: Accepted,
-    /// Whom to trust for `https`.
+    /// The certificates that are trusted for `https`.
     pub roots: Roots,
     /// Header fields of the request.
     pub headers: Vec<Header>,
-    /// Where user and password for HTTP basic authentication stand.
+    /// Where user and password for HTTP basic authentication are read from.
     pub auth: Option<Auth>,
     /// Connect to this socket in place of the URL's host and port.
     pub unix_socket: Option<PathBuf>,
-    /// For which runs it is.
+    /// Limits the step to some runs.
     pub when: Option<When>,
 }
 
-/// Where `USER:PASSWORD` stands.
+/// Where `USER:PASSWORD` is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// In a file, such as a mounted Secret's; a line break at its end does not count.

@@ -11,6 +11,7 @@ use crate::hook::awaited::Awaited;
 use crate::hook::duration::Limit;
 use crate::hook::header::Header;
 use crate::hook::keys::{Keyed, Keys};
+use crate::hook::non_empty::NonEmpty;
 use crate::hook::when::When;
 use crate::hook::yaml::Mistake;
 
@@ -22,7 +23,7 @@ pub struct WaitStep {
     #[arg(skip)]
     pub r#for: Option<Awaited>,
 
-    /// For which runs it is.
+    /// Limits the step to some runs.
     #[arg(skip)]
     pub when: Option<When>,
 
@@ -48,7 +49,7 @@ pub struct WaitStep {
 
     /// Send USER:PASSWORD from this environment variable
     #[arg(long, value_name = "NAME", env = "HOOK_RUNNER_WAIT_AUTH_ENV", conflicts_with = "wait_auth_file")]
-    pub wait_auth_env: Option<String>,
+    pub wait_auth_env: Option<NonEmpty>,
 
     /// Connect to this Unix socket instead of the URL's host and port
     #[arg(long, value_name = "PATH", env = "HOOK_RUNNER_WAIT_UNIX_SOCKET")]

@@ -1,4 +1,4 @@
-//! For which runs a step of a hook file is: hook events, the first run, revisions.
+//! `when:` limits a step of a hook file to some runs: hook events, the first run, revisions.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ const EVENTS: [&str; 9] = [
     "test",
 ];
 
-/// For which runs a step is; all that is said must hold.
+/// The runs that a step is limited to: all conditions that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct When {
     /// One of these events.
@@ -46,7 +46,7 @@ pub struct Revisions {
 }
 
 impl When {
-    /// What must be known to tell, and is not: a sentence.
+    /// The sentence for a variable or log that a condition needs and that is missing.
     pub fn lacks(&self, identity: &Identity, has_log: bool) -> Option<String> {
         let needs = |key: &str, what: &str| Some(format!("`when: {{{key}: …}}` of a step needs {what}"));
         if self.event.is_some() && identity.event.is_none() {
@@ -63,7 +63,7 @@ impl When {
         None
     }
 
-    /// Why a step is not for this run. `first_run` is not known before the log is open.
+    /// Why the step is left out of this run. `first_run` is unknown until the log is open.
     pub fn unmet(&self, identity: &Identity, first_run: Option<bool>) -> Option<String> {
         if let (Some(events), Some(event)) = (&self.event, &identity.event)
             && !events.holds(event, identity.revision.as_deref())
@@ -99,7 +99,8 @@ impl std::fmt::Display for When {
 }
 
 impl Events {
-    /// A hook for several events has them all in its variable: what the revision rules out does not count.
+    /// The variable of a hook for several events names all of them. The revision rules some out: `-install`
+    /// events belong to revision 1, all others to later ones.
     fn holds(&self, event: &str, revision: Option<&str>) -> bool {
         let all: Vec<&str> = event.split(',').map(str::trim).collect();
         let fits = |event: &&&str| event.ends_with("-install") == (revision == Some("1"));

@@ -1,9 +1,8 @@
 //! Runs blocking calls on detached threads, so that a hung volume or a dead name server cannot hold up the supervisor.
 //!
 //! `stat` on a hung NFS volume and `getaddrinfo` against a dead name server cannot be interrupted, and dropping a
-//! runtime waits for its own blocking threads. A call here that never returns costs its thread, not the attempt. How
-//! long an answer is worth waiting for is the caller's to say (`tokio::time::timeout` around it). Knows nothing of
-//! what is called.
+//! runtime waits for its own blocking threads. A call here that never returns costs its thread, not the attempt. Callers
+//! set the deadline (`tokio::time::timeout` around it). Knows nothing of what is called.
 
 use std::io;
 
@@ -61,7 +60,7 @@ impl<T: Send + 'static> Repeated<T> {
             Some(pending) => pending,
             none => {
                 let (answer, pending) = oneshot::channel();
-                // The receiver is gone when the program has moved on: nobody wants the answer.
+                // Without a receiver nobody waits for the answer any more.
                 detached(move || drop(answer.send(call())))?;
                 none.insert(pending)
             }

@@ -52,8 +52,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What the system said: "No space left on device". The standard library's own way ends in "(os error 28)", and what it
-/// says where no system call failed is for programmers.
+/// The system's words for an error: "No space left on device". The standard library would add "(os error 28)", and its words for
+/// other errors are written for programmers.
 pub fn words(error: &io::Error) -> String {
     if let Some(number) = error.raw_os_error() {
         return match Errno::from_raw(number) {

@@ -1,7 +1,7 @@
-//! Texts that a user or a log's metadata gave, as one line that a terminal may get.
+//! Makes texts from users and logs safe for a terminal, on one line.
 
-/// Control characters, and those that reverse the direction of text, as escapes: a value in a sentence must neither break
-/// its line nor reach the terminal of whoever looks as a command.
+/// Escapes control characters, and those that change the direction of text: a value in a sentence must neither break its line
+/// nor control the reader's terminal.
 pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,7 +1,7 @@
-//! The one place where the process ends by itself.
+//! The only place that calls `_exit`.
 
-/// Ends the process without dropping anything: a thread that sits in a call on a hung volume would be waited for, and
-/// nothing is buffered that would have to be written.
+/// Ends the process at once. `std::process::exit` and a return from `main` run destructors, which can wait for a thread in a
+/// call on a hung volume. Nothing is buffered that would be lost.
 pub(crate) fn leave(status: u8) -> ! {
     // SAFETY: a number; nothing of the program runs after it.
     unsafe { nix::libc::_exit(status.into()) }

@@ -1,4 +1,4 @@
-//! The known name that a misspelt one was meant to be.
+//! The known name that a misspelt one most likely means.
 
 /// The nearest of `known`, when one is near enough to be meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

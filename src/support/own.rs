@@ -1,5 +1,5 @@
-//! What tells the runner's own files on a volume from everybody else's: a state directory by its name or by what is in it, a
-//! preserved log by its first words or by the history that names it. Whoever replaces, moves or removes something asks here.
+//! Recognizes the runner's own files on a volume: a state directory by its name or its content, a preserved log by its first
+//! bytes or by the history that names it. Every replacement, move and removal asks here first.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -37,7 +37,7 @@ pub fn is_state(dir: &Dir) -> io::Result<bool> {
 /// Whether an entry of a directory is a preserved log or a state directory, or a directory that holds one.
 ///
 /// # Errors
-/// What the volume answers. What may not be read counts as none.
+/// What the volume answers. Entries without read permission count as not the runner's.
 pub fn is_own(dir: &Dir, name: &OsStr, kind: FileType) -> io::Result<bool> {
     match kind {
         FileType::RegularFile => Ok(is_named_in(dir, name) || is_log(dir, name)?),
@@ -60,7 +60,7 @@ fn is_named_in(dir: &Dir, name: &OsStr) -> bool {
         .any(|(other, _)| other.as_bytes().split(|&byte| byte == b'@').next() == Some(key.as_bytes()))
 }
 
-/// None where permission is missing.
+/// `None` if permission is missing.
 fn permitted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
@@ -113,7 +113,7 @@ pub fn encoded(name: &OsStr) -> OsString {
     text.into()
 }
 
-/// The log's name; none where it was cut.
+/// The log's name; `None` if it was cut.
 pub fn decoded(name: &OsStr) -> Option<OsString> {
     let name = name.as_bytes().split(|&byte| byte == b'@').next()?;
     let mut bytes = Vec::new();

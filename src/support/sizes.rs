@@ -1,7 +1,6 @@
 //! Sizes for people.
 
-/// Bytes in binary units, one decimal: `1.5 MiB`. The one form for all sizes but those of which each byte counts, as of
-/// what is missing in a log.
+/// Bytes in binary units with one decimal: `1.5 MiB`. Where each byte counts, such as bytes missing in a log, print the number.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

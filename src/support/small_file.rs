@@ -1,5 +1,5 @@
-//! Reads a file that is given as an option: never more than it can sensibly hold, and never waiting for long. A pipe that nobody
-//! writes to and a device without end must not hold a start that no time limit counts for yet.
+//! Reads a file that is given as an option, with limits on size and time: no time limit of the hook counts yet, and the path may
+//! be a pipe without a writer or a device without an end.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! Points in time as all files and messages write them.
+//! Times as all files and messages show them.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,5 @@
-//! What may stand at the cursor: commands, options, their values, ids of runs; of files and directories only that they may,
-//! since the shell lists them better.
+//! What may stand at the cursor: commands, options, their values, ids of runs. For files and directories only the kind is
+//! returned, and the shell lists them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::words::{Line, Place, option_of};
 use crate::commands::parse;
 use crate::history;
 
-/// For the shell's script.
+/// The answer to the shell's script.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Candidates {
     /// These words, with what they mean.
@@ -107,7 +107,7 @@ fn run_ids(line: &Line<'_>, command: &Command) -> Vec<(String, String)> {
     history::run_ids(&log, path("state").as_deref())
 }
 
-/// The first line of a help text; tabs and newlines part the candidates.
+/// The first line of a help text. Tabs and newlines separate candidates, so it may hold none.
 fn text(help: Option<&clap::builder::StyledStr>) -> String {
     let help = help.map(ToString::to_string).unwrap_or_default();
     help.lines().next().unwrap_or_default().replace('\t', " ")
@@ -133,7 +133,7 @@ mod tests {
             (&["hook-runner", "run", "--"], "--copy"),
             (&["hook-runner", "run", "--policy", ""], "keep-modified"),
             (&["hook-runner", "run", "--policy=k"], "--policy=keep-modified"),
-            // As bash parts it.
+            // bash splits `--policy=k` into three words.
             (&["hook-runner", "run", "--policy", "=", "k"], "keep-modified"),
             (&["hook-runner", "run", "--policy", "="], "keep-modified"),
             (&["hook-runner", "run", "--log-failure", "w"], "warn"),

@@ -1,4 +1,4 @@
-//! `completions`: the script for a shell. What may stand at the cursor each script asks the program itself.
+//! `completions`: the script for a shell. Each script calls `hook-runner complete` to ask what may stand at the cursor.
 
 mod candidates;
 mod words;

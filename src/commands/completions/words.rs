@@ -1,8 +1,8 @@
-//! A command line with a cursor in it, taken apart for completions.
+//! Parses a command line with a cursor in it, for completions.
 
 use clap::{Arg, Command};
 
-/// Where the cursor is, of whatever the shell has made of the line.
+/// The words before the cursor, as the shell has split them.
 #[derive(Debug)]
 pub struct Line<'a> {
     /// The words before the one at the cursor, without the program's name.
@@ -25,14 +25,14 @@ pub enum Place<'a> {
         /// `--option=`, where the shell leaves both in one word.
         prefix: &'a str,
     },
-    /// A word that belongs to no option, the so many-th of the command.
+    /// The argument with this index, counted without options.
     Word(usize),
     /// The command behind `--`.
     Behind,
 }
 
 impl<'a> Line<'a> {
-    /// The line whose word number `cursor` is being typed. bash makes three words of `--option=value`.
+    /// The line whose word number `cursor` is being typed. bash splits `--option=value` into three words.
     pub fn new(words: &'a [String], cursor: usize) -> Self {
         let end = cursor.min(words.len());
         let mut current = words.get(cursor).map_or("", String::as_str);

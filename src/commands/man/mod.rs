@@ -15,7 +15,7 @@ use crate::cli::Man;
 use crate::exit::{self, Kind};
 use crate::support::cause::words;
 
-/// When the pages were last looked through.
+/// The date in the pages.
 const DATE: &str = "2026-11-28";
 
 /// Prints one page, or writes all of them into a directory.

@@ -1,8 +1,8 @@
-//! A page in man(7): text that fills lines, in pieces. Knows no command.
+//! Writes a page in man(7). Knows no command.
 
 use std::fmt::Write as _;
 
-/// The longest line of a source, as mandoc(1) wishes it.
+/// The longest line of a source that mandoc(1) accepts without a warning.
 const WIDTH: usize = 78;
 
 /// A page as it grows.
@@ -92,7 +92,7 @@ impl Page {
         self.0.push_str(".TE\n");
     }
 
-    /// A line, escaped already: a dot or quote at its beginning would be a request.
+    /// A line that is already escaped. A dot or quote at its beginning would be a request, so it is guarded.
     fn line(&mut self, line: &str) {
         let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
         let _ = writeln!(self.0, "{guard}{line}");

@@ -59,11 +59,19 @@ impl Filter {
 
 fn parse(option: &str, patterns: &[String]) -> Result<Vec<gix_glob::Pattern>, Error> {
     let one = |text: &String| {
-        gix_glob::parse(without_trailing_spaces(text).as_bytes())
-            .filter(|_| !text.starts_with('#'))
-            .ok_or_else(|| Error::request(format!("the pattern {text:?} of {option} is empty or a comment")))
+        pattern(text)
+            .ok_or_else(|| Error::request(format!("the pattern '{text}' of {option} is empty or a comment")))
     };
     patterns.iter().map(one).collect()
+}
+
+fn pattern(text: &str) -> Option<gix_glob::Pattern> {
+    gix_glob::parse(without_trailing_spaces(text).as_bytes()).filter(|_| !text.starts_with('#'))
+}
+
+/// Whether `text` is a pattern, and neither empty nor a comment.
+pub fn is_pattern(text: &str) -> bool {
+    pattern(text).is_some()
 }
 
 /// Trailing spaces do not count unless a backslash is before them (gitignore(5)).

@@ -1,5 +1,5 @@
-//! A command's output as HTML: its colours as classes, everything else that steers a terminal taken out or made visible.
-//! Whatever the output is, what comes of it is text in `<span>`s.
+//! A command's output as HTML. Colours become classes; other control sequences are removed or made visible. The result is
+//! always escaped text in `<span>`s.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,16 @@ use super::escape;
 use super::style::Style;
 use crate::support::harmless::is_harmful;
 
-/// No style change becomes longer than this in HTML.
+/// The most bytes of HTML that a change of style takes.
 const STYLE_CHANGE: usize = 64;
 
-/// Makes HTML, and remembers the colours that need rules.
+/// Makes HTML, and collects the colours that need rules in the style sheet.
 #[derive(Debug, Default)]
 pub(super) struct Painter {
     pub(super) colors: BTreeSet<u32>,
 }
 
-/// How the HTML begins that shows at most `limit` bytes of HTML of the end of `bytes`: where in `bytes`.
+/// The offset in `bytes` from which on the HTML has at most `limit` bytes, estimated from above.
 pub(super) fn affordable(bytes: &[u8], limit: usize) -> usize {
     let mut cost = 0;
     let mut start = bytes.len();
@@ -58,12 +58,12 @@ impl Painter {
             }
             match c {
                 '\n' | '\t' => html.push(c),
-                // A progress bar writes over its line: each state is shown on a line of its own.
+                // A progress bar overwrites its line. Here each state gets a line of its own.
                 '\r' => {
                     html.push('\n');
                     length += usize::from(rest[1..].starts_with('\n'));
                 }
-                // The pictures of control characters (U+2400 and following).
+                // Unicode's pictures of control characters (U+2400 and following).
                 '\0'..='\u{1f}' => html.extend(char::from_u32(0x2400 + u32::from(c))),
                 '\u{7f}' => html.push('\u{2421}'),
                 c if is_harmful(c) => html.extend(c.escape_default()),
@@ -86,8 +86,8 @@ impl Painter {
     }
 }
 
-/// The length of the sequence that `text` begins with (ECMA-48), and its parameters where it is one of style. One that does
-/// not end on its line is none: it would take the rest of the log with it.
+/// The length of the control sequence at the start of `text` (ECMA-48), and its parameters if it sets a style. A sequence that
+/// does not end on its line does not count: it would hide the rest of the log.
 fn sequence(text: &str) -> Option<(usize, Option<&str>)> {
     let bytes = text.as_bytes();
     let within = |range: std::ops::RangeInclusive<u8>, from: usize| {

@@ -1,4 +1,4 @@
-//! One attempt in the page: a line that is always seen, and behind it facts, steps, changes and the end of the output.
+//! One attempt in the page: a line that is always visible and opens to facts, steps, changes and the end of the output.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) fn class(row: &Row<'_>) -> &'static str {
     }
 }
 
-/// What an attempt is called wherever it is named.
+/// The title of an attempt.
 pub(super) fn title(row: &Row<'_>, id: usize) -> String {
     let release = match (row.release, row.revision) {
         (Some(release), Some(revision)) => format!("{release} {revision}, "),
@@ -30,7 +30,7 @@ pub(super) fn title(row: &Row<'_>, id: usize) -> String {
     format!("{release}run {run}, attempt {}", row.attempt)
 }
 
-/// All of it but the output. `number` names it within the page; `id` characters tell the runs apart.
+/// Everything but the output. `number` is the attempt's anchor in the page, `id` the length of shortened run ids.
 pub(super) fn facts(row: &Row<'_>, number: usize, id: usize) -> String {
     let result = match row.status {
         Some(status) if status != 0 => format!("{} ({status})", row.result),
@@ -82,7 +82,7 @@ pub(super) fn output(tail: &Tail) -> String {
         html.push_str(&format!("<p class=\"note\">{}</p>", escaped(&tail.note)));
     }
     if !tail.html.is_empty() {
-        // The first newline of a `pre` is taken off by the browser.
+        // Browsers drop the first newline of a `pre`.
         html.push_str(&format!("<pre tabindex=\"0\">\n{}</pre>", tail.html));
     }
     html + "</details>\n"

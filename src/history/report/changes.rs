@@ -1,4 +1,4 @@
-//! What an attempt's copies changed on the volume, a row an entry; conflicts first.
+//! What an attempt's copies changed on the volume: one row per entry, conflicts first.
 
 use super::escape::escaped;
 use crate::history::diff::itemized;
@@ -7,7 +7,7 @@ use crate::history::select::Chosen;
 /// A first release installs thousands of files.
 const MOST: usize = 200;
 
-/// The table; nothing for an attempt that changed nothing, or of which that is not known.
+/// The table; empty if the attempt changed nothing or its changes are unknown.
 pub(super) fn table(chosen: &Chosen<'_>) -> String {
     let Ok(Some(mut changes)) = chosen.records.changes_of(chosen.attempt) else { return String::new() };
     if changes.items.is_empty() {

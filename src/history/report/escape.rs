@@ -1,8 +1,8 @@
-//! Text as it may stand in a page: nothing in it is markup, and nothing in it steers a terminal or the direction of text.
+//! Escapes text for a page: no markup, no control characters, no change of the text's direction.
 
 use crate::support::harmless::harmless;
 
-/// What stands in a page of one text; a command line of a hook may have megabytes.
+/// The longest text that is shown; a hook's command line may have megabytes.
 const LONGEST: usize = 2000;
 
 /// `text` for the inside of an element or of a quoted attribute.

@@ -1,5 +1,5 @@
-//! `report`: a history as one HTML file that needs nothing else. No request leaves it: its policy allows only the one script
-//! and the style sheets whose hashes it names, and everything from a log is escaped.
+//! `report`: a history as one self-contained HTML file. Its content security policy allows only its own script and style sheets,
+//! by their hashes, so that it sends no request; everything from a log is escaped.
 
 mod ansi;
 mod attempt;
@@ -20,10 +20,10 @@ use super::row::Row;
 use super::select::{Chosen, newest_first, short_length};
 use super::table::totals;
 
-/// HTML of all that is no output. With the limit of the outputs it keeps the file below 10 MiB.
+/// The most bytes of HTML besides the outputs. Together with their limit the file stays below 10 MiB.
 const FACTS: usize = 3 << 20;
 
-/// Writes the report on `chosen`, which were read at `place`. What cannot be read of it stands in the report, and is returned.
+/// Writes the report on `chosen`, which were read from `place`. What cannot be read is noted in the report and returned.
 pub fn print(
     chosen: &[Chosen<'_>],
     place: &str,

@@ -9,13 +9,13 @@ use crate::support::times;
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
-/// What stands in it.
+/// The parts of the page.
 pub(super) struct Page<'a> {
     /// Where it was read.
     pub(super) place: &'a str,
     /// One line with counts.
     pub(super) totals: &'a str,
-    /// Older attempts that found no place.
+    /// Number of older attempts that are left out.
     pub(super) left_out: usize,
     /// Rules for colours that logs name.
     pub(super) colors: &'a str,
@@ -25,7 +25,7 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        // Nothing is loaded from anywhere, and no script runs but ours: what a log might smuggle in has another hash.
+        // Nothing is loaded, and only our script runs: a script from a log would have another hash.
         let policy = format!(
             "default-src 'none'; script-src '{}'; style-src '{}' '{}'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
             hash(SCRIPT),
@@ -66,7 +66,7 @@ impl Page<'_> {
     }
 }
 
-/// As a content security policy names a script or a style sheet.
+/// The hash by which a content security policy allows a script or a style sheet.
 fn hash(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     format!("sha256-{}", base64(digest.as_ref()))

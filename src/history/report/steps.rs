@@ -1,4 +1,4 @@
-//! The steps of an attempt: words, result, duration, and a bar that shows when each was at work.
+//! The steps of an attempt: words, result, duration, and a bar that shows when each of them ran.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use super::escape::escaped;
 use crate::history::row::Row;
 use crate::support::durations::shown;
 
-/// A hook file may have thousands.
+/// The most steps that are shown; a hook file may have thousands.
 const MOST: usize = 100;
 /// Parts of the bar's width.
 const WIDTH: u64 = 1000;
-/// The least that can be seen.
+/// The width of the narrowest bar that is visible.
 const NARROWEST: u64 = 6;
 
-/// The table; nothing for an attempt without steps.
+/// The table; empty for an attempt without steps.
 pub(super) fn table(row: &Row<'_>) -> String {
     if row.steps.is_empty() {
         return String::new();

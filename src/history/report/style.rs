@@ -1,20 +1,20 @@
-//! How a terminal would show a piece of text (ECMA-48, SGR): as classes of the page's style sheet.
+//! The style that a terminal would give to text (ECMA-48, SGR), as classes of the page's style sheet.
 
 use std::collections::BTreeSet;
 
-/// A hostile log must not fill the page with rules.
+/// The most rules for colours: a hostile log must not fill the page with them.
 const MOST_COLORS: usize = 4096;
 
 /// A colour of text or background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Color {
-    /// One of the sixteen that a terminal's theme decides; here the page's.
+    /// One of the sixteen colours of a terminal's theme; here of the page's.
     Theme(u8),
     /// Red, green, blue.
     Exact(u32),
 }
 
-/// What is switched on.
+/// The style at one place of the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Style {
     text: Option<Color>,

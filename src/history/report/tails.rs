@@ -1,4 +1,4 @@
-//! How much of each attempt's output is shown: the end of each, more of those that failed, all of it within one limit.
+//! The end of each attempt's output, more of it for attempts that failed, all together within one limit.
 
 use super::ansi::{Painter, affordable};
 use crate::history::error::HistoryError;
@@ -6,13 +6,13 @@ use crate::history::filter::pieces;
 use crate::history::select::Chosen;
 use crate::support::sizes::human_bytes;
 
-/// HTML of all outputs together.
+/// Bytes of HTML of all outputs together.
 const ALL: usize = 6 << 20;
-/// HTML of the newest attempt, of a failed one, of another.
+/// Bytes of HTML of the newest attempt, of a failed one, of another.
 const NEWEST: usize = 1 << 20;
 const FAILED: usize = 256 << 10;
 const OTHER: usize = 64 << 10;
-/// So much is left for each attempt, whatever the others have.
+/// Bytes of HTML that every attempt gets, however much the others take.
 const LEAST: usize = 2 << 10;
 
 /// The end of an attempt's output.
@@ -67,7 +67,7 @@ fn tail(chosen: &Chosen<'_>, limit: usize, painter: &mut Painter) -> Result<Tail
         let note = if all == 0 { "It printed nothing." } else { "" };
         return Ok(Tail { note: note.into(), html: painter.paint(&bytes) });
     }
-    // From the beginning of a line, where one is near.
+    // Begin at the start of a line if one is near.
     let line = bytes[start..].iter().position(|&byte| byte == b'\n').map(|at| at + 1);
     start += line.filter(|at| *at < (bytes.len() - start) / 2).unwrap_or(0);
     let started = &chosen.attempt.started;

@@ -1,4 +1,4 @@
-//! The runs in the order of time: a bar for each attempt, as high as it took long, with those of one run side by side.
+//! The timeline: one bar per attempt, its height from the duration; the attempts of one run stand side by side.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::history::row::Row;
 use crate::history::state::group;
 use crate::support::durations::shown;
 
-/// Of the highest bar.
+/// Height of the highest bar.
 const HEIGHT: u64 = 56;
-/// Of the mark below the bar of an attempt that failed: colour is not the only sign.
+/// Height of the mark below a failed attempt's bar: its colour alone would not be enough.
 const MARK: u64 = 5;
 const LOWEST: u64 = 4;
-/// All bars together are about so wide, if they need not be narrower than can be seen.
+/// About the width of all bars together. Many bars make it wider, so that each stays visible.
 const WIDTH: usize = 880;
 
-/// The drawing of `newest`, whose ids are told apart by `id` characters.
+/// The drawing of `newest`; `id` is the length of shortened run ids.
 pub(super) fn drawing(newest: &[Row<'_>], id: usize) -> String {
     let longest = newest.iter().filter_map(|row| row.duration_ms).max().unwrap_or(0).max(1);
     let bar = (WIDTH / newest.len().max(1)).clamp(4, 24);
@@ -28,7 +28,7 @@ pub(super) fn drawing(newest: &[Row<'_>], id: usize) -> String {
         }
         last = Some(group(row.run));
         let took = row.duration_ms.unwrap_or(0);
-        // By the root: an hour and a second can both be seen.
+        // On a square-root scale, so that both an hour and a second are visible.
         let height = LOWEST + (HEIGHT - LOWEST) * (took * 10_000 / longest).isqrt() / 100;
         let (y, class, width) = (HEIGHT - height, class(row), bar - 1);
         let told = format!("{}: {} after {}", title(row, id), row.result, shown(Duration::from_millis(took)));

@@ -355,7 +355,7 @@ fn check_names_line_and_column_and_what_was_expected() {
         .file("hook.yaml", "log: none\nsteps: []\n")
         .args(["check", "hook.yaml"])
         .status(78)
-        .stderr_contains("hook.yaml:2:8: steps: no step stands here")
+        .stderr_contains("hook.yaml:2:8: steps: an empty list of steps")
         .run();
     Test::new()
         .file("hook.yaml", "log: none\nsteps:\n  - exec: {command: [sh, -c, 'echo hi']}\n")

@@ -51,6 +51,9 @@ const SWITCHES: [&[&str]; 2] =
 const PATHS: [&[&str]; 2] =
     [&["/x", "5", "true", "'a b'", "1.5", "é"], &["''", "[a]", "{a: b}", "\"a\\0b\""]];
 
+/// A name or version that a template left empty must not be taken for one.
+const NAMES: [&[&str]; 2] = [&["a", "5", "a b", "~"], &["''", "[a]", "{a: b}", "\"a\\0b\""]];
+
 fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = vec![
         ("log: none\nsteps: [{exec: {command: [a]}}]\ntimeout: GAP\n", DURATIONS[0], DURATIONS[1]),
@@ -144,6 +147,16 @@ fn rows() -> Vec<Row> {
             &["[]", "[a]", "[a, 5, true]", "~", "['*.py']"],
             &["a", "[~]", "[[a]]", "{a: b}"],
         ),
+        (
+            "steps: [{copy: {from: a, to: b, include: [GAP]}}]\n",
+            &["'\\#a'", "'!a'", "a b", "' a'", "'\\!'"],
+            &["''", "'#a'", "'!'", "' '", "'! '", "\"\\t\""],
+        ),
+        ("steps: [{copy: {from: a, to: b, owner: GAP}}]\n", NAMES[0], NAMES[1]),
+        ("steps: [{copy: {from: a, to: b, source-version: GAP}}]\n", NAMES[0], NAMES[1]),
+        ("log: none\nsteps: [{exec: {command: [a], name: GAP}}]\n", NAMES[0], NAMES[1]),
+        ("log: none\nsteps: [{wait: {for: 'http://a/', auth-env: GAP}}]\n", NAMES[0], NAMES[1]),
+        ("log: none\nsteps: [{exec: {command: [a]}}]\nredact: {env: [GAP]}\n", &["A", "5"], NAMES[1]),
         (
             "steps: [{copy: {from: a, to: b, chown: GAP}}]\n",
             &["1000:1000", "'33:33'", "0:0", "65532:65532", "'4294967294:0'", "~"],

@@ -41,7 +41,7 @@ fn an_empty_variable_is_an_unset_one_for_every_option() {
 fn a_variable_that_nobody_reads_is_told_with_the_one_that_is_meant() {
     run(&[])
         .env("HOOK_RUNNER_TIMOUT", "5m")
-        .stderr_contains("HOOK_RUNNER_TIMOUT is no variable of hook-runner and sets nothing; is HOOK_RUNNER_TIMEOUT meant?")
+        .stderr_contains("HOOK_RUNNER_TIMOUT is no variable of hook-runner and has no effect; is HOOK_RUNNER_TIMEOUT meant?")
         .run();
     // Known, but of another command; empty; a Service's; the charts'.
     for (name, value) in [

@@ -13,7 +13,7 @@ fn a_value_that_begins_with_a_dash_is_told_as_the_value_of_its_option() {
         (["run", "--retries", "-1"], "--retries: '-1'"),
         (["run", "--max-log", "-5MiB"], "--max-log: '-5MiB'"),
         (["run", "--timeout", "-5s"], "--timeout: '-5s'"),
-        (["run", "--wait-status", "-200"], "--wait-status: \"-200\""),
+        (["run", "--wait-status", "-200"], "--wait-status: '-200'"),
         (["copy", "--lock-timeout", "-1m"], "--lock-timeout: '-1m'"),
         (["logs", "--tail", "-1"], "--tail: '-1'"),
         (["logs", "-n", "-1"], "--tail: '-1'"),
@@ -103,8 +103,8 @@ fn a_reader_says_what_is_wrong_with_a_number_or_an_expression_in_its_own_words()
 
 #[test]
 fn one_thing_is_missing_and_two_are() {
-    Test::new().args(["copy"]).status(78).stderr_contains("<SOURCE> and <DESTINATION> are missing").run();
-    Test::new().args(["copy", "a"]).status(78).stderr_contains("<DESTINATION> is missing").run();
+    Test::new().args(["copy"]).status(78).stderr_contains("SOURCE and DESTINATION are missing").run();
+    Test::new().args(["copy", "a"]).status(78).stderr_contains("DESTINATION is missing").run();
 }
 
 #[test]
@@ -123,10 +123,49 @@ fn how_a_repeatable_option_is_given_as_a_variable_is_said_where_it_is_looked_for
 fn quotes_in_a_command_that_is_waited_for_are_refused_before_anything_is_made() {
     for condition in ["exec:sh -c 'echo x; false'", "exec:test -e \"a b\""] {
         let test = Test::new().args(["run", "--log", "l/log", "--wait-for", condition, "--", "true"]);
-        let done = test.status(78).stderr_contains("write it in a hook file as a list").run();
+        let done = test.status(78).stderr_contains("write the command in a hook file as a list").run();
         assert!(!done.path("l").exists());
         let file = format!("log: none\nsteps: [{{wait: {{for: {}}}}}]\n", serde_json::json!(condition));
         let test = Test::new().file("hook.yaml", file).args(["check", "hook.yaml"]);
-        test.status(78).stderr_contains("write it in a hook file as a list").run();
+        test.status(78).stderr_contains("write the command in a hook file as a list").run();
     }
+}
+
+/// An empty version once made two images look the same: the second was not copied.
+#[test]
+fn an_empty_name_version_or_pattern_is_refused_before_anything_is_made() {
+    for option in
+        ["--owner=", "--source-version=", "--exclude=", "--include=#x", "--wait-auth-env=", "--redact-env="]
+    {
+        let words =
+            ["run", "--log", "log", "--copy", "app:data", "--wait-for", "http://127.0.0.1:1/", option];
+        let name = option.split('=').next().expect("a name");
+        let test = Test::new().file("app/a", "x").args(words);
+        let done = test.status(78).stderr_contains(&format!("{name}: ")).run();
+        assert!(!done.path("data").exists() && !done.path("log").exists(), "{option}");
+    }
+    Test::new()
+        .args(["sidecar", "--container=", "--log", "l"])
+        .status(78)
+        .stderr_contains("--container: ")
+        .run();
+    let both = "log: none\nsteps: [{wait: {for: 'http://a/', auth-env: A, auth-file: b}}]\n";
+    Test::new()
+        .file("hook.yaml", both)
+        .args(["check", "hook.yaml"])
+        .status(78)
+        .stderr_contains("keep one of them")
+        .run();
+}
+
+#[test]
+fn an_option_that_means_nothing_alone_says_which_one_it_needs() {
+    for option in ["--forever", "--exit-status"] {
+        Test::new().args(["logs", option]).status(78).stderr_contains("needs --follow").run();
+    }
+    Test::new().args(["diff", "a", "b", "c"]).status(78).stderr_contains("RUN is given more often").run();
+    let done =
+        Test::new().args(["copy", "a", ""]).status(78).stderr_contains("DESTINATION needs a value").run();
+    assert!(!done.stderr.contains('<'), "{}", done.stderr);
+    Test::new().args(["verify", "nowhere"]).status(78).stderr_contains("that a copy was made into").run();
 }

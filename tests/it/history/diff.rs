@@ -124,7 +124,7 @@ fn a_run_that_is_unknown_copied_nothing_or_stands_in_the_wrong_order_is_told() {
     };
     let done = wrong(done, &["zz"], 78, "no run's id begins with 'zz'");
     let done = wrong(done, &["r"], 78, "'r' is the beginning of 2 runs' ids");
-    let done = wrong(done, &["x1"], 74, "of run x1 it is not known what it changed");
+    let done = wrong(done, &["x1"], 74, "it is not known what run x1 changed");
     wrong(done, &["r2", "r1"], 78, "give the earlier one first");
 }
 
