@@ -193,7 +193,7 @@ async fn begin_run(
     let begin = move |request: &copy::Request| begin_in_turn(request, &had, patience, &stop);
     let work = blocking::run(move || wanted.iter().map(begin).collect::<Result<Vec<_>, CopyFailure>>());
     let runs = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
-    runs.map_err(|failure| match failure {
+    runs.map(|runs| runs.into_iter().flatten().collect()).map_err(|failure| match failure {
         CopyFailure::Turn(error) => messages::turn(&error),
         CopyFailure::Copy(error) => messages::copy(&error),
     })

@@ -97,6 +97,18 @@ pub fn state_of(request: &Request) -> PathBuf {
     preflight::Places::of_destination(request).join(state::STATE)
 }
 
+/// The same request for each destination of other copies inside that of `request`: a run that changes the one may change what was
+/// installed in the others.
+///
+/// # Errors
+/// As [`copy`].
+pub fn inside(request: &Request) -> Result<Vec<Request>, Error> {
+    let destination = preflight::Places::of_destination(request);
+    let found = commit::inside::destinations_inside(&destination);
+    let found = found.map_err(|e| Error::system("read the state of", &destination, e))?;
+    Ok(found.into_iter().map(|destination| Request { destination, ..request.clone() }).collect())
+}
+
 /// A run that may change what was installed is at work as long as this lives.
 #[derive(Debug)]
 pub struct Run {

@@ -17,7 +17,7 @@ pub(super) const STATE: &str = STATE_DIRECTORY;
 /// One manifest for each owner.
 pub(super) const MANIFESTS: &str = "manifests";
 /// What copies are about to do, and runs that are at work.
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 /// In the journal: the destination was made by a copy, and has not got its mode and times yet.
 const NEW_ROOT: &str = "new-root";
 

@@ -70,32 +70,45 @@ pub fn copy_in_turn(
     }
 }
 
-/// Waits for the turn at most `patience`, then journals that the run's commands may change what copies installed.
+/// Waits for the turn at most `patience`, then journals that the run's commands may change what copies installed; the same in each
+/// destination inside.
 pub fn begin_in_turn(
     request: &Request,
     copied: &[Request],
     patience: Duration,
     cancel: &CancellationToken,
-) -> Result<copy::Run, CopyFailure> {
-    let path = copy::state_of(request);
-    let _turn = match Dir::open(&path) {
-        Ok(state) => take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?,
-        Err(_) => None,
+) -> Result<Vec<copy::Run>, CopyFailure> {
+    let begin = |request: &Request| {
+        let path = copy::state_of(request);
+        let _turn = match Dir::open(&path) {
+            Ok(state) => take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?,
+            Err(_) => None,
+        };
+        copy::begin_run(request, copied).map_err(CopyFailure::Copy)
     };
-    copy::begin_run(request, copied).map_err(CopyFailure::Copy)
+    with_those_inside(request)?.iter().map(begin).collect()
 }
 
-/// Waits for the turn at most `patience`, then records what the run left. Where it left no state, there is nothing to do.
+/// Waits for the turn at most `patience`, then records what the run left; the same in each destination inside. Where it left no
+/// state, there is nothing to do.
 pub fn seal_in_turn(
     request: &Request,
     ended: copy::Ended,
     patience: Duration,
     cancel: &CancellationToken,
 ) -> Result<(), CopyFailure> {
-    let path = copy::state_of(request);
-    let Ok(state) = Dir::open(&path) else { return Ok(()) };
-    let _turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
-    copy::seal(request, ended).map_err(CopyFailure::Copy)
+    let seal = |request: &Request| {
+        let path = copy::state_of(request);
+        let Ok(state) = Dir::open(&path) else { return Ok(()) };
+        let _turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
+        copy::seal(request, ended).map_err(CopyFailure::Copy)
+    };
+    with_those_inside(request)?.iter().try_for_each(seal)
+}
+
+fn with_those_inside(request: &Request) -> Result<Vec<Request>, CopyFailure> {
+    let inside = copy::inside(request).map_err(CopyFailure::Copy)?;
+    Ok([vec![request.clone()], inside].concat())
 }
 
 /// Waits for the turn to copy into a destination, at most `patience`. Shards of one copy share the turn.

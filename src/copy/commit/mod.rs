@@ -2,6 +2,7 @@
 
 pub(crate) mod begin;
 pub(crate) mod force;
+pub(crate) mod inside;
 pub(crate) mod rewrite;
 pub(crate) mod seal;
 pub(crate) mod verify;

@@ -103,3 +103,48 @@ fn a_run_succeeds_when_its_command_cleans_the_destination_or_has_it_in_place_in_
     let output = copied_then("mv d e", ", {copy: {from: s, to: d}}");
     assert_eq!(output.status.code(), Some(0), "copied again: {output:?}");
 }
+
+/// Where another copy's destination is inside that of the run, which may not know its directory.
+#[test]
+fn what_a_run_edits_in_a_destination_inside_its_own_is_no_users_edit_and_what_users_edit_there_is() {
+    for (inner, images) in [
+        ("v/d", ""),
+        ("v/d", "mkdir b/d"),
+        ("v/d/e", "mkdir -p b/d; echo b >b/d/b"),
+        ("v/d/e", "mkdir -p b/d/e"),
+    ] {
+        for end in [0, 3] {
+            let temp = tempfile::tempdir().unwrap();
+            let at = temp.path();
+            for name in ["n/run", "n/mine", "n/gone", "b/own"] {
+                write(at, name, "1");
+            }
+            let sh =
+                |script: &str| Command::new("sh").args(["-ec", script]).current_dir(at).status().unwrap();
+            let copy_inner = || {
+                let options = ["--policy", "keep-modified"];
+                let output =
+                    Command::new(PROGRAM).args(["copy", "n", inner]).args(options).current_dir(at).output();
+                String::from_utf8(output.unwrap().stderr).unwrap()
+            };
+            assert!(sh(images).success());
+            copy_inner();
+            write(at, &format!("{inner}/mine"), "user's");
+            let script = format!("echo edited >{inner}/run; rm {inner}/gone; exit {end}");
+            let run = ["run", "--log", "none", "--copy", "b:v", "--", "sh", "-c", &script];
+            let ended = Command::new(PROGRAM).args(run).current_dir(at).output().unwrap();
+            assert_eq!(ended.status.code(), Some(end), "{ended:?}");
+            for name in ["n/run", "n/mine", "n/gone"] {
+                write(at, name, "next");
+            }
+            let said = copy_inner();
+            let content = |name: &str| std::fs::read_to_string(at.join(inner).join(name)).unwrap_or_default();
+            assert_eq!(
+                ["run", "mine", "gone"].map(content),
+                ["next", "user's", "next"],
+                "{inner} {images} {end}: {said}"
+            );
+            assert_eq!(said.matches("was changed by the user").count(), 1, "{inner} {images} {end}: {said}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Destinations of their own inside another one: what a run does to the outer one, it does to them. Reads manifests and looks for
+//! state directories; changes nothing.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rustix::fs::{Access, AtFlags, FileType};
+
+use crate::copy::commit::rewrite::WORKERS;
+use crate::copy::io::pool::Pool;
+use crate::copy::manifest::{Manifest, Reading};
+use crate::copy::state::{JOURNAL, STATE, State};
+use crate::support::mutex;
+use crate::support::rooted_dir::Dir;
+
+/// The destinations among the directories that copies know below `destination` and those right in them; what is inside those, too.
+/// One that this user may not write the state of is another's to look after.
+pub(crate) fn destinations_inside(destination: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = vec![destination.to_owned()];
+    let mut done = 0;
+    while let Some(at) = found.get(done).cloned() {
+        done += 1;
+        let inner = directly_inside(&at)?.into_iter().map(|below| at.join(below));
+        found.extend(inner.filter(|path| !found.contains(path)).collect::<Vec<_>>());
+    }
+    Ok(found.split_off(1))
+}
+
+fn directly_inside(destination: &Path) -> io::Result<Vec<PathBuf>> {
+    let root = match Dir::open(destination) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        root => root?,
+    };
+    let Some(state) = State::open(&root)? else { return Ok(Vec::new()) };
+    let mut directories = BTreeSet::from([PathBuf::new()]);
+    for owner in state.owners()? {
+        let Reading::Read(manifest) = Manifest::read(&state.manifests, &owner)? else { continue };
+        directories.extend((0..manifest.len()).map(|at| PathBuf::from(OsStr::from_bytes(manifest.path(at)))));
+    }
+    let found = Mutex::new(Vec::new());
+    let look = |(): &mut (), path: PathBuf| {
+        // Gone, or no directory any more: nothing is inside.
+        let Ok(dir) = root.open_dir(&path) else { return Ok(()) };
+        let mut entries = dir.entries().unwrap_or_default();
+        entries.retain(|(name, kind)| *kind == FileType::Directory && is_destination(&dir, name));
+        mutex::lock(&found).extend(entries.into_iter().map(|(name, _)| path.join(name)));
+        Ok(())
+    };
+    Pool::new(directories.into_iter().collect()).run(vec![(); WORKERS], look).map_err(io::Error::other)?;
+    let mut found = mutex::lock(&found).split_off(0);
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn is_destination(parent: &Dir, name: &OsStr) -> bool {
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    let writable = |state: Dir| rustix::fs::accessat(&state, JOURNAL, access, AtFlags::EACCESS);
+    parent.open_dir(Path::new(name).join(STATE)).is_ok_and(|state| writable(state).is_ok())
+}
