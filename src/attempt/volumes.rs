@@ -69,7 +69,7 @@ impl Volumes {
 
     /// Refuses destinations that a step has moved away with what was copied to them. Blocks.
     pub(super) fn in_place(&self) -> Result<(), copy::Error> {
-        self.copied.iter().try_for_each(|place| place.is_kept())
+        self.copied.iter().try_for_each(|place| copy::check_kept(place))
     }
 
     fn add(&mut self) -> Result<(), SyncError> {

@@ -46,6 +46,7 @@ pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};
 pub use report::{Changes, List, Report, VerifyReport};
 pub use request::{Request, owner_of};
+pub use tree::kept::check_kept;
 pub use tree::place::Place;
 
 /// Whether pruning after this copy would remove everything that copies have installed: the source has nothing, and nobody

@@ -2,6 +2,7 @@
 //! Values and handles; no decision and no change of the volume but a directory that is made.
 
 pub(crate) mod entry;
+pub(crate) mod kept;
 pub(crate) mod node;
 pub(crate) mod place;
 pub(crate) mod replaced;

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::copy::error::Error;
-use crate::copy::io::path::shown_path;
 use crate::support::rooted_dir::Dir;
 
 /// The directory that was copied into, and the path that led to it.
@@ -27,21 +25,10 @@ impl Place {
         &self.path
     }
 
-    /// Refuses a directory that lives on, with what was copied, where its path does not lead any more. One that was removed or
-    /// emptied is nowhere else: that is as good as removing what is in it.
-    ///
-    /// # Errors
-    /// As [`crate::copy::copy()`].
-    pub fn is_kept(&self) -> Result<(), Error> {
-        let failed = |e| Error::system("open the destination", &self.path, e);
-        if leads_to(&self.path, &self.dir).map_err(failed)? || self.is_empty().map_err(failed)? {
-            return Ok(());
-        }
-        Err(Error::apart(format!(
-            "{} does not lead any more to the directory that was copied into: a command of this run moved that directory or put \
-             another in its place; let the command move what is in it, or change a link to it",
-            shown_path(&self.path)
-        )))
+    /// Whether its path leads to it still. One that was removed or emptied is nowhere else: that is as good as removing what
+    /// is in it.
+    pub(crate) fn is_kept(&self) -> io::Result<bool> {
+        Ok(leads_to(&self.path, &self.dir)? || self.is_empty()?)
     }
 
     fn is_empty(&self) -> io::Result<bool> {

@@ -1,0 +1,21 @@
+//! Whether what was copied is where the path leads, once others have had their turn. Reads only.
+
+use crate::copy::error::Error;
+use crate::copy::io::path::shown_path;
+use crate::copy::tree::place::Place;
+
+/// Refuses a directory that lives on, with what was copied, where its path does not lead any more.
+///
+/// # Errors
+/// As [`crate::copy::copy()`].
+pub fn check_kept(place: &Place) -> Result<(), Error> {
+    let path = place.path();
+    if place.is_kept().map_err(|e| Error::system("open the destination", path, e))? {
+        return Ok(());
+    }
+    Err(Error::apart(format!(
+        "{} does not lead any more to the directory that was copied into: a command of this run moved that directory or put \
+         another in its place; let the command move what is in it, or change a link to it",
+        shown_path(path)
+    )))
+}

@@ -1,0 +1,17 @@
+//! One way to write a path that may not be there yet, so that two can be compared. Looks at paths only.
+
+use std::path::{Component, Path, PathBuf};
+
+/// The path without links, with what of it does not exist yet as it is written.
+pub fn real(path: &Path) -> PathBuf {
+    let Ok(absolute) = std::path::absolute(path) else { return path.to_path_buf() };
+    for above in absolute.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), absolute.strip_prefix(above)) {
+            return rest.components().fold(real, |path, part| match part {
+                Component::ParentDir => path.parent().map(Path::to_path_buf).unwrap_or(path),
+                part => path.join(part),
+            });
+        }
+    }
+    absolute
+}
