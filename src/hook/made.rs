@@ -1,9 +1,10 @@
 //! Which files the steps of a hook may make. A file that is missing at the start is a mistake only when no earlier step can
 //! make it. Looks at paths only.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::hook::steps::Step;
+use crate::support::real_path::real;
 
 /// What the steps added so far may have made.
 #[derive(Debug, Default)]
@@ -27,18 +28,4 @@ impl Made {
     pub fn may_hold(&self, path: &Path) -> bool {
         self.anything || self.copied.iter().any(|destination| real(path).starts_with(destination))
     }
-}
-
-/// The path with links resolved, as far as it exists.
-pub(super) fn real(path: &Path) -> PathBuf {
-    let Ok(absolute) = std::path::absolute(path) else { return path.to_path_buf() };
-    for above in absolute.ancestors() {
-        if let (Ok(real), Ok(rest)) = (above.canonicalize(), absolute.strip_prefix(above)) {
-            return rest.components().fold(real, |path, part| match part {
-                Component::ParentDir => path.parent().map(Path::to_path_buf).unwrap_or(path),
-                part => path.join(part),
-            });
-        }
-    }
-    absolute
 }

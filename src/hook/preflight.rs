@@ -9,8 +9,9 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
 use crate::copy::{self, Options, Prune};
-use crate::hook::made::{Made, real};
+use crate::hook::made::Made;
 use crate::hook::steps::Step;
+use crate::support::real_path::real;
 
 /// Why a copy cannot work. The sentences end with what to do.
 #[derive(Debug, thiserror::Error)]

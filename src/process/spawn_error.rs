@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access};
 
+use crate::support::cause::words;
+
 /// A command that was not started. Its sentence says what, why and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot execute {}: {reason}", command.display())]
@@ -56,7 +58,7 @@ pub enum Reason {
     #[error("it is a directory; name the file to execute in it")]
     Directory,
     /// A device, socket or FIFO.
-    #[error("it is not a regular file")]
+    #[error("it is a device, a socket or a pipe; name a program or a script")]
     NotRegular,
     /// A file without an execute bit; what a `ConfigMap` mounts by default.
     #[error(
@@ -102,7 +104,7 @@ pub enum Reason {
     #[error("a byte order mark stands before its `#!` line; save the script as UTF-8 without BOM")]
     ByteOrderMark,
     /// An empty file.
-    #[error("it is empty")]
+    #[error("it is empty; write what it is to do into it, beginning with `#!/bin/sh`")]
     Empty,
     /// A program for other hardware.
     #[error("it is a program for {found}, and this node is {node}; use an image for {node}")]
@@ -121,16 +123,32 @@ pub enum Reason {
         loader: String,
     },
     /// Arguments and environment are more than the kernel takes.
-    #[error("its arguments and environment are longer than the kernel allows (execve(2), E2BIG)")]
+    #[error(
+        "its arguments and environment are longer than the kernel allows; give the larger ones in a file"
+    )]
     TooLong,
     /// A NUL byte in the command or its environment.
-    #[error("an argument or environment variable contains a NUL byte")]
+    #[error("an argument or environment variable contains a NUL byte; no program can be given one")]
     Nul,
     /// The file is open for writing.
-    #[error("it is being written by another process (ETXTBSY)")]
+    #[error("it is being written by another process; let the step that writes it end first")]
     Busy,
+    /// ELF, for this hardware, and the kernel cannot load it all the same.
+    #[error(
+        "it is no program that this node can load ({why}); its file is cut short, or was made for another system"
+    )]
+    Damaged {
+        /// The system's words.
+        why: String,
+    },
+    /// Anything else that its path is refused for: a circle of links, a name that is too long.
+    #[error("{why}; check the path, and what is mounted there")]
+    Path {
+        /// The system's words.
+        why: String,
+    },
     /// Anything else.
-    #[error("{0}")]
+    #[error("{}; see the node's kernel log", words(.0))]
     Other(io::Error),
 }
 
@@ -172,7 +190,7 @@ fn explain(file: &Path, errno: Errno, depth: u8) -> Reason {
             return match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reason::Missing,
                 io::ErrorKind::PermissionDenied => Reason::Unreachable { uid },
-                _ => Reason::Other(error),
+                _ => Reason::Path { why: words(&error) },
             };
         }
     };
@@ -242,7 +260,7 @@ fn from_shebang(line: &[u8], errno: Errno, depth: u8) -> Reason {
 /// elf(5): `e_ident[EI_DATA]` at 5 gives the byte order, `e_machine` stands at 18.
 fn from_elf(file: &Path, head: &[u8], errno: Errno) -> Reason {
     let Some(machine) = head.get(18..20).and_then(|bytes| <[u8; 2]>::try_from(bytes).ok()) else {
-        return Reason::Other(errno.into());
+        return Reason::Damaged { why: words(&errno.into()) };
     };
     let machine = if head[5] == 2 { u16::from_be_bytes(machine) } else { u16::from_le_bytes(machine) };
     let found = machine_name(machine);
@@ -255,7 +273,10 @@ fn from_elf(file: &Path, head: &[u8], errno: Errno) -> Reason {
     {
         return Reason::NoLoader { loader };
     }
-    Reason::Other(errno.into())
+    match errno {
+        Errno::ENOEXEC | Errno::EINVAL | Errno::ELIBBAD => Reason::Damaged { why: words(&errno.into()) },
+        _ => Reason::Other(errno.into()),
+    }
 }
 
 /// `e_machine` in the words Rust and uname(1) use (elf.h).

@@ -10,6 +10,7 @@ pub(crate) mod mutex;
 pub(crate) mod nearest;
 pub mod observed;
 pub(crate) mod own;
+pub(crate) mod real_path;
 pub mod rooted_dir;
 pub(crate) mod signal_mask;
 pub(crate) mod sizes;

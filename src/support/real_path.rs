@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path without links, with what of it does not exist yet as it is written.
+/// The path with links resolved, as far as it exists.
 pub fn real(path: &Path) -> PathBuf {
     let Ok(absolute) = std::path::absolute(path) else { return path.to_path_buf() };
     for above in absolute.ancestors() {

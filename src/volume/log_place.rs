@@ -18,6 +18,7 @@ use super::known::{ADOPTED, Attempt, LogFile};
 use super::paths::{STATE_DIRECTORY, Volume, split};
 use super::record::{Ended, Line, Started};
 use crate::support::LOG_NAME;
+use crate::support::real_path::real;
 use crate::support::rooted_dir::Dir;
 use crate::support::times;
 
@@ -97,8 +98,7 @@ pub fn check(log: &Path, state: Option<&Path>) -> Result<(), LogProblem> {
     if path.components().any(|part| part.as_os_str() == STATE_DIRECTORY) {
         return Err(LogProblem::InState { path });
     }
-    if let Some((path, why)) = state.and_then(|state| Some((state.to_path_buf(), no_state(state, &parent)?)))
-    {
+    if let Some((path, why)) = state.and_then(|state| Some((state.to_path_buf(), no_state(state, &path)?))) {
         return Err(LogProblem::State { path, why });
     }
     if name.len() > LONGEST_NAME {
@@ -165,19 +165,20 @@ pub fn place(
     Ok(placed)
 }
 
-/// Why `state` cannot be the state directory of a log in `directory`.
-fn no_state(state: &Path, directory: &Path) -> Option<&'static str> {
+/// Why `state` cannot be the state directory of `log`; neither needs to be there.
+fn no_state(state: &Path, log: &Path) -> Option<&'static str> {
     match state.metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Some("it is below a file"),
-        Err(_) if state.is_symlink() => Some("it is a link to nothing"),
-        Err(_) => None,
-        Ok(found) if !found.is_dir() => Some("it is a file"),
-        Ok(found) => {
-            let same = |at: &Path| {
-                at.metadata().is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
-            };
-            directory.ancestors().any(same).then_some("the log is in it")
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Some("it is below a file"),
+        Err(_) if state.is_symlink() => return Some("it is a link to nothing"),
+        Ok(found) if !found.is_dir() => return Some("it is a file"),
+        _ => {}
+    }
+    let (state, log) = (real(state), real(log));
+    match () {
+        () if state == log => Some("it is the log"),
+        () if log.starts_with(&state) => Some("the log is in it"),
+        () if state.starts_with(&log) => Some("it is below the log, which is a file"),
+        () => None,
     }
 }
 

@@ -45,6 +45,24 @@ fn a_command_that_cannot_be_executed_is_126_and_the_cause_is_named() {
     refused(executable("\u{feff}#!/bin/sh\n"), "{}/hook", 126, "byte order mark");
     refused(executable(""), "{}/hook", 126, "it is empty");
     refused(Test::new().file("hook/inside", ""), "{}/hook", 126, "it is a directory");
+    // This machine's own, and cut short: the kernel says "Exec format error" and no more.
+    let own = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
+    refused(executable(elf(own)), "{}/hook", 126, "its file is cut short, or was made for another system");
+    refused(
+        executable("\u{7f}ELFxx"),
+        "{}/hook",
+        126,
+        "its file is cut short, or was made for another system",
+    );
+    let circle = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink("hook", circle.path().join("hook")).expect("a link");
+    refused(Test::within(circle), "{}/hook", 126, "check the path, and what is mounted there");
+    refused(
+        Test::new(),
+        &format!("{{}}/{}", "x".repeat(256)),
+        126,
+        "check the path, and what is mounted there",
+    );
 }
 
 #[test]

@@ -15,13 +15,22 @@ use crate::support::running::Running;
 
 #[test]
 fn a_state_directory_that_cannot_be_one_is_78_and_nothing_is_made() {
-    for state in ["file", "file/x", "dangling", "d", "/"] {
+    for state in ["file", "file/x", "dangling", "d", "/", "d/log", "d/log/state", "d/none/../log"] {
         let test = Test::new().file("file", "users\n").file("d/x", "users\n");
         let directory = test.command().get_current_dir().expect("set").to_path_buf();
         std::os::unix::fs::symlink("nowhere", directory.join("dangling")).unwrap();
         let test = test.args(["run", "--log", "d/log", "--state", state, "--", "true"]);
         let done = test.status(78).stderr_contains("cannot be the state directory").run();
         assert_eq!(std::fs::read_dir(done.path("d")).unwrap().count(), 1, "{state}");
+    }
+}
+
+#[test]
+fn a_log_in_a_state_directory_that_is_not_there_yet_is_78_and_nothing_is_made() {
+    for state in ["new", "new/d"] {
+        let args = ["run", "--log", "new/d/log", "--state", state, "--", "true"];
+        let done = Test::new().args(args).status(78).stderr_contains("the log is in it").run();
+        assert!(!done.path("new").exists(), "{state}");
     }
 }
 
