@@ -14,7 +14,7 @@ use crate::hook::log_target::OnLogFailure;
 use crate::process::Supervisor;
 use crate::support::{mutex, times};
 use crate::volume::record::{Ended, StepEnd, Written};
-use crate::volume::{SealError, frames};
+use crate::volume::{Footers, SealError, frames};
 
 /// The footer of an attempt, but for the numbers of what stands before it.
 pub(super) struct Footer {
@@ -59,9 +59,17 @@ fn step_ends(outcome: &Outcome) -> Vec<StepEnd> {
     steps.map(end).collect()
 }
 
+/// How the log was left.
+pub(super) struct Closed {
+    /// What stands in the log before the footer.
+    pub(super) written: Written,
+    /// It was not waited for: the volume hangs, or a signal to stop came a second time.
+    pub(super) is_given_up: bool,
+}
+
 #[allow(clippy::too_many_arguments)] // what is ended, who hears signals meanwhile, what came of it
-/// The log back under its name, the footer, everything durable, the name checked. Returns what stands in the log before
-/// the footer; none when the volume hangs.
+/// The log back under its name, the footer, everything durable, the name checked. A footer that turns out not to hold is
+/// corrected, also where the volume answers too late.
 pub(super) async fn close(
     context: &Context<'_>,
     opened: &Arc<Opened>,
@@ -69,23 +77,45 @@ pub(super) async fn close(
     end: Instant,
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
-) -> Option<Written> {
+) -> Closed {
     let prepared = on_volume(opened, left(end), supervisor, move |opened| prepare(opened, tee)).await;
-    let (put_back, written) = prepared.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
+    let (put_back, written, correction) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            log_failed(context, outcome, failure);
+            return Closed { written: tee, is_given_up: true };
+        }
+    };
     tell(context, outcome, put_back);
     let (claimed, footer) = (outcome.status(), Footer::of(outcome, &opened.key));
+    let first = footer.text(written).len() as u64;
     let sealed = on_volume(opened, left(end), supervisor, move |opened| seal(opened, written, &footer)).await;
-    let (sealed, written) = sealed.map_err(|failure| log_failed(context, outcome, failure)).ok()?;
-    tell(context, outcome, sealed);
+    let is_given_up = sealed.is_err();
+    let accounted = match sealed {
+        Ok((sealed, accounted)) => {
+            tell(context, outcome, sealed);
+            accounted
+        }
+        Err(failure) => {
+            tracing::warn!("{}", failure.message);
+            log_failed(context, outcome, failure);
+            Written { corrects: first, ..written }
+        }
+    };
     if outcome.status() != claimed {
         // The footer says what does not hold; best effort, as the volume has just failed.
         let footer = Footer::of(outcome, &opened.key);
-        let _ = on_volume(opened, left(end), supervisor, move |opened| {
-            mutex::lock(&opened.log).close(written, &|written| footer.text(written)).is_ok()
-        })
-        .await;
+        let patience = if is_given_up { context.limits.last_word(supervisor) } else { left(end) };
+        let corrected = on_volume(opened, patience, supervisor, move |opened| {
+            // A call that does not return holds the log; one that has returned may have put it back as another file.
+            let log = || mutex::lock(&opened.log).footers().ok();
+            let mut log = if is_given_up { correction } else { log() }?;
+            log.close(accounted, &|accounted| footer.text(accounted)).and_then(|_| log.sync()).ok()
+        });
+        let is_corrected = corrected.await.is_ok_and(|corrected| corrected.is_some());
+        tracing::info!(is_corrected, "the footer does not hold");
     }
-    Some(written)
+    Closed { written, is_given_up }
 }
 
 /// A log that was put back is worth a warning; one that failed, a failure.
@@ -99,7 +129,7 @@ fn tell(context: &Context<'_>, outcome: &mut Outcome, result: Result<Option<Stri
 
 /// The log back under its name, all of the output in it, durable. Before the footer: a volume that hangs or fails now is not
 /// left with a success on it.
-fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>, Written) {
+fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>, Written, Option<Footers>) {
     let mut log = mutex::lock(&opened.log);
     let put_back = log.put_back(tee.output).and_then(|line| {
         log.append(line.as_deref().unwrap_or_default().as_bytes())?;
@@ -108,16 +138,19 @@ fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>,
     let newline_added = tee.newline_added && !matches!(put_back, Ok(Some(_)));
     let written = log.written(newline_added);
     let put_back = put_back.and_then(|line| log.sync().map(|()| line));
+    // Where no descriptor is to be had, nothing is corrected.
+    let correction = log.footers().ok();
     match written {
-        Ok(written) => (put_back, written),
-        Err(error) => (put_back.and(Err(error)), tee),
+        Ok(written) => (put_back, written, correction),
+        Err(error) => (put_back.and(Err(error)), tee, correction),
     }
 }
 
 fn seal(opened: &Opened, written: Written, footer: &Footer) -> (Result<Option<String>, SealError>, Written) {
     let output = mutex::lock(&opened.written).take();
     let mut log = mutex::lock(&opened.log);
-    match log.close(written, &|written| footer.text(written)) {
+    let writer = log.footers();
+    match writer.and_then(|mut writer| writer.close(written, &|written| footer.text(written))) {
         Ok(written) => (log.seal(output, written), written),
         Err(error) => (Err(error), written),
     }

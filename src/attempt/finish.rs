@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::close::{Footer, close, log_failed};
 use super::context::Context;
-use super::in_time::{AFTER_A_HANG, hurried, left, on_volume};
+use super::in_time::{hurried, left, on_volume};
+use super::limits::AFTER_A_HANG;
 use super::messages;
 use super::open::Opened;
 use super::outcome::Outcome;
@@ -46,8 +47,8 @@ pub(super) async fn finish(
     if let Some(opened) = &session.opened {
         if !hangs {
             let closed = close(context, opened, written, end, supervisor, outcome).await;
-            hangs = closed.is_none();
-            written = closed.unwrap_or(written);
+            hangs = closed.is_given_up;
+            written = closed.written;
         }
         let patience = if hangs { AFTER_A_HANG.min(left(end)) } else { left(end) };
         let ended = Footer::of(outcome, &opened.key).ended.after(Written { corrects: 0, ..written });

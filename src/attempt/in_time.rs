@@ -11,9 +11,6 @@ use super::outcome::Failure;
 use crate::process::Supervisor;
 use crate::support::blocking;
 
-/// What is left for a last word after a log that hangs: it most likely goes to the same volume.
-pub(super) const AFTER_A_HANG: Duration = Duration::from_millis(500);
-
 /// Runs `work` within `patience`. `what` is being done, for the sentence about a volume that hangs.
 pub(super) async fn at_the_end<F: Future>(
     patience: Duration,
@@ -30,8 +27,10 @@ pub(super) async fn at_the_end<F: Future>(
             () = hurried => None,
         }
     };
-    let output = supervisor.attend(limited).await.ok().flatten();
-    output.ok_or_else(|| messages::hung(what))
+    match supervisor.attend(limited).await {
+        Ok(output) => output.ok_or_else(|| messages::hung(what)),
+        Err(_) => Err(messages::cut_short(what, supervisor.stop())),
+    }
 }
 
 /// Runs `work` on the volume.

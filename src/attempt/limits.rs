@@ -15,6 +15,10 @@ use crate::support::durations::milliseconds;
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 /// From the attempt's time and the grace after it, at the latest, to its end.
 const END: Duration = Duration::from_millis(4500);
+/// From there to the last word in the log: the index, and what is said of the end, come after it.
+const LAST_WORD: Duration = Duration::from_millis(3500);
+/// What is left for a last word after a log that hangs: it most likely goes to the same volume.
+pub(super) const AFTER_A_HANG: Duration = Duration::from_millis(500);
 /// What is kept free of the pod's grace period for writing the footer, syncing the log and exiting.
 const SEALING: Duration = Duration::from_secs(3);
 /// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
@@ -67,6 +71,13 @@ impl Limits {
             }
             None => PATIENCE,
         }
+    }
+
+    /// How long a volume that was given up may still take for the last word in the log.
+    pub(super) fn last_word(&self, supervisor: &Supervisor) -> Duration {
+        let end = self.deadline.filter(|_| !supervisor.stop_requested());
+        let end = end.and_then(|deadline| deadline.checked_add(self.grace.saturating_add(LAST_WORD)));
+        end.map_or(LAST_WORDS, |end| end.saturating_duration_since(Instant::now())).max(AFTER_A_HANG)
     }
 
     /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does not end

@@ -50,6 +50,14 @@ pub(crate) fn hung(what: &str) -> Failure {
         .advise(volume_advice(Cause::Hung))
 }
 
+/// A second signal to stop ended what the volume was still at.
+pub(crate) fn cut_short(what: &str, stop: Option<&Stop>) -> Failure {
+    let first = stop.map_or_else(String::new, |stop| format!("after {stop} "));
+    Failure::new(Kind::Io, format!("{what} was cut short: {first}a second signal to stop came"))
+        .because(Cause::Io.word())
+        .advise("leave the end of an attempt its time (terminationGracePeriodSeconds); the next attempt goes on from here")
+}
+
 /// A fault of ours, or of a machine without threads.
 pub(crate) fn fault(error: io::Error) -> Failure {
     Failure::new(Kind::Fault, words(&error))

@@ -26,4 +26,4 @@ pub use known::{Attempt, LogFile, frame_of, histories, known, open_log};
 pub use log_place::{LogProblem, Placed, check, place};
 pub use paths::{STATE_DIRECTORY, Volume};
 pub use retention::{Keep, prune};
-pub use seal::{OpenLog, SealError};
+pub use seal::{Footers, OpenLog, SealError};

@@ -104,32 +104,10 @@ impl OpenLog {
         Ok(Written { output: end.saturating_sub(start), newline_added, corrects: 0 })
     }
 
-    /// Appends a footer that accounts for all bytes before it, and returns what it accounts for. One that another process
-    /// came in between of is followed by one that is right.
-    pub fn close(
-        &mut self,
-        mut written: Written,
-        footer: &dyn Fn(Written) -> Vec<u8>,
-    ) -> Result<Written, SealError> {
-        for _ in 0..TRIES {
-            let bytes = footer(written);
-            self.append(&bytes)?;
-            let accounted = written.output + written.corrects + bytes.len() as u64;
-            // Opened for appending, so its position is where the write ended.
-            let end =
-                io::Seek::stream_position(&mut self.file).map_err(failed("read"))? - self.output_start();
-            let footers = Written { corrects: written.corrects + bytes.len() as u64, ..written };
-            if end == accounted {
-                return Ok(footers);
-            }
-            let between = end.saturating_sub(accounted);
-            written = if written.corrects == 0 {
-                Written { output: written.output + between, ..footers }
-            } else {
-                Written { corrects: footers.corrects + between, ..footers }
-            };
-        }
-        Err(SealError::Removed("another process writes to it without end".into()))
+    /// What writes footers, also while another call on the log does not return.
+    pub fn footers(&self) -> Result<Footers, SealError> {
+        let file = self.file.try_clone().map_err(failed("open"))?;
+        Ok(Footers { file, output_start: self.output_start() })
     }
 
     /// Makes the log durable, and closes the descriptor that the output was written
@@ -212,6 +190,47 @@ impl OpenLog {
         let (file, kept) = restore(&self.file, &volume, border, header)?;
         self.file = file;
         Ok(kept)
+    }
+}
+
+/// Writes the footers of the attempt in progress.
+#[derive(Debug)]
+pub struct Footers {
+    /// Open for reading and appending.
+    file: File,
+    output_start: u64,
+}
+
+impl Footers {
+    /// Appends a footer that accounts for all bytes before it, and returns what it accounts for. One that another process
+    /// came in between of is followed by one that is right, and so is one that corrects what was not written after all.
+    pub fn close(
+        &mut self,
+        mut written: Written,
+        footer: &dyn Fn(Written) -> Vec<u8>,
+    ) -> Result<Written, SealError> {
+        for _ in 0..TRIES {
+            let bytes = footer(written);
+            self.file.write_all(&bytes).map_err(failed("write"))?;
+            let accounted = written.output + written.corrects + bytes.len() as u64;
+            // Opened for appending, so its position is where the write ended.
+            let end = io::Seek::stream_position(&mut self.file).map_err(failed("read"))? - self.output_start;
+            let footers = Written { corrects: written.corrects + bytes.len() as u64, ..written };
+            if end == accounted {
+                return Ok(footers);
+            }
+            written = if written.corrects == 0 {
+                Written { output: written.output + end.saturating_sub(accounted), ..footers }
+            } else {
+                Written { corrects: end.saturating_sub(written.output), ..footers }
+            };
+        }
+        Err(SealError::Removed("another process writes to it without end".into()))
+    }
+
+    /// fsync of the log.
+    pub fn sync(&self) -> Result<(), SealError> {
+        self.file.sync_all().map_err(failed("fsync"))
     }
 }
 

@@ -8,7 +8,7 @@ use nix::libc;
 use crate::needs;
 use crate::support::faulty::{Frozen, IN_TIME, Room, TIMEOUT};
 use crate::support::harness::{Test, eventually};
-use crate::support::running::as_pid_1;
+use crate::support::running::{Running, as_pid_1};
 
 #[test]
 fn a_log_volume_that_stops_answering_does_not_hold_the_end_of_the_attempt() {
@@ -142,6 +142,34 @@ fn a_stop_while_the_log_is_sealed_on_a_slow_volume_lets_it_be_sealed() {
     assert!(log.contains("after\n") && log.contains("=== end of attempt ==="), "{log}");
 }
 
+/// The volume answers, only not at once: it is not said to hang, and the log ends with what the status is.
+#[test]
+fn a_second_signal_while_the_log_is_sealed_on_a_slow_volume_is_told_as_what_it_is() {
+    needs!(Fuse);
+    let mut room = Room::new();
+    let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after";
+    let mut running = room.start(&[], script);
+    running.wait_for("out", "before\n");
+    room.mount.set("fsync", Fault::Delay(Duration::from_secs(1)).on_path("post-hook-output.txt"));
+    std::fs::write(running.path("go"), "").expect("a file");
+    running.wait_for("data/post-hook-output.txt", "=== end of attempt ===");
+    for _ in 0..2 {
+        running.signal(libc::SIGTERM);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(running.end(), 74, "{}", running.read("err"));
+    let err = running.read("err");
+    assert!(err.contains("cut short") && err.contains("SIGTERM") && !err.contains("hangs"), "{err}");
+    the_log_alone_says_74(&running);
+}
+
+/// Without the index, which says it too.
+fn the_log_alone_says_74(running: &Running) {
+    std::fs::copy(running.path("data/post-hook-output.txt"), running.path("copied.txt")).expect("a copy");
+    let history = Test::new().args(["history"]).args([running.path("copied.txt")]);
+    history.stdout_contains("io (74)").run();
+}
+
 #[test]
 fn a_volume_that_does_not_answer_when_it_is_opened_holds_neither_the_timeout_nor_a_stop() {
     needs!(Fuse);
@@ -180,6 +208,21 @@ fn a_stop_while_the_volume_is_opened_leaves_no_header_without_a_footer() {
     assert!(log.ends_with("=== end of attempt ===\n") && !log.contains("\nnever\n"), "{log}");
     let index = running.read("data/.hook-runner/histories/post-hook-output.txt/index.jsonl");
     assert!(index.lines().last().expect("an end").contains("\"status\":143"), "{index}");
+}
+
+/// The footer is written before the sync that hangs. When the volume answers again, a second one corrects it.
+#[test]
+fn an_attempt_whose_last_sync_hangs_for_a_while_did_not_succeed_in_the_log() {
+    needs!(Fuse);
+    let mut room = Room::new();
+    // One for the header, one before the footer.
+    let rule = Fault::Hang.after_ops(2).on_path("backing/post-hook-output.txt");
+    room.mount.set("fsync", rule);
+    let mut running = room.start(&["--timeout", TIMEOUT, "--grace", "20s"], "echo hi");
+    running.wait_for("data/.hook-runner/runner.log", "making the log durable did not end");
+    room.mount.clear();
+    assert_eq!(running.end(), 74, "{}", running.read("err"));
+    the_log_alone_says_74(&running);
 }
 
 /// The footer is written before the sync that hangs; on this volume nothing can be appended to the log then.
