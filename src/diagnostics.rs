@@ -2,21 +2,23 @@
 //! seven kept. `tracing` events go through tracing-appender's lossless writer, so that a slow volume does not
 //! hold who logs; what is queued is written when the guard is dropped, before exit.
 //!
-//! tracing-appender's own rolling opens files by path and would follow a link planted on the volume, so the
-//! rolling is done here, below the directory handle.
+//! The rolling is done here, below the directory handle: tracing-appender's own opens files by path and would follow a link
+//! planted on the volume.
 
-use std::fmt::{Debug, Write as _};
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
-use tracing::field::{Field, Visit};
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
+use crate::support::harmless::harmless;
 use crate::support::rooted_dir::Dir;
 use crate::support::signal_mask::block_signals;
 use crate::support::times;
@@ -24,22 +26,22 @@ use crate::support::times;
 const NAME: &str = "runner.log";
 /// Days kept beside the current one.
 const KEPT: usize = 7;
-/// Lines that may wait to be written; memory for all of them is taken, and touched, at the start. A volume that is slow
-/// holds the program from the next one on.
+/// Lines that may wait to be written; memory for all of them is allocated at the start. When a slow volume has let so many
+/// wait, the next event blocks.
 const WAITING: usize = 1024;
 
-/// Makes of a line what may be seen of it.
+/// Masks secrets in a line.
 pub type Clean = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
-/// Events go to the file as long as this lives; what is queued is written when it is dropped, where a volume that hangs
-/// costs a second at most.
+/// Events go to the file as long as this lives. Dropping it writes what is queued; a hung volume delays that by a second at
+/// most.
 #[derive(Debug)]
 pub struct Diagnostics {
     _until_written: WorkerGuard,
 }
 
 impl Diagnostics {
-    /// Starts taking events for `file`. `clean` takes out of each line what must not be seen.
+    /// Starts writing events to `file`.
     pub fn start(file: File, clean: Option<Clean>) -> Self {
         let (writer, guard) = NonBlockingBuilder::default()
             .lossy(false)
@@ -47,13 +49,13 @@ impl Diagnostics {
             .thread_name("diagnostics")
             .finish(Deaf::from(file));
         // A second attempt in one process (tests) keeps the first's writer.
-        let _ = tracing::subscriber::set_global_default(Events { writer, clean });
+        let _ = tracing::subscriber::set_global_default(subscriber(writer, clean));
         Self { _until_written: guard }
     }
 }
 
-/// The file as the appender's thread writes it: that thread is not ours to start, so it blocks the signals when it
-/// writes its first line, which is there before the thread is.
+/// The file, for the appender's thread. We do not start that thread, so it blocks the signals itself, when it writes its
+/// first line.
 #[derive(Debug)]
 struct Deaf {
     file: File,
@@ -79,66 +81,46 @@ impl io::Write for Deaf {
     }
 }
 
-/// Makes a line of each event: time, level, message, fields. There are no spans here.
-struct Events {
+/// Makes a line of each event: time, level, message, fields.
+fn subscriber(writer: NonBlocking, clean: Option<Clean>) -> impl Subscriber + Send + Sync {
+    let clean = Arc::new(clean);
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::INFO)
+        .with_timer(Now)
+        .with_target(false)
+        .with_ansi(false)
+        // They would go to stderr, which belongs to the hook.
+        .log_internal_errors(false)
+        .with_writer(move || Line { writer: writer.clone(), clean: Arc::clone(&clean) })
+        .finish()
+}
+
+/// The time as in all other files.
+struct Now;
+
+impl FormatTime for Now {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        writer.write_str(&times::now())
+    }
+}
+
+/// Gets each event in one write, and keeps it on one line without secrets.
+struct Line {
     writer: NonBlocking,
-    clean: Option<Clean>,
+    clean: Arc<Option<Clean>>,
 }
 
-impl Subscriber for Events {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO
+impl io::Write for Line {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = event.strip_suffix(b"\n").unwrap_or(event);
+        let text = (*self.clean).as_ref().map_or_else(|| text.to_vec(), |clean| clean(text));
+        let line = harmless(&String::from_utf8_lossy(&text)) + "\n";
+        io::Write::write_all(&mut self.writer, line.as_bytes())?;
+        Ok(event.len())
     }
 
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::INFO)
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text { message: String::new(), fields: String::new() };
-        event.record(&mut text);
-        let level = event.metadata().level();
-        let line = format!("{} {level:>5} {}{}\n", times::now(), text.message, text.fields);
-        let line =
-            self.clean.as_ref().map_or_else(|| line.clone().into_bytes(), |clean| clean(line.as_bytes()));
-        // Who logs does not want to know.
-        let _ = self.writer.clone().write_all(&line);
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-/// The text of one event, on one line whatever is in it.
-struct Text {
-    message: String,
-    fields: String,
-}
-
-impl Visit for Text {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // Writing to a String does not fail.
-        let _ = if field.name() == "message" {
-            let text = format!("{value:?}");
-            text.chars().try_for_each(|c| {
-                if c.is_control() {
-                    write!(self.message, "{}", c.escape_default())
-                } else {
-                    self.message.write_char(c)
-                }
-            })
-        } else {
-            write!(self.fields, " {}={value:?}", field.name())
-        };
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -187,7 +169,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = open(&Dir::open(directory.path()).unwrap()).unwrap();
         let (writer, guard) = tracing_appender::non_blocking(file);
-        tracing::subscriber::with_default(Events { writer, clean: None }, || {
+        tracing::subscriber::with_default(subscriber(writer, None), || {
             tracing::info!(run = "a b", attempt = 2, log = %"/log", "opened");
             tracing::warn!("two\nlines \u{1b}[31m");
             tracing::debug!("not shown");
@@ -197,7 +179,7 @@ mod tests {
         let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
         assert!(lines.iter().all(|(time, _)| humantime::parse_rfc3339(time).is_ok()), "{text}");
         let lines: Vec<_> = lines.iter().map(|(_, rest)| *rest).collect();
-        assert_eq!(lines, [" INFO opened run=\"a b\" attempt=2 log=/log", " WARN two\\nlines \\u{1b}[31m"]);
+        assert_eq!(lines, [" INFO opened run=\"a b\" attempt=2 log=/log", " WARN two\\nlines \\x1b[31m"]);
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn an_empty_name_version_or_pattern_is_refused_before_anything_is_made() {
             ["run", "--log", "log", "--copy", "app:data", "--wait-for", "http://127.0.0.1:1/", option];
         let name = option.split('=').next().expect("a name");
         let test = Test::new().file("app/a", "x").args(words);
-        let done = test.status(78).stderr_contains(&format!("{name}: ")).run();
+        let done = test.status(78).stderr_contains(format!("{name}: ")).run();
         assert!(!done.path("data").exists() && !done.path("log").exists(), "{option}");
     }
     Test::new()
