@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::error::HistoryError;
 use super::filter::{Filter, pieces};
+use super::log_end;
 use super::records::{self, Records};
 use super::select::{Chosen, Selection, select};
 use super::state::State;
@@ -130,7 +131,12 @@ fn look(
             }
             return Err(HistoryError::NotKept { run: cursor.run.clone(), attempt: cursor.attempt });
         };
-        print(&file, &frame, follow.raw, cursor, out)?;
+        let (shown, frame) = match (state, file.try_clone()?) {
+            // The end that is kept beside the log still changes.
+            (State::Running | State::Unfinished, log) => (log, frame),
+            (_, log) => log_end::with_end(records, attempt, log, frame)?,
+        };
+        print(&shown, &frame, follow.raw, cursor, out)?;
         if state != State::Ended && frame.ended.is_some() {
             // It has ended since: the next look sees both its end and what came before.
             return Ok(None);

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::error::HistoryError;
 use super::filter::{Filter, pieces};
 use super::json;
+use super::log_end;
 use super::row::Row;
 use super::select::Chosen;
 use super::times::Times;
@@ -49,7 +50,7 @@ pub fn print(
 }
 
 fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(), HistoryError> {
-    let Some((file, frame)) = chosen.records.bytes_of(chosen.attempt)? else {
+    let Some((file, frame)) = log_end::bytes_of(chosen.records, chosen.attempt)? else {
         if view.json {
             json::print(&Row::of(chosen), None, out)?;
             return Ok(());

@@ -6,6 +6,7 @@ mod error;
 mod filter;
 pub mod follow;
 mod json;
+mod log_end;
 pub mod logs;
 mod records;
 pub mod report;

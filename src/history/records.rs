@@ -219,6 +219,11 @@ impl Records {
 }
 
 impl Records {
+    /// Where the log is, if it was not given alone.
+    pub(super) fn volume(&self) -> Option<&Volume> {
+        if let Source::Volume(volume, _) = &self.source { Some(volume) } else { None }
+    }
+
     /// What the copies of `attempt` changed; `None` if no list of it is kept.
     pub(super) fn changes_of(&self, attempt: &Attempt) -> Result<Option<Changes>, VolumeError> {
         let Source::Volume(_, Some(history)) = &self.source else { return Ok(None) };

@@ -8,10 +8,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 
 use rustix::fs::{FileType, OFlags};
 
+use crate::support::log_end::{append_all, first_line, marker, names, parse_segment};
 use crate::support::rooted_dir::{Dir, is_in_the_way};
 
 /// Where the end of the log is kept meanwhile, and how much is kept in all.
@@ -24,9 +25,6 @@ pub struct MaxLog {
     /// Name of the log file, which tells segments of several logs apart.
     pub log_name: OsString,
 }
-
-/// First line of a segment: name, version, output bytes before this segment, output bytes in the log's first part.
-const MAGIC: &str = "hook-runner-tail 1";
 
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -129,7 +127,7 @@ impl Tail {
         let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
         free(&self.directory, &self.names[next])?;
         let mut file = self.directory.open_own(&self.names[next], OFlags::RDWR | OFlags::EXCL)?;
-        file.write_all(format!("{MAGIC} {} {}\n", self.total, self.head).as_bytes())?;
+        file.write_all(first_line(self.total, self.head).as_bytes())?;
         self.previous = self.current.take();
         self.current = Some(Segment { file, start: self.total, room: self.capacity });
         self.turn = next;
@@ -200,12 +198,6 @@ pub fn recover(directory: &Dir, log_name: &OsStr, log: impl FnOnce() -> Option<F
     Ok(true)
 }
 
-struct Found<F> {
-    file: F,
-    start: u64,
-    head: u64,
-}
-
 /// Frees the name of a segment: one of an earlier attempt goes, what is none is set aside.
 fn free(directory: &Dir, name: &OsStr) -> io::Result<()> {
     let freed = match directory.find(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
@@ -232,30 +224,6 @@ fn is_foreign(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput || is_in_the_way(error)
 }
 
-/// The segment, positioned behind its first line. None when it was torn in its first line.
-fn parse_segment<F: Read>(mut file: F) -> io::Result<Option<Found<F>>> {
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while line.len() < 128 && file.read(&mut byte)? == 1 && byte != *b"\n" {
-        line.push(byte[0]);
-    }
-    let parse = || {
-        let mut numbers = std::str::from_utf8(&line).ok()?.strip_prefix(MAGIC)?.split_ascii_whitespace();
-        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-    };
-    Ok((byte == *b"\n").then(parse).flatten().map(|(start, head)| Found { file, start, head }))
-}
-
-fn append_all(mut file: impl Read, mut append: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(()),
-            n => append(&buffer[..n]),
-        }
-    }
-}
-
 /// The first, which is made before the second, goes after it.
 fn remove(directory: &Dir, names: &[OsString; 2]) {
     for name in names.iter().rev() {
@@ -266,18 +234,4 @@ fn remove(directory: &Dir, names: &[OsString; 2]) {
             Err(_) => return,
         }
     }
-}
-
-fn names(log_name: &OsStr) -> [OsString; 2] {
-    ["0", "1"].map(|turn| {
-        let mut name = OsString::from("tail-");
-        name.push(log_name);
-        name.push(".");
-        name.push(turn);
-        name
-    })
-}
-
-fn marker(left_out: u64) -> String {
-    format!("\nhook-runner: {left_out} bytes are left out here (max-log)\n")
 }

@@ -6,6 +6,7 @@ pub(crate) mod color;
 pub(crate) mod durations;
 pub(crate) mod harmless;
 pub(crate) mod leave;
+pub(crate) mod log_end;
 pub(crate) mod mutex;
 pub(crate) mod nearest;
 pub mod observed;

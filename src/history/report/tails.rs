@@ -3,6 +3,7 @@
 use super::ansi::{Painter, affordable};
 use crate::history::error::HistoryError;
 use crate::history::filter::pieces;
+use crate::history::log_end;
 use crate::history::select::Chosen;
 use crate::support::sizes::human_bytes;
 
@@ -51,7 +52,7 @@ pub(super) fn tails(attempts: &[Chosen<'_>], painter: &mut Painter) -> (Vec<Tail
 }
 
 fn tail(chosen: &Chosen<'_>, limit: usize, painter: &mut Painter) -> Result<Tail, HistoryError> {
-    let Some((file, frame)) = chosen.records.bytes_of(chosen.attempt)? else {
+    let Some((file, frame)) = log_end::bytes_of(chosen.records, chosen.attempt)? else {
         return Ok(Tail { note: "Its log is no longer kept.".into(), html: String::new() });
     };
     let output = frame.command_output();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use nix::libc;
 
-use crate::support::harness::{LOG, Test, eventually};
+use crate::support::harness::{LOG, PROGRAM, Test, eventually, with_default_actions};
 use crate::support::running::Running;
 
 use crate::output::tee::{find, run};
@@ -107,6 +107,25 @@ fn a_paused_command_loses_nothing_to_a_kill() {
     }
 }
 
+/// What `logs` shows of an attempt whose runner was killed: the log's part, what is left out, and the end kept beside it.
+fn read_back(directory: &tempfile::TempDir, options: &[&str], log: &str, status: i32) -> String {
+    let mut command = with_default_actions(PROGRAM);
+    command.args(["logs", "data/post-hook-output.txt"]).args(options).current_dir(directory.path());
+    let done = command.output().expect("logs");
+    let shown = String::from_utf8(done.stdout).expect("text");
+    assert_eq!(done.status.code(), Some(status), "{options:?}: {}", String::from_utf8_lossy(&done.stderr));
+    assert!(shown.ends_with("\n200000\nTHE END\n"), "{options:?} ends with {:?}", &shown[shown.len() - 40..]);
+    if options.contains(&"--raw") {
+        let head = log.split_once("--- output ---\n").expect("a header").1;
+        let (marker, end) =
+            shown.strip_prefix(head).expect("the log's part").split_once("(max-log)\n").expect("a marker");
+        let left_out = marker.split_ascii_whitespace().find_map(|word| word.parse().ok()).unwrap_or(0);
+        let all: usize = (1..=200_000).map(|number: u32| number.to_string().len() + 1).sum();
+        assert_eq!(head.len() + left_out + end.len(), all + "THE END\n".len(), "{marker}");
+    }
+    shown
+}
+
 #[test]
 fn the_end_of_an_endless_log_survives_a_kill_of_the_runner() {
     let test = Test::new()
@@ -127,6 +146,10 @@ fn the_end_of_an_endless_log_survives_a_kill_of_the_runner() {
     // Each of the two has a line of its own before what it keeps.
     assert!((16 * 1024..=32 * 1024 + 128).contains(&kept), "on the volume while it runs: {head} + {kept}");
     let directory = std::mem::replace(&mut running.directory, tempfile::tempdir().expect("a directory"));
+    let begin = read_back(&directory, &["--raw"], &log, 0);
+    assert!(begin.starts_with("1\n2\n"), "{begin}");
+    read_back(&directory, &["--tail", "3"], &log, 0);
+    read_back(&directory, &["--follow", "--exit-status"], &log, 137);
     let done = Test::within(directory)
         .env("HOOK_RUNNER_RUN_ID", "one-run")
         .args(["run", "--log", LOG, "--", "true"])
