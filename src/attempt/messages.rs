@@ -169,7 +169,9 @@ pub(crate) fn wrong_wait(error: &NotMet) -> Failure {
 /// The copy failed.
 pub(crate) fn copy(error: &copy::Error) -> Failure {
     if error.cause() == copy::Cause::Config {
-        return Failure::new(Kind::Config, error.to_string())
+        // 78 says that nothing was made.
+        let kind = if error.begun { Kind::Io } else { Kind::Config };
+        return Failure::new(kind, error.to_string())
             .advise("correct the copy's source, destination or options");
     }
     let cause = match error.cause() {

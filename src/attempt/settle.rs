@@ -8,9 +8,8 @@ use super::in_time::at_the_end;
 use super::messages;
 use super::outcome::Failure;
 use super::session::Session;
-use super::steps::copy_request;
+use super::steps::all_requests;
 use crate::copy;
-use crate::hook::steps::Step;
 use crate::process::Supervisor;
 use crate::steps::copy::{CopyFailure, seal_in_turn};
 use crate::support::blocking;
@@ -21,7 +20,7 @@ pub(super) async fn settle(
     session: &mut Session,
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
-    let copies = copies(context, session);
+    let copies = all_requests(context, session);
     let mut volumes = std::mem::take(&mut session.volumes);
     let (patience, stop) = (context.hook.lock_timeout, supervisor.stop_token());
     let work = blocking::run(move || -> Result<(), Failure> {
@@ -43,7 +42,7 @@ pub(super) async fn settle(
 /// Records how an attempt that has failed leaves each destination, so that what users change from now on is theirs. Where that
 /// cannot be done, all that differs later is taken for the attempt's doing.
 pub(super) async fn record_failure(context: &Context<'_>, session: &Session, supervisor: &mut Supervisor) {
-    let copies = copies(context, session);
+    let copies = all_requests(context, session);
     if copies.is_empty() {
         return;
     }
@@ -59,13 +58,4 @@ pub(super) async fn record_failure(context: &Context<'_>, session: &Session, sup
     if at_the_end(patience, supervisor, "recording what the attempt left", work).await.is_err() {
         tracing::warn!("what the failed attempt left was not recorded in time");
     }
-}
-
-/// The copies among the hook's steps.
-fn copies(context: &Context<'_>, session: &Session) -> Vec<copy::Request> {
-    let request = |step: &Step| match step {
-        Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
-        _ => None,
-    };
-    context.hook.steps.iter().filter_map(request).collect()
 }

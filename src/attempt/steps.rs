@@ -1,6 +1,6 @@
 //! One step of the attempt: what is handed to it, what is said while it goes on, how its end is told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::changes;
@@ -146,9 +146,14 @@ pub(super) fn copy_request(
     let attempt = session.opened.as_ref().map_or(1, |opened| opened.started.attempt);
     let steps = &context.hook.steps;
     let here = |step: &Step| matches!(step, Step::Copy { options: of, .. } if std::ptr::eq(&raw const **of, options));
-    let after = steps.iter().position(here).map_or(&[][..], |at| &steps[at + 1..]);
+    let (before, after) = match steps.iter().position(here) {
+        Some(at) => (&steps[..at], &steps[at + 1..]),
+        // A copy on failure, or at the end.
+        None => (&steps[..], &[][..]),
+    };
     copy::Request {
-        later: Some(after.iter().filter_map(owner).collect()),
+        later: Some(after.iter().filter_map(copied).map(|(_, owner)| owner).collect()),
+        earlier: before.iter().filter_map(copied).collect(),
         source: from.to_path_buf(),
         destination: to.to_path_buf(),
         run: format!("{}.{attempt}.{}", context.group, std::process::id()),
@@ -161,11 +166,31 @@ pub(super) fn copy_request(
     }
 }
 
-/// The name of a copy, of the steps that are one.
-fn owner(step: &Step) -> Option<Vec<u8>> {
-    let Step::Copy { from, options, .. } = step else { return None };
+/// The copies of the hook, those on failure and at the end too: a command may change what an earlier run's installed.
+pub(super) fn all_requests(context: &Context<'_>, session: &Session) -> Vec<copy::Request> {
+    let hook = context.hook;
+    requests(context, session, hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally))
+}
+
+/// The copies among `steps`.
+fn requests<'s>(
+    context: &Context<'_>,
+    session: &Session,
+    steps: impl IntoIterator<Item = &'s Step>,
+) -> Vec<copy::Request> {
+    let request = |step: &Step| match step {
+        Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
+        _ => None,
+    };
+    steps.into_iter().filter_map(request).collect()
+}
+
+/// Where a copy goes and its name, of the steps that are one.
+fn copied(step: &Step) -> Option<(PathBuf, Vec<u8>)> {
+    let Step::Copy { from, to, options, .. } = step else { return None };
     let options = (**options).clone();
-    Some(copy::owner_of(&copy::Request { source: from.clone(), options, ..copy::Request::default() }))
+    let owner = copy::owner_of(&copy::Request { source: from.clone(), options, ..copy::Request::default() });
+    Some((to.clone(), owner))
 }
 
 /// Journals in each destination that a command may change from now on what was installed there. `done` steps of the hook
@@ -177,14 +202,8 @@ async fn begin_run(
     done: usize,
 ) -> Result<Vec<copy::Run>, Failure> {
     let steps = &context.hook.steps;
-    let copies = |steps: &[Step]| -> Vec<copy::Request> {
-        let request = |step: &Step| match step {
-            Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
-            _ => None,
-        };
-        steps.iter().filter_map(request).collect()
-    };
-    let (wanted, had) = (copies(steps), copies(&steps[..done.min(steps.len())]));
+    let had = requests(context, session, &steps[..done.min(steps.len())]);
+    let wanted = all_requests(context, session);
     if wanted.is_empty() {
         return Ok(Vec::new());
     }

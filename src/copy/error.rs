@@ -60,6 +60,8 @@ pub struct Error {
     problem: Problem,
     /// How far it came.
     pub reached: Reached,
+    /// Something had been made on the volume by then.
+    pub begun: bool,
     /// What it changed on the volume before it stopped; an entry that was yet to get its name may be among it.
     pub changes: Box<Changes>,
 }
@@ -146,7 +148,7 @@ impl Error {
     }
 
     fn new(problem: Problem) -> Self {
-        Self { problem, reached: Reached::default(), changes: Box::default() }
+        Self { problem, reached: Reached::default(), begun: false, changes: Box::default() }
     }
 
     /// The class of the failure, by which the exit status is chosen.

@@ -182,7 +182,7 @@ fn give(destination: &Dir, source: &Stat, request: &Request) {
 }
 
 /// What is in a state directory is the runner's own.
-fn outside_of_state(destination: &Path) -> Result<(), Error> {
+pub(crate) fn outside_of_state(destination: &Path) -> Result<(), Error> {
     let path = std::path::absolute(destination).unwrap_or_else(|_| destination.to_owned());
     let is_one = |at: &&Path| {
         at.file_name().is_some_and(|name| name == STATE_DIRECTORY)

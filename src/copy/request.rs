@@ -26,6 +26,8 @@ pub struct Request {
     /// The owners whose copies come after this one in its run: of two that have a name, the later one of a run has it. Without
     /// a run, the one that came to the volume later.
     pub later: Option<Vec<Vec<u8>>>,
+    /// The copies before this one in its run, each by its destination and owner: they are layers below it.
+    pub earlier: Vec<(PathBuf, Vec<u8>)>,
     /// Steps follow this copy that do their work on the image's version: what an earlier run's steps edited is
     /// installed afresh for them. Without such steps nobody would do that work again, so it stays.
     pub steps_follow: bool,

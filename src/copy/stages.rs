@@ -74,7 +74,7 @@ pub(crate) fn copy(
             let _ = stager.clear();
         }
         let (files, bytes) = control.counters.copied();
-        error.reached = Reached { files, bytes };
+        (error.reached, error.begun) = (Reached { files, bytes }, !options.dry_run);
         report.sort();
         error.changes = Box::new(report.changes);
         return Err(error);

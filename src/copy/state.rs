@@ -48,13 +48,17 @@ impl State {
         }
     }
 
+    /// Opens it where there are manifests in it, and makes what somebody has removed beside them.
+    pub(super) fn open_to_write(destination: &Dir) -> io::Result<Option<Self>> {
+        match destination.find(Path::new(STATE).join(MANIFESTS))? {
+            Some(_) => Self::create(destination).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Owners that have a manifest here, by the file's name.
     pub(super) fn owners(&self) -> io::Result<Vec<OsString>> {
-        use std::os::unix::ffi::OsStrExt;
-        let mut names: Vec<_> = self.manifests.entries()?.into_iter().map(|(name, _)| name).collect();
-        names.retain(|name| !name.as_bytes().contains(&b'.'));
-        names.sort_unstable();
-        Ok(names)
+        owners(&self.manifests)
     }
 
     /// Whether copiers of a shared tree left their parts.
@@ -108,6 +112,15 @@ impl State {
     pub(super) fn run_is_over(&self, owner: &OsStr) -> io::Result<()> {
         self.journal.remove_all(run_mark(owner))
     }
+}
+
+/// Owners that have one of these manifests, by the file's name.
+pub(super) fn owners(manifests: &Dir) -> io::Result<Vec<OsString>> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut names: Vec<_> = manifests.entries()?.into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| !name.as_bytes().contains(&b'.'));
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Whether a volume takes upper and lower case for the same: told by the state directory, which every destination has.

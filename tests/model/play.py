@@ -204,7 +204,7 @@ class Play:
             # A single file goes into the volume's root.
             prefix = "" if owner == "F" else OWNERS[owner].prefix
             following = {other: self.image(other) for other in owners[position + 1:]} if run else None
-            self.model.copy(owner, self.image(owner), policy, prune if owner != "F" or prune != "all" else "owned", after[0], following, prefix, chosen)
+            self.model.copy(owner, self.image(owner), policy, prune if owner != "F" or prune != "all" else "owned", after[0], following, prefix, chosen, owners[:position])
             installed.update(dict.fromkeys(self.model.installed, owner))
             for path, entry in self.model.conflicts:
                 there = [e for p, e in after[0].items() if p.startswith(path + ".from-image")]

@@ -42,11 +42,11 @@ class Reference:
         self.since, self.prefixes = {}, {}  # when each owner came, and where to
         self.abandoned = {}  # what an owner no longer has and left, since another claims its name
 
-    def copy(self, owner, image, policy, prune, found, run=None, prefix="", chosen=None):
+    def copy(self, owner, image, policy, prune, found, run=None, prefix="", chosen=None, earlier=()):
         """Copies; where the contract leaves a choice, `found` says which of the permitted outcomes was taken.
 
         `prefix` is what the paths of this owner begin with: "" in the volume's root, "d/" in its directory d. `run` has the
-        images of those that copy after this one in its run, and is None where it is no run.
+        images of those that copy after this one in its run, and is None where it is no run; `earlier` copied before it in its run.
         """
         image = {path: entry for path, entry in image.items() if not skips(chosen, prefix, path)}
         if chosen and chosen[0] == "include":
@@ -54,7 +54,7 @@ class Reference:
         image = with_directories({**image, **{prefix.rstrip("/"): ("d",) for _ in prefix[:1]}})
         self.image = image
         mine = self.records.get(owner, {})
-        above = self.above(owner, run, prefix)
+        above = self.above(owner, run, prefix, earlier)
         # Of a later owner that has the name and left it to what was there, both may be said.
         later, perhaps = set(), set()
         for other in above:
@@ -87,11 +87,12 @@ class Reference:
                 mine[path].dropped, new[path] = True, mine[path]
         self.records[owner] = new
 
-    def above(self, owner, run, prefix):
+    def above(self, owner, run, prefix, earlier):
         """Owners whose layers are above this one's: those that came later. Of a run's copies it is their order in it that counts,
-        and who is not of the run comes before them where the destination is the same."""
+        and who is not of the run comes before them where the destination is the same. `earlier` copied before it in its run."""
         newest = max([0, *self.since.values()])
-        before = [self.since[other] for other in self.since if self.prefixes[other] == prefix and other not in (run or {})]
+        before = [self.since[other] for other in self.since
+                  if (self.prefixes[other] == prefix or other in earlier) and other not in (run or {})]
         if owner not in self.since or run is not None and self.since[owner] < max(before):
             self.since[owner] = newest + 1
         self.prefixes[owner] = prefix

@@ -25,7 +25,7 @@ pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         root => root.map_err(failed)?,
     };
-    let Some(state) = State::open(&root).map_err(failed)? else { return Ok(Vec::new()) };
+    let Some(state) = State::open_to_write(&root).map_err(failed)? else { return Ok(Vec::new()) };
     for owner in state.owners().map_err(failed)? {
         // Of a run that did not end well it cannot be told any more who changed what.
         let is_known = copied.contains(&owner) || state.unfinished_run(&owner).map_err(failed)?.is_some();
@@ -38,8 +38,8 @@ pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) 
         }
         let layers = Layers::read(destination, &owner, old.head.since, None).map_err(failed)?;
         let rule = Rule::UsersDoing;
-        let rewriting =
-            Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow: None };
+        let follow = old.head.follows.then_some(destination);
+        let rewriting = Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow };
         rewriting.write(&state, &owner).map_err(failed)?;
     }
     state.begin_run(&request.run).map_err(failed)

@@ -36,7 +36,7 @@ pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
         root => root.map_err(failed)?,
     };
     root.sync_filesystem().map_err(failed)?;
-    let Some(state) = State::open(&root).map_err(failed)? else { return Ok(()) };
+    let Some(state) = State::open_to_write(&root).map_err(failed)? else { return Ok(()) };
     let own = manifest::file_name(&owner_of(request));
     let filter = Filter::new(&request.options)?;
     for owner in state.owners().map_err(failed)? {
@@ -64,7 +64,7 @@ pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
             old: &old,
             layers: &layers,
             filter: (owner == own).then_some(&filter),
-            follow: request.options.follow_destination_links.then_some(places.as_path()),
+            follow: old.head.follows.then_some(places.as_path()),
         };
         rewriting.write(&state, &owner).map_err(failed)?;
         state.run_is_over(&owner).map_err(failed)?;

@@ -44,6 +44,14 @@ pub(crate) fn names_beside(name: &CStr, suffix: &str) -> impl Iterator<Item = CS
     })
 }
 
+/// The name that one of [`names_beside`] is beside of; one that was cut is not told.
+pub(crate) fn beside_what(name: &[u8]) -> Option<&[u8]> {
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let counted = name[..name.len() - digits].strip_suffix(b"-").filter(|_| digits > 0);
+    let whole = counted.unwrap_or(name);
+    whole.strip_suffix(b".from-image").or_else(|| whole.strip_suffix(b".from-volume"))
+}
+
 /// For messages and reports: a control character is escaped, as a name may hold any and a terminal obeys them.
 pub(crate) fn shown(path: &[u8]) -> String {
     let text = OsStr::from_bytes(path).display().to_string();

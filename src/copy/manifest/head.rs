@@ -16,6 +16,8 @@ pub(crate) struct Head {
     pub(crate) source_version: Option<Vec<u8>>,
     /// What the volume cannot keep, in words: a difference in it is none.
     pub(crate) lacks: Option<String>,
+    /// Links of the volume that lead to directories were followed.
+    pub(crate) follows: bool,
 }
 
 impl Head {
@@ -36,6 +38,9 @@ impl Head {
         if let Some(lacks) = &self.lacks {
             line(out, b"lacks ", lacks.as_bytes());
         }
+        if self.follows {
+            line(out, b"follows ", b"links");
+        }
     }
 
     /// Takes in a line of the head; false for any other.
@@ -49,6 +54,8 @@ impl Head {
             self.source_version = Some(version.into_owned());
         } else if let Some(lacks) = value(b"lacks ") {
             self.lacks = Some(String::from_utf8_lossy(&lacks).into_owned());
+        } else if value(b"follows ").is_some() {
+            self.follows = true;
         } else {
             return false;
         }

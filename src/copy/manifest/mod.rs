@@ -64,6 +64,7 @@ mod tests {
             since: Some(7),
             source_version: Some(b"v\n1".to_vec()),
             lacks: Some("modes".into()),
+            follows: true,
         };
         write(&dir, name, &head, sample().into_iter().map(Ok)).unwrap();
         let Reading::Read(manifest) = Manifest::read(&dir, name).unwrap() else { panic!("must be read") };

@@ -1,6 +1,7 @@
 //! What becomes of something on the volume that has the name of a directory of the image and is none.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
@@ -10,6 +11,7 @@ use crate::copy::io::path::{names_beside, shown, shown_path};
 use crate::copy::options::Policy;
 use crate::copy::plan::known::Known;
 use crate::copy::plan::protected::Protected;
+use crate::copy::preflight::outside_of_state;
 use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::worker::Worker;
 
@@ -55,6 +57,8 @@ impl Known<'_> {
             // One that a copy installed is the image's, not the administrator's.
             let installed = left && record.is_some_and(|record| !record.flags.found);
             if self.roots.follow && !installed {
+                let led = self.roots.path.join(OsStr::from_bytes(&here.child(entry.name)));
+                led.canonicalize().map_or(Ok(()), |led| outside_of_state(&led))?;
                 return Ok(Some(InTheWay::Follow));
             }
             if !left {

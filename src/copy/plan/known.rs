@@ -17,7 +17,7 @@ use crate::copy::options::{Options, Policy};
 use crate::copy::own_files::OwnFiles;
 use crate::copy::plan::compare::{Baseline, Look, compare_content, looks_as_left};
 use crate::copy::plan::emptied::is_emptied;
-use crate::copy::plan::layers::Layers;
+use crate::copy::plan::layers::{Layers, came};
 use crate::copy::plan::scope::Scope;
 use crate::copy::plan::source_version::source_version;
 use crate::copy::report::Report;
@@ -89,7 +89,7 @@ impl<'a> Known<'a> {
         let is_there = !(roots.created && options.dry_run);
         let (mut layers, mut emptied) = (Layers::default(), false);
         if is_there {
-            let since = old.head.since;
+            let since = old.head.since.filter(|since| came_last(request, *since));
             layers = Layers::read(&roots.path, &files.manifest, since, request.later.as_deref())
                 .map_err(failed)?;
             emptied =
@@ -108,6 +108,7 @@ impl<'a> Known<'a> {
             since: Some(layers.since()),
             source_version: version.map(|version| source_version(version, options)),
             lacks: old.head.lacks.clone(),
+            follows: options.follow_destination_links,
         };
         Ok(Self {
             roots,
@@ -273,4 +274,9 @@ impl<'a> Known<'a> {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Whether it still counts when this copy first came: in a run it has to have come after those before it, wherever they went.
+fn came_last(request: &Request, since: u64) -> bool {
+    request.earlier.iter().filter_map(|(to, owner)| came(to, owner)).all(|other| other <= since)
 }

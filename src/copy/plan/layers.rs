@@ -11,7 +11,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::copy::io::path::join;
-use crate::copy::manifest::{Kind, Manifest, Reading, Record, records};
+use crate::copy::manifest::{self, Kind, Manifest, Reading, Record, records};
 use crate::copy::plan::spelling::fold;
 use crate::copy::state::{MANIFESTS, STATE, is_caseless};
 use crate::support::rooted_dir::Dir;
@@ -242,6 +242,18 @@ fn manifests(root: &Dir, skipped: Option<&OsStr>) -> io::Result<Vec<Manifest>> {
         }
     }
     Ok(found)
+}
+
+/// When an owner first copied into a destination, or into the directory of a destination that is a file.
+pub(crate) fn came(destination: &Path, owner: &[u8]) -> Option<u64> {
+    let parent =
+        destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = if destination.is_dir() { destination } else { parent };
+    let manifests = Dir::open(directory.join(STATE).join(MANIFESTS)).ok()?;
+    match Manifest::read(&manifests, &manifest::file_name(owner)).ok()? {
+        Reading::Read(manifest) => manifest.head.since,
+        Reading::Absent | Reading::Unusable => None,
+    }
 }
 
 fn now() -> u64 {

@@ -25,7 +25,7 @@ fn links_that_the_administrator_made_on_the_volume_are_followed_when_asked_for()
     let copy = ["copy", "image", "volume", "--prune", "owned"];
     let done = Test::within(directory)
         .args(copy)
-        .status(78)
+        .status(74)
         .stderr_contains("/app is a symbolic link on the volume")
         .stderr_contains("--follow-destination-links")
         .run();

@@ -148,3 +148,66 @@ fn what_a_run_edits_in_a_destination_inside_its_own_is_no_users_edit_and_what_us
         }
     }
 }
+
+#[test]
+fn of_the_copies_of_a_run_the_later_wins_also_where_one_goes_inside_the_others_destination() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    let copies = ["app:d", "plugins:d/plugins"];
+    for round in 0..6 {
+        write(at, "app/plugins/p", &format!("app {round}"));
+        write(at, "plugins/p", &format!("plugins {round}"));
+        let (first, last) = (copies[round / 2 % 2], copies[1 - round / 2 % 2]);
+        let run = ["run", "--log", "none", "--copy", first, "--copy", last, "--", "true"];
+        let output = Command::new(PROGRAM).args(run).current_dir(at).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let winner = last.split(':').next().unwrap();
+        let there = std::fs::read_to_string(at.join("d/plugins/p")).unwrap();
+        assert_eq!(there, format!("{winner} {round}"), "{first}, then {last}: {output:?}");
+    }
+}
+
+#[test]
+fn a_copy_on_failure_or_at_the_end_into_a_destination_of_its_own_undoes_each_time_what_the_command_did() {
+    for (list, end) in [("on-failure", 4), ("finally", 4), ("finally", 0)] {
+        for what in ["echo broken >own/db", "rm own/db"] {
+            let temp = tempfile::tempdir().unwrap();
+            let at = temp.path();
+            write(at, "bak/db", "good");
+            let hook = format!(
+                "log: log\nsteps: [{{exec: {{command: [sh, -c, '{what}; exit {end}']}}}}]\n\
+                 {list}: [{{copy: {{from: bak, to: own, policy: keep-modified}}}}]\n"
+            );
+            let copied = Command::new(PROGRAM).args(["copy", "bak", "own"]).current_dir(at).status().unwrap();
+            assert!(copied.success());
+            for time in 1..4 {
+                let output = run_hook(at, &hook);
+                assert_eq!(output.status.code(), Some(end), "{list}, {what}: {output:?}");
+                let there = std::fs::read_to_string(at.join("own/db")).unwrap_or_default();
+                assert_eq!(there, "good", "{list}, {what}, time {time}: {output:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_run_edits_is_recorded_when_its_command_removes_the_journal() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    write(at, "s/f", "1");
+    let script = "echo edit >d/f; rm -r d/.hook-runner/journal";
+    let options = ["--policy", "keep-modified"];
+    let run = ["run", "--log", "none", "--copy", "s:d", "--", "sh", "-c", script];
+    assert!(Command::new(PROGRAM).args(run).current_dir(at).status().unwrap().success());
+    write(at, "s/f", "2");
+    assert!(
+        Command::new(PROGRAM)
+            .args(["copy", "s", "d"])
+            .args(options)
+            .current_dir(at)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(std::fs::read_to_string(at.join("d/f")).unwrap(), "2");
+}
