@@ -12,14 +12,14 @@ use rustix::fs::{FileType, Stat};
 use crate::copy::commit::rewrite::{WORKERS, open};
 use crate::copy::error::Error;
 use crate::copy::io::lacks::Lacks;
-use crate::copy::io::path::{join, parent, shown, shown_path};
+use crate::copy::io::path::{beside_what, join, parent, shown, shown_path};
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Content, Kind, Manifest, Reading, Record, records};
 use crate::copy::plan::compare::{Baseline, compare_content};
 use crate::copy::plan::layers::{Claims, Layers};
 use crate::copy::plan::spelling::{Listed, pairs};
 use crate::copy::report::VerifyReport;
-use crate::copy::state::{STATE, State};
+use crate::copy::state::{MANIFESTS, STATE, State, owners};
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
@@ -31,9 +31,10 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
     for manifest in manifests(&root, destination, earlier_state)? {
         let own = manifest::file_name(&manifest.head.owner);
         let layers = Layers::read(destination, &own, manifest.head.since, None).map_err(failed)?;
+        let follow = manifest.head.follows.then_some(destination);
         // First of all, as what is below a destination of its own is not this one's either.
         for at in (0..manifest.len()).filter(|at| !manifest.path(*at).is_empty()) {
-            if let Some(dir) = open(&root, manifest.path(at), None).map_err(failed)? {
+            if let Some(dir) = open(&root, manifest.path(at), follow).map_err(failed)? {
                 layers.discover(manifest.path(at), &dir).map_err(failed)?;
             }
         }
@@ -41,7 +42,7 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
         let pool = Pool::new((0..manifest.len()).collect::<Vec<_>>());
         pool.run(vec![(Vec::new(), Vec::new()); WORKERS], |(block, data), at| {
             let at_path = || destination.join(OsStr::from_bytes(manifest.path(at)));
-            let one = verify_block(&root, &manifest, at, &layers, (block, data));
+            let one = verify_block((&root, follow), &manifest, at, &layers, (block, data));
             mutex::lock(&found).merge(one.map_err(|e| Error::system("verify", at_path(), e))?);
             Ok(())
         })?;
@@ -55,10 +56,13 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
 fn manifests(root: &Dir, destination: &Path, earlier: Option<&Path>) -> Result<Vec<Manifest>, Error> {
     let failed = |e| Error::system("read the manifests of", destination, e);
     let mut all = Vec::new();
-    let state = State::open(root).map_err(failed)?;
-    if let Some(state) = &state {
-        for owner in state.owners().map_err(failed)? {
-            match Manifest::read(&state.manifests, &owner).map_err(failed)? {
+    let opened = match root.open_dir(Path::new(STATE).join(MANIFESTS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        opened => Some(opened.map_err(failed)?),
+    };
+    if let Some(opened) = &opened {
+        for owner in owners(opened).map_err(failed)? {
+            match Manifest::read(opened, &owner).map_err(failed)? {
                 Reading::Read(manifest) => all.push(manifest),
                 Reading::Absent => {}
                 Reading::Unusable => {
@@ -78,7 +82,7 @@ fn manifests(root: &Dir, destination: &Path, earlier: Option<&Path>) -> Result<V
         all.push(manifest);
     }
     if all.is_empty() {
-        let parts = match &state {
+        let parts = match State::open(root).map_err(failed)? {
             Some(state) => state.has_parts().map_err(failed)?,
             None => false,
         };
@@ -93,7 +97,7 @@ fn manifests(root: &Dir, destination: &Path, earlier: Option<&Path>) -> Result<V
 }
 
 fn verify_block(
-    root: &Dir,
+    (root, follow): (&Dir, Option<&Path>),
     manifest: &Manifest,
     at: usize,
     layers: &Layers,
@@ -102,7 +106,7 @@ fn verify_block(
     let mut report = VerifyReport::default();
     let lacks = Baseline::of(manifest).lacks;
     manifest.load(at, block)?;
-    let dir = open(root, manifest.path(at), None)?;
+    let dir = open(root, manifest.path(at), follow)?;
     let claims: Claims = layers.directory(manifest.path(at))?;
     if let Some(dir) = &dir {
         added(dir, manifest.path(at), block, &claims, &mut report)?;
@@ -122,10 +126,17 @@ fn verify_block(
             continue;
         }
         let name = OsStr::from_bytes(&record.name);
-        let stat = match &dir {
+        let mut stat = match &dir {
             Some(dir) => dir.find(name)?,
             None => None,
         };
+        if let (Some(destination), Some(found), Kind::Dir) = (follow, &stat, record.kind)
+            && FileType::from_raw_mode(found.st_mode) == FileType::Symlink
+        {
+            // A link that the copy followed: what it leads to serves.
+            let led = destination.join(OsStr::from_bytes(&join(manifest.path(at), &record.name)));
+            stat = rustix::fs::stat(led).ok().or(stat);
+        }
         match (stat, record.as_left(), &dir) {
             (None, None, _) => report.matching += 1,
             (None, Some(_), _) => report.missing.push(path),
@@ -164,8 +175,10 @@ fn added(dir: &Dir, path: &[u8], block: &[u8], claims: &Claims, report: &mut Ver
     let entries = dir.entries()?;
     let names = entries.iter().map(|(name, _)| name.as_bytes());
     let ours = |name: &[u8]| name == STATE.as_bytes() || path.is_empty() && name == b"lost+found";
-    let others: Vec<&[u8]> =
-        names.filter(|name| !ours(name) && !known.contains(*name) && !claims.has(name)).collect();
+    // What a copy put beside a name is nobody's addition.
+    let is_beside = |name: &[u8]| beside_what(name).is_some_and(|of| known.contains(of) || claims.has(of));
+    let is_known = |name: &[u8]| known.contains(name) || claims.has(name) || is_beside(name);
+    let others: Vec<&[u8]> = names.filter(|name| !ours(name) && !is_known(name)).collect();
     if others.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! One file or symbolic link whose version is known: `plan` judges, and what it says is done and recorded.
 
 use crate::copy::error::Error;
-use crate::copy::io::path::shown;
+use crate::copy::io::path::{join, shown};
 use crate::copy::manifest::{Flags, Kind, Left, Record};
 use crate::copy::options::Policy;
 use crate::copy::plan::compare::{Baseline, as_it_is, meta_changed, seen};
@@ -86,7 +86,10 @@ impl Walk<'_> {
                     // The image has it, so that it is not pruning's; what differs stays, whoever changed it.
                     let kept = !matches!(judged.volume, Volume::AsLeft { .. });
                     let flags = Flags { kept, orphan: false, half_done: false, ..flags };
-                    note(worker, here, &Record { flags, name: name.to_bytes().into(), ..record.clone() });
+                    let record = record.clone().into_owned();
+                    // Its mode may be another: it was left so.
+                    let left = if kept { record.left.clone() } else { self.as_it_is(worker, here, &record)? };
+                    note(worker, here, &Record { flags, left, name: name.to_bytes().into(), ..record });
                 }
                 Ok(Outcome::Other)
             }
@@ -168,13 +171,21 @@ impl Walk<'_> {
                 r.clone().into_owned().left
             }
             Volume::AsLeft { image: true } => Left::AsImage,
-            Volume::AsLeft { image: false } | Volume::LeftByRun => {
-                let left = as_it_is(here.made, r, Baseline::of(&self.known.old), &mut worker.other);
-                left.map_err(|e| self.roots.volume_error("compare", &here.child(name), e))?
-            }
+            Volume::AsLeft { image: false } | Volume::LeftByRun => self.as_it_is(worker, here, r)?,
             _ => r.clone().into_owned().left,
         };
         Ok((flags, left))
+    }
+
+    /// How the volume has what a record is of.
+    fn as_it_is(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        record: &Record<'_>,
+    ) -> Result<Left<'static>, Error> {
+        let left = as_it_is(here.made, record, Baseline::of(&self.known.old), &mut worker.other);
+        left.map_err(|e| self.roots.volume_error("compare", &join(here.path, &record.name), e))
     }
 
     /// Whether its mode is one that a run's steps gave it: it stays, until steps follow that find the image's.

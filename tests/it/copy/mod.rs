@@ -13,4 +13,5 @@ pub(crate) mod restart;
 pub(crate) mod shards;
 pub(crate) mod single;
 pub(crate) mod swapped;
+pub(crate) mod verified;
 pub(crate) mod volumes;
