@@ -27,7 +27,11 @@ pub fn metrics_file(hook: &Hook) -> Option<&Path> {
 
 fn wrong_termination_log(hook: &Hook) -> Option<String> {
     let path = hook.termination_log.as_deref()?;
-    is_log(hook, path).then(|| format!("--termination-log {} is the preserved log", path.display()))
+    if is_log(hook, path) {
+        Some(format!("--termination-log {} is the preserved log", path.display()))
+    } else {
+        path.is_dir().then(|| format!("--termination-log {} is a directory", path.display()))
+    }
 }
 
 fn wrong_metrics_file(hook: &Hook) -> Option<String> {

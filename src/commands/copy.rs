@@ -60,60 +60,66 @@ fn supervised(arguments: &Arc<cli::Copy>) -> Result<String, Failure> {
 
 /// Copies, or shows what would be copied. Returns the summary.
 fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Failure> {
-    let mut options = copy_options(&arguments.options, &CopyStep::default())
-        .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
-    options.dry_run = arguments.dry_run;
-    options.listed_changes = (arguments.changes || arguments.json).then_some(usize::MAX);
-    let destination = arguments.destination.clone();
-    preflight::places(&arguments.source, &destination, false)
-        .and_then(|()| preflight::empty(&arguments.source, &destination, &options))
-        .map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
-    // The shards of a copy share the run's id.
-    let identity = Identity::from_environment(arguments.run_id.as_ref().map(|id| id.0.as_str()));
-    check_share(options.shard, &identity).map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
-    let mut request = Request {
-        source: arguments.source.clone(),
-        run: format!("{}.{}", identity.run, std::process::id()),
-        group: identity.run,
-        // When a pod restarts, its initContainer copies again, but the hook does not run again.
-        steps_follow: false,
-        protect: vec![destination.join(LOG_NAME)].into_iter().chain(arguments.state.clone()).collect(),
-        destination,
-        earlier_state: arguments.state.clone(),
-        options,
-        ..Request::default()
-    };
+    let mut request = checked_request(arguments).map_err(|why| Failure::new(Kind::Config, why))?;
     let label = format!("{} -> {}", request.source.display(), request.destination.display());
     let progress = copy::Stderr::new(&label, output::show);
     if arguments.dry_run {
         let report = copy::copy(&request, &progress, cancel).map_err(|error| messages::copy(&error))?;
-        if arguments.json {
-            print_json(&report)?;
-            return Ok(report.summary());
-        }
-        let lines: Vec<String> = report.plan.items.iter().map(|line| format!("{line}\n")).collect();
-        print(format!("{}{}\n", lines.concat(), report.summary()).as_bytes())?;
+        print_report(arguments, &report, &report.plan.items)?;
         return Ok(report.summary());
     }
-    let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
     // A hook that holds the volume may be waiting for the pod that this copy belongs to.
     let state = Dir::open(copy::state_of(&request));
     request.beside_run = state.is_ok_and(|state| lock::at_work(&state) != AtWork::No);
+    let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
     let copied = copy_in_turn(&request, patience, &progress, cancel);
     let report = copied.map_err(|failure| match failure {
         CopyFailure::Turn(error) => messages::turn(&error),
         CopyFailure::Copy(error) => messages::copy(&error),
     })?;
     report.warnings().iter().for_each(|warning| warn(warning));
-    if arguments.json {
-        print_json(&report)?;
-        return Ok(report.summary());
-    }
-    if arguments.changes {
-        print(report.changes.lines().iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
-    }
-    print(format!("hook-runner: {}\n", report.summary()).as_bytes())?;
+    let changes = if arguments.changes { report.changes.lines() } else { Vec::new() };
+    print_report(arguments, &report, &changes)?;
     Ok(report.summary())
+}
+
+/// What the engine is asked for, or what is wrong with it.
+fn checked_request(arguments: &cli::Copy) -> Result<Request, String> {
+    let (source, destination) = (arguments.source.clone(), arguments.destination.clone());
+    let mut options = copy_options(&arguments.options, &CopyStep::default()).map_err(told)?;
+    options.dry_run = arguments.dry_run;
+    options.listed_changes = (arguments.changes || arguments.json).then_some(usize::MAX);
+    preflight::places(&source, &destination, false).map_err(told)?;
+    preflight::empty(&source, &destination, &options).map_err(told)?;
+    // The shards of a copy share the run's id.
+    let identity = Identity::from_environment(arguments.run_id.as_ref().map(|id| id.0.as_str()));
+    check_share(options.shard, &identity).map_err(told)?;
+    Ok(Request {
+        run: format!("{}.{}", identity.run, std::process::id()),
+        group: identity.run,
+        // When a pod restarts, its initContainer copies again, but the hook does not run again.
+        steps_follow: false,
+        protect: vec![destination.join(LOG_NAME)].into_iter().chain(arguments.state.clone()).collect(),
+        source,
+        destination,
+        earlier_state: arguments.state.clone(),
+        options,
+        ..Request::default()
+    })
+}
+
+fn told(error: impl std::error::Error) -> String {
+    error.to_string()
+}
+
+/// Prints `lines` and the summary, or one JSON object.
+fn print_report(arguments: &cli::Copy, report: &copy::Report, lines: &[String]) -> Result<(), Failure> {
+    if arguments.json {
+        return print_json(report);
+    }
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let name = if arguments.dry_run { "" } else { "hook-runner: " };
+    print(format!("{lines}{name}{}\n", report.summary()).as_bytes())
 }
 
 fn print_json(report: &copy::Report) -> Result<(), Failure> {

@@ -3,12 +3,23 @@
 use std::io::Write;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::attempt::messages;
 use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::copy;
 use crate::exit::Kind;
+use crate::history::SCHEMA;
 use crate::volume::{self, LOG_NAME, Volume};
+
+/// The object of `--json`; docs/formats.md has its fields.
+#[derive(Serialize)]
+struct Row<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    report: &'a copy::VerifyReport,
+}
 
 /// Compares a volume with its manifest; status 1 when it differs.
 pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
@@ -22,7 +33,8 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
     report.added.items.retain(|path| !logs.contains(path));
     let mut out = std::io::stdout().lock();
     if arguments.json {
-        let text = serde_json::to_string(&report)
+        let row = Row { schema: SCHEMA, report: &report };
+        let text = serde_json::to_string(&row)
             .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))?;
         let _ = writeln!(out, "{text}");
     } else {

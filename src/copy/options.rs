@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::support::keywords::keywords;
+
 pub use crate::copy::chmod::ModeChange;
 
 /// Everything that changes how a copy decides or works. The default copies as the image says.
@@ -48,29 +50,6 @@ pub struct Options {
     pub listed_changes: Option<usize>,
     /// Copy what symbolic links of the source lead to, not the links.
     pub dereference: bool,
-}
-
-macro_rules! keywords {
-    ($type:ident { $($word:literal => $variant:ident),+ $(,)? }) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$variant => $word),+ })
-            }
-        }
-        impl FromStr for $type {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("{text:?} is none of {}", [$($word),+].join(", "))),
-                }
-            }
-        }
-        impl $type {
-            /// The words of the command line and the hook file.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-        }
-    };
 }
 
 /// Who wins where image and volume differ.

@@ -19,4 +19,5 @@ mod times;
 pub use self::error::HistoryError;
 pub use self::filter::Filter;
 pub use self::records::{Records, open, run_ids};
+pub use self::row::SCHEMA;
 pub use self::select::{Selection, select};

@@ -7,8 +7,8 @@ use super::select::Chosen;
 use super::state::{State, shard};
 use crate::volume::record::StepEnd;
 
-/// The version of the object; a field is never removed or given another meaning without a new one.
-pub(super) const SCHEMA: u32 = 2;
+/// The version of all JSON that reading commands print. No field is removed or changes its meaning without a new one.
+pub const SCHEMA: u32 = 2;
 
 /// An attempt.
 #[derive(Debug, Serialize)]

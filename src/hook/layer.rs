@@ -20,7 +20,7 @@ use crate::hook::log_target::{LogTarget, OnLogFailure};
 use crate::hook::number::{Mode, Size, SizeLimit, whole_number};
 use crate::hook::redact::Redact;
 use crate::hook::run_id::RunId;
-use crate::hook::step::{Step, Steps};
+use crate::hook::step_layer::{StepLayer, StepLayers};
 use crate::hook::switch::switch;
 use crate::hook::wait_step::WaitStep;
 use crate::hook::word::word;
@@ -149,15 +149,15 @@ pub struct Layer {
 
     /// What to do, in order.
     #[arg(skip)]
-    pub steps: Steps,
+    pub steps: StepLayers,
 
     /// What to do when a step has failed: restore, notify.
     #[arg(skip)]
-    pub on_failure: Steps,
+    pub on_failure: StepLayers,
 
     /// What to do at the end, whether the steps succeeded or not.
     #[arg(skip)]
-    pub finally: Steps,
+    pub finally: StepLayers,
 }
 
 impl Layer {
@@ -166,7 +166,7 @@ impl Layer {
         self.copy.assume_shard();
         let rest = self.on_failure.0.iter_mut().chain(&mut self.finally.0);
         for step in self.steps.0.iter_mut().chain(rest) {
-            if let Step::Copy(copy) = step {
+            if let StepLayer::Copy(copy) = step {
                 copy.assume_shard();
             }
         }

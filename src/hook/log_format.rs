@@ -1,8 +1,7 @@
 //! How the runner's own lines look on stderr.
 
-use std::str::FromStr;
-
 use crate::hook::file_value::words;
+use crate::support::keywords::keywords;
 
 /// How the runner's own lines look on stderr.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,20 +13,5 @@ pub enum LogFormat {
     Json,
 }
 
-impl LogFormat {
-    /// The words of the command line and the hook file.
-    pub const WORDS: &'static [&'static str] = &["text", "json"];
-}
-
+keywords!(LogFormat { "text" => Text, "json" => Json });
 words!(LogFormat);
-
-impl FromStr for LogFormat {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("'{text}' is none of {}", Self::WORDS.join(", "))),
-        }
-    }
-}

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use serde_json::Value;
 
 use crate::hook::file_value::{FileValue, any_scalar, scalar, words};
 use crate::hook::yaml::{Mistake, Node};
+use crate::support::keywords::keywords;
 
 /// Where the preserved log goes: a file, or nowhere (`none`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,20 +63,5 @@ pub enum OnLogFailure {
     Warn,
 }
 
-impl OnLogFailure {
-    /// The words of the command line and the hook file.
-    pub const WORDS: &'static [&'static str] = &["fail", "warn"];
-}
-
+keywords!(OnLogFailure { "fail" => Fail, "warn" => Warn });
 words!(OnLogFailure);
-
-impl FromStr for OnLogFailure {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "fail" => Ok(Self::Fail),
-            "warn" => Ok(Self::Warn),
-            _ => Err(format!("'{text}' is none of {}", Self::WORDS.join(", "))),
-        }
-    }
-}

@@ -26,7 +26,7 @@ pub mod run_id;
 pub mod schema;
 pub mod spec;
 pub mod spec_error;
-mod step;
+mod step_layer;
 pub mod steps;
 mod switch;
 pub mod variables;

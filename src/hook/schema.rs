@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::hook::file_value::FileValue;
 use crate::hook::layer::Layer;
-use crate::hook::step::Steps;
+use crate::hook::step_layer::StepLayers;
 
 /// The schema as text.
 pub fn schema() -> String {
@@ -12,7 +12,7 @@ pub fn schema() -> String {
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "hook-runner hook file".into();
     // A file without steps is complete only with flags that name some.
-    schema["properties"]["steps"] = Steps::schema();
+    schema["properties"]["steps"] = StepLayers::schema();
     schema["required"] = json!(["steps"]);
     schema["allOf"] = json!([has_place_for_log(), annotates_split_streams()]);
     format!("{schema:#}")

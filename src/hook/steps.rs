@@ -12,7 +12,7 @@ use crate::hook::copy_step::{CopyStep, copy_options};
 use crate::hook::exec_step::{CommandSpec, ExecStep, PollSpec};
 use crate::hook::layer::Layer;
 use crate::hook::spec_error::SpecError;
-use crate::hook::step::Step as StepLayer;
+use crate::hook::step_layer::StepLayer;
 use crate::hook::wait::{Auth, DEFAULT_PROBE_TIMEOUT, Wait};
 use crate::hook::wait_step::WaitStep;
 use crate::hook::when::When;

@@ -5,6 +5,7 @@ pub mod cause;
 pub(crate) mod color;
 pub(crate) mod durations;
 pub(crate) mod harmless;
+pub(crate) mod keywords;
 pub(crate) mod leave;
 pub(crate) mod log_end;
 pub(crate) mod mutex;

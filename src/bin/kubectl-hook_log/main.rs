@@ -22,6 +22,7 @@ mod read;
 mod reader;
 mod reading;
 mod started;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -32,8 +33,10 @@ use arguments::Arguments;
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("this machine refuses what the program needs to start: {error}"));
+        Err(_) => {
+            complain(
+                "the system refuses a thread or a descriptor; raise the limits of processes and open files",
+            );
             return ExitCode::from(failure::FAULT);
         }
     };
@@ -45,9 +48,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse_from(words) {
         Ok(arguments) => arguments,
         Err(error) => {
-            let is_help = !error.use_stderr();
-            let _ = error.print();
-            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(failure::WRONG) };
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            complain(&usage::sentence(&error));
+            return ExitCode::from(failure::WRONG);
         }
     };
     let result = runtime.block_on(read::read(arguments));

@@ -56,6 +56,9 @@ fn no_report_is_written_over_the_log_or_over_what_is_no_file() {
             done = test.stderr_contains(format!("{flag} {path} is ")).run();
         }
         assert_eq!(done.read("d/log"), before, "{flag}");
+        let test = Test::new().file("s/x", "").args(["run", "--log", "d/log", flag, "s", "--", "true"]);
+        let done = test.status(78).stderr_contains(format!("{flag} s is ")).run();
+        assert!(!done.path("d").exists(), "{flag}");
     }
     let test = Test::new().args(["run", "--log", "d/log", "--termination-log", "none/x", "--", "true"]);
     test.stderr_contains("the termination message cannot be written to none/x").run();

@@ -11,7 +11,7 @@ use crate::hook::yaml::{Mistake, Node};
 
 /// One step, as a hook file or the command line describes it.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub enum StepLayer {
     /// Copy a directory of the image onto the volume.
     Copy(CopyStep),
     /// Wait until a condition holds.
@@ -22,9 +22,9 @@ pub enum Step {
 
 /// The steps of a hook file: at least one.
 #[derive(Debug, Clone, Default)]
-pub struct Steps(pub Vec<Step>);
+pub struct StepLayers(pub Vec<StepLayer>);
 
-impl FileValue for Steps {
+impl FileValue for StepLayers {
     fn read(node: &Node) -> Result<Self, Mistake> {
         match Vec::read(node)? {
             steps if steps.is_empty() => {
@@ -35,7 +35,7 @@ impl FileValue for Steps {
     }
 
     fn schema() -> Value {
-        let mut schema = Vec::<Step>::schema();
+        let mut schema = Vec::<StepLayer>::schema();
         schema["minItems"] = 1.into();
         schema
     }
@@ -43,7 +43,7 @@ impl FileValue for Steps {
 
 const KINDS: [&str; 3] = ["copy", "wait", "exec"];
 
-impl FileValue for Step {
+impl FileValue for StepLayer {
     fn read(node: &Node) -> Result<Self, Mistake> {
         let [entry, more @ ..] = entries(node)? else {
             return Err(node.mistake(format!("an empty step; expected one of {}", KINDS.join(", "))));
