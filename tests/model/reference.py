@@ -49,6 +49,8 @@ class Reference:
         images of those that copy after this one in its run, and is None where it is no run; `earlier` copied before it in its run.
         """
         image = {path: entry for path, entry in image.items() if not skips(chosen, prefix, path)}
+        # A directory that nothing is put into is not made; one that is there stays or goes.
+        self.empty = {path for path, entry in image.items() if chosen and chosen[0] == "include" and entry == ("d",)}
         if chosen and chosen[0] == "include":
             image = {path: entry for path, entry in image.items() if entry != ("d",)}  # made only when something is put into it
         image = with_directories({**image, **{prefix.rstrip("/"): ("d",) for _ in prefix[:1]}})
@@ -180,7 +182,7 @@ class Reference:
             if self.volume[path] == ("d",) and any(p.startswith(path + "/") for p in self.volume):
                 continue
             below_owned = any(p in others for p in parents(path))  # in a directory of another owner
-            if beside(path) or self.is_kept(path) or below_owned or path in others and not others[path].installed:
+            if beside(path) or path in self.empty or self.is_kept(path) or below_owned or path in others and not others[path].installed:
                 self.choose(path, self.volume[path], None)
             elif path not in others:
                 del self.volume[path]
@@ -194,7 +196,7 @@ class Reference:
                 if path in claimed:
                     continue
                 if not any(p.startswith(path + "/") for p in self.volume):
-                    self.volume.pop(path, None)
+                    self.choose(path, *([record.left] if path in self.empty else []), None)
             elif self.volume.get(path) == record.left:
                 if path in claimed:
                     self.choose(path, record.left, None)

@@ -65,8 +65,11 @@ impl Known<'_> {
                 if edited { Action::Conflict } else { Action::Install }
             }
         };
-        let replaces = action == Action::Install && !matches!(volume, Volume::AsLeft { .. });
-        if replaces && self.stays_as_own(worker, here, entry)? {
+        let as_left = matches!(volume, Volume::AsLeft { .. });
+        let stays = action == Action::Install
+            && (self.stays_as_mount(worker, here, entry)
+                || !as_left && self.stays_as_own(worker, here, entry)?);
+        if stays {
             return Ok((Action::Leave, volume));
         }
         Ok((action, volume))

@@ -4,6 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::needs;
 use crate::support::harness::PROGRAM;
 
 fn hook_runner(at: &Path, arguments: &[&str]) -> Output {
@@ -98,4 +99,34 @@ fn a_volume_whose_journal_is_gone_is_compared_all_the_same() {
     std::fs::remove_dir(at.join("d/.hook-runner/journal")).unwrap();
     assert_verified(at);
     assert!(!at.join("d/.hook-runner/journal").exists(), "verify makes nothing");
+}
+
+#[test]
+fn a_file_that_is_mounted_on_a_name_stays_and_is_remarked() {
+    needs!(Mount);
+    for (name, change) in
+        [("f", "echo next >s/f"), ("f", "rm s/f; mkdir s/f; echo next >s/f/g"), ("x/a", "echo next >s/x/a")]
+    {
+        for policy in ["replace", "keep-modified", "missing"] {
+            let temp = image();
+            let at = temp.path();
+            assert!(hook_runner(at, &["copy", "s", "d"]).status.success());
+            std::fs::write(at.join("mounted"), "of the mount").unwrap();
+            // In a namespace of its own, which takes the mount with it.
+            let script = format!(
+                "mount --bind mounted d/{name}; {change}; \"$0\" copy s d --policy {policy}; \"$0\" copy s d --policy {policy}; \
+                 cat d/{name}; \"$0\" verify d >&2"
+            );
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-ec", &script, PROGRAM]).current_dir(at);
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success() && output.stdout.ends_with(b"of the mount"),
+                "{name} {policy}: {output:?}"
+            );
+            let remarked = said.contains(&format!("{name} is a mount on the volume: not copied"));
+            assert!(remarked || policy != "replace", "{name} {policy}: {said}");
+        }
+    }
 }
