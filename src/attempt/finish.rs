@@ -111,8 +111,13 @@ async fn hear(
 }
 
 fn judge(context: &Context<'_>, outcome: &mut Outcome, report: &Report) {
-    if let Some(failure) = &report.stdout_failure {
-        outcome.warnings.push(format!("stdout was given up: {failure}"));
+    match &report.stdout_failure {
+        Some(failure) => outcome.warnings.push(format!("stdout was given up: {failure}")),
+        None if report.missed > 0 => {
+            let missed = report.missed;
+            tell(outcome, format!("stdout was blocked, and took {missed} bytes less than were printed"));
+        }
+        None => {}
     }
     if let Some(failure) = &report.log_failure {
         judge_log(context, outcome, failure, report.log_missed);

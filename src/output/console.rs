@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -19,10 +20,13 @@ use rustix::fs::FileType;
 use rustix::io::{Errno as Refusal, ReadWriteFlags, pwritev2};
 
 use super::blocking_writer::BlockingWriter;
+use super::progress::Progress;
 use crate::support::cause::words;
 
-/// How long stdout may block the log before the log goes on without it.
+/// How long a line of the runner's own is held up by a stream that is blocked.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks whether the output's end hurries.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Fewer bytes are written: moved, they would take a place for a whole page in the pipe.
 const WORTH_MOVING: usize = 16 * 1024;
@@ -39,6 +43,8 @@ pub(super) struct Console {
     /// All bytes that were not written because it blocked or was closed.
     pub(super) missed: u64,
     pub(super) mid_line: bool,
+    /// Says when nothing may be waited for any longer.
+    progress: Option<Arc<Progress>>,
 }
 
 /// How to write without blocking.
@@ -55,8 +61,13 @@ enum Way {
 }
 
 impl Console {
-    pub(super) fn new(number: i32) -> Self {
-        Self { number, way: None, gone: None, blocked: 0, missed: 0, mid_line: false }
+    fn new(number: i32) -> Self {
+        Self { number, way: None, gone: None, blocked: 0, missed: 0, mid_line: false, progress: None }
+    }
+
+    /// A stream that is waited for until `progress` hurries.
+    pub(super) fn held_by(number: i32, progress: Arc<Progress>) -> Self {
+        Self { progress: Some(progress), ..Self::new(number) }
     }
 
     /// For a few lines: without a description of our own, which costs more than they do.
@@ -111,8 +122,11 @@ impl Console {
                 Err(Errno::EINTR) => {}
                 // Full, or somebody else has read the holder.
                 Err(Errno::EAGAIN) if !waited => {
-                    if !self.wait(patience) {
-                        return (done, true);
+                    let since = Instant::now();
+                    while !self.wait(until_next_look(patience, since)) {
+                        if patience.is_none() || self.is_over(patience, since) {
+                            return (done, true);
+                        }
                     }
                     waited = true;
                 }
@@ -178,6 +192,19 @@ impl Console {
         true
     }
 
+    /// At the end of the output, if somebody reads it again.
+    pub(super) fn tell_what_is_missing(&mut self) {
+        if self.gone.is_none() && self.blocked > 0 {
+            self.resume();
+        }
+    }
+
+    /// Whether what began at `since` is not waited for any longer.
+    fn is_over(&self, patience: Option<Duration>, since: Instant) -> bool {
+        let hurries = self.progress.as_ref().is_some_and(|progress| progress.hurries());
+        patience.is_some_and(|patience| hurries || since.elapsed() >= patience)
+    }
+
     /// Number of bytes written.
     fn push(&mut self, bytes: &[u8], patience: Option<Duration>) -> usize {
         let mut done = 0;
@@ -190,14 +217,13 @@ impl Console {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = patience.map(|patience| patience.saturating_sub(since.elapsed()));
-                    if left.is_some_and(|left| left.is_zero()) {
+                    if self.is_over(patience, since) {
                         if let Some(Way::BlockingWriter { beside, .. }) = &mut self.way {
                             beside.give_up();
                         }
                         return done;
                     }
-                    self.wait(left);
+                    self.wait(until_next_look(patience, since));
                 }
                 Err(error) => {
                     self.gone = Some(words(&error));
@@ -245,6 +271,11 @@ impl Console {
         });
         ready(fd, timeout)
     }
+}
+
+/// How long of `patience`, which began at `since`, to wait before it is looked again whether the output's end hurries.
+fn until_next_look(patience: Option<Duration>, since: Instant) -> Option<Duration> {
+    patience.map(|patience| patience.saturating_sub(since.elapsed()).min(LOOK))
 }
 
 impl Way {

@@ -1,6 +1,6 @@
 //! What the tee's thread is doing, readable by others while it hangs.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::failure::LogFailure;
 use super::report::Report;
@@ -12,6 +12,7 @@ pub(super) struct Progress {
     doing: AtomicU8,
     log_bytes: AtomicU64,
     log_missed: AtomicU64,
+    hurries: AtomicBool,
 }
 
 pub(super) const IDLE: u8 = 0;
@@ -34,6 +35,15 @@ impl Progress {
         let message = "no answer in time".into();
         report.log_failure = Some(LogFailure { cause: Cause::Hung, operation: "write", at, message });
         report
+    }
+
+    /// From now on nothing waits for a blocked stdout: the attempt ends.
+    pub(super) fn hurry(&self) {
+        self.hurries.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn hurries(&self) -> bool {
+        self.hurries.load(Ordering::Relaxed)
     }
 
     /// A write is under way.

@@ -20,8 +20,8 @@ pub struct Report {
     pub stderr_mid_line: bool,
     /// Why stdout was given up, if it was.
     pub stdout_failure: Option<String>,
-    /// Bytes that stdout did not take.
-    pub stdout_missed: u64,
+    /// Bytes that stdout and stderr did not take.
+    pub missed: u64,
 }
 
 /// A part of the output that is not kept.

@@ -15,6 +15,9 @@ use super::report::Report;
 use super::stream::Stream;
 use crate::support::harmless::harmless;
 
+/// How long stdout may hold up the log before the log goes on without it: a node that is busy stalls its container runtime
+/// for seconds.
+const STDOUT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long stderr may hold up the tee with one line of the runner's own.
 const NOTE_PATIENCE: Duration = PATIENCE;
 
@@ -33,7 +36,8 @@ pub(super) struct Sinks {
 
 impl Sinks {
     pub(super) fn new(progress: Arc<Progress>, log: Option<Log>, prefix: LinePrefix) -> Self {
-        Self { progress, log, prefix, stdout: Console::new(1), stderr: Console::new(2), one: are_one() }
+        let console = |number| Console::held_by(number, Arc::clone(&progress));
+        Self { log, prefix, stdout: console(1), stderr: console(2), one: are_one(), progress }
     }
 
     /// Bytes of the command, to the log and then to the runner's stream. `holder` is a pipe that begins with the same
@@ -54,7 +58,7 @@ impl Sinks {
         }
         self.progress.doing(WRITING_STDOUT);
         // Without a log there is nothing that could go on in place of stdout, so the command waits for its reader.
-        let patience = self.log.is_some().then_some(PATIENCE);
+        let patience = self.log.is_some().then_some(STDOUT_PATIENCE);
         let console = match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
@@ -116,10 +120,11 @@ impl Sinks {
             file = log.file;
             self.progress.doing(IDLE);
         }
+        self.stdout.tell_what_is_missing();
         let report = Report {
             stderr_mid_line: self.is_mid_line(),
             stdout_failure: self.stdout.gone.clone(),
-            stdout_missed: self.stdout.missed,
+            missed: self.stdout.missed + self.stderr.missed,
             ..report
         };
         (report, file)

@@ -102,6 +102,7 @@ impl Tee {
 
     /// Takes what is in the pipes and stops reading them; whoever still writes gets SIGPIPE.
     pub fn detach(&self) {
+        self.progress.hurry();
         if self.progress.is_writing() {
             self.patience.set(SECOND_PATIENCE);
         }

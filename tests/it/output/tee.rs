@@ -152,6 +152,45 @@ fn a_blocked_stdout_does_not_hold_up_the_log_and_learns_what_it_missed() {
     assert!(seen.ends_with("last\n"));
 }
 
+/// A busy node stalls the container runtime, which reads stdout, for seconds.
+#[test]
+fn a_stdout_that_is_not_read_for_some_seconds_loses_nothing() {
+    let test = run(&[], &["sh", "-c", "seq 300000"]);
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = test.command();
+    let mut child = command.stdout(writer).stderr(Stdio::null()).spawn().expect("starts");
+    drop(command);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let mut seen = String::new();
+    reader.read_to_string(&mut seen).expect("text");
+    assert!(child.wait().expect("ends").success());
+    assert!(seen.ends_with("\n300000\n"), "{} bytes", seen.len());
+    assert!(!seen.contains("missing"));
+}
+
+/// With and without a deadline that ends the waiting for it. The command does not wait: its pipe takes all that it prints.
+#[test]
+fn a_stdout_that_is_never_read_is_told_and_the_log_is_whole() {
+    for options in [&[][..], &["--timeout", "5s"]] {
+        let test = run(options, &["sh", "-c", "seq 150000"]);
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        let mut command = test.command();
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("starts");
+        drop(command);
+        let ended = child.wait_with_output().expect("ends");
+        let mut seen = Vec::new();
+        reader.read_to_end(&mut seen).expect("the part that went through");
+        let said = String::from_utf8(ended.stderr).expect("text");
+        let all: usize = (1..=150_000).map(|number: u32| number.to_string().len() + 1).sum();
+        let told = format!("stdout was blocked, and took {} bytes less than were printed", all - seen.len());
+        assert!(ended.status.success() && said.contains(&told), "{options:?}: {told}: {said}");
+        let directory = test.into_directory();
+        let log = std::fs::read(directory.path().join("data/post-hook-output.txt")).expect("a log");
+        assert!(body_of(&log).ends_with(b"\n150000\n"), "{options:?}");
+        assert!(find(&log, told.as_bytes()).is_some(), "{options:?}: the footer says it");
+    }
+}
+
 #[test]
 fn an_endless_log_keeps_its_first_and_its_last_part() {
     let done = run(&["--max-log", "64KiB"], &["seq", "200000"]).any_stdout().any_stderr().run();
