@@ -136,11 +136,13 @@ impl Log {
         Some(line)
     }
 
-    /// Bytes of output so far, those included that `--max-log` may leave out in the end.
+    /// Bytes of output so far: those included that `--max-log` may leave out in the end, and those that the command itself has
+    /// appended to its log.
     pub(super) fn position(&self) -> u64 {
+        let size = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.size());
         match &self.limit {
             Limit::Tail(tail) => self.written + tail.taken(),
-            _ => self.written,
+            _ => size.map_or(self.written, |size| size.saturating_sub(self.started)),
         }
     }
 

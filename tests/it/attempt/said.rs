@@ -57,6 +57,27 @@ fn the_footer_says_which_bytes_of_the_output_are_each_steps() {
     }
 }
 
+/// It may write into its own log at any moment, and everything stands there.
+#[test]
+fn what_a_command_appends_to_its_own_log_belongs_to_its_step() {
+    let step =
+        |word: &str| format!("- exec: {{command: [sh, -c, 'echo {word}; echo own {word} >>d/log']}}\n");
+    let file = format!("log: d/log\nsteps:\n{}{}{}", step("one"), step("two"), step("three"));
+    let mut done =
+        Test::new().file("h.yaml", &file).args(["run", "--hook", "h.yaml"]).any_stdout().any_stderr().run();
+    for (number, word) in (1..).zip(["one", "two", "three"]) {
+        let logs = done.then().args(["logs", "d/log", "--step", &number.to_string()]).any_stdout().run();
+        let mut lines: Vec<&str> = logs.stdout.lines().collect();
+        lines.sort_unstable();
+        let mut expected = [word.to_owned(), format!("own {word}")];
+        expected.sort_unstable();
+        assert_eq!(lines, expected);
+        done = logs;
+    }
+    let logs = done.then().args(["logs", "d/log", "--raw"]).any_stdout().run();
+    assert_eq!(logs.stdout.lines().count(), 6, "{}", logs.stdout);
+}
+
 #[test]
 fn who_waits_says_every_ten_seconds_what_was_seen_last() {
     let done = Test::new()
