@@ -11,6 +11,8 @@ use crate::support::observed::Observed;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// What the last try has, which begins when the time is over: what came in the last moment counts.
+const LAST_TRY: Duration = Duration::from_secs(1);
 /// From TERM to KILL for a try whose time is over.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -36,12 +38,16 @@ pub async fn until_success(
 ) -> Result<u32, PollError> {
     let own_end = Instant::now().checked_add(spec.timeout);
     let end = [own_end, attempt_end].into_iter().flatten().min();
+    let is_own = own_end.is_some() && own_end == end;
+    let left = || end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
     let command = Command { argv: spec.command.clone(), env: Vec::new(), workdir: None, setsid: false };
     let mut pause = FIRST_PAUSE;
     let mut tries = 0;
     loop {
         tries += 1;
-        let ending = once(&command, end, supervisor).await.map_err(PollError::CannotExecute)?;
+        let is_last = left().is_zero();
+        let limit = if is_last { Instant::now().checked_add(LAST_TRY) } else { end };
+        let ending = once(&command, limit, supervisor).await.map_err(PollError::CannotExecute)?;
         if supervisor.stop_requested() {
             return Err(PollError::Stopped(seen.get()));
         }
@@ -53,22 +59,28 @@ pub async fn until_success(
             Status::Exited(code) => seen.set(format!("it exited with {code}")),
             Status::Signaled(signal) => seen.set(format!("it died of signal {signal}")),
         }
-        if end.is_some_and(|end| Instant::now() + pause >= end) {
-            let own = own_end.is_some() && own_end == end;
-            return Err(if own { PollError::Unmet(seen.get()) } else { PollError::AttemptOver(seen.get()) });
+        if is_last || left().is_zero() {
+            return Err(over(is_own, seen));
         }
-        let stopped = supervisor.stopped();
+        let (stopped, pause_now) = (supervisor.stopped(), pause.min(left()));
         let rest = async {
             tokio::select! {
                 _ = stopped => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause_now) => {}
             }
         };
         if supervisor.attend(rest).await.is_err() || supervisor.stop_requested() {
             return Err(PollError::Stopped(seen.get()));
         }
+        if left().is_zero() && !is_own {
+            return Err(over(is_own, seen));
+        }
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
+}
+
+fn over(is_own: bool, seen: &Observed) -> PollError {
+    if is_own { PollError::Unmet(seen.get()) } else { PollError::AttemptOver(seen.get()) }
 }
 
 async fn once(

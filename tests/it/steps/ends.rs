@@ -76,6 +76,19 @@ fn a_wait_for_a_command_ends_when_it_succeeds() {
 }
 
 #[test]
+fn a_wait_for_a_command_has_all_of_its_time() {
+    let begin = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let file = "steps:\n- wait: {for: [sh, -c, 'date +%s%N >>tries; false'], timeout: 3s}\n";
+    let done = hook(file).status(69).stderr_contains("did not succeed within 3s: it exited with 1").run();
+    let last: u128 = done.read("tries").lines().last().expect("a try").parse().expect("nanoseconds");
+    assert!(
+        last >= begin.as_nanos() + 3_000_000_000,
+        "the last try was {} ms early",
+        (begin.as_nanos() + 3_000_000_000 - last) / 1_000_000
+    );
+}
+
+#[test]
 fn metrics_are_lines_that_prometheus_reads() {
     let file =
         "metrics-file: hook.prom\nsteps:\n- exec: {command: [sh, -c, 'exit 3'], name: 'a \"quoted\" name'}\n";
