@@ -27,22 +27,43 @@ pub fn metrics_file(hook: &Hook) -> Option<&Path> {
 
 fn wrong_termination_log(hook: &Hook) -> Option<String> {
     let path = hook.termination_log.as_deref()?;
+    let shown = path.display();
     if is_log(hook, path) {
-        Some(format!("--termination-log {} is the preserved log", path.display()))
+        Some(format!("--termination-log {shown} is the preserved log"))
+    } else if path.is_dir() {
+        Some(format!("--termination-log {shown} is a directory"))
     } else {
-        path.is_dir().then(|| format!("--termination-log {} is a directory", path.display()))
+        has_no_directory(hook, path)
+            .then(|| format!("--termination-log {shown} is in a directory that is not there"))
     }
 }
 
 fn wrong_metrics_file(hook: &Hook) -> Option<String> {
     let path = hook.metrics_file.as_deref()?;
+    let shown = path.display();
     // It is replaced by rename.
     let is_file = path.symlink_metadata().ok().is_none_or(|found| found.is_file());
     if is_log(hook, path) {
-        Some(format!("--metrics-file {} is the preserved log", path.display()))
+        Some(format!("--metrics-file {shown} is the preserved log"))
+    } else if !is_file {
+        Some(format!("--metrics-file {shown} is no file, and would be replaced"))
     } else {
-        (!is_file).then(|| format!("--metrics-file {} is no file, and would be replaced", path.display()))
+        has_no_directory(hook, path)
+            .then(|| format!("--metrics-file {shown} is in a directory that is not there"))
     }
+}
+
+/// Neither is it there, nor do the log and the copies make it.
+fn has_no_directory(hook: &Hook, path: &Path) -> bool {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let path = absolute(path);
+    let Some(parent) = path.parent().filter(|parent| !parent.exists()) else { return false };
+    let copied = hook.steps.iter().filter_map(|step| match step {
+        Step::Copy { to, .. } => Some(absolute(to)),
+        _ => None,
+    });
+    let log = hook.log.as_deref().and_then(|log| absolute(log).parent().map(Path::to_path_buf));
+    !copied.chain(log).any(|made| parent.starts_with(&made) || made.starts_with(parent))
 }
 
 fn wrong_copy(hook: &Hook) -> Option<String> {

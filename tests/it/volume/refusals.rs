@@ -60,8 +60,18 @@ fn no_report_is_written_over_the_log_or_over_what_is_no_file() {
         let done = test.status(78).stderr_contains(format!("{flag} s is ")).run();
         assert!(!done.path("d").exists(), "{flag}");
     }
-    let test = Test::new().args(["run", "--log", "d/log", "--termination-log", "none/x", "--", "true"]);
-    test.stderr_contains("the termination message cannot be written to none/x").run();
+    for flag in ["--metrics-file", "--termination-log"] {
+        for (path, why) in [("none/x", "in a directory that is not there"), ("e", "is ")] {
+            let test = Test::new().file("e/x", "").args(["run", "--log", "d/log", flag, path, "--", "true"]);
+            let done = test.status(78).stderr_contains(format!("{flag} {path} ")).stderr_contains(why).run();
+            assert!(!done.path("d").exists(), "{flag} {path}");
+        }
+        // The log and the copies make theirs.
+        let args = ["run", "--log", "d/log", "--copy", "e:f", flag, "d/report", "--", "true"];
+        Test::new().file("e/x", "").args(args).any_stderr().run();
+        let args = ["run", "--log", "d/log", "--copy", "e:f/g", flag, "f/g/report", "--", "true"];
+        Test::new().file("e/x", "").args(args).any_stderr().run();
+    }
 }
 
 #[test]
