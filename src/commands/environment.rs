@@ -1,6 +1,7 @@
 //! The `HOOK_RUNNER_…` variables: an empty one counts as unset, and an unknown one is named in a warning.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, ArgAction, Command};
 
@@ -19,17 +20,23 @@ pub fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
-/// Splits the variable of a repeatable option at newlines. A word of the command line is one value, newlines included.
-pub fn lists(command: Command, words: &[OsString]) -> Command {
-    let command = command.mut_args(|argument| {
-        let variable = argument.get_env().filter(|_| matches!(argument.get_action(), ArgAction::Append));
-        if variable.is_some() && !is_given(&argument, words) {
-            argument.value_delimiter('\n')
-        } else {
-            argument
-        }
+/// `words` with an option for each line in the variable of a repeatable option, if the command line does not give that option.
+/// Empty lines do not count: a YAML block (`value: |`) ends with one.
+pub fn with_lists(program: &Command, words: &[OsString]) -> Vec<OsString> {
+    let command = words.get(1).and_then(|name| program.find_subcommand(name));
+    let repeatable = command
+        .into_iter()
+        .flat_map(Command::get_arguments)
+        .filter(|argument| matches!(argument.get_action(), ArgAction::Append) && !is_given(argument, words));
+    let options = repeatable.flat_map(|argument| {
+        let name = argument.get_long().unwrap_or_default().as_bytes();
+        let value = argument.get_env().and_then(std::env::var_os).unwrap_or_default();
+        let lines = value.as_bytes().split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| OsString::from_vec([b"--", name, b"=", line].concat())).collect::<Vec<_>>()
     });
-    command.mut_subcommands(|command| lists(command, words))
+    // Behind the other options, so that --help and a mistake among them come first.
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    words[..end].iter().cloned().chain(options).chain(words[end..].iter().cloned()).collect()
 }
 
 /// Whether the words before `--` hold the option.

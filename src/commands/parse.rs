@@ -35,11 +35,11 @@ fn after_help(command: &str) -> String {
 
 /// Reads `words`, of which the first is the program's name.
 pub fn parse(definition: &Command, words: &[OsString]) -> Result<Cli, clap::Error> {
-    let definition = environment::lists(definition.clone(), words);
+    let words = environment::with_lists(definition, words);
     let read =
         |words: &[OsString]| Cli::from_arg_matches_mut(&mut definition.clone().try_get_matches_from(words)?);
     // In `--keep -1` it is the value of --keep that is wrong, and not an option -1.
-    read(words).map_err(|error| match dashed::joined(&error, &definition, words) {
+    read(&words).map_err(|error| match dashed::joined(&error, definition, &words) {
         Some(joined) => read(&joined).err().unwrap_or(error),
         None => error,
     })

@@ -83,6 +83,9 @@ fn a_word_of_the_command_line_is_one_value_and_a_variable_holds_one_a_line() {
     let steps = "the command line: a hook with 2 steps\n1. copy a to b\n2. copy c to d\n";
     let check = || Test::new().args(["check", "--log", "none"]);
     check().env("HOOK_RUNNER_COPY", "a:b\nc:d").stdout(steps).run();
+    check().env("HOOK_RUNNER_COPY", "\na:b\n\nc:d\n").stdout(steps).run();
+    let wrong = check().env("HOOK_RUNNER_COPY", "a:b\nc\n").status(78);
+    wrong.stderr_contains("HOOK_RUNNER_COPY: 'c' does not name").run();
     let done = check().args(["--copy", "a\nb:c"]).env("HOOK_RUNNER_COPY", "c:d\ne:f").any_stdout().run();
     assert_eq!(done.stdout.matches("copy ").count(), 1, "{}", done.stdout);
     let command = ["--log", "none", "--redact", "ab\nsecond-line", "--", "printf", "ab\nsecond-line\n"];
