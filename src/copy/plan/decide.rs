@@ -11,10 +11,10 @@
 //! | new      | absent  | install            | install          | install |
 //! | new      | image's | adopt              | adopt            | leave   |
 //! | new      | other   | install            | conflict         | leave   |
-//! | same     | absent  | install            | keep             | install |
+//! | same     | absent  | install            | keep (2)         | install |
 //! | same     | as left | nothing (1)        | nothing          | leave   |
 //! | same     | image's | adopt              | adopt            | leave   |
-//! | same     | other   | install (2)        | keep             | leave   |
+//! | same     | other   | install (2)        | keep (2)         | leave (2) |
 //! | changed  | absent  | install            | conflict         | install |
 //! | changed  | as left | install            | install (3)      | leave   |
 //! | changed  | image's | adopt              | adopt            | leave   |
@@ -97,6 +97,10 @@ pub(crate) fn decide(policy: Policy, image: Image, volume: Volume, around: Aroun
     use Action::{Conflict, Install, Keep, Leave, Nothing};
     use Decision::{AdoptOr, Do, InstallIfLeft};
     match (policy, image, volume) {
+        (Policy::Missing, Image::Same, Volume::Differs) if around.beside_run => Do(Nothing),
+        (Policy::KeepModified, Image::Same, Volume::Absent | Volume::Differs) if around.beside_run => {
+            Do(Nothing)
+        }
         (Policy::Missing, _, Volume::Absent | Volume::LeftAbsent) => Do(Install),
         (Policy::Missing, ..) => Do(Leave),
 

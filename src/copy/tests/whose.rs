@@ -146,3 +146,32 @@ fn what_a_user_edits_after_a_failed_run_is_kept_and_what_the_run_left_is_not() {
     assert_eq!(now, ["mended by hand", "image", "image", "image"]);
     assert!(verify(&volume.at(""), None).unwrap().is_clean());
 }
+
+#[test]
+fn what_a_run_at_work_has_edited_is_the_runs_whatever_copies_beside_it() {
+    for policy in [Policy::Replace, Policy::KeepModified, Policy::Missing] {
+        for next in ["1", "2"] {
+            let mut volume = Volume::new();
+            volume.put("edited", "1");
+            volume.put("mine", "1");
+            volume.copy();
+            volume.edit("mine", "user's");
+            let run = volume.request();
+            let at_work = begin_run(&run, &[]).unwrap();
+            volume.edit("edited", "by the run");
+            volume.options.policy = policy;
+            let beside = volume.copy();
+            assert_eq!(volume.read("edited"), "by the run", "{policy}: {}", beside.summary());
+            drop(at_work);
+            seal(&run, Ended::Well).unwrap();
+            // The same image leaves what the run has done; the next one is no conflict.
+            volume.options.policy = Policy::KeepModified;
+            volume.put("edited", next);
+            let after = volume.copy();
+            assert!(after.conflicts.is_empty(), "{policy}: {}", after.summary());
+            assert_eq!(volume.read("edited"), if next == "1" { "by the run" } else { next }, "{policy}");
+            assert_eq!(volume.read("mine"), "user's", "{policy}");
+            volume.put("edited", "1");
+        }
+    }
+}

@@ -165,7 +165,7 @@ impl Walk<'_> {
             flags.half_done = false;
             return Ok((flags, Left::AsImage));
         };
-        flags.kept &= judged.volume == Volume::Differs;
+        flags.kept &= matches!(judged.volume, Volume::Differs | Volume::Absent);
         let left = match judged.volume {
             Volume::AsLeft { image: true } if self.is_as_the_run_left(judged.entry) => {
                 r.clone().into_owned().left
