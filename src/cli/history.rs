@@ -4,19 +4,19 @@ use super::place::Place;
 use super::which::Which;
 use crate::hook::number::whole_number;
 
-/// One row per attempt, the newest first: when, of which release, how it ended and why
+/// List the attempts, newest first: when, of which release, how each ended and why
 #[derive(Debug, clap::Args)]
 pub struct History {
     /// Where.
     #[command(flatten)]
     pub place: Place,
-    /// At most so many attempts
+    /// At most N attempts
     #[arg(short = 'n', long, value_name = "N", value_parser = whole_number::<usize>)]
     pub number: Option<usize>,
     /// Only attempts that did not succeed
     #[arg(long)]
     pub failed: bool,
-    /// Only the run with this id (its beginning is enough)
+    /// Only the run with this id, which may be shortened
     #[arg(long, value_name = "ID")]
     pub run: Option<String>,
     /// Which attempts.

@@ -13,7 +13,7 @@ pub struct Logs {
     /// Where.
     #[command(flatten)]
     pub place: Place,
-    /// The run with this id (its beginning is enough) in place of the last
+    /// The run with this id, which may be shortened, instead of the last one
     #[arg(long, value_name = "ID", conflicts_with_all = ["all"])]
     pub run: Option<String>,
     /// Only this attempt of the run
@@ -37,28 +37,28 @@ pub struct Logs {
     /// Only lines of output that match this regular expression, without headers and footers
     #[arg(long, value_name = "REGEX", conflicts_with = "follow", value_parser = expression)]
     pub grep: Option<Regex>,
-    /// Only so many lines of the output's end
+    /// Only the last LINES lines of the output
     #[arg(long, short = 'n', value_name = "LINES", value_parser = whole_number::<usize>)]
     pub tail: Option<usize>,
-    /// The time before each line: its own where the hook ran with --timestamps, else that of its step's begin
+    /// Print the time before each line: the line's own if the hook ran with --timestamps, else the start of its step
     #[arg(long, conflicts_with_all = ["json", "follow"])]
     pub timestamps: bool,
-    /// The command's bytes alone, without headers, footers and the runner's own lines
+    /// Only the command's bytes, without headers, footers and the runner's own lines
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
-    /// Print what is added, through the Job's next attempt, until the run is over
+    /// Print output as it is written, through the Job's retries, until the run has ended
     #[arg(long, short, conflicts_with_all = ["all", "failed", "json", "since", "until"])]
     pub follow: bool,
     /// With --follow: go on with the next run
     #[arg(long, requires = "follow", conflicts_with = "exit_status")]
     pub forever: bool,
-    /// With --follow: end with the status with which the run ended (137 if it was interrupted)
+    /// With --follow: exit with the run's status (137 if it was interrupted)
     #[arg(long, requires = "follow")]
     pub exit_status: bool,
-    /// One JSON object per attempt, the output in it
+    /// One JSON object per attempt, with its output
     #[arg(long)]
     pub json: bool,
-    /// Do not pipe what is printed to a terminal into $PAGER
+    /// Do not use a pager on a terminal
     #[arg(long)]
     pub no_pager: bool,
 }

@@ -60,11 +60,11 @@ pub enum Command {
     Sidecar(Sidecar),
     /// Read a preserved log: the last run, a given one, what failed, all
     Logs(Logs),
-    /// One row per attempt, the newest first: when, of which release, how it ended and why
+    /// List the attempts, newest first: when, of which release, how each ended and why
     History(History),
     /// Write one HTML file that loads nothing: the runs, their steps, their output
     Report(Report),
-    /// What a run changed on the volume, one line an entry as rsync -i prints
+    /// Show what a run changed on the volume, one line per entry as rsync -i prints
     Diff(Diff),
     /// Compare a volume with what the last copy installed
     Verify(Verify),

@@ -11,7 +11,7 @@ pub struct Report {
     /// Where.
     #[command(flatten)]
     pub place: Place,
-    /// Where it goes [default: standard output, if that is no terminal]
+    /// The file to write [default: standard output, unless that is a terminal]
     #[arg(short = 'o', long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Which attempts.

@@ -34,9 +34,9 @@ pub fn examples(command: &str) -> &'static [Example] {
         )],
         "logs" => &[
             ("The last run", "hook-runner logs /data"),
-            ("What failed, of all that is kept", "hook-runner logs /data --all --failed"),
+            ("All failed attempts that are kept", "hook-runner logs /data --all --failed"),
             ("One run, by the beginning of its id", "hook-runner logs /data --run 7c2e"),
-            ("Wait for a run, and end as it ends", "hook-runner logs /data --follow --exit-status"),
+            ("Wait for a run, and exit with its status", "hook-runner logs /data --follow --exit-status"),
             (
                 "A log that was copied off its volume",
                 "kubectl exec POD -- cat /data/post-hook-output.txt | hook-runner logs -",
@@ -127,7 +127,7 @@ pub fn help(command: &str) -> String {
 pub fn variables() -> String {
     let lines: Vec<String> =
         VARIABLES.iter().map(|(name, what)| format!("  HOOK_RUNNER_{name:<24} {what}\n")).collect();
-    let options = "Each option can be given as its variable, which the option beats; an empty one is an unset one.\n  \
+    let options = "Each option has a variable, which the option overrides; an empty variable counts as unset.\n  \
         The variable of a repeatable option holds one value a line.";
     format!("Environment:\n  {options}\n  The charts set, besides:\n{}", lines.concat())
 }

@@ -80,24 +80,24 @@ pub struct CopyStep {
     #[arg(long, value_name = "N", env = "HOOK_RUNNER_WORKERS", value_parser = whole_number::<std::num::NonZeroUsize>)]
     pub workers: Option<std::num::NonZeroUsize>,
 
-    /// The name that what is copied is owned by on the volume; keep it when the source's path changes [default: the source]
+    /// Owner of the copied entries in the manifest; give a fixed name if the source's path changes [default: the source's path]
     #[arg(long, value_name = "NAME", env = "HOOK_RUNNER_OWNER")]
     pub owner: Option<NonEmpty>,
 
-    /// Prune also when the source is empty, which otherwise is refused
+    /// Prune even when the source is empty, which is otherwise refused
     #[arg(long, env = "HOOK_RUNNER_ALLOW_EMPTY_SOURCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub allow_empty_source: Option<bool>,
 
-    /// What the source is called, such as the image's digest: a source called as at the last copy is not read
+    /// Version of the source, such as the image's digest; a source of the last copy's version is not read
     #[arg(long, value_name = "ID", env = "HOOK_RUNNER_SOURCE_VERSION")]
     pub source_version: Option<NonEmpty>,
 
-    /// Copy what symbolic links of the source lead to, as for a mounted ConfigMap
+    /// Copy the targets of the source's symbolic links, as a mounted ConfigMap needs
     #[arg(long, env = "HOOK_RUNNER_DEREFERENCE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub dereference: Option<bool>,
 
-    /// Copy only share I of N (0/4 to 3/4), or auto: from an Indexed Job's environment. All shares of a copy need the
-    /// same image and the same run id
+    /// Copy only share I of N (0/4 to 3/4), or auto: as an Indexed Job's environment says. All shares need the same image and
+    /// the same run id
     #[arg(long, value_name = "I/N", env = "HOOK_RUNNER_SHARD")]
     pub shard: Option<Sharding>,
 }

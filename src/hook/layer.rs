@@ -75,15 +75,15 @@ pub struct Layer {
     #[arg(help_heading = "Log", long, value_name = "N", env = "HOOK_RUNNER_KEEP_DAYS", value_parser = whole_number::<u32>)]
     pub keep_days: Option<u32>,
 
-    /// Keep the first and the last part of an attempt's output beyond SIZE [default: no limit]
+    /// Of output beyond SIZE, keep only the first and the last part of each attempt's [default: no limit]
     #[arg(help_heading = "Log", long, value_name = "SIZE", env = "HOOK_RUNNER_MAX_LOG")]
     pub max_log: Option<SizeLimit>,
 
-    /// Put the time before each line of the command in the log
+    /// Write the time before each line of the command to the log
     #[arg(help_heading = "Log", long, env = "HOOK_RUNNER_TIMESTAMPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub timestamps: Option<bool>,
 
-    /// Keep stdout and stderr apart, at the price of the order between them
+    /// Keep stdout and stderr apart; the order between them is then lost
     #[arg(help_heading = "Log", long, env = "HOOK_RUNNER_SPLIT_STREAMS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub split_streams: Option<bool>,
 
@@ -127,7 +127,7 @@ pub struct Layer {
     #[arg(help_heading = "Pod", long, env = "HOOK_RUNNER_EVENTS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = switch)]
     pub events: Option<bool>,
 
-    /// Write the result and its durations there, for Prometheus' textfile collector
+    /// Write result and durations to FILE, for Prometheus' textfile collector
     #[arg(help_heading = "Pod", long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "HOOK_RUNNER_METRICS_FILE")]
     pub metrics_file: Option<PathBuf>,
 

@@ -132,9 +132,9 @@ fn environment(command: &Command, page: &mut Page) {
         let variable = argument.get_env().unwrap_or_default().to_string_lossy();
         let list = matches!(argument.get_action(), ArgAction::Append);
         let meaning = match argument.get_long() {
-            Some(long) if list => format!("As --{long}, which beats it; one value a line."),
-            Some(long) => format!("As --{long}, which beats it."),
-            None => "As the argument, which beats it.".to_owned(),
+            Some(long) if list => format!("As --{long}, which overrides it; one value a line."),
+            Some(long) => format!("As --{long}, which overrides it."),
+            None => "As the argument, which overrides it.".to_owned(),
         };
         page.term(&variable, "", &meaning);
     }

@@ -115,7 +115,7 @@ fn how_a_repeatable_option_is_given_as_a_variable_is_said_where_it_is_looked_for
     let help = Test::new().args(["run", "--help"]).any_stdout().run().stdout;
     assert!(help.contains("The variable of a repeatable option holds one value a line."), "{help}");
     let page = Test::new().args(["man", "run"]).any_stdout().run().stdout;
-    assert!(page.contains("which beats it; one value a line."), "{page}");
+    assert!(page.contains("which overrides it; one value a line."), "{page}");
     for several in ["a:d b:d", "a:d,b:d"] {
         let test = Test::new().args(["run", "--log", "none"]).env("HOOK_RUNNER_COPY", several);
         test.status(78).stderr_contains("or a line of HOOK_RUNNER_COPY").run();
