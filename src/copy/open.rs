@@ -44,6 +44,8 @@ pub(crate) fn open(request: &Request, workers: usize, cancel: &CancellationToken
         Some(state) => state.is_new_root().map_err(failed)?,
         None => destination.is_none(),
     };
+    let kept = destination.iter().chain(state.as_ref().map(|state| &state.root));
+    let not_source = kept.filter_map(|dir| dir.stat().ok()).map(|stat| (stat.st_dev, stat.st_ino)).collect();
     // In a dry run that is to make the destination, the source stands in for it: nothing of it is looked at.
     let destination = match destination {
         Some(destination) => destination,
@@ -59,6 +61,7 @@ pub(crate) fn open(request: &Request, workers: usize, cancel: &CancellationToken
         single: places.single,
         destination,
         path: places.destination,
+        not_source,
         created,
         follow: options.follow_destination_links,
         dereference: options.dereference,

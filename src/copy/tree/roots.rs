@@ -25,6 +25,8 @@ pub(crate) struct Roots {
     pub(crate) single: Option<Single>,
     pub(crate) destination: Dir,
     pub(crate) path: PathBuf,
+    /// The device and inode of the destination and of its state directory; none where they are not there yet.
+    pub(crate) not_source: Vec<(u64, u64)>,
     /// The destination was made by this copy, or one before it that did not come to its end.
     pub(crate) created: bool,
     /// Links of the destination that lead to directories are followed.
@@ -42,6 +44,19 @@ impl Roots {
         }
         Err(Error::apart(format!(
             "{} is not the directory any more that was copied into: it was moved, removed or mounted over meanwhile; copy again",
+            shown_path(&self.path)
+        )))
+    }
+
+    /// Refuses a directory of the source that is the destination, seen by a link or a second mount: it would be copied into itself
+    /// without end.
+    pub(crate) fn apart(&self, path: &[u8], stat: &Stat) -> Result<(), Error> {
+        if !self.not_source.contains(&(stat.st_dev, stat.st_ino)) {
+            return Ok(());
+        }
+        Err(Error::request(format!(
+            "{} in the source leads to the destination {}: exclude it",
+            shown_path(&joined(&self.source_path, path)),
             shown_path(&self.path)
         )))
     }

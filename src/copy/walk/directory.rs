@@ -24,7 +24,9 @@ impl Walk<'_> {
         here: &Here<'_>,
         entry: Entry<'_>,
     ) -> Result<(), Error> {
-        let meta = self.stager.permissions.wanted(&self.roots.source_stat(here, entry.name)?);
+        let stat = self.roots.source_stat(here, entry.name)?;
+        self.roots.apart(&here.child(entry.name), &stat)?;
+        let meta = self.stager.permissions.wanted(&stat);
         let (child, flags) = match self.known.in_the_way(worker, here, entry)? {
             None if entry.volume.is_none() => self.new_directory(worker, here, entry)?,
             None | Some(InTheWay::Gone) => {

@@ -305,3 +305,25 @@ fn a_directory_of_which_nothing_is_included_is_neither_made_nor_recorded() {
     assert!(done.path("new/deep/beside").exists() && !done.path("new/deep/er").exists());
     done.then().args(["verify", "new"]).any_stdout().run();
 }
+
+#[test]
+fn a_source_through_which_the_destination_is_seen_is_refused_and_nothing_is_copied_into_itself() {
+    for link in ["../volume", "../volume/.hook-runner", ".."] {
+        for (options, status) in [(&["--dry-run"][..], 78), (&[][..], 74), (&["--exclude", "/in"][..], 0)] {
+            let test = Test::new().file("image/one", "1").file("volume/own", "mine");
+            let directory = test.into_directory();
+            std::fs::create_dir(directory.path().join("volume/.hook-runner")).unwrap();
+            std::fs::create_dir(directory.path().join("volume/.hook-runner/manifests")).unwrap();
+            std::fs::create_dir(directory.path().join("volume/.hook-runner/journal")).unwrap();
+            symlink(link, directory.path().join("image/in")).unwrap();
+            let copy = [&["copy", "image", "volume", "--dereference"], options].concat();
+            let test = Test::within(directory).args(&copy).status(status).any_stdout();
+            let test = if status == 0 {
+                test.any_stderr()
+            } else {
+                test.stderr_contains("in the source leads to the destination")
+            };
+            assert_eq!(test.run().path("volume/one").exists(), status == 0, "{link} {options:?}");
+        }
+    }
+}
