@@ -2,10 +2,10 @@
 //! hook's command, tees everything that is printed to a log on the volume and to the pod's log, and
 //! exits 0 only when every step succeeded and both are durable.
 //!
-//! Off Linux there is nothing in it: what reads a volume stands on Linux's system calls too, and there the plugin
-//! (`src/bin/kubectl-hook_log`) has a pod do it.
+//! On other systems than Linux the library is empty: reading a volume needs Linux's system calls, too. The plugin
+//! (`src/bin/kubectl-hook_log`) builds there, and has a pod read the volume.
 //!
-//! The way of the data: cli -> commands -> hook -> attempt -> steps -> (copy | process -> output) -> volume -> exit.
+//! Data flow: cli -> commands -> hook -> attempt -> steps -> (copy | process -> output) -> volume -> exit.
 
 #![cfg(target_os = "linux")]
 

@@ -89,7 +89,7 @@ fn checked_request(arguments: &cli::Copy) -> Result<Request, String> {
     let mut options = copy_options(&arguments.options, &CopyStep::default()).map_err(told)?;
     options.dry_run = arguments.dry_run;
     options.listed_changes = (arguments.changes || arguments.json).then_some(usize::MAX);
-    preflight::places(&source, &destination, false).map_err(told)?;
+    preflight::check_copy(&source, &destination, false).map_err(told)?;
     preflight::empty(&source, &destination, &options).map_err(told)?;
     // The shards of a copy share the run's id.
     let identity = Identity::from_environment(arguments.run_id.as_ref().map(|id| id.0.as_str()));

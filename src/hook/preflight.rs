@@ -96,7 +96,7 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     for step in steps {
         if let Step::Copy { from, to, options, .. } = step {
             let may_be_made = made.may_hold(from);
-            places(from, to, may_be_made)?;
+            check_copy(from, to, may_be_made)?;
             if !may_be_made {
                 empty(from, to, options)?;
             }
@@ -132,7 +132,7 @@ pub fn empty(from: &Path, to: &Path, options: &Options) -> Result<(), PreflightE
 }
 
 /// Checks one copy. `may_be_made`: an earlier step may make the source.
-pub fn places(from: &Path, to: &Path, may_be_made: bool) -> Result<(), PreflightError> {
+pub fn check_copy(from: &Path, to: &Path, may_be_made: bool) -> Result<(), PreflightError> {
     match fs::metadata(from) {
         Ok(metadata) if metadata.is_file() => return file(from, to),
         Ok(metadata) if !metadata.is_dir() => return Err(PreflightError::SourceIsNoDirectory(from.into())),
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn finding(root: &Path, from: &str, to: &str) -> String {
-        places(&root.join(from), &root.join(to), false)
+        check_copy(&root.join(from), &root.join(to), false)
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()
