@@ -72,24 +72,11 @@ impl Known<'_> {
         }
         Ok(Some(match self.policy() {
             Policy::Missing => InTheWay::Leave,
-            _ if self.stays_as_mount(worker, here, entry) => InTheWay::Leave,
+            _ if stays_as_mount(worker, here, entry) => InTheWay::Leave,
             _ if !left && self.stays_as_own(worker, here, entry)? => InTheWay::Leave,
             Policy::KeepModified if !left => InTheWay::Keep,
             _ => InTheWay::Replace,
         }))
-    }
-
-    /// Whether something is mounted on a name, so that nothing else gets that; that is said. Linux tells since 5.8.
-    pub(crate) fn stays_as_mount(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> bool {
-        let (Some(made), Some(_)) = (here.made, entry.volume) else { return false };
-        let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let is_mount = rustix::fs::statx(made, entry.name, how, StatxFlags::empty())
-            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
-        if is_mount {
-            let remark = format!("{} is a mount on the volume: not copied", shown(&here.child(entry.name)));
-            worker.report.remarks.push(remark);
-        }
-        is_mount
     }
 
     /// Whether what the volume has under a name is the runner's own, which no copy replaces; that is said.
@@ -125,6 +112,19 @@ impl Known<'_> {
         }
         Err(self.roots.volume_error("name the image's version of", &here.child(name), Errno::EXIST))
     }
+}
+
+/// Whether something is mounted on a name, so that nothing else gets that; that is said. Linux tells since 5.8.
+pub(crate) fn stays_as_mount(worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> bool {
+    let (Some(made), Some(_)) = (here.made, entry.volume) else { return false };
+    let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let is_mount = rustix::fs::statx(made, entry.name, how, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    if is_mount {
+        let remark = format!("{} is a mount on the volume: not copied", shown(&here.child(entry.name)));
+        worker.report.remarks.push(remark);
+    }
+    is_mount
 }
 
 /// Whether a status is a directory's.

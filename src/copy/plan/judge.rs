@@ -5,6 +5,7 @@ use crate::copy::error::Error;
 use crate::copy::manifest::Left;
 use crate::copy::options::Policy;
 use crate::copy::plan::decide::{Action, Around, Decision, Image, Volume, decide};
+use crate::copy::plan::in_the_way::stays_as_mount;
 use crate::copy::plan::known::Known;
 use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::version::{Incoming, Version};
@@ -67,8 +68,7 @@ impl Known<'_> {
         };
         let as_left = matches!(volume, Volume::AsLeft { .. });
         let stays = action == Action::Install
-            && (self.stays_as_mount(worker, here, entry)
-                || !as_left && self.stays_as_own(worker, here, entry)?);
+            && (stays_as_mount(worker, here, entry) || !as_left && self.stays_as_own(worker, here, entry)?);
         if stays {
             return Ok((Action::Leave, volume));
         }
