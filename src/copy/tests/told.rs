@@ -52,3 +52,29 @@ fn a_link_of_the_source_that_cannot_be_followed_is_the_sources_fault() {
         volume.copy();
     }
 }
+
+#[test]
+fn a_file_that_is_linked_anew_is_no_conflict() {
+    for policy in [Policy::Replace, Policy::KeepModified] {
+        let mut volume = Volume::new();
+        volume.options.policy = policy;
+        volume.put("d/a", "1");
+        for other in ["d/b", "x"] {
+            std::fs::hard_link(volume.image("d/a"), volume.image(other)).unwrap();
+        }
+        volume.copy();
+        // The release has one of the names less, and a file of its own under the others.
+        for gone in ["d/a", "d/b", "x"] {
+            std::fs::remove_file(volume.image(gone)).unwrap();
+        }
+        volume.put("d/a", "1");
+        std::fs::set_permissions(volume.image("d/a"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        std::fs::hard_link(volume.image("d/a"), volume.image("x")).unwrap();
+        let report = volume.copy();
+        assert!(report.conflicts.is_empty() && report.kept == 0, "{policy}: {}", report.summary());
+        assert!(!volume.has("d/a.from-image"), "{policy}");
+        let inode = |path| volume.at(path).metadata().unwrap().ino();
+        assert_eq!(inode("d/a"), inode("x"), "{policy}");
+    }
+}

@@ -89,6 +89,8 @@ impl Walk<'_> {
         // A file of the right content, but with an inode of its own, has to be linked all the same: as if the volume had
         // none.
         let relinked = !together && self.may_relink(worker, here, entry, &version)?;
+        // It is there for all that: what a user writes to it from now on is seen when it is replaced.
+        entry.volume.filter(|_| relinked).inspect(|stat| here.node.replaced.add(entry.name, stat));
         let seen = if relinked { Entry { record: None, volume: None, base: None, ..entry } } else { entry };
         let data = Data::LinkTo { dir, name: &first.name, ino: *ino };
         match self.settle(worker, here, seen, Incoming { version: &version, data }) {
