@@ -1,7 +1,10 @@
-//! A container's memory limit, which the kernel enforces by killing a process of it.
+//! Limits of memory: a container's, which the kernel enforces by killing a process of it, and a process' own.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
+
+use nix::libc;
 
 use crate::needs;
 use crate::support::harness::{PROGRAM, Test};
@@ -33,4 +36,25 @@ fn a_process_that_the_oom_killer_took_is_told_whatever_the_command_made_of_it() 
         let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
         assert!(log.contains("the kernel's OOM killer ended a process of the container meanwhile"), "{log}");
     }
+}
+
+/// At every limit, from one at which the program can hardly be loaded up to enough.
+#[test]
+fn where_there_is_no_memory_it_is_said_and_no_abort() {
+    let mut said = 0;
+    for limit in (4..90).step_by(2) {
+        for arguments in ["run --log l -- true", "copy s d"] {
+            let directory = Test::new().file("s/f", "x").into_directory();
+            let script = format!("ulimit -v {}; exec {PROGRAM} {arguments}", limit << 10);
+            let output =
+                Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+            assert_ne!(output.status.signal(), Some(libc::SIGABRT), "{limit} MiB, {arguments}: {output:?}");
+            let words = String::from_utf8_lossy(&output.stderr);
+            if output.status.code() == Some(70) {
+                assert!(words.starts_with("hook-runner: "), "{limit} MiB, {arguments}: {words}");
+                said += usize::from(words.contains("no memory left"));
+            }
+        }
+    }
+    assert!(said > 0, "none of the limits was too low");
 }
