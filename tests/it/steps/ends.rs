@@ -3,8 +3,11 @@
 
 use std::process::Command;
 
+use nix::libc;
+
 use crate::needs;
-use crate::support::harness::Test;
+use crate::support::harness::{Test, eventually};
+use crate::support::running::Running;
 
 fn hook(file: &str) -> Test {
     Test::new()
@@ -30,6 +33,29 @@ fn steps_for_a_failure_run_only_then_and_final_steps_always_and_the_first_failur
     let succeeded = hook(&file(0)).any_stderr().run();
     let log = succeeded.read("data/log");
     assert!(!log.contains("\nrestoring\n") && log.contains("\ncleaning\n"), "{log}");
+}
+
+#[test]
+fn an_attempt_that_is_stopped_or_whose_time_is_over_says_that_no_further_step_is_begun() {
+    let file = "steps:\n- exec: {command: [sh, -c, 'touch runs; exec sleep 600']}\n\
+                on-failure:\n- exec: {command: [touch, restored]}\nfinally:\n- exec: {command: [touch, cleaned]}\n";
+    let over = hook(file).args(["--timeout", "2s"]).status(124).any_stderr().run();
+    let test = hook(file);
+    let mut stopped = Running::start(test.command(), test.into_directory());
+    eventually("the command runs", || stopped.path("runs").exists().then_some(()));
+    stopped.signal(libc::SIGTERM);
+    assert_eq!(stopped.end(), 143);
+    let logs = [
+        (over.read("data/log"), "the attempt's time is over"),
+        (stopped.read("data/log"), "the attempt is stopped"),
+    ];
+    for (log, why) in logs {
+        assert!(log.contains(&format!("\nhook-runner: no step on failure was begun: {why}\n")), "{log}");
+        assert!(log.contains(&format!("\nhook-runner: no final step was begun: {why}\n")), "{log}");
+    }
+    for name in ["restored", "cleaned"] {
+        assert!(!over.path(name).exists() && !stopped.path(name).exists(), "{name}");
+    }
 }
 
 #[test]
