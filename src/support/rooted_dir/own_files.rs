@@ -54,7 +54,9 @@ impl Dir {
                         break;
                     }
                 }
-                Err(error) if is_in_the_way(error) => drop(self.set_aside(name)?),
+                Err(error) if is_in_the_way(error) && self.is_other(name, FileType::RegularFile) => {
+                    drop(self.set_aside(name)?);
+                }
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.let_owner(name) => {}
                 Err(_) => break,
             }
@@ -79,7 +81,9 @@ impl Dir {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                     _ => {}
                 },
-                Err(error) if is_in_the_way(error) => aside = Some(self.set_aside(name)?),
+                Err(error) if is_in_the_way(error) && self.is_other(name, FileType::Directory) => {
+                    aside = Some(self.set_aside(name)?);
+                }
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.let_owner(name) => {}
                 _ => break,
             }
@@ -115,6 +119,13 @@ impl Dir {
             };
         }
         Ok(at)
+    }
+
+    /// Whether something stands there, of another kind: a volume that fails may answer for what is in its place as for what
+    /// is in the way.
+    fn is_other(&self, name: &OsStr, kind: FileType) -> bool {
+        let found = self.find(name).ok().flatten();
+        found.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) != kind)
     }
 
     /// Renames what stands under `name` to `name.from-volume`, or the first such name that is free, which is returned.
