@@ -67,7 +67,7 @@ impl Tail {
 
     /// Keeps `bytes`; on an error, how many of them were kept.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-        let mut done = 0;
+        let mut done = self.pass_over(bytes.len()).map_err(|error| (0, error))?;
         while done < bytes.len() {
             let step = self.push_some(&bytes[done..]);
             match step {
@@ -77,6 +77,24 @@ impl Tail {
             }
         }
         Ok(())
+    }
+
+    /// Of more than both segments take, the beginning would be written only to be overwritten: how much of it to leave out, so
+    /// that the segments begin where they would have begun.
+    fn pass_over(&mut self, bytes: usize) -> io::Result<usize> {
+        let room = self.current.as_ref().map_or(0, |segment| segment.room);
+        let segments = (bytes as u64).saturating_sub(room).div_ceil(self.capacity);
+        if segments <= 2 {
+            return Ok(0);
+        }
+        // None may stay that a gap would follow.
+        (self.current, self.previous) = (None, None);
+        for name in &self.names {
+            free(&self.directory, name)?;
+        }
+        let over = room + (segments - 2) * self.capacity;
+        self.total += over;
+        Ok(usize::try_from(over).unwrap_or(bytes))
     }
 
     fn push_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
