@@ -36,6 +36,7 @@ impl Footer {
             files_copied: outcome.files_copied,
             retries: outcome.retries,
             steps: step_ends(outcome),
+            own: outcome.own.iter().map(|range| (range.start, range.end)).collect(),
             key: key.to_owned(),
             ..Ended::default()
         };
@@ -86,6 +87,11 @@ pub(super) async fn close(
             return Closed { written: tee, is_given_up: true };
         }
     };
+    if let Ok(Some(line)) = &put_back {
+        // It stands behind the newline that ended the command's last line.
+        let length = line.len() as u64 + u64::from(tee.newline_added);
+        outcome.own.push(written.output.saturating_sub(length)..written.output);
+    }
     tell(context, outcome, put_back);
     let (claimed, footer) = (outcome.status(), Footer::of(outcome, &opened.key));
     let first = footer.text(written).len() as u64;

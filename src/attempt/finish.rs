@@ -43,6 +43,7 @@ pub(super) async fn finish(
         for border in &mut outcome.borders {
             *border = report.in_log(border.start)..report.in_log(border.end);
         }
+        outcome.own = report.own;
     }
     if let Some(opened) = &session.opened {
         if !hangs {

@@ -87,6 +87,8 @@ pub struct Outcome {
     /// Where each of them begins and ends in the attempt's output, in bytes.
     #[serde(skip)]
     pub borders: Vec<Range<u64>>,
+    /// Where the runner's own lines stand in it.
+    pub own: Vec<Range<u64>>,
     /// What is no failure and worth knowing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -113,6 +115,7 @@ impl Outcome {
             failure: None,
             steps: Vec::new(),
             borders: Vec::new(),
+            own: Vec::new(),
             warnings: Vec::new(),
             duration_ms: 0,
             files_copied: 0,

@@ -43,7 +43,8 @@ pub struct Logs {
     /// Print the time before each line: the line's own if the hook ran with --timestamps, else the start of its step
     #[arg(long, conflicts_with_all = ["json", "follow"])]
     pub timestamps: bool,
-    /// Only the command's bytes, without headers, footers and the runner's own lines
+    /// Only the command's bytes, without headers, footers and the runner's own lines; the times of a hook with
+    /// --timestamps stay, and what an attempt without a footer has
     #[arg(long, conflicts_with = "json")]
     pub raw: bool,
     /// Print output as it is written, through the Job's retries, until the run has ended

@@ -81,19 +81,54 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(
     Ok(())
 }
 
-/// The ranges of the file to print: all output, that of one step, or, for `raw`, that of each step without the runner's own
-/// lines. Only the footer says where steps begin, so an attempt without one is printed as a whole.
+/// The ranges of the file to print: all output or that of one step; for `raw` without the runner's own lines. Only the footer
+/// says where these are and where steps begin, so an attempt without one is printed as a whole.
 fn parts(frame: &Frame, view: &View) -> Result<Vec<Range<u64>>, HistoryError> {
     let all = frame.command_output();
-    let steps = frame.ended.as_ref().map_or(&[][..], |ended| &ended.steps);
     let within = |at: u64| all.start.saturating_add(at).min(all.end);
-    let mut spans = steps.iter().map(|span| within(span.from)..within(span.to).max(within(span.from)));
-    let Some(step) = view.filter.step else {
-        // A hook of one step has no lines of the runner. What the command wrote directly to the log is output, too.
-        let bare = view.raw && steps.len() > 1;
-        return Ok(if bare { spans.collect() } else { vec![all] });
+    let ended = frame.ended.as_ref();
+    let chosen = match view.filter.step {
+        None => all.clone(),
+        Some(step) => {
+            let steps = ended.map_or(&[][..], |ended| &ended.steps);
+            let span = step.checked_sub(1).and_then(|at| steps.get(at));
+            let span = span.ok_or_else(|| HistoryError::UnknownStep {
+                run: frame.started.run.clone(),
+                attempt: frame.started.attempt,
+                step,
+            })?;
+            within(span.from)..within(span.to).max(within(span.from))
+        }
     };
-    let unknown =
-        || HistoryError::UnknownStep { run: frame.started.run.clone(), attempt: frame.started.attempt, step };
-    step.checked_sub(1).and_then(|at| spans.nth(at)).map(|span| vec![span]).ok_or_else(unknown)
+    if !view.raw {
+        return Ok(vec![chosen]);
+    }
+    let own = ended.map_or(&[][..], |ended| &ended.own);
+    Ok(without(chosen, own.iter().map(|&(from, to)| within(from)..within(to))))
+}
+
+/// What is left of `all` without `gaps`, which are in their order.
+fn without(all: Range<u64>, gaps: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+    let mut left = Vec::new();
+    let mut at = all.start;
+    for gap in gaps {
+        left.push(at..gap.start.min(all.end));
+        at = at.max(gap.end);
+    }
+    left.push(at..all.end);
+    left.retain(|range| !range.is_empty());
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without;
+
+    #[test]
+    fn gaps_are_left_out_wherever_they_stand() {
+        let gaps = [0..12, 15..17, 17..18, 30..50];
+        assert_eq!(without(10..40, gaps.into_iter()), [12..15, 18..30]);
+        assert_eq!(without(10..40, [0..5, 45..60].into_iter()), [10..40]);
+        assert_eq!(without(10..40, [0..60, 70..80].into_iter()), []);
+    }
 }

@@ -39,6 +39,11 @@ impl AppendCheck {
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(LOOKED_AT)..]);
     }
 
+    /// Where the last write ended.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The writer itself has cut the file to `size` bytes.
     pub(super) fn cut(&mut self, size: u64) {
         self.end = size;

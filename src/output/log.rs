@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use nix::libc;
 
 use super::append_check::AppendCheck;
 use super::failure::LogFailure;
+use super::own_ranges::OwnRanges;
 use super::report::LeftOut;
 use super::tail::{MaxLog, Tail};
 use crate::support::cause::words;
@@ -46,6 +48,9 @@ pub(super) struct Log {
     /// What `--max-log` has left out, when the output has ended.
     pub(super) left_out: Option<LeftOut>,
     check: AppendCheck,
+    /// Size of the file when this sink began.
+    began: u64,
+    own: OwnRanges,
 }
 
 /// What `--max-log` still allows.
@@ -82,6 +87,8 @@ impl Log {
             limit: max.map_or(Limit::None, |max| Limit::Head { max, taken: 0 }),
             left_out: None,
             check: AppendCheck::new(size),
+            began: size,
+            own: OwnRanges::default(),
         }
     }
 
@@ -107,7 +114,28 @@ impl Log {
     pub(super) fn append_line(&mut self, bytes: &[u8]) -> Option<String> {
         self.retry_at = None;
         let newline: &[u8] = if self.mid_line { b"\n" } else { b"" };
-        self.append(&[newline, bytes].concat())
+        let line = [newline, bytes].concat();
+        let missed = self.missed;
+        let failed = self.append(&line);
+        if self.missed == missed {
+            self.is_own(line.len());
+        }
+        failed
+    }
+
+    /// The last `bytes` of the output are the runner's own. Others may append to the log, too: where they stand in the file
+    /// says it, but for what goes into the tail.
+    fn is_own(&mut self, bytes: usize) {
+        let end = match self.limit {
+            Limit::Tail(_) => self.position(),
+            _ => self.check.end().saturating_sub(self.began),
+        };
+        self.own.add(end.saturating_sub(bytes as u64)..end);
+    }
+
+    /// Where the runner's own lines stand, when the output has ended.
+    pub(super) fn own(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.own).in_log(self.left_out)
     }
 
     /// Ends the command's output: what `--max-log` kept of its end is appended, a gap at the end is marked, and the last
@@ -191,6 +219,7 @@ impl Log {
             Ok(()) => {
                 self.gap = 0;
                 self.retry_at = None;
+                self.is_own(marker.len());
                 true
             }
             Err((part, error)) => {

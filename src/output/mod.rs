@@ -14,6 +14,7 @@ mod line_prefix;
 mod log;
 mod options;
 mod own_lines;
+mod own_ranges;
 mod pipe_reader;
 mod progress;
 mod redact;

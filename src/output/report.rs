@@ -1,5 +1,7 @@
 //! What became of the output, so far or in the end.
 
+use std::ops::Range;
+
 use super::failure::LogFailure;
 use crate::support::cause::Cause;
 
@@ -16,6 +18,8 @@ pub struct Report {
     pub log_missed: u64,
     /// What `--max-log` has left out.
     pub left_out: Option<LeftOut>,
+    /// Where in it the runner's own lines stand.
+    pub own: Vec<Range<u64>>,
     /// What the runner says next on stderr has to begin with a newline.
     pub stderr_mid_line: bool,
     /// Why stdout was given up, if it was.
@@ -35,15 +39,20 @@ pub struct LeftOut {
     pub marker: u64,
 }
 
+impl LeftOut {
+    /// Where in the log stands what `place` bytes of output came before.
+    pub(super) fn in_log(self, place: u64) -> u64 {
+        match place {
+            _ if place <= self.at => place,
+            _ => self.at + self.marker + (place - self.at).saturating_sub(self.bytes),
+        }
+    }
+}
+
 impl Report {
     /// Where in the log's output stands what `place` bytes of output came before.
     pub fn in_log(&self, place: u64) -> u64 {
-        match self.left_out {
-            Some(LeftOut { at, bytes, marker }) if place > at => {
-                at + marker + (place - at).saturating_sub(bytes)
-            }
-            _ => place,
-        }
+        self.left_out.map_or(place, |left_out| left_out.in_log(place))
     }
 
     /// The cause of a failed log, for the summary.

@@ -110,6 +110,7 @@ impl Sinks {
             let line = log.finish();
             self.complain(line);
             report = Report {
+                own: log.own(),
                 log_bytes: log.written,
                 newline_added,
                 log_failure: log.failure,

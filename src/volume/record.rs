@@ -71,6 +71,9 @@ pub struct Ended {
     /// The steps that were begun, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepEnd>,
+    /// The parts of the output that are the runner's own lines: from and to, in bytes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub own: Vec<(u64, u64)>,
     /// Bytes of the footer before the row with this record.
     #[serde(skip_serializing_if = "is_zero")]
     pub above: u64,

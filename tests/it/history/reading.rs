@@ -283,3 +283,41 @@ fn raw_output_has_none_of_the_runners_own_lines() {
     let done = raw(done, &["--step", "2"], "one");
     raw(done, &["--grep", "o"], "onetwo\n");
 }
+
+/// What the runner says within the output: that it put the log back, and what `--max-log` left out.
+#[test]
+fn raw_output_is_the_commands_even_where_the_runner_spoke_in_between() {
+    let run = |words: &[&str], script: &str| {
+        let test = Test::new().args(["run", "--log", "l"]).args(words).args(["--", "sh", "-c", script]);
+        test.any_stdout().any_stderr().run()
+    };
+    for (words, script, said, expected) in [
+        (&[][..], "printf important; rm l", "is put back", "important".to_owned()),
+        (&[], "echo one; mv l m; echo two", "is put back", "one\ntwo\n".into()),
+        (
+            &["--retries=1", "--backoff=1ms"],
+            "echo a; [ -e x ] || { >x; printf b; exit 1; }",
+            "retr",
+            "a\nba\n".into(),
+        ),
+        // Two quarters of 8 KiB and all of the first half: 1,000 lines of 8 bytes in the head, the last ones in the tail.
+        (&["--max-log=8KiB"], "seq -w 1000000 1009999", "left out", {
+            let all: String = (1_000_000..1_010_000).map(|number| format!("{number}\n")).collect();
+            let log = run(&["--max-log=8KiB"], "seq -w 1000000 1009999").then();
+            let log = log.args(["logs", "l"]).any_stdout().run().stdout;
+            let (before, after) = log.split_once("\nhook-runner: ").expect("a marker");
+            let head = before.rsplit_once("===\n").map_or(before, |(_, head)| head);
+            let after = after.split_once("(max-log)\n").expect("a marker").1;
+            let tail = &after[..after.find("---").expect("a footer")];
+            let (head, tail) =
+                (&head[head.find("1000000\n").expect("the first line")..], tail.trim_end_matches('\n'));
+            assert!(all.starts_with(head) && all.trim_end().ends_with(tail), "{log}");
+            format!("{head}{tail}\n")
+        }),
+    ] {
+        let done = run(words, script);
+        let done = done.then().args(["logs", "l"]).any_stdout().run();
+        assert!(done.stdout.contains(said), "{}", done.stdout);
+        done.then().args(["logs", "--raw", "l"]).stdout(&expected).run();
+    }
+}

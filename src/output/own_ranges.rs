@@ -1,0 +1,59 @@
+//! Where in the log's output the runner's own lines stand, so that a reader can leave them out. Numbers only.
+
+use std::ops::Range;
+
+use super::report::LeftOut;
+
+/// The most that are kept: a volume that fails and recovers for hours would otherwise make the footer long.
+const MOST: usize = 1000;
+
+/// The parts of the output that no command wrote, in their order.
+#[derive(Debug, Default)]
+pub(super) struct OwnRanges(Vec<Range<u64>>);
+
+impl OwnRanges {
+    /// Adds what was written last; one that follows the last directly, or begins in it, makes it longer.
+    pub(super) fn add(&mut self, range: Range<u64>) {
+        let is_full = self.0.len() == MOST;
+        match self.0.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ if range.is_empty() || is_full => {}
+            _ => self.0.push(range),
+        }
+    }
+
+    /// As they stand in the log, where `left_out` is replaced by its marker, which is the runner's, too.
+    pub(super) fn in_log(self, left_out: Option<LeftOut>) -> Vec<Range<u64>> {
+        let Some(out) = left_out.filter(|out| out.bytes > 0) else { return self.0 };
+        let moved = self.0.into_iter().map(|range| out.in_log(range.start)..out.in_log(range.end));
+        let marker = out.at..out.at + out.marker;
+        let mut ranges: Vec<_> = moved.chain(std::iter::once(marker)).collect();
+        ranges.sort_by_key(|range| range.start);
+        let mut all = Self::default();
+        for range in ranges {
+            all.add(range);
+        }
+        all.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_follow_each_other_are_one_and_an_empty_one_is_none() {
+        let mut own = OwnRanges::default();
+        [0..5, 5..9, 20..20, 30..31].into_iter().for_each(|range| own.add(range));
+        assert_eq!(own.in_log(None), [0..9, 30..31]);
+    }
+
+    /// 100 bytes of the head, 50 left out behind them, a marker of 10.
+    #[test]
+    fn what_comes_after_a_part_that_is_left_out_moves_and_what_was_in_it_is_gone() {
+        let mut own = OwnRanges::default();
+        [10..20, 95..105, 110..120, 140..155, 200..210].into_iter().for_each(|range| own.add(range));
+        let left_out = LeftOut { at: 100, bytes: 50, marker: 10 };
+        assert_eq!(own.in_log(Some(left_out)), [10..20, 95..115, 160..170]);
+    }
+}
