@@ -41,18 +41,24 @@ impl OwnRanges {
 mod tests {
     use super::*;
 
+    fn of<const N: usize>(ranges: [Range<u64>; N]) -> OwnRanges {
+        let mut own = OwnRanges::default();
+        for range in ranges {
+            own.add(range);
+        }
+        own
+    }
+
     #[test]
     fn lines_that_follow_each_other_are_one_and_an_empty_one_is_none() {
-        let mut own = OwnRanges::default();
-        [0..5, 5..9, 20..20, 30..31].into_iter().for_each(|range| own.add(range));
+        let own = of([0..5, 5..9, 20..20, 30..31]);
         assert_eq!(own.in_log(None), [0..9, 30..31]);
     }
 
     /// 100 bytes of the head, 50 left out behind them, a marker of 10.
     #[test]
     fn what_comes_after_a_part_that_is_left_out_moves_and_what_was_in_it_is_gone() {
-        let mut own = OwnRanges::default();
-        [10..20, 95..105, 110..120, 140..155, 200..210].into_iter().for_each(|range| own.add(range));
+        let own = of([10..20, 95..105, 110..120, 140..155, 200..210]);
         let left_out = LeftOut { at: 100, bytes: 50, marker: 10 };
         assert_eq!(own.in_log(Some(left_out)), [10..20, 95..115, 160..170]);
     }
