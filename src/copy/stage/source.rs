@@ -85,7 +85,6 @@ impl Stager<'_> {
         (name, from): (&CStr, &Opened),
         sink: Sink<'_>,
     ) -> Result<Option<(Hash, u64)>, Error> {
-        let file = &from.file;
         let mut step = |n| {
             if sink.counted {
                 self.control.counters.add(0, n);
@@ -94,10 +93,12 @@ impl Stager<'_> {
         };
         let how = transfer::hashing(&from.stat);
         let target = Target { file: sink.to.map(AsFd::as_fd), reflink: Some(&self.reflink), how };
-        let mut stat = from.stat;
+        let mut reopened;
+        let mut from = from;
         for attempt in 1..=ATTEMPTS {
+            let Opened { file, stat } = from;
             let (hash, len) =
-                transfer::stream(file, &stat, target, &mut worker.buffer, &mut step).map_err(|failed| {
+                transfer::stream(file, stat, target, &mut worker.buffer, &mut step).map_err(|failed| {
                     match failed {
                         Failed::Reading(e) => self.roots.source_error("read", &here.child(name), e),
                         Failed::Writing(e) => self.roots.volume_error("write", &here.child(name), e),
@@ -106,14 +107,20 @@ impl Stager<'_> {
                 })?;
             let after =
                 rustix::fs::fstat(file).map_err(|e| self.roots.source_error("stat", &here.child(name), e))?;
-            if len == transfer::size(&stat) && Sight::from(&stat) == Sight::from(&after) {
+            if len == transfer::size(stat) && Sight::from(stat) == Sight::from(&after) {
                 return Ok(Some((hash, len)));
             }
-            if let Some(to) = sink.to.filter(|_| attempt < ATTEMPTS) {
+            if attempt == ATTEMPTS {
+                break;
+            }
+            if let Some(to) = sink.to {
                 rustix::fs::ftruncate(to, 0)
                     .map_err(|e| self.roots.volume_error("write", &here.child(name), e))?;
             }
-            stat = after;
+            // NFS and FUSE show what others wrote only to who opens the file after that.
+            let Some(opened) = self.open_source(worker, here, name)? else { return Ok(None) };
+            reopened = opened;
+            from = &reopened;
         }
         worker.report.changed_source.push(shown(&here.child(name)));
         Ok(None)

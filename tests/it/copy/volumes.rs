@@ -101,7 +101,8 @@ fn two_names_that_are_one_on_the_volume_are_told_before_anything_is_copied() {
     put(home, "A/a", "1");
     put(home, "A/A", "2");
     let (status, said) = run(home, "copy A v");
-    assert!(status == 78 && said.contains("A and a of the source are one name"), "{status}: {said}");
+    // The directory of the volume is made by then.
+    assert!(status == 74 && said.contains("A and a of the source are one name"), "{status}: {said}");
     assert!(!home.join("v/a").exists());
     done(home, "copy A v --exclude /a");
 }
