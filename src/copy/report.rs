@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::copy::io::path::shown;
 use crate::copy::options::Options;
 use crate::copy::tree::place::Place;
 use crate::support::sizes::human_bytes;
@@ -72,7 +73,7 @@ pub struct Report {
 /// What became of one entry, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Change {
-    /// Relative to the destination.
+    /// Relative to the destination; what is no UTF-8 in it is U+FFFD. As it is: who prints it makes it harmless.
     pub path: String,
     /// `installed`, `replaced`, `kept`, `conflict`, `metadata`, `removed`.
     pub action: &'static str,
@@ -96,7 +97,8 @@ pub struct Changes {
 impl Changes {
     /// One line an entry.
     pub fn lines(&self) -> Vec<String> {
-        self.items.iter().map(|c| format!("{:<9} {} ({})", c.action, c.path, c.reason)).collect()
+        let line = |c: &Change| format!("{:<9} {} ({})", c.action, shown(c.path.as_bytes()), c.reason);
+        self.items.iter().map(line).collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -105,7 +107,8 @@ impl Changes {
 
     pub(crate) fn push(&mut self, path: &[u8], action: &'static str, reason: &'static str) {
         if self.items.len() < self.most {
-            self.items.push(Change { path: crate::copy::io::path::shown(path), action, reason });
+            let path = String::from_utf8_lossy(path).into_owned();
+            self.items.push(Change { path, action, reason });
         } else {
             self.more += 1;
         }

@@ -327,3 +327,20 @@ fn a_source_through_which_the_destination_is_seen_is_refused_and_nothing_is_copi
         }
     }
 }
+
+/// In JSON a path is the path: JSON escapes by itself. On a terminal a newline would begin another line.
+#[test]
+fn a_name_with_a_newline_is_itself_in_json_and_escaped_in_lines() {
+    let test = Test::new().file("app/a\nb", "x");
+    let done = test.args(["copy", "app", "data", "--json"]).any_stdout().run();
+    let report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(report["changes"]["items"][0]["path"], "a\nb", "{report}");
+    let done = done.then().file("app/a\nb", "y").args(["copy", "app", "data", "--changes"]);
+    done.stdout_contains("a\\nb ").run();
+    let hook = ["run", "--run-id", "r", "--log", "l", "--copy", "app:new", "--", "true"];
+    let done = Test::new().file("app/a\nb", "x").args(hook).any_stdout().any_stderr().run();
+    let done = done.then().args(["diff", "r", "--log", "l", "--json"]).any_stdout().run();
+    let lines: Vec<serde_json::Value> =
+        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["path"] == "a\nb"), "{}", done.stdout);
+}
