@@ -11,6 +11,7 @@ use rustix::fs::{FileType, Stat};
 use crate::copy::error::Error;
 use crate::copy::io::path::{beside, join, shown};
 use crate::copy::manifest::{Kind, Payload, Record, records};
+use crate::copy::options::Policy;
 use crate::copy::plan::compare::compare_content;
 use crate::copy::plan::layers::Claims;
 use crate::copy::prune::pruner::{Blocks, Going, Pruner, Victim};
@@ -100,7 +101,9 @@ impl Pruner<'_> {
         if at.claims.has(&record.name) {
             // The other owner's from now on, but as long as it is what this one left.
             let is_left = is_dir || as_left()?;
-            if is_left && !at.claims.has_same(record) {
+            let has_another =
+                if is_left { !at.claims.has_same(record) } else { self.known.policy() == Policy::Replace };
+            if has_another {
                 going.report.given_back.push(shown(&here));
             }
             return Ok(!is_left);

@@ -111,6 +111,27 @@ fn what_a_later_copy_drops_goes_back_to_the_one_that_has_it() {
     assert_eq!(volume.read("x"), "from a");
 }
 
+/// With `replace` a user's edit is replaced by what the copy that has the name now has, in the same run.
+#[test]
+fn what_a_user_edited_and_a_later_copy_drops_goes_back_under_replace() {
+    for (policy, given_back) in [(Policy::Replace, vec!["x"]), (Policy::KeepModified, vec![])] {
+        let mut volume = Volume::new();
+        (volume.options.prune, volume.options.policy) = (Prune::Owned, policy);
+        put(&volume, "a/x", "from a");
+        put(&volume, "b/x", "from b");
+        put(&volume, "b/z", "so that b is not empty");
+        done(&request(&mut volume, "a", Some(&["b"])));
+        done(&request(&mut volume, "b", Some(&[])));
+        std::fs::remove_file(volume.temp.path().join("b/x")).unwrap();
+        volume.edit("x", "user");
+        done(&request(&mut volume, "a", Some(&["b"])));
+        assert_eq!(done(&request(&mut volume, "b", Some(&[]))).given_back.items, given_back, "{policy}");
+        done(&request(&mut volume, "a", Some(&["b"])));
+        let left = if policy == Policy::Replace { "from a" } else { "user" };
+        assert_eq!(volume.read("x"), left, "{policy}");
+    }
+}
+
 #[test]
 fn verify_reports_nothing_that_a_copy_inside_the_destination_has() {
     let mut volume = Volume::new();
