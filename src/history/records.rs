@@ -52,7 +52,8 @@ pub fn open(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryE
     let mut records = if place.is_dir() { directory(place, state)? } else { log(place, state)? };
     if records.is_empty() {
         // A directory in the place of a log, whose history is beside it.
-        records = Volume::open(place, state).map(Records::on).into_iter().collect();
+        let replaced = Volume::open(place, state).map(Records::on).into_iter();
+        records = replaced.filter(|records| !records.attempts.is_empty()).collect();
     }
     if records.iter().all(|records| records.attempts.is_empty() && records.problems.is_empty()) {
         return Err(HistoryError::Empty { path: place.to_path_buf() });

@@ -220,6 +220,12 @@ fn a_log_that_cannot_be_read_does_not_end_the_others() {
 #[test]
 fn a_place_without_a_run_is_named() {
     Test::new().args(["history", "{}"]).status(78).stderr_contains("there is no run in").run();
+    // Beside a log, its state directory and any other are none either.
+    for other in ["d/.hook-runner", "d/other"] {
+        let done = Test::new().file("d/other/x", "x").args(["run", "--log", "d/l", "--", "true"]);
+        let done = done.any_stdout().any_stderr().run().then().args(["history", other]);
+        done.status(78).stderr_contains("there is no run in").run();
+    }
     Test::new()
         .args(["logs", "{}/nothing"])
         .status(78)
