@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::attempt::open::OpenError;
 use crate::attempt::outcome::Failure;
 use crate::attempt::volumes::SyncError;
@@ -187,8 +189,16 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
         error.to_string()
     };
     let failure = Failure::new(Kind::Io, message).because(cause.word());
-    // Without an answer of the system it is not about the volume, and the sentence says what to do.
-    if cause == Cause::Io && error.errno().is_none() { failure } else { failure.advise(volume_advice(cause)) }
+    match (cause, error.errno().map(Errno::from_raw)) {
+        // Without an answer of the system it is not about the volume, and the sentence says what to do.
+        (Cause::Io, None) => failure,
+        (Cause::Io, Some(Errno::EACCES)) => {
+            failure.advise("let the pod's user write there (fsGroup, or the directory's mode)")
+        }
+        (Cause::Io, Some(Errno::EPERM)) => failure
+            .advise("see whose it is, and whether it is immutable or append-only (lsattr); let the pod's user change it"),
+        (cause, _) => failure.advise(volume_advice(cause)),
+    }
 }
 
 /// The turn to copy was not had.

@@ -8,6 +8,8 @@ use super::outcome::Failure;
 use crate::exit::Kind;
 use crate::hook::spec::Hook;
 use crate::hook::steps::Step;
+use crate::support::own::STATE_DIRECTORY;
+use crate::support::real_path::real;
 
 /// Checks `--termination-log`, `--metrics-file` and the copies of single files.
 pub(super) fn check(hook: &Hook) -> Result<(), Failure> {
@@ -68,13 +70,23 @@ fn has_no_directory(hook: &Hook, path: &Path) -> bool {
 
 fn wrong_copy(hook: &Hook) -> Option<String> {
     let steps = hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally);
-    let to_log = |step: &Step| match step {
+    let wrong = |step: &Step| match step {
         Step::Copy { from, to, .. } if from.is_file() && is_log(hook, to) => {
             Some(format!("{}, which {} is copied to, is the preserved log", to.display(), from.display()))
         }
+        Step::Copy { to, .. } if is_in_state(hook, to) => {
+            Some(format!("the destination {} is where hook-runner keeps logs and state", to.display()))
+        }
         _ => None,
     };
-    steps.into_iter().find_map(to_log)
+    steps.into_iter().find_map(wrong)
+}
+
+/// Also in a state directory that is not there yet.
+fn is_in_state(hook: &Hook, path: &Path) -> bool {
+    let path = real(path);
+    path.iter().any(|name| name == STATE_DIRECTORY)
+        || hook.state.as_deref().is_some_and(|state| path.starts_with(real(state)))
 }
 
 fn is_log(hook: &Hook, path: &Path) -> bool {

@@ -54,6 +54,7 @@ pub(super) async fn run(
     } else {
         Box::pin(dispatch(step, context, session, supervisor, outcome)).await
     };
+    let result = result.map_err(|failure| if outcome.steps.is_empty() { failure } else { too_late(failure) });
     let text = context.secrets.clean(result.as_ref().unwrap_or_else(|failure| &failure.message));
     let to = written(session, supervisor).await;
     // Why it failed is told once, at the end of the attempt.
@@ -64,6 +65,15 @@ pub(super) async fn run(
     outcome.steps.push(report);
     outcome.borders.push(from..to);
     result.map(drop)
+}
+
+/// 78 promises that nothing was made or changed. A mistake that shows itself once steps have run is 74: what they did stays, and
+/// the next attempt may find it otherwise.
+fn too_late(failure: Failure) -> Failure {
+    match failure.kind {
+        Kind::Config => Failure { kind: Kind::Io, ..failure },
+        _ => failure,
+    }
 }
 
 /// Bytes of output in the log, for the borders of steps; 0 where the volume does not answer.

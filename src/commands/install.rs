@@ -75,7 +75,9 @@ fn install(directory: &Path) -> Result<PathBuf, InstallError> {
         let options = fs_extra::file::CopyOptions::new().overwrite(true);
         fs_extra::file::copy(&program, &temporary, &options).map_err(|error| match error.kind {
             fs_extra::error::ErrorKind::Io(cause) => cause,
-            _ => io::Error::other(error),
+            fs_extra::error::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied.into(),
+            fs_extra::error::ErrorKind::NotFound => io::ErrorKind::NotFound.into(),
+            _ => io::Error::other("the copy of the program failed"),
         })?;
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))?;
         fs::File::open(&temporary)?.sync_all()?;

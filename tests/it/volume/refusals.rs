@@ -26,6 +26,18 @@ fn a_state_directory_that_cannot_be_one_is_78_and_nothing_is_made() {
 }
 
 #[test]
+fn a_destination_among_the_runners_own_files_is_78_and_nothing_is_made() {
+    let beside = ["--log", "l", "--copy", "s:.hook-runner"];
+    let given = ["--log", "l", "--state", "d", "--copy", "s:d/below"];
+    let another = ["--log", "l", "--copy", "s:other/.hook-runner/stage"];
+    for words in [&beside[..], &given, &another] {
+        let test = Test::new().file("s/f", "x").args(["run"]).args(words).args(["--", "true"]);
+        let done = test.status(78).stderr_contains("where hook-runner keeps logs and state").run();
+        assert_eq!(std::fs::read_dir(done.path("")).unwrap().count(), 1, "{words:?}");
+    }
+}
+
+#[test]
 fn a_log_in_a_state_directory_that_is_not_there_yet_is_78_and_nothing_is_made() {
     for state in ["new", "new/d"] {
         let args = ["run", "--log", "new/d/log", "--state", state, "--", "true"];
@@ -81,7 +93,7 @@ fn credentials_that_cannot_be_had_are_78_before_the_first_step() {
         Test::new().file("app/x", "x").args(["run", "--copy", "app:data"]).args(["--wait-for", "file:/"]);
     let test = test.args(wait).args(["--", "true"]);
     // A step before the wait may make the file; a variable is there from the start or never.
-    let done = test.args(["--wait-timeout", "1s"]).status(78).stderr_contains("cannot read none").run();
+    let done = test.args(["--wait-timeout", "1s"]).status(74).stderr_contains("cannot read none").run();
     let variable = ["--wait-for", "http://127.0.0.1:1/", "--wait-auth-env", "NO_SUCH_VARIABLE"];
     let test = Test::new().file("app/x", "x").args(["run", "--copy", "app:data"]).args(variable);
     let done_too = test.status(78).stderr_contains("the variable NO_SUCH_VARIABLE is not set").run();
@@ -113,7 +125,9 @@ fn a_file_that_no_step_makes_is_missed_before_the_first_step() {
     ] {
         let hook = format!("log: data/log\n{also}\nsteps: [{}]\n", steps.join(", "));
         let test = Test::new().file("app/x", "x").file("hook.yaml", &hook);
-        let done = test.args(["run", "--hook", "hook.yaml"]).status(78).stderr_contains(expected).run();
+        // 78 promises that nothing was made.
+        let status = if begins { 74 } else { 78 };
+        let done = test.args(["run", "--hook", "hook.yaml"]).status(status).stderr_contains(expected).run();
         assert_eq!(done.path("data").exists(), begins, "{hook}");
     }
 }
