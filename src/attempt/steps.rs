@@ -128,6 +128,7 @@ async fn copy_again(
     session: &mut Session,
     supervisor: &mut Supervisor,
 ) -> Result<u64, Failure> {
+    let may_have_edited = steps.iter().any(|step| !matches!(step, Step::Copy { .. } | Step::Wait(_)));
     let mut installed = 0;
     for step in steps {
         let Step::Copy { from, to, options, .. } = step else { continue };
@@ -135,7 +136,7 @@ async fn copy_again(
             continue;
         }
         let request = copy_request(context, session, (from, to), options);
-        let request = copy::Request { beside_run: true, ..request };
+        let request = copy::Request { beside_run: may_have_edited, ..request };
         installed += run_copy(request, context, session, supervisor).await?.files;
     }
     Ok(installed)

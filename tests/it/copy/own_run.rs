@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::harness::PROGRAM;
+use crate::support::harness::{PROGRAM, Test};
 
 fn run_hook(at: &Path, hook: &str) -> Output {
     std::fs::write(at.join("hook.yaml"), hook).unwrap();
@@ -210,4 +210,28 @@ fn what_a_run_edits_is_recorded_when_its_command_removes_the_journal() {
             .success()
     );
     assert_eq!(std::fs::read_to_string(at.join("d/f")).unwrap(), "2");
+}
+
+/// A copy that drops a name gives it back to the copy before it, in the same run and whatever a user made of it meanwhile; what a
+/// command of the run has edited in between stays.
+#[test]
+fn a_name_that_the_later_copy_drops_is_the_earlier_ones_in_the_same_run() {
+    let copies = ["--prune", "owned", "--copy", "a:d", "--copy", "b:d"];
+    let run = |test: Test, words: &[&str], script: &str| {
+        test.args(["run", "--log", "none"]).args(words).args(["--", "sh", "-c", script]).any_stderr()
+    };
+    for edit in ["", "USER"] {
+        let test = Test::new().file("a/f", "A").file("b/f", "B").file("b/k", "x");
+        let done = run(test, &copies, "cat d/f").stdout("B").run();
+        std::fs::remove_file(done.path("b/f")).unwrap();
+        let test = if edit.is_empty() { done.then() } else { done.then().file("d/f", edit) };
+        run(test, &copies, "cat d/f").stdout("A").run();
+    }
+    let hook = "log: none\nsteps:\n- copy: {from: a, to: d}\n- exec: {command: [sh, -c, 'echo edit >d/g']}\n\
+                - copy: {from: b, to: d, prune: owned}\n- exec: {command: [cat, d/f, d/g]}\n";
+    let test = Test::new().file("a/f", "A").file("a/g", "G").file("b/f", "B").file("b/k", "x");
+    let hooked = |test: Test| test.file("hook.yaml", hook).args(["run", "--hook", "hook.yaml"]).any_stderr();
+    let done = hooked(test).stdout("Bedit\n").run();
+    std::fs::remove_file(done.path("b/f")).unwrap();
+    hooked(done.then()).stdout("Aedit\n").run();
 }
