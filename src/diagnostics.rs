@@ -1,9 +1,9 @@
-//! The runner's own diagnostics (never the command's output): `runner.log` in the state directory, rolled daily,
-//! seven kept. `tracing` events go through tracing-appender's lossless writer, so that a slow volume does not
-//! hold who logs; what is queued is written when the guard is dropped, before exit.
+//! The runner's own diagnostics, never the command's output: `runner.log` in the state directory, a file per day, seven
+//! kept. `tracing` events go through tracing-appender's lossless writer, so that a slow volume does not delay the
+//! caller; dropping the guard before exit writes what is queued.
 //!
-//! The rolling is done here, below the directory handle: tracing-appender's own opens files by path and would follow a link
-//! planted on the volume.
+//! We roll the files ourselves, through the directory handle: tracing-appender opens files by path and would follow a
+//! link planted on the volume.
 
 use std::fmt;
 use std::fs::File;
@@ -24,17 +24,15 @@ use crate::support::signal_mask::block_signals;
 use crate::support::times;
 
 const NAME: &str = "runner.log";
-/// Days kept beside the current one.
+/// Earlier days that are kept.
 const KEPT: usize = 7;
-/// Lines that may wait to be written; memory for all of them is allocated at the start. When a slow volume has let so many
-/// wait, the next event blocks.
+/// Queue length in lines, allocated at the start. If a slow volume lets the queue fill, the next event blocks.
 const WAITING: usize = 1024;
 
 /// Masks secrets in a line.
 pub type Clean = Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
-/// Events go to the file as long as this lives. Dropping it writes what is queued; a hung volume delays that by a second at
-/// most.
+/// Writes events as long as it lives. Dropping it writes what is queued; a hung volume delays that by at most a second.
 #[derive(Debug)]
 pub struct Diagnostics {
     _until_written: WorkerGuard,
@@ -48,13 +46,13 @@ impl Diagnostics {
             .buffered_lines_limit(WAITING)
             .thread_name("diagnostics")
             .finish(Deaf::from(file));
-        // A second attempt in one process (tests) keeps the first's writer.
+        // In tests, a second attempt in the same process keeps the first one's writer.
         let _ = tracing::subscriber::set_global_default(subscriber(writer, clean));
         Self { _until_written: guard }
     }
 }
 
-/// The file, for the appender's thread. We do not start that thread, so it blocks the signals itself, when it writes its
+/// The file, for the appender's thread. That thread is not started by us, so that it blocks the signals itself with its
 /// first line.
 #[derive(Debug)]
 struct Deaf {
@@ -81,7 +79,7 @@ impl io::Write for Deaf {
     }
 }
 
-/// Makes a line of each event: time, level, message, fields.
+/// Turns each event into a line: time, level, message, fields.
 fn subscriber(writer: NonBlocking, clean: Option<Clean>) -> impl Subscriber + Send + Sync {
     let clean = Arc::new(clean);
     tracing_subscriber::fmt()
@@ -89,13 +87,13 @@ fn subscriber(writer: NonBlocking, clean: Option<Clean>) -> impl Subscriber + Se
         .with_timer(Now)
         .with_target(false)
         .with_ansi(false)
-        // They would go to stderr, which belongs to the hook.
+        // Such errors would go to stderr, which belongs to the hook.
         .log_internal_errors(false)
         .with_writer(move || Line { writer: writer.clone(), clean: Arc::clone(&clean) })
         .finish()
 }
 
-/// The time as in all other files.
+/// The time format of all other files.
 struct Now;
 
 impl FormatTime for Now {
@@ -104,7 +102,7 @@ impl FormatTime for Now {
     }
 }
 
-/// Gets each event in one write, and keeps it on one line without secrets.
+/// Gets each event in one write; masks secrets and keeps it on one line.
 struct Line {
     writer: NonBlocking,
     clean: Arc<Option<Clean>>,
@@ -124,10 +122,10 @@ impl io::Write for Line {
     }
 }
 
-/// Opens the file in the state directory; one of another day is put aside first.
+/// Opens the file in the state directory; a file of an earlier day is renamed first.
 ///
 /// # Errors
-/// The directory or the file cannot be used. The caller goes on without: diagnostics never decide a hook's result.
+/// The directory or the file cannot be used. The caller then goes on without: diagnostics never decide a hook's result.
 pub fn open(state: &Dir) -> io::Result<File> {
     if let Some(stat) = state.find(NAME)? {
         let (written, today) = (day(stat.st_mtime), day(now()));
@@ -139,7 +137,7 @@ pub fn open(state: &Dir) -> io::Result<File> {
     state.open_own(NAME, OFlags::WRONLY | OFlags::APPEND)
 }
 
-/// Removes all but the newest days; their names sort by date.
+/// Removes all but the newest days. The names sort by date.
 fn prune(state: &Dir) -> io::Result<()> {
     let mut days: Vec<_> = state.entries()?.into_iter().map(|(name, _)| name).collect();
     days.retain(|name| name.to_string_lossy().strip_prefix(NAME).is_some_and(|rest| rest.starts_with('.')));

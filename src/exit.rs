@@ -1,12 +1,12 @@
-//! The exit-status contract: one enum, one table. Everything that ends the program names one of these
-//! kinds; nothing else in the program knows a number.
+//! The exit-status contract: one enum, one table. Every end of the program is one of these kinds; the numbers are known
+//! only here.
 //!
-//! 69, 74, 75 and 78 are those of sysexits.h(3); 124, 126 and 127 are those of timeout(1) and of the
-//! shell (POSIX XCU 2.8.2); 128+n for a death by signal n is the shell's as well.
+//! 69, 74, 75 and 78 come from sysexits.h(3); 124, 126 and 127 from timeout(1) and the shell (POSIX XCU 2.8.2), as does
+//! 128+n for a death by signal n.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a program run ended otherwise than well; each kind has one status and one reason word.
+/// Why the program did not succeed. Each kind has one status and one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -24,18 +24,18 @@ pub enum Kind {
     Config,
     /// The attempt or a step ran out of time.
     Timeout,
-    /// The command was found and cannot be executed.
+    /// The command exists and cannot be executed.
     CannotExecute,
     /// The command was not found.
     NotFound,
-    /// The runner was told to stop by this signal before its work was done.
+    /// A signal stopped the runner before its work was done.
     Stopped(u8),
-    /// The program has a fault of its own (a panic).
+    /// A fault in hook-runner itself (a panic).
     Fault,
 }
 
 impl Kind {
-    /// The process exit status that stands for this kind.
+    /// The exit status.
     pub const fn status(self) -> u8 {
         match self {
             Self::Command(status) => status,
@@ -69,8 +69,8 @@ impl Kind {
     }
 }
 
-/// The table as `--help` prints it and the README repeats it: status, meaning, and what a Job's
-/// podFailurePolicy should do with it (KEP-3329: `Count` retries within backoffLimit, `FailJob` does not).
+/// The table in `--help` and in the README: status, meaning, and the action for a Job's podFailurePolicy (KEP-3329:
+/// `Count` retries within backoffLimit, `FailJob` does not).
 pub const TABLE: &[(&str, &str, &str)] = &[
     ("0", "every step succeeded; content and log are durable", "-"),
     ("the command's own", "the command ran and exited so", "Count"),
@@ -84,7 +84,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ("126, 127", "the command cannot be executed; is not found", "FailJob"),
 ];
 
-/// The table as indented text for `--help`.
+/// The table as text for `--help`.
 pub fn help() -> String {
     let mut text = String::from("Exit status (and what a podFailurePolicy should do with it):\n");
     for (status, meaning, policy) in TABLE {

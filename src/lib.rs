@@ -1,9 +1,9 @@
-//! hook-runner: runs a Helm hook in its pod. It copies content from an image onto a volume, runs the
-//! hook's command, tees everything that is printed to a log on the volume and to the pod's log, and
-//! exits 0 only when every step succeeded and both are durable.
+//! hook-runner runs a Helm hook in its pod. It copies content from an image onto a volume, runs the hook's command,
+//! writes everything printed both to a log on the volume and to the pod's log, and exits 0 only when every step
+//! succeeded and content and log are durable.
 //!
-//! On other systems than Linux the library is empty: reading a volume needs Linux's system calls, too. The plugin
-//! (`src/bin/kubectl-hook_log`) builds there, and has a pod read the volume.
+//! On systems other than Linux the library is empty, because reading a volume takes Linux's system calls. The plugin
+//! (`src/bin/kubectl-hook_log`) builds there and has a pod read the volume.
 //!
 //! Data flow: cli -> commands -> hook -> attempt -> steps -> (copy | process -> output) -> volume -> exit.
 
@@ -25,12 +25,12 @@ mod steps;
 mod support;
 mod volume;
 
-/// The program: the exit status of the process.
+/// Runs the program and returns its exit status.
 pub fn main() -> std::process::ExitCode {
     commands::run()
 }
 
-/// What tests and fuzz targets take hold of. No part of the interface.
+/// What tests and fuzz targets use. Not part of the interface.
 #[cfg(feature = "internals")]
 pub mod internals {
     pub use crate::exit::TABLE as EXIT_STATUS_TABLE;

@@ -10,19 +10,19 @@ use std::process::ExitCode;
 
 use nix::libc;
 
-/// musl's allocator asks the kernel for each few pages and gives them back at once, which is most of what a short run
-/// takes.
+/// musl's allocator takes single pages from the kernel and returns them at once, which would be most of a short run's
+/// time.
 #[global_allocator]
 static ALLOCATOR: OrEnd = OrEnd(dlmalloc::GlobalDlmalloc);
 
-/// Where there is no memory, a sentence and 70. By default the process would abort, and a podFailurePolicy could not tell its
-/// SIGABRT from a command's.
+/// Out of memory: prints a sentence and exits with 70. The default is SIGABRT, which a podFailurePolicy cannot tell
+/// from the command's.
 struct OrEnd(dlmalloc::GlobalDlmalloc);
 
-// SAFETY: each call is handed on as it is; what it answers is returned, or nothing is.
+// SAFETY: forwards each call to dlmalloc and returns its answer, or never returns.
 unsafe impl GlobalAlloc for OrEnd {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are those that are asked for.
+        // SAFETY: the caller keeps the same contract.
         or_end(unsafe { self.0.alloc(layout) })
     }
 
@@ -46,7 +46,7 @@ fn or_end(memory: *mut u8) -> *mut u8 {
     if memory.is_null() {
         let said = b"hook-runner: there is no memory left; raise the limit of memory (ulimit -v, the pod's limits)\n";
         let _ = rustix::io::write(rustix::stdio::stderr(), said);
-        // SAFETY: ends the process, and runs nothing of it that would ask for memory.
+        // SAFETY: never returns, and allocates nothing.
         unsafe { libc::_exit(70) }
     }
     memory

@@ -5,7 +5,7 @@ use hyper::header::HeaderValue;
 /// RFC 4648, section 4.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// The header's value for `USER:PASSWORD`; `None` where there is no colon. It is kept out of debugging output.
+/// The header's value for `USER:PASSWORD`, marked sensitive so that debug output hides it. `None` without a colon.
 pub fn basic_auth(credentials: &[u8]) -> Option<HeaderValue> {
     if !credentials.contains(&b':') {
         return None;

@@ -1,6 +1,5 @@
-//! From a host and a port to an open TCP connection: names, addresses tried in turn, time limits.
-//!
-//! May use the resolver and open sockets. Knows nothing of HTTP or TLS; `tcp:` conditions use it as it is.
+//! Opens a TCP connection to a host and port: resolves the name and tries its addresses in turn, within time limits.
+//! Knows nothing of HTTP or TLS; `tcp:` conditions use it directly.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +14,8 @@ use crate::support::blocking::Repeated;
 use crate::support::cause::words;
 use crate::support::durations::shown;
 
-/// How long one address may take to answer while there are others left to try. Two SYNs fit in (the first
-/// is repeated after 1 s, RFC 6298, section 2).
+/// Time limit of one address while others are left to try. Two SYNs fit in: the first is repeated after 1 s (RFC 6298,
+/// section 2).
 const ONE_OF_MANY: Duration = Duration::from_secs(3);
 
 /// Opens connections to one endpoint.
@@ -34,15 +33,15 @@ pub enum DialError {
     Resolve {
         /// The name.
         host: String,
-        /// getaddrinfo's words.
+        /// What getaddrinfo answered.
         source: io::Error,
     },
-    /// The name server took longer than there was time.
+    /// The name server did not answer in time.
     #[error("the name server has not answered for {host:?} within {}", shown(*after))]
     ResolveTimeout {
         /// The name.
         host: String,
-        /// How long it was waited for.
+        /// Time waited.
         after: Duration,
     },
     /// The last address tried refused, or could not be reached.
@@ -53,18 +52,18 @@ pub enum DialError {
         /// ECONNREFUSED, EHOSTUNREACH, ...
         source: io::Error,
     },
-    /// The last address tried gave no sign of life.
+    /// The last address tried did not answer.
     #[error("{address}: no connection within {}", shown(*after))]
     ConnectTimeout {
         /// The address.
         address: SocketAddr,
-        /// How long it was waited for.
+        /// Time waited.
         after: Duration,
     },
 }
 
 impl Dialer {
-    /// A dialer for `endpoint`; nothing is looked up yet.
+    /// A dialer for `endpoint`. Resolves nothing yet.
     pub fn new(endpoint: Endpoint) -> Self {
         Self { endpoint, lookup: Repeated::default() }
     }
@@ -74,11 +73,11 @@ impl Dialer {
         &self.endpoint
     }
 
-    /// Opens a connection, to the first address that takes one, before `deadline`. The name is looked up
-    /// each time: while an application starts, its address changes.
+    /// Connects to the first address that accepts, before `deadline`. The name is resolved each time, because the
+    /// address changes while an application starts.
     ///
     /// # Errors
-    /// No address, or no address that takes the connection; the last address's error is returned.
+    /// There is no address, or none accepts: the last address's error is returned.
     pub async fn dial(&mut self, deadline: Instant) -> Result<TcpStream, DialError> {
         let addresses = self.addresses(deadline).await?;
         let last = addresses.len() - 1;
@@ -88,7 +87,7 @@ impl Dialer {
             let until = if index == last { deadline } else { deadline.min(started + ONE_OF_MANY) };
             failed = Some(match tokio::time::timeout_at(until, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
-                    // A refused option costs a little latency, nothing else.
+                    // If the option is refused, latency is a little higher; nothing else.
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }

@@ -1,9 +1,9 @@
-//! Names to addresses, through getaddrinfo(3): both musl and static glibc carry the DNS client inside, so
+//! Resolves names through getaddrinfo(3). musl and static glibc both contain the DNS client, so that
 //! `/etc/resolv.conf`, which the kubelet writes into every container, is the only file it needs.
 //!
-//! Each family is asked for by itself and at the same time: asked for both, musl gives up the address that it has when the
-//! other question is refused, fails or is not answered. It also ends a search at the first domain whose server fails,
-//! and knows no search line above 255 bytes, so what it does not find is looked up once more, domain by domain.
+//! IPv4 and IPv6 are asked for in separate calls at the same time. In one call, musl drops the address it has when the
+//! other query is refused, fails or times out. musl also stops a search at the first domain whose server fails, and
+//! ignores a search line above 255 bytes: a name that is not found is therefore looked up once more, domain by domain.
 
 use std::ffi::CString;
 use std::io;
@@ -15,10 +15,10 @@ use nix::libc;
 
 use crate::support::blocking;
 
-/// How long the second family is waited for when the first has an address (RFC 8305, section 3).
+/// How long to wait for the second address family once the first has an address (RFC 8305, section 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
-/// The addresses of `host`; at least one. Blocks as long as the name servers do.
+/// The addresses of `host`, at least one. Blocks until the name servers answer.
 pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let plain = both_families(host, port);
     if plain.is_ok() {
@@ -29,7 +29,7 @@ pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     found.map_or(plain, Ok)
 }
 
-/// The names that a search for `host` goes through, each with a dot at its end (resolv.conf(5)).
+/// The names that a search for `host` tries, each with a trailing dot (resolv.conf(5)).
 fn names(host: &str, configuration: &str) -> Vec<String> {
     if host.ends_with('.') {
         return Vec::new();
@@ -38,7 +38,7 @@ fn names(host: &str, configuration: &str) -> Vec<String> {
     let mut search = Vec::new();
     for mut words in lines {
         if let Some("search" | "domain") = words.next() {
-            // The last of these lines counts.
+            // The last such line wins.
             search = words.map(|domain| domain.trim_end_matches('.')).collect();
         }
     }
@@ -50,7 +50,7 @@ fn both_families(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let (tell, answers) = mpsc::channel();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let (name, tell) = (host.to_owned(), tell.clone());
-        // Nobody listens any more when the other family was enough.
+        // Fails if the other family was enough and nobody listens any more.
         blocking::detached(move || drop(tell.send(one_family(&name, port, family))))?;
     }
     drop(tell);
@@ -68,12 +68,12 @@ fn both_families(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 fn one_family(host: &str, port: u16, family: i32) -> io::Result<Vec<SocketAddr>> {
     let name = CString::new(host).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    // SAFETY: all fields of the structure are numbers and pointers, for which zero is the value that asks for nothing.
+    // SAFETY: all fields are numbers and pointers, for which zero is valid and means "no restriction".
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_family = family;
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut list = std::ptr::null_mut();
-    // SAFETY: a C string, a structure and a place for a pointer, all of which live across the call.
+    // SAFETY: the C string, the hints and the place for the result live across the call.
     let status =
         unsafe { libc::getaddrinfo(name.as_ptr(), std::ptr::null(), &raw const hints, &raw mut list) };
     if status != 0 {
@@ -81,12 +81,12 @@ fn one_family(host: &str, port: u16, family: i32) -> io::Result<Vec<SocketAddr>>
     }
     let mut addresses = Vec::new();
     let mut next = list;
-    // SAFETY: the call succeeded, so each entry is null or a whole one until the list is freed.
+    // SAFETY: the call succeeded, so that each entry is null or valid until the list is freed.
     while let Some(entry) = unsafe { next.as_ref() } {
         addresses.extend(address(entry, port));
         next = entry.ai_next;
     }
-    // SAFETY: the list is of getaddrinfo, and nothing of it is used after this.
+    // SAFETY: getaddrinfo made the list, and nothing of it is used below.
     unsafe { libc::freeaddrinfo(list) };
     if addresses.is_empty() { Err(io::Error::other("it has no address")) } else { Ok(addresses) }
 }
@@ -109,7 +109,7 @@ fn address(entry: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
     }
 }
 
-/// What getaddrinfo(3) answered, in words.
+/// The meaning of getaddrinfo(3)'s status.
 fn reason(status: i32) -> &'static str {
     match status {
         libc::EAI_NONAME => "there is no such name",

@@ -1,8 +1,8 @@
 //! A small HTTP/1.1 client: GET requests, each on a connection of its own, with TLS and time limits.
 //!
-//! Used by the `http` and `https` conditions and by the sidecar. May open sockets and read the CA file.
-//! Knows nothing of hooks or of Kubernetes. It follows no redirect, uses no proxy, keeps no connection and
-//! no cookie: what it reports is what this one server answered this once.
+//! Used by the `http` and `https` conditions and by the sidecar. May open sockets and read the CA file; knows nothing
+//! of hooks or Kubernetes. It follows no redirect, uses no proxy and keeps neither connections nor cookies: an answer
+//! is what this server said this time.
 
 mod basic_auth;
 mod dial;
@@ -38,10 +38,10 @@ use crate::support::cause;
 use crate::support::durations::shown;
 use crate::support::sizes::human_bytes;
 
-/// Speaks to one server.
+/// A client for one server.
 pub struct Client {
     dialer: Dialer,
-    /// Connected to in place of the endpoint.
+    /// A Unix socket to connect to instead of the endpoint.
     socket: Option<PathBuf>,
     tls: Option<Tls>,
 }
@@ -51,10 +51,10 @@ struct Tls {
     roots: Roots,
 }
 
-/// Why a request has no answer.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection.
+    /// No TCP connection.
     #[error(transparent)]
     Dial(#[from] DialError),
     /// No connection to a Unix socket.
@@ -65,17 +65,17 @@ pub enum Error {
         /// ENOENT, ECONNREFUSED, EACCES, ...
         source: io::Error,
     },
-    /// The server's certificate does not hold.
+    /// The server's certificate is not valid.
     #[error("{endpoint}: {why}; trusted: {roots}")]
     Certificate {
         /// The server.
         endpoint: Endpoint,
         /// What is wrong with the certificate.
         why: String,
-        /// What it was checked against.
+        /// The trusted authorities.
         roots: Roots,
     },
-    /// The handshake failed for another reason; often the server does not speak TLS on this port.
+    /// The handshake failed for another reason; often the server speaks no TLS on this port.
     #[error("{endpoint}: TLS failed: {why}")]
     Tls {
         /// The server.
@@ -83,7 +83,7 @@ pub enum Error {
         /// What failed.
         why: String,
     },
-    /// The server took the connection and then broke it, or what it sent is not HTTP.
+    /// The server closed the connection too early, or its answer is not HTTP.
     #[error("{endpoint}: {why}")]
     Broken {
         /// The server.
@@ -91,15 +91,15 @@ pub enum Error {
         /// What happened.
         why: String,
     },
-    /// The server took the connection and gave no answer in time.
+    /// The server accepted the connection but did not answer in time.
     #[error("{endpoint}: the connection was accepted, but there was no answer within {}", shown(*after))]
     Silent {
         /// The server.
         endpoint: Endpoint,
-        /// How long it was waited for, from the start of the request.
+        /// Time waited, counted from the start of the request.
         after: Duration,
     },
-    /// The body is longer than its reader wants.
+    /// The body is longer than the limit.
     #[error("{endpoint}: the answer is longer than {}", human_bytes(*limit as u64))]
     TooLong {
         /// The server.
@@ -110,7 +110,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether time ran out, and nothing else is known.
+    /// Whether the time ran out without any other finding.
     pub fn is_timeout(&self) -> bool {
         matches!(
             self,
@@ -120,7 +120,7 @@ impl Error {
     }
 }
 
-/// Status and headers of an answer, and its body as it comes in. The connection ends when this is dropped.
+/// Status and headers of an answer; the body follows in chunks. Dropping this closes the connection.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code, 100 to 999.
@@ -136,7 +136,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Client {
-    /// A client for the server of an `http://` URL, or, with `roots`, of an `https://` one.
+    /// A client for an `http://` server or, with `roots`, an `https://` server.
     ///
     /// # Errors
     /// The CA file cannot be used.
@@ -145,20 +145,20 @@ impl Client {
         Ok(Self { dialer: Dialer::new(endpoint), socket: None, tls })
     }
 
-    /// The same server behind a Unix socket: the endpoint only names it, in the Host header and for TLS.
+    /// The same server behind a Unix socket. The endpoint then only gives the name for the Host header and TLS.
     #[must_use]
     pub fn through(self, socket: Option<PathBuf>) -> Self {
         Self { socket, ..self }
     }
 
-    /// Sends `GET target` on a new connection and returns when the answer's head is there.
+    /// Sends `GET target` on a new connection; returns as soon as the headers have arrived.
     ///
-    /// `target` is path and query. `headers` are sent beside Host, User-Agent, Accept and Connection; Host and Accept may be
-    /// among them.
+    /// `target` is path and query. `headers` are added to Host, User-Agent, Accept and Connection; they may replace
+    /// Host and Accept.
     ///
     /// # Errors
-    /// No connection, no trust, no HTTP, or no head of an answer before `deadline`. An answer of any status
-    /// is no error.
+    /// No connection, no valid certificate, no HTTP, or no headers before `deadline`. Any status is an answer, not an
+    /// error.
     pub async fn get(
         &mut self,
         target: &str,
@@ -168,7 +168,7 @@ impl Client {
         self.send(target, headers, None, deadline).await
     }
 
-    /// As [`Client::get`], with `POST` and this body.
+    /// As [`Client::get`], but `POST` with a body.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -227,7 +227,7 @@ impl Client {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
-            // Its error is also the sender's or the body's.
+            // The request or the body reports the same error.
             let _ = connection.await;
         }));
         let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
@@ -281,7 +281,7 @@ fn request(
         .body(Full::new(body.unwrap_or_default()))
         .map_err(|_| invalid("the path"))?;
     *request.headers_mut() = headers;
-    // RFC 9110, section 7.2: the default port is left out.
+    // The default port is left out (RFC 9110, section 7.2).
     let default_port = if secure { 443 } else { 80 };
     let host = endpoint.to_string();
     let host = if endpoint.port == default_port {
@@ -299,21 +299,21 @@ fn request(
 }
 
 impl Answer {
-    /// A header field's value, when there is one and it is text.
+    /// A header's value, if it exists and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The next piece of the body; `None` at its proper end.
+    /// The next chunk of the body; `None` at its end.
     ///
     /// # Errors
-    /// The connection broke before the body's end.
+    /// The connection broke before the end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Ok(frame)) => {
-                    // Trailers are of no interest.
+                    // Trailers are ignored.
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
                     }

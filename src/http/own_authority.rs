@@ -1,5 +1,6 @@
-//! A server whose certificate is its own authority, as `openssl req -x509` makes it: RFC 5280 lets no authority stand at the
-//! end of a chain, so a chain's verification refuses it. One that was given with `--ca-file`, byte for byte, is trusted all the same.
+//! Trusts a server certificate that is its own authority, as `openssl req -x509` makes it. RFC 5280 does not allow an
+//! authority's certificate at the end of a chain, so that the normal verification refuses it. It is trusted if
+//! `--ca-file` holds the very same certificate, byte for byte.
 
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Verifies chains as usual, and such a certificate by its bytes, its name and its time.
+/// Verifies chains as usual, and a self-issued certificate by its bytes, its name and its validity.
 #[derive(Debug)]
 pub(super) struct OwnAuthority {
     pub(super) chains: Arc<WebPkiServerVerifier>,
-    /// The certificates that were given.
+    /// The certificates of the CA file.
     pub(super) given: Vec<CertificateDer<'static>>,
 }
 
@@ -29,7 +30,7 @@ impl ServerCertVerifier for OwnAuthority {
         let verified =
             self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // webpki looks at the time of a certificate before it looks at what the certificate is for.
+            // webpki has already checked the validity: it does so before the intended use.
             Err(error) if is_authority(&error) && self.given.iter().any(|given| given == end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -61,7 +62,7 @@ impl ServerCertVerifier for OwnAuthority {
     }
 }
 
-/// webpki's `CaUsedAsEndEntity`, which rustls keeps as `Other`.
+/// Whether the error is webpki's `CaUsedAsEndEntity`, which rustls wraps as `Other`.
 pub(super) fn is_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     format!("{other:?}").contains("CaUsedAsEndEntity")

@@ -1,7 +1,7 @@
-//! Whom to trust: the certificate authorities that a server's certificate must lead to.
+//! The trusted certificate authorities.
 //!
-//! May read the given CA file. Knows nothing of requests. Verification cannot be switched off: with a
-//! private authority, its certificate is what is to be given.
+//! May read the CA file; knows nothing of requests. Verification cannot be switched off: for a private authority, give
+//! its certificate.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,24 +18,24 @@ use super::own_authority::OwnAuthority;
 use super::words;
 use crate::support::{cause, small_file};
 
-/// Bytes of a CA file; those of distributions have a few hundred KiB.
+/// Limit of a CA file in bytes; those of distributions have a few hundred KiB.
 const LARGEST_CA_FILE: u64 = 8 << 20;
 
 /// Where the trusted authorities come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Roots {
-    /// Mozilla's list, compiled into the program: an image that holds nothing else has no list of its own.
+    /// Mozilla's list, compiled in: a minimal image has no list of its own.
     #[default]
     Bundled,
-    /// A PEM file with one or more certificates. It replaces the bundled list and does not add to it, as
-    /// `curl --cacert` and OpenSSL's `SSL_CERT_FILE` do.
+    /// A PEM file with one or more certificates. It replaces the bundled list, as `curl --cacert` and OpenSSL's
+    /// `SSL_CERT_FILE` do.
     File(PathBuf),
 }
 
 /// A CA file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
-    /// Not there, not readable, or not PEM.
+    /// Missing, unreadable, or not PEM.
     #[error("cannot read the CA file {}: {why}", path.display())]
     Unreadable {
         /// The file.
@@ -49,7 +49,7 @@ pub enum RootsError {
         /// The file.
         path: PathBuf,
     },
-    /// A certificate in it is no X.509 v3 trust anchor.
+    /// One of its certificates cannot be a trust anchor (X.509 v3).
     #[error("certificate {number} in the CA file {} is not usable: {why}", path.display())]
     Certificate {
         /// The file.
@@ -65,15 +65,15 @@ pub enum RootsError {
 }
 
 impl Roots {
-    /// The authorities for a request to anywhere: `given` (`--ca-file`, `HOOK_RUNNER_CA_FILE`, or the hook
-    /// file), else `SSL_CERT_FILE` when that is set and not empty, else the bundled list.
+    /// The authorities for requests: `given` (`--ca-file`, `HOOK_RUNNER_CA_FILE` or the hook file), else a non-empty
+    /// `SSL_CERT_FILE`, else the bundled list.
     pub fn choose(given: Option<&Path>) -> Self {
         let from_environment =
             || std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
         given.map(Path::to_path_buf).or_else(from_environment).map_or(Self::Bundled, Self::File)
     }
 
-    /// Reads the authorities and makes what TLS connections are opened with.
+    /// Reads the authorities and builds the TLS connector.
     ///
     /// # Errors
     /// The CA file cannot be read or holds no usable certificate.

@@ -1,6 +1,5 @@
-//! An `http://` or `https://` address, taken apart once and shown as it was given.
-//!
-//! Knows nothing of connections. Userinfo is refused: the address is printed in the preserved log.
+//! An `http://` or `https://` address, parsed once and shown as given. A user name or password in it is refused,
+//! because the address is printed in the preserved log. Knows nothing of connections.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -20,7 +19,7 @@ pub struct Url {
 /// A host name or IP address (IPv6 without brackets) and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Name or address, IPv6 without brackets.
+    /// IPv6 without brackets.
     pub host: String,
     /// TCP port, 1 to 65535.
     pub port: u16,
@@ -65,7 +64,7 @@ impl Url {
         &self.endpoint
     }
 
-    /// Whether TLS is spoken.
+    /// Whether the scheme is `https`.
     pub fn is_https(&self) -> bool {
         self.secure
     }
@@ -86,7 +85,7 @@ impl FromStr for Url {
             _ => return Err(Malformed::Scheme(text.into())),
         };
         let syntax = |why: &dyn fmt::Display| Malformed::Syntax { url: text.into(), why: why.to_string() };
-        // The fragment stays with the client (RFC 9110, section 7.1); `Uri` drops it.
+        // The fragment is not sent (RFC 9110, section 7.1); `Uri` drops it.
         let uri = Uri::from_str(text).map_err(|_| syntax(&"its form is wrong, or it is too long"))?;
         let authority = uri.authority().ok_or_else(|| Malformed::NoHost(text.into()))?;
         let host = authority.host();
@@ -120,7 +119,7 @@ impl fmt::Display for Url {
 impl FromStr for Endpoint {
     type Err = Malformed;
 
-    /// Reads `HOST:PORT` and `[IPV6]:PORT`.
+    /// Parses `HOST:PORT` and `[IPV6]:PORT`.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let no_port = || Malformed::Port { given: text.into() };
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
@@ -146,7 +145,7 @@ impl FromStr for Endpoint {
                 why: format!("{bad:?} cannot be in a host name"),
             });
         }
-        // `parse` would take "+80".
+        // `parse` would also accept "+80".
         let digits = port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|port| digits && *port != 0).ok_or_else(no_port)?;
         Ok(Self { host: host.into(), port })

@@ -1,5 +1,5 @@
-//! What went wrong on the wire, in words for someone who has to repair a server, a certificate or a network. The libraries'
-//! own are for programmers.
+//! Says what went wrong on the wire in words for someone who has to repair a server, a certificate or a network. The
+//! libraries' texts are written for programmers.
 
 use std::error::Error as _;
 use std::io;
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::{CertificateError, Error as TlsError};
 use super::own_authority::is_authority;
 use crate::support::cause;
 
-/// Why a TLS handshake failed, from what the stream answered.
+/// Why a TLS handshake failed.
 pub(super) fn of_handshake(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(fault) => of_tls(fault),
@@ -24,7 +24,7 @@ pub(super) fn of_handshake(error: &io::Error) -> String {
 pub(super) fn of_tls(error: &TlsError) -> String {
     match error {
         TlsError::InvalidCertificate(fault) => of_certificate(error, fault),
-        // RFC 8446, section 6, lists the numbers.
+        // The numbers are listed in RFC 8446, section 6.
         TlsError::AlertReceived(alert) => {
             format!("the server ended the handshake with alert {} (RFC 8446, section 6)", u8::from(*alert))
         }
@@ -48,7 +48,7 @@ fn of_certificate(error: &TlsError, fault: &CertificateError) -> String {
         }
         C::NotValidForName | C::NotValidForNameContext { .. } => "is for another name",
         C::BadEncoding => "cannot be decoded",
-        // An authority that was made anew under its old name.
+        // Typically an authority that was recreated under its old name.
         C::BadSignature => "was not signed by the authority of that name that is trusted here",
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => "is not for a server",
         C::Other(_) if is_authority(error) => {
@@ -64,7 +64,7 @@ fn of_certificate(error: &TlsError, fault: &CertificateError) -> String {
     format!("its certificate {words}")
 }
 
-/// Why an answer did not come, or not whole.
+/// Why an answer did not come or was incomplete.
 pub(super) fn of_http(error: &hyper::Error) -> String {
     if error.is_incomplete_message() {
         return "the connection was closed before the answer was complete".into();

@@ -1,8 +1,8 @@
-//! The Kubernetes API as far as a pod of a hook needs it: the pod itself, the log of one container in it, and an Event.
+//! The Kubernetes API, as far as a hook's pod needs it: the pod itself, the log of one of its containers, and Events.
 //!
-//! May read the service account's files and talk to the API server. Knows nothing of following or preserving.
-//! Each request reads token and CA anew: the kubelet replaces both while the pod runs (a token lives an hour
-//! and is renewed at 80 % of it).
+//! May read the service account's files and talk to the API server. Knows nothing of following or preserving. Each
+//! request reads token and CA anew: the kubelet replaces both while the pod runs (a token lives an hour and is renewed
+//! at 80 % of it).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,21 +19,21 @@ use crate::support::cause::words;
 
 /// Where the kubelet puts token, CA and namespace (Kubernetes: "Accessing the Kubernetes API from a Pod").
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// A pod's JSON has to be smaller; etcd takes objects of at most 1.5 MiB.
+/// Limit of a pod's JSON in bytes; etcd takes at most 1.5 MiB.
 const LARGEST_POD: usize = 4 << 20;
-/// An error's message.
+/// Limit of an error's JSON in bytes.
 const LARGEST_STATUS: usize = 64 << 10;
-/// For a request that is answered from memory.
+/// Time limit of a request that the server answers from memory.
 const QUICK: Duration = Duration::from_secs(20);
 
-/// How to reach the API server, and which pod this is.
+/// Where the API server is, and which pod this is.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// The API server.
     pub server: Endpoint,
     /// The directory with `token`, and `ca.crt` where `ca_file` is not given.
     pub service_account: PathBuf,
-    /// The API server's CA in place of the service account's.
+    /// The API server's CA, instead of the service account's.
     pub ca_file: Option<PathBuf>,
     /// This pod's namespace.
     pub namespace: String,
@@ -41,18 +41,18 @@ pub struct Access {
     pub pod: String,
 }
 
-/// Something that every pod with a service account has is missing.
+/// Something is missing that every pod with a service account has.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// No variable.
+    /// A variable is not set.
     #[error("{name} is not set: {why}")]
     Variable {
         /// Its name.
         name: &'static str,
-        /// What it is needed for, and what sets it.
+        /// What it is for, and what sets it.
         why: &'static str,
     },
-    /// A variable with a useless value.
+    /// A variable's value cannot be used.
     #[error("{name} is {value:?}, which is no {expected}")]
     Value {
         /// Its name.
@@ -62,7 +62,7 @@ pub enum AccessError {
         /// What it should be.
         expected: &'static str,
     },
-    /// No file.
+    /// A file cannot be read.
     #[error("cannot read {}: {}; does the pod have automountServiceAccountToken: false?", path.display(), words(source))]
     File {
         /// Its path.
@@ -72,7 +72,7 @@ pub enum AccessError {
     },
 }
 
-/// A request that gave nothing.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// Token or CA cannot be read.
@@ -81,10 +81,10 @@ pub enum ApiError {
     /// The CA cannot be used.
     #[error(transparent)]
     Roots(#[from] RootsError),
-    /// No answer.
+    /// No complete answer.
     #[error("the API server gives no answer: {0}")]
     Http(#[from] http::Error),
-    /// An answer that is no.
+    /// The server refused.
     #[error("the API server answers {status} to \"{request}\": {message}")]
     Refused {
         /// HTTP status.
@@ -94,7 +94,7 @@ pub enum ApiError {
         /// The API server's words.
         message: String,
     },
-    /// An answer that is no pod.
+    /// The answer is malformed.
     #[error("the API server's answer to \"{request}\" cannot be understood: {why}")]
     Strange {
         /// What was asked.
@@ -109,7 +109,7 @@ impl Access {
     /// namespace from `HOOK_RUNNER_NAMESPACE` or the service account.
     ///
     /// # Errors
-    /// Something is not there, or is no name.
+    /// Something is missing, or is not a valid name.
     pub fn from_environment(
         service_account: Option<&Path>,
         ca_file: Option<&Path>,
@@ -134,7 +134,7 @@ impl Access {
             .trim()
             .to_owned();
         for (name, value) in [("HOOK_RUNNER_POD", &pod), ("HOOK_RUNNER_NAMESPACE", &namespace)] {
-            // RFC 1123 subdomain; so nothing of it has a meaning in a URL.
+            // An RFC 1123 subdomain, so that no character needs escaping in a URL.
             let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
             if value.is_empty() || !value.bytes().all(fits) {
                 return Err(AccessError::Value {
@@ -151,7 +151,7 @@ impl Access {
     /// This pod.
     ///
     /// # Errors
-    /// No answer, no, or nonsense.
+    /// Unreachable, refused, or malformed.
     pub async fn pod(&self) -> Result<Pod, ApiError> {
         let request = "get pods";
         let deadline = Instant::now() + QUICK;
@@ -160,13 +160,13 @@ impl Access {
             .map_err(|_| ApiError::Strange { request, why: "it is no JSON, or not that of a pod".into() })
     }
 
-    /// The log of a container, each line with its time before it, from `since` on.
+    /// The log of a container from `since` on, each line with its timestamp.
     ///
-    /// With `follow` the answer goes on until the container ends; its head comes with the first line, which
-    /// may be long after. `deadline` is that of the head.
+    /// With `follow` the answer goes on until the container ends; its headers come with the first line, which may be
+    /// much later. `deadline` limits the time until the headers.
     ///
     /// # Errors
-    /// No answer, or no.
+    /// Unreachable or refused.
     #[allow(clippy::too_many_arguments)] // the parameters of the API's request
     pub async fn log(
         &self,
@@ -183,10 +183,10 @@ impl Access {
         self.get("get pods/log", &rest, deadline).await
     }
 
-    /// Creates an object of `v1.Event` in the pod's namespace.
+    /// Creates a `v1.Event` in the pod's namespace.
     ///
     /// # Errors
-    /// No answer, or no.
+    /// Unreachable or refused.
     pub async fn create_event(&self, event: &serde_json::Value) -> Result<(), ApiError> {
         let target = format!("/api/v1/namespaces/{}/events", self.namespace);
         let body = Bytes::from(event.to_string());
@@ -248,8 +248,8 @@ struct Status {
 }
 
 impl ApiError {
-    /// Whether nothing but time is needed: the API server or the kubelet is away or busy, or the container has
-    /// not started (400). What is left is a matter of permission or of the pod.
+    /// Whether the failure is temporary: the API server or the kubelet is away or busy, or the container has not
+    /// started (400). Anything else is a matter of permission or of the pod.
     pub(super) fn passes(&self) -> bool {
         match self {
             Self::Http(error) => !matches!(error, http::Error::Certificate { .. }),
@@ -259,7 +259,7 @@ impl ApiError {
         }
     }
 
-    /// The next step for whoever reads it.
+    /// What the reader can do about it.
     pub fn advice(&self) -> String {
         match self {
             Self::Refused { status: 403, request: "create events", .. } => {

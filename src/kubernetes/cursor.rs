@@ -1,47 +1,43 @@
-//! Where in a container's log we are: takes the pieces of a log as they come from one connection after the
-//! other, and says which bytes of them are new.
+//! The position in a container's log: takes pieces of the log from one connection after another and says which bytes
+//! are new. Only bytes and times; knows nothing of the API or of the sink.
 //!
-//! Only bytes and times. Knows nothing of the API or of where the bytes go.
+//! The log is a file of lines, each with a timestamp. A request "since S" returns every line of the file whose time is
+//! not before S, in file order. What was seen of the file is a prefix of it. So a new connection first repeats exactly
+//! those seen lines whose time is not before S; they are skipped by comparing times one by one. Times may repeat and
+//! may go back a little (two threads stamp a container's stdout and stderr), which is why the order counts, and why S
+//! lies a second before the newest time. A line that was cut by the end of a connection is skipped up to the cut.
 //!
-//! The rule. The log is a file of lines with a time before each. Asking for it "since S" gives every line of
-//! that file whose time is not before S, in the file's order. What was seen of the file is a beginning of it;
-//! so the lines seen whose time is not before S are exactly what a new connection sends first, and they are
-//! passed over by comparing times one after the other. Times may repeat and may go back a little (a
-//! container's stdout and stderr are stamped by two threads), which is why the order is what counts, and why S
-//! lies a second before the newest time. A line that was cut by the end of a connection is passed over up to
-//! where it was cut.
-//!
-//! After a rotation the kubelet serves the new file alone. When the newest line seen is not among what it
-//! sends, lines may have gone with the old file while nobody was connected: that is reported, as a gap. An answer
-//! without any line proves no gap by itself: a file that was begun anew after the last line is empty.
+//! After a rotation the kubelet serves only the new file. If the newest seen line does not come again, lines may have
+//! gone with the old file while nobody was connected: a gap. An answer without any line proves no gap: a file that was
+//! just started is empty.
 
 use std::collections::VecDeque;
 
 use super::stamp::{Stamp, since};
 
-/// How far before the newest time a log is asked for, in seconds.
+/// How many seconds before the newest time a log is asked for.
 const OVERLAP: i64 = 1;
-/// A time and its space are 36 bytes at most; what goes on longer without a space has no time.
+/// Longer beginnings without a space hold no timestamp: one has at most 36 bytes with its space.
 const LONGEST_STAMP: usize = 40;
-/// How much is kept of a line without a time, in bytes.
+/// How many bytes of a line without a timestamp are kept.
 const LONGEST_FOREIGN: usize = 300;
 
 /// The position in one container's log.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
-    /// Times of the lines seen that a new connection would send again.
+    /// Times of seen lines that a new connection would repeat.
     seen: VecDeque<Stamp>,
     newest: Option<Stamp>,
     first: Option<Stamp>,
-    /// Bytes seen of the last line in `seen`, while its end was not.
+    /// Bytes seen of the last line in `seen`, if its end was not seen.
     cut: Option<u64>,
     connection: Connection,
 }
 
-/// What belongs to one connection.
+/// State of one connection.
 #[derive(Debug, Default)]
 struct Connection {
-    /// How many of `seen` have been passed over; `None` before the first line.
+    /// How many of `seen` were skipped; `None` before the first line.
     passed: Option<usize>,
     caught_up: bool,
     line: Line,
@@ -49,15 +45,15 @@ struct Connection {
 
 #[derive(Debug)]
 enum Line {
-    /// In its time: the bytes so far.
+    /// In its timestamp: the bytes so far.
     Stamp(Vec<u8>),
     /// In a new line.
     New,
-    /// In the line that was cut, so many bytes before what is new.
+    /// In the line that was cut, this many bytes before the cut.
     Again(u64),
     /// In a line that was seen whole.
     Skip,
-    /// In a line that is not the container's: its beginning.
+    /// In a line that the container did not print: its beginning.
     Foreign(Vec<u8>),
 }
 
@@ -67,20 +63,20 @@ impl Default for Line {
     }
 }
 
-/// What a piece of the log gave.
+/// What a piece of the log holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct News {
-    /// Bytes of the container's output that were not seen before.
+    /// The container's output that was not seen before.
     pub(super) bytes: Vec<u8>,
-    /// Before these bytes, lines may be missing, or the rest of the line that was cut.
+    /// Lines, or the rest of a cut line, may be missing before these bytes.
     pub(super) gap: bool,
-    /// A line without a time, cut to a few hundred bytes: a message of the kubelet's in place of the log, or
-    /// the rest of a line that began before what was asked for.
+    /// A line without a timestamp, cut to a few hundred bytes: a message of the kubelet in place of the log, or the
+    /// rest of a line that began earlier.
     pub(super) foreign: Option<String>,
 }
 
 impl Cursor {
-    /// To be called before each new connection: what to ask for as `sinceTime`; `None` is all there is.
+    /// Call before each new connection: returns its `sinceTime`, or `None` for the whole log.
     pub(super) fn reconnect(&mut self) -> Option<String> {
         self.connection = Connection::default();
         let from = self.newest?.seconds - OVERLAP;
@@ -88,27 +84,27 @@ impl Cursor {
         Some(since(from))
     }
 
-    /// Whether the last line that was taken has no end yet.
+    /// Whether the last line is incomplete.
     pub(super) fn is_mid_line(&self) -> bool {
         self.cut.is_some()
     }
 
-    /// The time of the first line; `None` before it.
+    /// The time of the first line seen.
     pub(super) fn first(&self) -> Option<Stamp> {
         self.first
     }
 
-    /// Whether this connection has come to the end of what was seen before.
+    /// Whether this connection has reached the end of what was seen before.
     pub(super) fn caught_up(&self) -> bool {
         self.connection.caught_up || self.seen.is_empty()
     }
 
-    /// Whether this connection has sent a line of the container's.
+    /// Whether this connection has sent a line of the container.
     pub(super) fn saw_lines(&self) -> bool {
         self.connection.passed.is_some() || self.connection.caught_up
     }
 
-    /// Takes a piece as it came. Memory: the times of one to two seconds of lines.
+    /// Takes the next piece. Keeps the times of the last one to two seconds in memory.
     pub(super) fn take(&mut self, mut piece: &[u8]) -> News {
         let mut news = News::default();
         while !piece.is_empty() {
@@ -159,7 +155,7 @@ impl Cursor {
         news
     }
 
-    /// Reads the time at a line's beginning; returns what is left of the piece.
+    /// Reads the timestamp at the start of a line; returns the rest of the piece.
     fn stamp<'p>(&mut self, mut begun: Vec<u8>, piece: &'p [u8], news: &mut News) -> &'p [u8] {
         let end = piece.iter().position(|byte| matches!(byte, b' ' | b'\n'));
         let taken = end.unwrap_or(piece.len());
@@ -174,11 +170,11 @@ impl Cursor {
             return rest;
         };
         self.connection.line = self.place(stamp, news);
-        // The space between the time and the line; a line break right after the time ends an empty line.
+        // A space separates timestamp and line; an empty line has none.
         rest.strip_prefix(b" ").unwrap_or(rest)
     }
 
-    /// Says what a line with this time is: one that was seen, the one that was cut, or a new one.
+    /// Says whether a line with this time was seen, is the one that was cut, or is new.
     fn place(&mut self, stamp: Stamp, news: &mut News) -> Line {
         if !self.connection.caught_up {
             let from = self.connection.passed.unwrap_or_default();
@@ -194,16 +190,17 @@ impl Cursor {
                 };
             }
             if self.newest.is_some_and(|newest| stamp < newest) {
-                // A file that begins in the middle of a line gives the rest of it a time of its own; it was seen with
-                // the line. Where it was not, the place where what was seen ends does not come either: a gap.
+                // A rotated file may begin within a line; the kubelet gives the rest a timestamp of its own. If that
+                // line was seen, so was its rest. If not, the last seen line does not come again either, and the gap is
+                // reported.
                 return Line::Skip;
             }
             self.connection.caught_up = true;
-            // Where nothing was seen before, nothing can be missing that was promised.
+            // If nothing was seen before, nothing is missing.
             news.gap = !self.seen.is_empty();
         }
         if self.cut.take().is_some() {
-            // The line that was cut does not go on: what comes is another one.
+            // The cut line does not continue; this is another line.
             news.gap = true;
         }
         self.first.get_or_insert(stamp);

@@ -9,19 +9,19 @@ use crate::support::cause::words;
 /// The container has ended and its log is written.
 #[derive(Debug)]
 pub struct Ended {
-    /// How.
+    /// The container's end.
     pub how: Terminated,
-    /// How often lines may be missing, because the log was rotated while no connection was there, or before the first.
+    /// How often lines may be missing, because the log was rotated before the first connection or between two.
     pub gaps: u32,
     /// The log does not end in a line break.
     #[allow(dead_code, reason = "tests look at it")]
     pub mid_line: bool,
 }
 
-/// The log was not preserved.
+/// Why the log was not preserved.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The API server does not let us.
+    /// The API server does not permit it.
     #[error(transparent)]
     Api(#[from] ApiError),
     /// No such container.
@@ -32,15 +32,15 @@ pub enum Failure {
         /// What there is.
         there: Vec<String>,
     },
-    /// The container ended, and its log cannot be had to its end.
+    /// The container ended, and the rest of its log cannot be read.
     #[error("the container ended with status {}, and the rest of its log cannot be had: {why}", how.exit_code)]
     LogLost {
         /// How it ended.
         how: Terminated,
-        /// Why not.
+        /// The reason.
         why: String,
     },
-    /// The container was started again, more than once, before its end was seen.
+    /// The container was restarted more than once before its end was seen.
     #[error(
         "container {name:?} was started again and again while the API server was away; its end was not seen"
     )]
@@ -48,10 +48,10 @@ pub enum Failure {
         /// The container.
         name: String,
     },
-    /// The sink takes no more.
+    /// The sink failed.
     #[error("the log cannot be written: {}", words(source))]
     Sink {
-        /// Why.
+        /// The system's answer.
         source: io::Error,
     },
 }

@@ -1,11 +1,11 @@
 //! Follows a container's log to its end and learns how the container ended.
 //!
-//! May talk to the API server and write to the given sink. Knows nothing of the volume.
+//! May talk to the API server and write to the sink it is given. Knows nothing of the volume.
 //!
-//! One connection after the other, each taken up where the last one broke (`cursor.rs`), until the pod's status
-//! says that the container has ended; then the rest of the log is fetched once more without following, until
-//! an answer is complete. A connection can die without a sign: while it is silent the pod's status is asked
-//! for now and then, and after a longer silence a new connection is made.
+//! Connections follow one another, each resuming where the last one broke (`cursor.rs`), until the pod's status says
+//! that the container has ended. Then the rest of the log is fetched without following, until one answer is complete. A
+//! connection can die without a sign: while one is silent the pod's status is asked for now and then, and after a
+//! longer silence a new connection is made.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,26 +22,26 @@ use super::stamp::Stamp;
 use crate::http::Answer;
 use crate::support::observed::Observed;
 
-/// What is written where lines may be missing.
+/// Written where lines may be missing.
 const GAP: &str = "[hook-runner: lines may be missing here: the container's log was rotated while the connection was broken]\n";
 
-/// What is written before the first line where others may have been before it.
+/// Written before the first line if earlier lines may be missing.
 const LATE: &str = "[hook-runner: lines may be missing here: the container had started earlier, and the kubelet rotates away what is old]\n";
 
-/// `startedAt` is cut to whole seconds, and a program needs a moment until its first line.
+/// Tolerance: `startedAt` is cut to whole seconds, and a program needs a moment to print its first line.
 const FIRST_LINE: Duration = Duration::from_secs(2);
 
 /// Follows the log of `container` in this pod until it has ended, and writes it to `sink` as it comes.
 ///
-/// `preserved` is the id of the start of the container that was preserved before (the kubelet starts a
-/// container of a pod with `restartPolicy: OnFailure` again, and the sidecar too): the next one is waited for.
+/// `preserved` is the id of the container start that was preserved last: the next start is waited for. With
+/// `restartPolicy: OnFailure` the kubelet restarts both the container and the sidecar.
 ///
-/// `observed` is told what is waited for; it is empty while the log comes.
+/// `observed` says what is being waited for; it is empty while the log comes.
 ///
-/// Dropping the future loses what came since the last write, nothing else.
+/// Dropping the future loses only what came since the last write.
 ///
 /// # Errors
-/// See [`Failure`]. What can pass is waited for without end: the API server may be away for minutes.
+/// See [`Failure`]. Temporary failures are retried without end: the API server may be away for minutes.
 pub async fn follow<W: AsyncWrite + Unpin>(
     follow: &Follow,
     preserved: Option<&str>,
@@ -78,16 +78,16 @@ struct Following<'a, W> {
     observed: &'a Observed,
     sink: &'a mut W,
     cursor: Cursor,
-    /// When the container started, by the pod's status.
+    /// When the container started, according to the pod's status.
     started_at: Option<Stamp>,
-    /// When its log was asked for the first time.
+    /// When its log was first asked for.
     asked_at: Option<Stamp>,
-    /// The last connection that followed ended as one does when the container has: by itself, not broken.
+    /// The last following connection ended cleanly, as it does when the container ends.
     unbroken: bool,
     gaps: u32,
 }
 
-/// What came of one connection.
+/// What one connection brought.
 #[derive(Default)]
 struct Came {
     bytes: bool,
@@ -96,7 +96,7 @@ struct Came {
 }
 
 impl<W: AsyncWrite + Unpin> Following<'_, W> {
-    /// Waits until the container has started; returns which start of it that is.
+    /// Waits until the container has started; returns the id of that start.
     async fn started(&mut self, preserved: Option<&str>) -> Result<String, Failure> {
         let mut told = String::new();
         let mut pause = self.pace.poll;
@@ -130,15 +130,15 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         }
     }
 
-    /// This start of the container is the one to follow.
+    /// Follows this start of the container from now on.
     fn begins(&mut self, pod: &Pod, instance: &str) {
         self.observed.set("");
         self.started_at = pod.started_at(self.container, instance);
-        // Both containers of the pod, and the kubelet that stamps the lines, have the clock of one node.
+        // The containers of the pod and the kubelet that stamps the lines share the node's clock.
         self.asked_at = SystemTime::now().try_into().ok();
     }
 
-    /// The pod, whatever passes being waited for.
+    /// The pod; retries temporary failures.
     async fn pod(&self) -> Result<Pod, Failure> {
         let mut patience = Patience::new(self.pace);
         loop {
@@ -182,12 +182,12 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         }
     }
 
-    /// One connection that follows, until it ends, the container ends, or it was silent for too long.
+    /// One following connection, until it ends, the container ends, or it is silent for too long.
     async fn connection(&mut self, instance: &str) -> Result<Result<Came, ApiError>, Failure> {
         let (access, container, pace) = (self.access, self.container, self.pace);
         let since = self.cursor.reconnect();
         let mut came = Came::default();
-        // A new connection that has nothing to say does not mend one that broke before it.
+        // A silent new connection does not make up for one that broke before it.
         let unbroken = self.unbroken || self.cursor.first().is_none();
         self.unbroken = false;
         let mut quiet_since = Instant::now();
@@ -222,7 +222,7 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                     return Ok(Ok(came));
                 }
                 Err(_) => {
-                    // An answer that does not come says nothing about the container.
+                    // No answer says nothing about the container.
                     let ended = access
                         .pod()
                         .await
@@ -235,18 +235,18 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         }
     }
 
-    /// Fetches what is left after the container's end.
+    /// Fetches the rest of the log after the container's end.
     async fn rest(&mut self, instance: &str, how: &Terminated) -> Result<(), Failure> {
         let deadline = Instant::now() + self.pace.last;
         let mut patience = Patience::new(self.pace);
         let mut why: Option<String> = None;
         loop {
-            // Asked each time: where the kubelet starts the container again, this log becomes the previous one.
+            // Asked again each time: if the kubelet restarts the container, this log becomes the previous one.
             let state = self.pod().await?.state(self.container, Some(instance));
             let replaced = matches!(state, State::Ended { replaced: true, .. });
             let fault = match self.whole(replaced, deadline).await? {
                 Ok(came) if came.lines || came.foreign.is_none() => {
-                    // Begun anew after the last line, the file is empty: everything came while we followed.
+                    // The log file was rotated after the last line and is empty: we have everything.
                     let nothing_after = self.unbroken && !came.lines && !self.cursor.is_mid_line();
                     if !self.cursor.caught_up() && !nothing_after {
                         self.gap(self.cursor.is_mid_line()).await?;
@@ -254,7 +254,7 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                     return Ok(());
                 }
                 Ok(came) => came.foreign.unwrap_or_default(),
-                // A try that the deadline cut short says less than the one before.
+                // An attempt that the deadline cut short tells less than the one before.
                 Err(ApiError::Http(error)) if error.is_timeout() && why.is_some() => String::new(),
                 Err(error) if patience.is_over(&error) => return Err(error.into()),
                 Err(error) => error.to_string(),
@@ -269,7 +269,7 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         }
     }
 
-    /// One answer to its end.
+    /// Reads one answer to its end.
     async fn whole(&mut self, replaced: bool, deadline: Instant) -> Result<Result<Came, ApiError>, Failure> {
         let since = self.cursor.reconnect();
         let mut came = Came::default();
@@ -312,8 +312,8 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         Ok(())
     }
 
-    /// Whether lines may have been rotated away before the log was asked for: the first that the kubelet still has was
-    /// printed before that, and well after the container's start.
+    /// Whether lines may have been rotated away before the log was first asked for: the oldest line that is left was
+    /// printed before that moment, but well after the container's start.
     fn is_late(&self) -> bool {
         let (Some(first), Some(started), Some(asked)) = (self.cursor.first(), self.started_at, self.asked_at)
         else {

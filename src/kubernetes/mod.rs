@@ -1,9 +1,9 @@
-//! `hook-runner sidecar`: preserves the log of another container of the same pod, one whose image and command
-//! cannot be changed, and ends as that container did.
+//! `hook-runner sidecar` preserves the log of another container in the same pod, whose image and command cannot be
+//! changed, and ends as that container did.
 //!
-//! It runs as an ordinary second container of the Job's pod and reads the log through the Kubernetes API with
-//! the pod's service account. With `restartPolicy: Never` the pod is complete when both containers have ended.
-//! May talk to the API server; what it gets goes to the sink it is given, and it runs no command.
+//! It runs as an ordinary second container of the Job's pod and reads the log through the Kubernetes API with the pod's
+//! service account. With `restartPolicy: Never` the pod is complete when both containers have ended. It may talk to the
+//! API server, writes to the sink it is given, and runs no command.
 //!
 //! The service account needs a Role in the pod's namespace, and a `RoleBinding` to it, both there before the Job:
 //!
@@ -14,12 +14,12 @@
 //!     verbs: [get]
 //! ```
 //!
-//! With `restartPolicy: OnFailure` the kubelet starts both containers again, each by itself. The start that was
-//! preserved last is remembered in the state directory and not preserved twice, but a container that is
-//! started again at once can get ahead of its observer: `Never` is the policy to choose.
+//! With `restartPolicy: OnFailure` the kubelet restarts both containers independently. The state directory remembers
+//! which start was preserved last, so that none is preserved twice. But a container that restarts at once can end
+//! before the sidecar sees it: choose `Never`.
 //!
-//! What the API cannot give: lines that the kubelet rotated away (10 MiB by default) before they were first
-//! asked for, or while no connection was there. Both are noticed, marked in the log, and no success.
+//! The API cannot give lines that the kubelet rotated away (at 10 MiB by default) before they were asked for, or while
+//! no connection was open. Both are noticed, marked in the log, and no success.
 
 mod api;
 mod cursor;
@@ -34,13 +34,13 @@ pub use failure::{Ended, Failure};
 pub use follow::follow;
 pub use pace::Pace;
 
-/// What a sidecar is to do.
+/// What the sidecar does.
 #[derive(Debug, Clone)]
 pub struct Follow {
     /// The container whose log is preserved.
     pub container: String,
-    /// The API server, and which pod this is.
+    /// The API server, and this pod's name.
     pub access: Access,
-    /// How often and how long.
+    /// Intervals and time limits.
     pub pace: Pace,
 }

@@ -1,4 +1,4 @@
-//! How often the API server is asked, and how long for: pauses, time limits, patience with failures.
+//! Intervals, time limits and retries of the requests to the API server.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use tokio::time::{Instant, sleep};
 use super::api::ApiError;
 use super::failure::Failure;
 
-/// How often and how long. The defaults are for a cluster.
+/// Intervals and time limits. The defaults suit a cluster.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    /// Between two looks at a pod whose container has not started; the first pause after a failure.
+    /// Interval of looks at a pod whose container has not started; also the first pause after a failure.
     pub poll: Duration,
-    /// The longest pause between two tries.
+    /// The longest pause between two requests.
     pub longest: Duration,
-    /// After so much silence the pod's status is looked at.
+    /// After this silence the pod's status is asked for.
     pub check: Duration,
-    /// After so much silence a new connection is made.
+    /// After this silence a new connection is made.
     pub reopen: Duration,
-    /// How long a missing permission, pod or file is taken for something that is on its way.
+    /// How long a missing permission, pod or file may still turn up.
     pub settle: Duration,
-    /// How long the rest of the log is asked for after the container's end.
+    /// Time limit for fetching the rest of the log after the container's end.
     pub last: Duration,
 }
 
@@ -37,8 +37,7 @@ impl Default for Pace {
     }
 }
 
-/// How failures that follow one another are met: with growing pauses, and those that do not pass by themselves
-/// only for a while.
+/// Retries after consecutive failures: pauses grow, and a failure that is not temporary is retried only for a while.
 pub(super) struct Patience<'a> {
     pace: &'a Pace,
     pub(super) pause: Duration,
@@ -50,12 +49,12 @@ impl<'a> Patience<'a> {
         Self { pace, pause: pace.poll, since: Instant::now() }
     }
 
-    /// Whether `error` will not pass by itself.
+    /// Whether to give up on `error`.
     pub(super) fn is_over(&self, error: &ApiError) -> bool {
         !error.passes() && self.since.elapsed() >= self.pace.settle
     }
 
-    /// Pauses after `error`; returns it where it will not pass by itself.
+    /// Pauses after `error`, or returns it when it is time to give up.
     pub(super) async fn wait(&mut self, error: ApiError) -> Result<(), Failure> {
         if self.is_over(&error) {
             return Err(error.into());

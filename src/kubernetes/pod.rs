@@ -1,12 +1,11 @@
-//! A pod as the API server describes it: which containers it has, and what one of them is doing.
-//!
-//! Only values. Knows nothing of requests.
+//! A pod as the API server describes it: its containers, and the state of one of them. Only values; knows nothing of
+//! requests.
 
 use serde::Deserialize;
 
 use super::stamp::Stamp;
 
-/// `v1.Pod`, the parts that matter here. Field names are the API's.
+/// The needed parts of `v1.Pod`. Field names are the API's.
 #[derive(Debug, Deserialize)]
 pub struct Pod {
     #[serde(default)]
@@ -76,44 +75,44 @@ pub struct Terminated {
     pub reason: String,
     /// The termination message.
     pub message: String,
-    /// Which start of the container it was.
+    /// Identifies this start of the container.
     #[serde(rename = "containerID")]
     pub container_id: String,
-    /// When it had started, in whole seconds (RFC 3339); nothing where it never did.
+    /// When it started, in whole seconds (RFC 3339); `None` if it never did.
     pub started_at: Option<String>,
 }
 
 impl Terminated {
-    /// Whether the runtime could not start it, so that it printed nothing (containerd's and CRI-O's reasons).
+    /// Whether the runtime could not start it, so that it printed nothing. The reasons are containerd's and CRI-O's.
     pub fn never_started(&self) -> bool {
         matches!(self.reason.as_str(), "StartError" | "ContainerCannotRun" | "CreateContainerError")
     }
 }
 
-/// What a container is doing.
+/// The state of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not started yet, and why.
+    /// Not started yet, with the reason.
     Waiting(String),
-    /// This start of it runs.
+    /// Runs; the id of this start.
     Running(String),
-    /// This start of it has ended. A newer one may have taken its place.
+    /// This start has ended. A newer one may have begun.
     Ended {
         how: Terminated,
-        /// A newer one runs or has run.
+        /// A newer start runs or has run.
         replaced: bool,
     },
-    /// A newer start runs, and nothing is known any more of the one that was asked for.
+    /// A newer start runs, and the status no longer tells of the one asked for.
     Gone,
 }
 
 impl Pod {
-    /// Names of the containers, in the pod's order.
+    /// The names of the containers, in the pod's order.
     pub(super) fn containers(&self) -> impl Iterator<Item = &str> {
         self.spec.init_containers.iter().chain(&self.spec.containers).map(|container| container.name.as_str())
     }
 
-    /// When this start of the container began; `None` where the pod's status does not say it.
+    /// When this start of the container began; `None` if the status does not say.
     pub(super) fn started_at(&self, container: &str, instance: &str) -> Option<Stamp> {
         let status = self.status(container)?;
         let ended = [&status.state, &status.last_state]
@@ -133,7 +132,7 @@ impl Pod {
         statuses.find(|status| status.name == container)
     }
 
-    /// Whether the kubelet starts a container again that ended so.
+    /// Whether the kubelet restarts a container that ended like this.
     pub(super) fn restarts_after(&self, how: &Terminated) -> bool {
         match self.spec.restart_policy.as_str() {
             "Never" => false,
@@ -142,7 +141,7 @@ impl Pod {
         }
     }
 
-    /// The container's state; with `instance`, that of this start of it.
+    /// The state of the container or, with `instance`, of that start of it.
     pub(super) fn state(&self, container: &str, instance: Option<&str>) -> State {
         let Some(status) = self.status(container) else {
             return State::Waiting("the kubelet has not reported it yet".into());
@@ -161,7 +160,7 @@ impl Pod {
                 return State::Ended { how, replaced: false };
             }
             if let Some(how) = before.filter(|how| how.container_id == instance) {
-                // While the next start is waited for, the log is still served as the current one.
+                // Until the next start begins, its log is still served as the current one.
                 let replaced = status.state.waiting.is_none();
                 return State::Ended { how, replaced };
             }

@@ -1,6 +1,5 @@
-//! The times before the lines of a container's log, and the time that a log is asked for from.
-//!
-//! Only values. The kubelet writes RFC 3339 with nanoseconds, in the node's own time zone.
+//! The timestamps of a container's log lines, and `sinceTime`. Only values. The kubelet writes RFC 3339 with
+//! nanoseconds, in the node's own time zone.
 
 use std::time::{Duration, SystemTime, SystemTimeError};
 
@@ -12,7 +11,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// Reads `2006-01-02T15:04:05.000000000Z` or with an offset as `+02:00`; `None` when it is anything else.
+    /// Parses `2006-01-02T15:04:05.000000000Z`, or an offset such as `+02:00`; `None` for anything else.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let (date, rest) = text.split_at_checked(19)?;
         let part = |from: usize, to: usize| number(&date[from..to]);
@@ -49,7 +48,7 @@ impl Stamp {
         Some(Self { seconds, nanos: u32::try_from(nanos).ok()? })
     }
 
-    /// So much later, in whole seconds.
+    /// Adds whole seconds.
     pub(super) fn later_by(self, time: Duration) -> Self {
         let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         Self { seconds: self.seconds.saturating_add(seconds), ..self }
@@ -65,8 +64,8 @@ impl TryFrom<SystemTime> for Stamp {
     }
 }
 
-/// `seconds` since 1970 as the API's `sinceTime` takes it. Whole seconds: the API server passes no more than
-/// those on to the kubelet.
+/// `seconds` since 1970 in the form of the API's `sinceTime`: whole seconds, because the API server passes only those
+/// on to the kubelet.
 pub(super) fn since(seconds: i64) -> String {
     let time =
         std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
@@ -79,12 +78,11 @@ fn number(digits: &[u8]) -> Option<i64> {
         .try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar. The year is taken to begin in March, so that the leap day
-/// is its last.
+/// Days from 1970-01-01 in the Gregorian calendar. Counts years from March, so that the leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    // 153 days in every five months from March on; 719468 days from March of the year 0 to 1970.
+    // 153 days in every five months from March; 719468 days from March of year 0 to 1970.
     year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
 }
 

@@ -1,5 +1,5 @@
-//! One copy step: the turn to copy on the volume, then the engine. A run's steps and the `copy` command wait for the same
-//! turn, so that a hook and a starting pod do not copy at the same time.
+//! One copy step: waits for its turn on the destination, then runs the engine. A run's steps and the `copy` command
+//! wait for the same lock, so that a hook and a starting pod never copy at the same time.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,37 +13,37 @@ use crate::support::times;
 use crate::volume::VolumeError;
 use crate::volume::lock::{self, Holder, Lock, Name, Taken};
 
-/// From one try for the lock to the next.
+/// Pause between two tries for the lock.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Why there was no copy, or not the whole of it.
+/// Why the copy failed.
 #[derive(Debug)]
 pub enum CopyFailure {
-    /// The turn to copy was not had.
+    /// It did not get its turn.
     Turn(TurnError),
     /// The copy failed.
     Copy(copy::Error),
 }
 
-/// Why the turn to copy was not had.
+/// Why the copy did not get its turn.
 #[derive(Debug)]
 pub enum TurnError {
     /// The lock cannot be used.
     Lock(VolumeError),
-    /// Somebody else copied all the time.
+    /// Another copy held the lock all the time.
     Busy {
         /// The state directory.
         state: PathBuf,
-        /// Who copies.
+        /// Who holds it.
         holder: Holder,
-        /// For how long it was waited.
+        /// Time waited.
         waited: Duration,
     },
-    /// Cancelled while it was waited for.
+    /// Cancelled while waiting.
     Cancelled,
 }
 
-/// Waits for the turn at most `patience`, then copies.
+/// Waits for the turn for at most `patience`, then copies.
 pub fn copy_in_turn(
     request: &Request,
     patience: Duration,
@@ -54,7 +54,7 @@ pub fn copy_in_turn(
     let end = Instant::now().checked_add(patience);
     loop {
         let turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
-        // A run's copy would undo what the commands of another one have edited: it waits for their end.
+        // Wait for another run's commands to end: this copy would undo their edits.
         let Some((run, pid)) = copy::run_at_work(request).filter(|_| request.steps_follow) else {
             return copy::copy(request, progress, cancel).map_err(CopyFailure::Copy);
         };
@@ -70,8 +70,8 @@ pub fn copy_in_turn(
     }
 }
 
-/// Waits for the turn at most `patience`, then journals that the run's commands may change what copies installed; the same in each
-/// destination inside.
+/// Waits for the turn for at most `patience`, then journals that the run's commands may change installed files. Does
+/// the same in each destination inside this one.
 pub fn begin_in_turn(
     request: &Request,
     copied: &[Request],
@@ -89,8 +89,8 @@ pub fn begin_in_turn(
     with_those_inside(request)?.iter().map(begin).collect()
 }
 
-/// Waits for the turn at most `patience`, then records what the run left; the same in each destination inside. Where it left no
-/// state, there is nothing to do.
+/// Waits for the turn for at most `patience`, then records what the run left. Does the same in each destination inside
+/// this one. Does nothing where the run left no state directory.
 pub fn seal_in_turn(
     request: &Request,
     ended: copy::Ended,
@@ -111,7 +111,7 @@ fn with_those_inside(request: &Request) -> Result<Vec<Request>, CopyFailure> {
     Ok([vec![request.clone()], inside].concat())
 }
 
-/// Waits for the turn to copy into a destination, at most `patience`. Shards of one copy share the turn.
+/// Waits for at most `patience` for the turn to copy into a destination. Shards of one copy share the turn.
 fn take_turn(
     request: &Request,
     (state, path): (&Dir, &Path),

@@ -1,6 +1,6 @@
-//! The output of a command after its end: waits until everything is through, and ends processes that the command left and
-//! that still hold the pipe. With nobody left to write, what takes long is the log or stdout: that is waited for until the
-//! attempt's time is over, because nothing may be lost.
+//! After a command's end: waits until its output is written, and ends processes that it left behind and that still hold
+//! the pipe. Once nobody holds the pipe, only the log or stdout can be slow: they are waited for until the attempt's
+//! deadline, because nothing may be lost.
 
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,26 @@ use crate::output::Tee;
 use crate::process::{Ending, Supervisor, end_leftovers, leftovers};
 use crate::support::durations::shown;
 
-/// From TERM to KILL for processes that the command left behind, and from KILL until they are given up.
+/// Time from TERM to KILL for processes left behind, and from KILL until they are given up.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 
-/// What is left of the drain and of the grace for leftovers when the attempt's time is over.
+/// What remains of the drain time and of the leftovers' grace once the attempt's deadline has passed.
 const LATE_DRAIN: Duration = Duration::from_secs(1);
 const LATE_LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 
-/// A pipe that nobody in sight holds open, and in which there has been nothing at so many looks in a row, is held by
-/// somebody out of sight: a process that was given the descriptor, in another container of the pod.
+/// After this many looks in a row without data and without a visible holder, an invisible process must hold the pipe:
+/// one in another container of the pod that got the descriptor.
 const SILENT_LOOKS: u32 = 10;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How long each part may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Of the whole attempt.
+    /// Deadline of the attempt.
     pub(super) deadline: Option<Instant>,
-    /// For processes that the command left, before they are told to end.
+    /// How long processes left behind may run before they get TERM.
     pub(super) drain: Duration,
-    /// In place of that after a stop.
+    /// The same after a stop.
     pub(super) grace: Duration,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Drain<'a> {
     pub(super) tee: &'a Tee,
     pub(super) patience: Patience,
     pub(super) ending: &'a Ending,
-    /// Inode numbers of its pipes.
+    /// The inode numbers of its pipes.
     pub(super) inodes: &'a [u64],
     pub(super) drained: oneshot::Receiver<()>,
 }
@@ -59,13 +59,14 @@ impl Drain<'_> {
         }
     }
 
-    /// A stop leaves the leftovers what it leaves a command. A second one while waiting: the next, harder step at once.
+    /// Waits for processes left behind. After a stop they get the command's grace; a second stop goes on to the next,
+    /// harder step at once.
     async fn by_itself(&mut self, supervisor: &mut Supervisor) -> bool {
         let patience = self.patience;
         let (requested, tee, name, ending) = (supervisor.stopped(), self.tee, self.name, self.ending);
         let stopped = async move {
             let stop = requested.await;
-            // Of a stop that the command had it was told already.
+            // The command's own stop was announced already.
             if !ending.stopped {
                 tee.note(&format!("{stop}: what {name} left has {} to end", shown(patience.grace)));
             }
@@ -84,7 +85,7 @@ impl Drain<'_> {
         matches!(supervisor.attend(wait).await, Ok(true))
     }
 
-    /// TERM, then KILL, to whoever holds the output; the log says so.
+    /// Sends TERM, then KILL, to whoever holds the output, and says so in the log.
     async fn by_force(&mut self, supervisor: &mut Supervisor) -> bool {
         for (signal, verb, what) in
             [(libc::SIGTERM, "still holds", "TERM"), (libc::SIGKILL, "ignored TERM and holds", "KILL")]
@@ -106,7 +107,7 @@ impl Drain<'_> {
         false
     }
 
-    /// Nobody is seen to hold the pipe: the log or stdout is slow, or its holder is out of sight.
+    /// No process is seen to hold the pipe: the log or stdout is slow, or the holder is invisible from here.
     async fn by_patience(&mut self, supervisor: &mut Supervisor) -> bool {
         let (stop, deadline) = (supervisor.stop_token(), self.patience.deadline);
         let late = async {
@@ -142,7 +143,7 @@ impl Drain<'_> {
     }
 }
 
-/// Ends when the tee has had nothing to do for a while.
+/// Returns when the tee has been idle for a while.
 async fn silence(tee: &Tee) {
     let mut silent = 0;
     while silent < SILENT_LOOKS {
@@ -151,7 +152,7 @@ async fn silence(tee: &Tee) {
     }
 }
 
-/// `most`, but not past the attempt's deadline by more than `late`.
+/// `most`, but at most `late` past the attempt's deadline.
 fn within(deadline: Option<Instant>, most: Duration, late: Duration) -> Duration {
     deadline.map_or(most, |end| most.min(end.saturating_duration_since(Instant::now()).max(late)))
 }

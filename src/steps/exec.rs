@@ -1,5 +1,5 @@
-//! One exec step: the command under supervision, its output through the tee, its time, its retries, and what it
-//! leaves behind. The only place that joins `process` and `output`.
+//! One exec step: runs the command under supervision with its output through the tee, its time limit and its retries,
+//! and deals with processes that it leaves behind. The only file that joins `process` and `output`.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -10,22 +10,22 @@ use crate::output::{Attached, Level, Tee, say};
 use crate::process::{ChildStdio, Command, Ending, Limits, SpawnError, Status, Stop, Supervisor};
 use crate::support::durations::shown;
 
-/// How the command is to be run.
+/// How to run the command.
 #[derive(Debug, Clone)]
 pub struct Exec {
     /// The command.
     pub command: Command,
-    /// Of each try.
+    /// Time limit of each try.
     pub timeout: Option<Duration>,
-    /// Of the whole attempt.
+    /// Deadline of the attempt.
     pub deadline: Option<Instant>,
-    /// From TERM to KILL.
+    /// Time from TERM to KILL.
     pub grace: Duration,
-    /// How long to wait for processes that the command left behind and that hold its output.
+    /// How long to wait for processes that outlive the command and hold its output open.
     pub drain: Duration,
-    /// Further tries after a failure.
+    /// Tries after the first.
     pub retries: u32,
-    /// Before the first retry; doubled for each further one, up to a minute.
+    /// Pause before the first retry; doubles each time, up to a minute.
     pub backoff: Duration,
 }
 
@@ -34,20 +34,20 @@ pub struct Exec {
 pub enum Outcome {
     /// The command ended by itself.
     Ended(Ending),
-    /// Its time, or the attempt's, was over.
+    /// The time limit of the step or of the attempt was reached.
     TimedOut {
-        /// The limit that was hit.
+        /// Which limit.
         limit: Limit,
-        /// How the command ended then.
+        /// How the command then ended.
         ending: Ending,
     },
     /// It could not be started.
     CannotExecute(SpawnError),
-    /// A TERM or INT came before the command had ended by itself; none: before it was started, or between two tries.
+    /// TERM or INT came before the command had ended by itself. `None`: before its start or between two tries.
     Stopped(Option<Ending>),
 }
 
-/// What came of the step.
+/// The result of the step.
 #[derive(Debug)]
 pub struct Ran {
     /// How its last try ended.
@@ -56,7 +56,7 @@ pub struct Ran {
     pub retries: u32,
 }
 
-/// Which time limit.
+/// The time limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// The step's `timeout`.
@@ -65,7 +65,7 @@ pub enum Limit {
     Attempt,
 }
 
-/// Runs the step to its end. Without a `tee` the command has the runner's own stdout and stderr.
+/// Runs the step to its end. Without a `tee` the command inherits the runner's stdout and stderr.
 pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ran {
     let mut backoff = exec.backoff;
     let mut retries = 0;
@@ -105,7 +105,7 @@ pub async fn run(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) ->
     }
 }
 
-/// What went wrong, where another try may go better.
+/// What went wrong, if a retry may help.
 fn worth_a_retry(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Ended(Ending { status: Status::Exited(0), .. })
@@ -157,7 +157,7 @@ async fn once(exec: &Exec, supervisor: &mut Supervisor, tee: Option<&Tee>) -> Ou
         Err(error) => return Outcome::CannotExecute(error),
     };
     if let (true, Some(stop)) = (ending.stopped, supervisor.stop()) {
-        // The command may have ended in the very moment.
+        // The command may have ended at that very moment.
         tell_of(stop);
     }
     if ending.timed_out && !ending.stopped {

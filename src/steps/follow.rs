@@ -1,6 +1,5 @@
-//! The follow step: another container's log into the tee, that container's end as the step's.
-//!
-//! Joins `kubernetes`, which knows the API, with the tee's pipe and what the volume remembers.
+//! The follow step: copies another container's log into the tee and ends as that container did. Joins `kubernetes`,
+//! which knows the API, with the tee's pipe and the record on the volume.
 
 use std::io;
 use std::sync::Arc;
@@ -19,13 +18,13 @@ use crate::volume::followed::Followed;
 pub enum FollowError {
     /// The container cannot be followed.
     Follow(kubernetes::Failure),
-    /// What was preserved cannot be remembered.
+    /// The record of what was preserved cannot be read or written.
     Volume(VolumeError),
-    /// A pipe or a thread.
+    /// A pipe or a thread failed.
     System(io::Error),
 }
 
-/// Follows until the container has ended and everything of its log is written.
+/// Follows until the container has ended and its whole log is written.
 pub async fn run(
     follow: &Follow,
     pipe: Attached,
@@ -40,7 +39,7 @@ pub async fn run(
     let last = blocking::run(move || earlier.last()).await.map_err(FollowError::System)?;
     let ended = kubernetes::follow(follow, last.as_deref(), observed, &mut sink).await;
     drop(sink);
-    // Closed without an answer is a tee that has ended, which its report says.
+    // If the tee has ended, its report says so.
     let _ = drained.await;
     let ended = ended.map_err(FollowError::Follow)?;
     let id = ended.how.container_id.clone();

@@ -1,15 +1,15 @@
-//! A line every ten seconds while something is waited for, with what was seen last: a pod's log that says nothing for
-//! minutes looks like one that hangs. On stderr only: the preserved log says at its end how long each step took.
+//! Prints a line every ten seconds while something is waited for, with the last observation: a silent pod log looks
+//! like a hung hook. On stderr only; the preserved log says at its end how long each step took.
 
 use std::time::{Duration, Instant};
 
 use crate::output::{Level, say};
 use crate::support::durations::shown;
 
-/// From one line to the next.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The output of `work`. `what` is being done meanwhile; `seen` is asked for the last observation, `None` where all is well.
+/// Runs `work` and returns its output. `what` names the work; `seen` gives the last observation, or `None` if there is
+/// nothing to report.
 pub(crate) async fn with_heartbeat<F: Future>(
     work: F,
     what: &str,

@@ -1,4 +1,4 @@
-//! What a step does when it is its turn.
+//! What each kind of step does.
 
 pub mod copy;
 mod drain;

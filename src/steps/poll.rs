@@ -1,5 +1,5 @@
-//! Waits until a command succeeds: tries it again and again, its output thrown away, until it ends with status 0 or the time
-//! is over. Knows the supervisor, and nothing of logs.
+//! Waits until a command succeeds: runs it repeatedly, discarding its output, until it exits with 0 or time is over.
+//! Knows the supervisor, nothing of logs.
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +7,29 @@ use crate::hook::exec_step::PollSpec;
 use crate::process::{ChildStdio, Command, Ending, Limits, SpawnError, Status, Supervisor};
 use crate::support::observed::Observed;
 
-/// The first pause between two tries; each next one is half as long again.
+/// The first pause between two tries; each next is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// What the last try has, which begins when the time is over: what came in the last moment counts.
+/// Time limit of the last try, which starts when the time is over: a success in the last moment counts.
 const LAST_TRY: Duration = Duration::from_secs(1);
-/// From TERM to KILL for a try whose time is over.
+/// Time from TERM to KILL for a try that ran out of time.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Why the command has not succeeded.
 #[derive(Debug)]
 pub enum PollError {
-    /// Its time was over; what the last try came to.
+    /// The step's time was over; the result of the last try.
     Unmet(String),
-    /// The attempt's time was over; what the last try came to.
+    /// The attempt's time was over; the result of the last try.
     AttemptOver(String),
-    /// A stop came; what the last try came to.
+    /// The runner was stopped; the result of the last try.
     Stopped(String),
-    /// It cannot be started: trying again does not help.
+    /// It cannot be started, and a retry would not help.
     CannotExecute(SpawnError),
 }
 
-/// Tries `spec` until it succeeds. How many tries it took.
+/// Runs `spec` until it succeeds. Returns the number of tries.
 pub async fn until_success(
     spec: &PollSpec,
     attempt_end: Option<Instant>,
@@ -53,7 +53,7 @@ pub async fn until_success(
         }
         match ending.status {
             Status::Exited(0) => return Ok(tries),
-            // A try that the end cut short says less than the whole one before it.
+            // A try that was cut short tells less than the complete one before it.
             _ if ending.timed_out && tries > 1 => {}
             _ if ending.timed_out => seen.set("it did not end in its time"),
             Status::Exited(code) => seen.set(format!("it exited with {code}")),

@@ -1,11 +1,11 @@
 //! Waits for a file, a TCP port or an HTTP answer.
 //!
-//! May look at the filesystem and open connections. Knows nothing of logs, steps or exit statuses; that a
-//! condition not met is status 69 is said in `exit.rs`.
+//! May look at the filesystem and open connections. Knows nothing of logs, steps or exit statuses; `exit.rs` says that
+//! an unmet condition is 69.
 //!
-//! The first probe is made at once, the next after 100 ms, then ever more slowly up to the interval: a hook
-//! mostly waits for something that is there or nearly there. Each probe is a new one: name looked up anew,
-//! new connection. A probe that gets no answer is given up after the probe timeout.
+//! The first probe is made at once, the next after 100 ms, then ever more slowly up to the interval: most hooks wait
+//! for something that is there or almost there. Each probe resolves the name anew and opens a new connection. A probe
+//! without an answer is given up after the probe timeout.
 
 mod credentials;
 mod observation;
@@ -29,18 +29,18 @@ use crate::support::blocking::Repeated;
 use crate::support::durations::shown;
 use crate::support::observed::Observed;
 
-/// The first pause; each next one is half as long again.
+/// The first pause; each next is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// What is kept of the time for a last probe.
+/// Time reserved for a last probe.
 const LAST_PROBE: Duration = Duration::from_millis(100);
 
 /// A condition was met.
 #[derive(Debug)]
 pub struct Met {
-    /// How long it took.
+    /// Time waited.
     #[allow(dead_code, reason = "tests look at it")]
     pub after: Duration,
-    /// How many probes it took, the last one included.
+    /// Number of probes, the last one included.
     #[allow(dead_code, reason = "tests count them")]
     pub probes: u32,
     /// What the last probe saw: `it exists`, `answered 200`.
@@ -53,47 +53,47 @@ pub enum NotMet {
     /// Time ran out.
     #[error("{condition} was not met within {}: {}", shown(*timeout), last(last_observation.as_ref()))]
     TimedOut {
-        /// What was waited for.
+        /// The condition.
         condition: Condition,
-        /// For how long.
+        /// The time limit.
         timeout: Duration,
-        /// What the last telling probe saw.
+        /// What the last informative probe saw.
         last_observation: Option<Observation>,
-        /// How many probes were made.
+        /// Number of probes.
         probes: u32,
     },
-    /// The attempt ended: its own timeout, or a signal.
+    /// The attempt ended, by its own timeout or a signal.
     #[error("{condition} was not met in the {} until the wait was ended: {}", shown(*after), last(last_observation.as_ref()))]
     Cancelled {
-        /// What was waited for.
+        /// The condition.
         condition: Condition,
-        /// For how long.
+        /// Time waited.
         after: Duration,
-        /// What the last telling probe saw.
+        /// What the last informative probe saw.
         last_observation: Option<Observation>,
-        /// How many probes were made.
+        /// Number of probes.
         probes: u32,
     },
-    /// User and password cannot be had: the hook itself is wrong, and waiting does not help.
+    /// User name and password cannot be read. The hook is wrong; waiting does not help.
     #[error("{condition} cannot be asked for: {why}")]
     Credentials {
-        /// What was to be waited for.
+        /// The condition.
         condition: Condition,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
-    /// The CA file cannot be used: the hook itself is wrong, and waiting does not help.
+    /// The CA file cannot be used. The hook is wrong; waiting does not help.
     #[error("{condition} cannot be checked: {source}")]
     Roots {
-        /// What was to be waited for.
+        /// The condition.
         condition: Condition,
-        /// What is wrong.
+        /// The reason.
         source: RootsError,
     },
 }
 
 impl NotMet {
-    /// The next step for whoever reads it.
+    /// What the reader can do about it.
     pub fn advice(&self) -> String {
         match self {
             Self::TimedOut { last_observation: Some(seen), .. }
@@ -106,7 +106,7 @@ impl NotMet {
         }
     }
 
-    /// What the last telling probe saw.
+    /// What the last informative probe saw.
     #[allow(dead_code, reason = "tests look at it")]
     pub fn last_observation(&self) -> Option<&Observation> {
         match self {
@@ -122,11 +122,11 @@ fn last(observation: Option<&Observation>) -> String {
     observation.map_or_else(|| "no probe was finished".into(), ToString::to_string)
 }
 
-/// Refuses waits that cannot be asked for, before anything is done. A file may still have to be made by a step before its
-/// wait; a variable is there from the start or never.
+/// Refuses impossible waits before anything is done. A missing file may still be made by an earlier step; a variable is
+/// set from the start or never.
 ///
 /// # Errors
-/// The first that is wrong.
+/// The first wait that is wrong.
 #[allow(clippy::result_large_err)] // once an attempt
 pub fn check(steps: &[Step]) -> Result<(), NotMet> {
     let mut made = Made::default();
@@ -140,7 +140,7 @@ pub fn check(steps: &[Step]) -> Result<(), NotMet> {
                     drop(headers(wait)?);
                 }
             }
-            // What listens on a port makes no file here.
+            // A listening port creates no file here.
             Step::Wait(Wait { condition: Condition::Tcp(_), .. }) => {}
             _ => made.add(step),
         }
@@ -148,10 +148,10 @@ pub fn check(steps: &[Step]) -> Result<(), NotMet> {
     Ok(())
 }
 
-/// Probes until the condition is met, its time is over, or `cancel` is; `observed` is told what each probe saw.
+/// Probes until the condition is met, its time is over, or `cancel` is cancelled. `observed` gets what each probe saw.
 ///
 /// # Errors
-/// Not met, with what was seen last.
+/// The condition was not met; holds the last observation.
 pub async fn until(wait: &Wait, cancel: &CancellationToken, observed: &Observed) -> Result<Met, NotMet> {
     let started = Instant::now();
     let deadline = wait.timeout.and_then(|timeout| started.checked_add(timeout));
@@ -175,7 +175,7 @@ pub async fn until(wait: &Wait, cancel: &CancellationToken, observed: &Observed)
         };
         match outcome {
             Some(Ok(observation)) => return Ok(Met { after: started.elapsed(), probes, observation }),
-            // A probe that the wait's end cut short says less than the whole one before it.
+            // A probe that was cut short tells less than the complete one before it.
             Some(Err(seen)) if seen.is_timeout() && limit < full && last.is_some() => {}
             Some(Err(seen)) => {
                 let seen_before = last.as_ref().map(ToString::to_string);
@@ -214,7 +214,7 @@ pub async fn until(wait: &Wait, cancel: &CancellationToken, observed: &Observed)
     }
 }
 
-/// The pause, cut so that a last probe is made shortly before time is over.
+/// Shortens the pause so that a last probe fits in before the time is over.
 fn shortened(pause: Duration, left: Option<Duration>) -> Duration {
     match left {
         Some(left) if pause < left => pause,
@@ -239,14 +239,14 @@ fn headers(wait: &Wait) -> Result<HeaderMap, NotMet> {
     credentials::headers(wait).map_err(|why| NotMet::Credentials { condition: wait.condition.clone(), why })
 }
 
-/// What one condition is probed with.
+/// The means to probe one condition.
 enum Probe<'a> {
     File { path: &'a Path, look: Repeated<Looked> },
     Tcp(Dialer),
     Http { client: Client, target: &'a str, headers: HeaderMap, wanted: Accepted },
 }
 
-/// What looking at a path found: nothing wrong, or why not, and where a dangling link points to.
+/// A look at a path: `Ok`, or the error and the target of a dangling link.
 type Looked = Result<(), (io::Error, Option<PathBuf>)>;
 
 impl<'a> Probe<'a> {
@@ -262,7 +262,7 @@ impl<'a> Probe<'a> {
         })
     }
 
-    /// What was seen, met or not.
+    /// What was seen: `Ok` if the condition is met.
     async fn make(&mut self, deadline: Instant) -> Result<String, Observation> {
         match self {
             Self::File { path, look } => file(path, look, deadline).await,

@@ -1,8 +1,8 @@
-//! Runs blocking calls on detached threads, so that a hung volume or a dead name server cannot hold up the supervisor.
+//! Runs blocking calls on detached threads, so that a hung volume or a dead name server cannot block the supervisor.
 //!
-//! `stat` on a hung NFS volume and `getaddrinfo` against a dead name server cannot be interrupted, and dropping a
-//! runtime waits for its own blocking threads. A call here that never returns costs its thread, not the attempt. Callers
-//! set the deadline (`tokio::time::timeout` around it). Knows nothing of what is called.
+//! `stat` on a hung NFS volume and `getaddrinfo` with a dead name server cannot be interrupted, and a tokio runtime
+//! waits for its blocking threads when it is dropped. A call here that never returns costs one thread, not the attempt.
+//! Callers set the deadline (`tokio::time::timeout` around it).
 
 use std::io;
 
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::cause::words;
 use super::signal_mask::block_signals;
 
-/// The answer of `call`.
+/// Runs `call` and returns its result.
 ///
 /// # Errors
 /// No thread can be started, or the call panicked.
@@ -19,7 +19,7 @@ pub(crate) async fn run<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'st
     Repeated::default().run(call).await
 }
 
-/// Starts `work` on a thread that nobody waits for.
+/// Starts `work` on a detached thread.
 ///
 /// # Errors
 /// No thread can be started.
@@ -36,8 +36,8 @@ pub(crate) fn detached(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     })
 }
 
-/// One question, asked again and again. A call whose caller gave up goes on, and the next [`Repeated::run`] waits for its
-/// answer in place of starting a second one.
+/// A call that is made again and again, but only once at a time: if a caller has given up waiting, the next
+/// [`Repeated::run`] waits for the same call and does not start a second.
 #[derive(Debug)]
 pub(crate) struct Repeated<T> {
     pending: Option<oneshot::Receiver<T>>,
@@ -50,8 +50,7 @@ impl<T> Default for Repeated<T> {
 }
 
 impl<T: Send + 'static> Repeated<T> {
-    /// The answer of `call`, or of the same call when an earlier one is still under way. Dropping the returned future
-    /// loses nothing.
+    /// The result of `call`, or of the earlier call that still runs. Dropping the future loses nothing.
     ///
     /// # Errors
     /// No thread can be started, or the call panicked.
@@ -60,7 +59,7 @@ impl<T: Send + 'static> Repeated<T> {
             Some(pending) => pending,
             none => {
                 let (answer, pending) = oneshot::channel();
-                // Without a receiver nobody waits for the answer any more.
+                // Fails only if nobody waits for the result any more.
                 detached(move || drop(answer.send(call())))?;
                 none.insert(pending)
             }

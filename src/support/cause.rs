@@ -1,11 +1,10 @@
-//! Why a call on a volume failed, as one word for programs and as the system's words for people.
+//! Why a call on a volume failed: one word for programs, the system's words for people.
 
 use std::fmt;
 use std::io;
 
 use nix::errno::Errno;
 
-/// Why a call on a volume failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// ENOSPC, EDQUOT.
@@ -23,7 +22,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// From the answer of a system call.
+    /// The cause behind a system call's error.
     pub fn of(error: &io::Error) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOSPC | Errno::EDQUOT) => Self::NoSpace,
@@ -33,7 +32,7 @@ impl Cause {
         }
     }
 
-    /// The word of the summary.
+    /// The word in the summary.
     pub const fn word(self) -> &'static str {
         match self {
             Self::NoSpace => "no-space",
@@ -52,8 +51,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The system's words for an error: "No space left on device". The standard library would add "(os error 28)", and its words for
-/// other errors are written for programmers.
+/// The system's words for an error: "No space left on device". The standard library would append "(os error 28)", and
+/// its words for other errors are written for programmers.
 pub fn words(error: &io::Error) -> String {
     if let Some(number) = error.raw_os_error() {
         return match Errno::from_raw(number) {
@@ -62,7 +61,7 @@ pub fn words(error: &io::Error) -> String {
         };
     }
     let words = match error.kind() {
-        // A sentence of ours.
+        // An error that we made ourselves already holds a sentence.
         _ if error.get_ref().is_some() => return error.to_string(),
         io::ErrorKind::NotFound => "it does not exist",
         io::ErrorKind::AlreadyExists => "it exists",

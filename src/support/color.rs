@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 
-/// Whether `stream` takes colours.
 pub fn wanted(stream: &impl IsTerminal) -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     stream.is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// `34ms`, `12.3s`, `20s`, `4m05s`, `2h`, `3d04h`: two units at most, parts below them cut off.
+/// `34ms`, `12.3s`, `20s`, `4m05s`, `2h`, `3d04h`: at most two units, the rest cut off.
 pub(crate) fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let two = |large: u64, unit: &str, small: u64, below: &str| {
@@ -20,7 +20,6 @@ pub(crate) fn shown(duration: Duration) -> String {
     }
 }
 
-/// Whole milliseconds of `duration`.
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

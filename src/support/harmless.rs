@@ -1,7 +1,7 @@
-//! Makes texts from users and logs safe for a terminal, on one line.
+//! Makes text from users and logs safe to print on one line of a terminal.
 
-/// Escapes control characters, and those that change the direction of text: a value in a sentence must neither break its line
-/// nor control the reader's terminal.
+/// Escapes control characters and those that change the direction of text: a printed value must not break its line or
+/// control the reader's terminal.
 pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -10,7 +10,6 @@ pub(crate) fn harmless(text: &str) -> String {
     shown
 }
 
-/// A control character, or one that reverses the direction of text.
 pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

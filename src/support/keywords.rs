@@ -1,6 +1,6 @@
-//! An enum that is written as one of a few words: an option's value, and a key's.
+//! Enums whose values are written as one of a few words, on the command line and in the hook file.
 
-/// Implements `Display`, `FromStr` and `WORDS` for an enum of words.
+/// Implements `Display`, `FromStr` and `WORDS`.
 macro_rules! keywords {
     ($type:ident { $($word:literal => $variant:ident),+ $(,)? }) => {
         impl std::fmt::Display for $type {
@@ -18,7 +18,7 @@ macro_rules! keywords {
             }
         }
         impl $type {
-            /// The words of the command line and the hook file.
+            /// The words that the command line and the hook file accept.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
         }
     };

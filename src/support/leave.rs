@@ -1,8 +1,9 @@
-//! The only place that calls `_exit`.
+//! How the program ends. Two processes end elsewhere: the one that runs out of memory (`main.rs`) and the child that
+//! only holds descriptors (`process/fd_holder.rs`).
 
-/// Ends the process at once. `std::process::exit` and a return from `main` run destructors, which can wait for a thread in a
-/// call on a hung volume. Nothing is buffered that would be lost.
+/// Ends the process at once. `std::process::exit` and a return from `main` run destructors, which can wait for a thread
+/// that hangs on a volume. No output is buffered here, so none is lost.
 pub(crate) fn leave(status: u8) -> ! {
-    // SAFETY: a number; nothing of the program runs after it.
+    // SAFETY: takes a number and never returns.
     unsafe { nix::libc::_exit(status.into()) }
 }

@@ -1,5 +1,6 @@
-//! The segments in which `--max-log` keeps the end of an attempt's output beside the log: their names, their first line, and the
-//! marker that stands in the log where bytes are left out. Known to who writes them and to who reads them back.
+//! The segments in which `--max-log` keeps the end of an attempt's output, beside the log: their names, their first
+//! line, and the marker in the log where bytes are left out. The writer (`output/`) and the readers (`volume/`,
+//! `history/`) share it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -7,16 +8,16 @@ use std::io::{self, Read};
 /// First line of a segment: name, version, output bytes before this segment, output bytes in the log's first part.
 const MAGIC: &str = "hook-runner-tail 1";
 
-/// A segment that was read to the end of its first line.
+/// A segment, read up to the end of its first line.
 pub(crate) struct Segment<F> {
     pub(crate) file: F,
-    /// Output bytes before it.
+    /// Output bytes before this segment.
     pub(crate) start: u64,
     /// Output bytes in the log's first part.
     pub(crate) head: u64,
 }
 
-/// The two take turns.
+/// The two segments of a log, which are written in turn.
 pub(crate) fn names(log_name: &OsStr) -> [OsString; 2] {
     ["0", "1"].map(|turn| {
         let mut name = OsString::from("tail-");
@@ -31,12 +32,12 @@ pub(crate) fn first_line(start: u64, head: u64) -> String {
     format!("{MAGIC} {start} {head}\n")
 }
 
-/// Stands for what is left out.
+/// The line in the log that says how many bytes are left out.
 pub(crate) fn marker(left_out: u64) -> String {
     format!("\nhook-runner: {left_out} bytes are left out here (max-log)\n")
 }
 
-/// The segment, positioned behind its first line. None when it was torn in its first line.
+/// Reads the first line. `None` where the write of that line was cut short.
 pub(crate) fn parse_segment<F: Read>(mut file: F) -> io::Result<Option<Segment<F>>> {
     let mut line = Vec::new();
     let mut byte = [0];

@@ -19,5 +19,5 @@ pub(crate) mod sizes;
 pub(crate) mod small_file;
 pub(crate) mod times;
 
-/// The name of a preserved log whose path nobody gave.
+/// The default name of a preserved log.
 pub const LOG_NAME: &str = "post-hook-output.txt";

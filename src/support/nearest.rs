@@ -1,6 +1,6 @@
-//! The known name that a misspelt one most likely means.
+//! "Did you mean …?" for misspelt names.
 
-/// The nearest of `known`, when one is near enough to be meant.
+/// The known name most like `name`, if it is similar enough.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |known: &'a str| (strsim::jaro_winkler(name, known), known);
     let best = known.into_iter().map(near).max_by(|one, other| one.0.total_cmp(&other.0))?;

@@ -1,10 +1,10 @@
-//! The last observation of a wait, for the heartbeat and for the sentence when the wait ends.
+//! What a wait saw last, for the heartbeat and for the message when the wait ends.
 
 use std::sync::{Arc, Mutex};
 
 use super::mutex::lock;
 
-/// Shared by the wait, which sets it, and by those who report it.
+/// Set by the wait, read by whoever reports it.
 #[derive(Debug, Clone, Default)]
 pub struct Observed(Arc<Mutex<String>>);
 
@@ -14,7 +14,7 @@ impl Observed {
         *lock(&self.0) = seen.into();
     }
 
-    /// The observation; empty at first.
+    /// The observation; empty until the first.
     pub fn get(&self) -> String {
         lock(&self.0).clone()
     }

@@ -1,5 +1,5 @@
-//! Recognizes the runner's own files on a volume: a state directory by its name or its content, a preserved log by its first
-//! bytes or by the history that names it. Every replacement, move and removal asks here first.
+//! Recognizes the runner's own files on a volume: a state directory by its name or content, a preserved log by its
+//! first bytes or by the history that names it. Every replacement, move and removal asks here first.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,21 +12,18 @@ use rustix::fs::{FileType, OFlags};
 use super::LOG_NAME;
 use super::rooted_dir::Dir;
 
-/// The name of a state directory whose path nobody gave.
+/// The default name of a state directory.
 pub const STATE_DIRECTORY: &str = ".hook-runner";
-/// In a state directory: holds a directory for each log.
+/// In a state directory: the directory with one history per log.
 pub const HISTORIES: &str = "histories";
-/// In a state directory: held by an attempt at work.
+/// In a state directory: the file that a running attempt holds a lock on.
 pub const RUNNING: &str = "running";
 /// How the first line of a preserved log begins.
 pub const HEADER_START: &str = "=== hook-runner: attempt ";
-/// Longer names of logs are cut, and told apart by a hash.
+/// A longer log name is cut and gets a hash, which keeps it unique.
 const LONGEST_NAME: usize = 180;
 
-/// Whether a directory is a state directory, whatever its name is.
-///
-/// # Errors
-/// What the volume answers.
+/// Whether a directory of any name is a state directory.
 pub fn is_state(dir: &Dir) -> io::Result<bool> {
     let is = |name: &str, kind| {
         dir.find(name).map(|stat| stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == kind))
@@ -37,7 +34,7 @@ pub fn is_state(dir: &Dir) -> io::Result<bool> {
 /// Whether an entry of a directory is a preserved log or a state directory, or a directory that holds one.
 ///
 /// # Errors
-/// What the volume answers. Entries without read permission count as not the runner's.
+/// What the volume answers. An entry that we may not read counts as not the runner's.
 pub fn is_own(dir: &Dir, name: &OsStr, kind: FileType) -> io::Result<bool> {
     match kind {
         FileType::RegularFile => Ok(is_named_in(dir, name) || is_log(dir, name)?),
@@ -46,10 +43,10 @@ pub fn is_own(dir: &Dir, name: &OsStr, kind: FileType) -> io::Result<bool> {
     }
 }
 
-/// Whether the state beside a file has a history of a log of that name.
+/// Whether the state directory beside a file has a history for a log of that name.
 fn is_named_in(dir: &Dir, name: &OsStr) -> bool {
     let Ok(state) = dir.open_dir(STATE_DIRECTORY) else { return false };
-    // Version 0.1 had one history, of whichever log: the default name's most likely.
+    // Version 0.1 had one history for all logs; the log with the default name is the likely one.
     if name == LOG_NAME {
         return true;
     }
@@ -60,7 +57,7 @@ fn is_named_in(dir: &Dir, name: &OsStr) -> bool {
         .any(|(other, _)| other.as_bytes().split(|&byte| byte == b'@').next() == Some(key.as_bytes()))
 }
 
-/// `None` if permission is missing.
+/// Turns "permission denied" into `None`.
 fn permitted<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
@@ -77,7 +74,7 @@ fn is_log(dir: &Dir, name: &OsStr) -> io::Result<bool> {
 
 fn holds_own(dir: &Dir, name: &OsStr) -> io::Result<bool> {
     let Some(top) = permitted(dir.open_dir(name))? else { return Ok(false) };
-    // Paths, so that a wide tree needs few handles.
+    // Paths and not handles: a wide tree would use up the descriptors.
     let mut todo = vec![PathBuf::new()];
     while let Some(path) = todo.pop() {
         let Some(here) = permitted(top.open_dir(&path))? else { continue };
@@ -95,7 +92,8 @@ fn holds_own(dir: &Dir, name: &OsStr) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The name of a log's directory among the histories. Each byte that is not plain becomes `%` and two digits, so that no two names meet.
+/// The directory name that stands for a log name among the histories. Each byte outside `A-Za-z0-9_-.` becomes `%` and
+/// two hex digits, so that two names never share a directory.
 pub fn encoded(name: &OsStr) -> OsString {
     let mut text = String::new();
     for &byte in name.as_bytes() {
@@ -113,7 +111,7 @@ pub fn encoded(name: &OsStr) -> OsString {
     text.into()
 }
 
-/// The log's name; `None` if it was cut.
+/// The log's name; `None` if it was too long to be kept whole.
 pub fn decoded(name: &OsStr) -> Option<OsString> {
     let name = name.as_bytes().split(|&byte| byte == b'@').next()?;
     let mut bytes = Vec::new();

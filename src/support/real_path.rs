@@ -1,8 +1,8 @@
-//! One way to write a path that may not be there yet, so that two can be compared. Looks at paths only.
+//! Normalizes a path that need not exist yet, so that two paths can be compared.
 
 use std::path::{Component, Path, PathBuf};
 
-/// The path with links resolved, as far as it exists.
+/// The path with its symbolic links resolved, as far as it exists.
 pub fn real(path: &Path) -> PathBuf {
     let Ok(absolute) = std::path::absolute(path) else { return path.to_path_buf() };
     for above in absolute.ancestors() {

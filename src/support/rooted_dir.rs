@@ -1,10 +1,10 @@
-//! Opening below a directory handle without following symbolic links: the one way in which `copy` and `volume`
-//! reach the volume. Another writer on the volume may swap any name for a link at any moment; a call here then fails
-//! (`ELOOP`, `ENOTDIR`, `EXDEV`), it never leaves the directory that the handle stands for.
+//! Opens files below a directory handle without following symbolic links. `copy` and `volume` reach the volume only
+//! through this: another writer may replace any name with a link at any moment, and a call here then fails (`ELOOP`,
+//! `ENOTDIR`, `EXDEV`) and never leaves the directory.
 //!
-//! `openat2(2)` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` resolves a path of several names in one call. Where
-//! the kernel has no openat2 (before 5.6) or a seccomp profile refuses it, each name is opened by itself with
-//! `O_NOFOLLOW`. This file knows nothing of manifests, logs or hooks.
+//! `openat2(2)` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` resolves a whole path in one call. Where the kernel has no
+//! openat2 (before 5.6) or a seccomp profile refuses it, each name is opened by itself with `O_NOFOLLOW`. This file
+//! knows nothing of manifests, logs or hooks.
 
 mod own_files;
 mod removal;
@@ -24,52 +24,51 @@ use rustix::io::Errno;
 pub use self::own_files::{copy_range, is_in_the_way, state_mode};
 use self::resolve::plain_names;
 
-/// How often a file is opened anew that is removed in the moment in which it is opened.
+/// How often an open is repeated when the file is removed at the same moment.
 const REMOVED_MEANWHILE: u32 = 100;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
-/// A handle of a directory. Every name given to its methods is relative to it, made of plain names only
-/// (neither absolute nor containing `..`: those answer `EINVAL`), and no symbolic link is followed on the way,
-/// the last name included.
+/// A directory handle. Paths given to its methods are relative and made of plain names: an absolute path or `..`
+/// answers `EINVAL`. No symbolic link is followed, not even as the last name.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
 }
 
 impl Dir {
-    /// Opens a directory by a path that the administrator gave: links in it are followed, as in any path.
+    /// Opens a directory by a path that the administrator gave. Links in it are followed, as usual.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self { fd: rustix::fs::openat(CWD, path.as_ref(), DIRECTORY | OFlags::CLOEXEC, Mode::empty())? })
     }
 
-    /// Opens a directory by an absolute path of plain names if none of them is a symbolic link. `None` for any other,
-    /// for one that is not there, and where the kernel has no openat2(2).
+    /// Opens a directory by an absolute path of plain names, none of them a symbolic link. `None` for any other path,
+    /// for a missing one, and where the kernel has no openat2(2).
     pub fn open_without_links(path: &Path) -> Option<Self> {
         resolve::without_links(path).map(Self::from_fd)
     }
 
-    /// Takes over a descriptor that is known to be a directory.
+    /// Wraps a descriptor that is known to be a directory.
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self { fd }
     }
 
-    /// Gives up the handle for its descriptor.
+    /// The descriptor, without the handle.
     pub fn into_fd(self) -> OwnedFd {
         self.fd
     }
 
-    /// A second handle of the same directory, sharing nothing but the directory (its read position is its own).
+    /// A second, independent handle of the same directory, with its own read position.
     pub fn reopen(&self) -> io::Result<Self> {
         Ok(Self { fd: rustix::fs::openat(&self.fd, c".", DIRECTORY | OFlags::CLOEXEC, Mode::empty())? })
     }
 
-    /// Another descriptor of the same handle, its read position shared.
+    /// A duplicate of the descriptor: the read position is shared.
     pub fn duplicate(&self) -> io::Result<Self> {
         Ok(Self { fd: rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)? })
     }
 
-    /// Opens the directory `rel`; `.` or the empty path is this one.
+    /// Opens the directory `rel`. `.` and the empty path stand for this directory.
     pub fn open_dir(&self, rel: impl AsRef<Path>) -> io::Result<Self> {
         let rel = rel.as_ref();
         if rel.as_os_str().is_empty() || rel == Path::new(".") {
@@ -78,9 +77,8 @@ impl Dir {
         Ok(Self { fd: self.resolve(rel, DIRECTORY, Mode::empty())? })
     }
 
-    /// Opens anything with the given flags. `mode` (permission bits) is for a file that `CREATE` makes.
-    /// A FIFO planted under the name cannot block the call unless `flags` asks for it: `NONBLOCK` is added and,
-    /// as it means nothing for regular files, left on.
+    /// Opens anything with the given flags. `mode` (permission bits) is for a file that `CREATE` makes. `NONBLOCK` is
+    /// always added, so that a planted FIFO cannot block the open; it has no effect on regular files.
     pub fn open_with(&self, rel: impl AsRef<Path>, flags: OFlags, mode: u32) -> io::Result<File> {
         Ok(File::from(self.resolve(rel.as_ref(), flags | OFlags::NONBLOCK, Mode::from_raw_mode(mode))?))
     }
@@ -90,22 +88,21 @@ impl Dir {
         self.open_with(rel, OFlags::RDONLY, 0)
     }
 
-    /// Creates a file that must not exist yet (`EEXIST` otherwise), open for writing.
+    /// Creates a file for writing; `EEXIST` if the name is taken.
     pub fn create_new(&self, rel: impl AsRef<Path>, mode: u32) -> io::Result<File> {
         self.open_with(rel, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)
     }
 
-    /// Opens `rel` and makes sure that it is a regular file and, where it is opened for writing, has exactly one link, so that
-    /// writing to it changes nothing that has another name. `flags` may hold `CREATE`, `APPEND` and so on, but not `TRUNC`, which would
-    /// act before the check.
+    /// Opens `rel` and checks that it is a regular file and, when opened for writing, has only one link: a write must
+    /// not change a file with another name. `flags` must not hold `TRUNC`, which would act before the check.
     ///
     /// # Errors
-    /// `InvalidInput` when it is something else, beside those of the open itself.
+    /// `InvalidInput` when it is something else, or the error of the open.
     pub fn open_regular(&self, rel: impl AsRef<Path>, flags: OFlags, mode: u32) -> io::Result<File> {
         Ok(self.open_regular_stat(rel, flags, mode)?.0)
     }
 
-    /// As [`Dir::open_regular`], with the status that it has looked at.
+    /// As [`Dir::open_regular`], and returns the status that was checked.
     pub fn open_regular_stat(
         &self,
         rel: impl AsRef<Path>,
@@ -117,7 +114,7 @@ impl Dir {
         let mut file = self.open_with(rel, flags, mode)?;
         let mut stat = rustix::fs::fstat(&file)?;
         for _ in 0..REMOVED_MEANWHILE {
-            // Removed between the two calls: what has the name now is what was asked for.
+            // Removed between open and stat: open whatever has the name now.
             if stat.st_nlink != 0 {
                 break;
             }
@@ -146,7 +143,7 @@ impl Dir {
             let opened = match dir.open_dir(name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     match rustix::fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(mode)) {
-                        // Another process made it between the two calls: as good.
+                        // Another process was faster.
                         Ok(()) | Err(Errno::EXIST) => dir.open_dir(name)?,
                         Err(errno) => return Err(errno.into()),
                     }
@@ -158,13 +155,13 @@ impl Dir {
         at.map_or_else(|| self.reopen(), Ok)
     }
 
-    /// The status of the directory itself.
+    /// The status of the directory.
     pub fn stat(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&self.fd)?)
     }
 
-    /// Whether another directory is on the same mount: Linux tells since 5.8; where it does not, the same filesystem
-    /// is taken for that.
+    /// Whether another directory is on the same mount. Linux before 5.8 does not tell; there, the same filesystem is
+    /// taken to mean the same mount.
     pub fn is_on_mount_of(&self, other: impl AsFd) -> io::Result<bool> {
         let mount = |dir: BorrowedFd<'_>| {
             let found = rustix::fs::statx(dir, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
@@ -176,7 +173,7 @@ impl Dir {
         }
     }
 
-    /// The status of an entry; of the link itself where it is a symbolic link.
+    /// The status of an entry. Of a symbolic link: its own.
     pub fn stat_at(&self, rel: impl AsRef<Path>) -> io::Result<Stat> {
         let mut stat = None;
         self.at_parent(rel.as_ref(), |dir, name| {
@@ -186,7 +183,7 @@ impl Dir {
         stat.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
-    /// As [`Dir::stat_at`], with `None` for an entry that is not there.
+    /// As [`Dir::stat_at`]; `None` if the entry does not exist.
     pub fn find(&self, rel: impl AsRef<Path>) -> io::Result<Option<Stat>> {
         match self.stat_at(rel) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -194,7 +191,7 @@ impl Dir {
         }
     }
 
-    /// Moves `from` to `to` below another handle (or this one), replacing what is there, as rename(2) does.
+    /// Moves `from` to `to` below `to_dir`, replacing what is there, as rename(2) does.
     pub fn rename(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> io::Result<()> {
         self.at_parent(from.as_ref(), |dir, name| {
             to_dir.at_parent_errno(to.as_ref(), |target, target_name| {
@@ -203,7 +200,7 @@ impl Dir {
         })
     }
 
-    /// As [`Dir::rename`], but an existing `to` is left alone and answers `EEXIST`. Filesystems without
+    /// As [`Dir::rename`], but never replaces: an existing `to` answers `EEXIST`. Filesystems without
     /// `RENAME_NOREPLACE` answer `EINVAL`.
     pub fn rename_new(&self, from: impl AsRef<Path>, to_dir: &Self, to: impl AsRef<Path>) -> io::Result<()> {
         self.at_parent(from.as_ref(), |dir, name| {
@@ -233,8 +230,8 @@ impl Dir {
         Ok(OsString::from_vec(target.map(std::ffi::CString::into_bytes).unwrap_or_default()))
     }
 
-    /// The entries, without `.` and `..`, in the order of the filesystem. Where the filesystem does not tell the
-    /// type, it is asked for.
+    /// The entries without `.` and `..`, in the filesystem's order. Asks with a stat where the filesystem does not
+    /// report the type.
     pub fn entries(&self) -> io::Result<Vec<(OsString, FileType)>> {
         let dir = self.reopen()?;
         let mut buffer = [MaybeUninit::uninit(); 8192];
@@ -259,8 +256,8 @@ impl Dir {
         Ok(entries)
     }
 
-    /// fsync(2) of the directory: names created, renamed or removed in it are durable after it. False where the filesystem
-    /// does not permit that.
+    /// fsync(2) of the directory: makes names created, renamed or removed in it durable. False where the filesystem
+    /// does not permit it.
     pub fn sync(&self) -> io::Result<bool> {
         match rustix::fs::fsync(&self.fd) {
             Ok(()) => Ok(true),
@@ -269,7 +266,7 @@ impl Dir {
         }
     }
 
-    /// syncfs(2) of the filesystem that the directory is on.
+    /// syncfs(2) of the directory's filesystem.
     pub fn sync_filesystem(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.fd)?)
     }
@@ -282,7 +279,7 @@ impl Dir {
         Ok(self.at_parent_errno(rel, act)?)
     }
 
-    /// Runs `act` on the directory that holds the last name of `rel`, and that name.
+    /// Calls `act` with the directory that holds the last name of `rel`, and that name.
     fn at_parent_errno(
         &self,
         rel: &Path,
@@ -316,7 +313,7 @@ impl From<Dir> for OwnedFd {
     }
 }
 
-/// chmod of what an `O_PATH` handle stands for, through procfs: fchmod(2) refuses such handles.
+/// chmod of an `O_PATH` handle, through procfs: fchmod(2) refuses such handles.
 pub(crate) fn chmod_handle(handle: &OwnedFd, mode: u32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", handle.as_raw_fd());

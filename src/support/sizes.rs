@@ -1,6 +1,7 @@
-//! Sizes for people.
+//! Sizes as people read them.
 
-/// Bytes in binary units with one decimal: `1.5 MiB`. Where each byte counts, such as bytes missing in a log, print the number.
+/// Bytes in binary units with one decimal: `1.5 MiB`. Print the plain number where every byte counts, as for bytes
+/// missing in a log.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {

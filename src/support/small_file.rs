@@ -1,5 +1,5 @@
-//! Reads a file that is given as an option, with limits on size and time: no time limit of the hook counts yet, and the path may
-//! be a pipe without a writer or a device without an end.
+//! Reads a file that an option names, with limits on size and time. The path may be a pipe without a writer or an
+//! endless device, and no time limit of the hook runs yet.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,13 +13,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::sizes::human_bytes;
 
-/// How long the writer of a pipe (`<(command)` of a shell) may take.
+/// How long a pipe's writer (such as a shell's `<(command)`) may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The content of `path`, at most `most` bytes.
 ///
 /// # Errors
-/// Those of the system, `FileTooLarge`, and `TimedOut` for a pipe that is not closed in ten seconds.
+/// What the system answers, `FileTooLarge`, or `TimedOut` for a pipe that is still open after ten seconds.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let end = Instant::now() + PATIENCE;
@@ -66,7 +66,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        // Opened for both, so that no open waits for the other.
+        // Opened for reading and writing, so that the open does not wait for a reader.
         let mut writer = File::options().read(true).write(true).open(&path).unwrap();
         std::io::Write::write_all(&mut writer, b"first ").unwrap();
         let writer = std::thread::spawn(move || {

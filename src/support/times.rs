@@ -1,16 +1,17 @@
-//! Times as all files and messages show them.
+//! Times as files and messages show them.
 
 use std::time::{Duration, SystemTime};
 
 /// The end of year 9999.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
-/// Now: RFC 3339 in UTC, with microseconds.
+/// The current time in RFC 3339, UTC, with microseconds.
 pub(crate) fn now() -> String {
     of(SystemTime::now())
 }
 
-/// Any time, as [`now`]. A clock before 1970 or after 9999, which RFC 3339 cannot show, shows the nearest that it can.
+/// `time`, written as [`now`] writes it. RFC 3339 ends at the year 9999, and we start at 1970: a time outside is shown
+/// as the nearest bound.
 pub(crate) fn of(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     humantime::format_rfc3339_micros(SystemTime::UNIX_EPOCH + since.min(LAST)).to_string()

@@ -1,6 +1,5 @@
-//! The header fields of a wait's requests, with user and password where they are asked for.
-//!
-//! May read the file or the variable that holds them. No sentence shows what was read.
+//! The headers of a wait's requests, with user name and password where asked for. Reads the file or variable that holds
+//! them; no message shows them.
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
@@ -10,10 +9,10 @@ use crate::http::basic_auth;
 use crate::support::cause::words;
 use crate::support::small_file;
 
-/// No user and password are longer, in bytes.
+/// Limit of the file in bytes.
 const LARGEST: u64 = 64 << 10;
 
-/// All fields of `wait`, or why user and password cannot be had.
+/// The headers of `wait`, or why user name and password cannot be read.
 pub(super) fn headers(wait: &Wait) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for header in &wait.headers {

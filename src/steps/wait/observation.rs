@@ -1,6 +1,5 @@
-//! What a probe saw when the condition was not met, in the user's words, and what to do about it.
-//!
-//! Only values and sentences. Knows nothing of time or of probing.
+//! What a probe saw when its condition was not met, and what to do about it. Only values and sentences; knows nothing
+//! of time or probing.
 
 use std::fmt;
 use std::io;
@@ -12,19 +11,19 @@ use crate::http::{self, DialError};
 use crate::support::cause::words;
 use crate::support::durations::shown;
 
-/// Why a probe did not find its condition met.
+/// Why the condition was not met.
 #[derive(Debug)]
 pub enum Observation {
-    /// Nothing at the path.
+    /// The path does not exist.
     Absent(PathBuf),
-    /// A symbolic link is at the path, and nothing at what it points to.
+    /// The path is a symbolic link to nothing.
     Dangling {
         /// The link.
         path: PathBuf,
-        /// What it points to, as the link says it.
+        /// The link's target, as written in the link.
         target: PathBuf,
     },
-    /// The system does not say whether there is something at the path.
+    /// The system cannot tell whether the path exists.
     File {
         /// The path.
         path: PathBuf,
@@ -35,26 +34,26 @@ pub enum Observation {
     Hung {
         /// The path.
         path: PathBuf,
-        /// How long it was waited for.
+        /// Time waited.
         after: Duration,
     },
     /// No connection.
     Dial(DialError),
     /// No answer to the request.
     Http(http::Error),
-    /// An answer with another status.
+    /// An answer with an unwanted status.
     Status {
-        /// What it was.
+        /// The status.
         got: u16,
-        /// What was wanted.
+        /// The wanted statuses.
         wanted: Accepted,
-        /// Where a redirect points to.
+        /// The target of a redirect.
         location: Option<String>,
     },
 }
 
 impl Observation {
-    /// Whether the probe ran out of time and learned nothing else.
+    /// Whether the probe only ran out of time.
     pub(super) fn is_timeout(&self) -> bool {
         match self {
             Self::Hung { .. } => true,
@@ -66,7 +65,7 @@ impl Observation {
         }
     }
 
-    /// The next step for whoever reads that the condition was not met. May look at the filesystem.
+    /// What the reader can do about it. May look at the filesystem.
     pub fn advice(&self) -> String {
         match self {
             Self::Absent(path) => absent(path),

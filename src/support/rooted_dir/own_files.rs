@@ -1,6 +1,6 @@
-//! Files and directories of the runner's own. Whatever stands under the name of one, put there by the command or by somebody
-//! between two runs, is kept beside it, and the runner goes on: a state directory that is a link, or a lock that is a FIFO, must
-//! not stop every run from then on. No link is followed.
+//! The runner's own files and directories. Something else may stand under their names, put there by the command or by a
+//! user: it is kept beside, and the runner goes on. A state directory that is a link, or a lock that is a FIFO, must
+//! not stop every later run. No link is followed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,32 +14,33 @@ use rustix::io::Errno;
 use super::resolve::plain_names;
 use super::{Dir, chmod_handle};
 
-/// Of a file that a volume's group shares.
+/// For files that the volume's group shares.
 const FILE_MODE: u32 = 0o660;
-/// Another user of the volume's group can run on it: a state directory hands its group on (setgid).
+/// For state directories: the volume's group may write, and setgid hands the group on to what is made inside.
 const DIRECTORY_MODE: u32 = 0o2770;
-/// What was in the way is kept under this ending.
+/// The suffix under which something in the way is kept.
 const ASIDE: &str = ".from-volume";
-/// More names than this are taken by nobody.
+/// How many suffixed names are tried.
 const MOST: u32 = 1000;
-/// How often a name is tried that somebody else changes meanwhile.
+/// How often an open is repeated when somebody else changes the name at the same moment.
 const TRIES: u32 = 100;
-/// Bytes that are copied at a time.
+/// Bytes per read when a file is copied.
 const BLOCK: usize = 1 << 20;
 
 impl Dir {
-    /// Opens a file of the runner's own, made where it is missing, which every user of the volume's group can use, whatever
-    /// the umask is. Who does not own it may not change its mode, and need not. What is no file is set aside; a file that has
-    /// other names (`cp -al` of the directory) becomes one of its own.
+    /// Opens a file of the runner's own, creating it if missing. Every user of the volume's group can use it, whatever
+    /// the umask; only its owner needs to change its mode. Something that is no file is set aside. A file with other
+    /// hard links (`cp -al` of the directory) is replaced by a copy of its own.
     pub fn open_own(&self, name: impl AsRef<OsStr>, flags: OFlags) -> io::Result<File> {
         self.unshare(name.as_ref(), self)?;
         self.open_for_group(name, flags)
     }
 
-    /// As [`Dir::open_own`], for a file that somebody may hold a lock on: it stays the same file whatever names it has.
+    /// As [`Dir::open_own`], for a file that somebody may hold a lock on: it is never replaced, whatever its hard
+    /// links.
     pub fn open_for_group(&self, name: impl AsRef<OsStr>, flags: OFlags) -> io::Result<File> {
         let name = name.as_ref();
-        // Who may look into the directory may read what is in it.
+        // Others may read the file if they may search the directory.
         let wanted = FILE_MODE | self.stat()?.st_mode & 0o004;
         let mut result = Err(io::ErrorKind::NotFound.into());
         for _ in 0..TRIES {
@@ -64,7 +65,7 @@ impl Dir {
         result
     }
 
-    /// As [`Dir::open_own`] for a directory, which `others` may look into or not; and under which name something is kept now
+    /// As [`Dir::open_own`], for a directory. `others` may search it or not. Also returns the new name of something
     /// that was in the way.
     pub fn open_own_dir(
         &self,
@@ -77,7 +78,7 @@ impl Dir {
         for _ in 0..TRIES {
             match &result {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => match self.create_dir(name, 0o770) {
-                    // Another process made it between the two calls: as good.
+                    // Another process was faster.
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                     _ => {}
                 },
@@ -95,15 +96,15 @@ impl Dir {
         Ok((directory, aside))
     }
 
-    /// Opens the directory `rel`, making what is missing of it, each with `mode` whatever the umask is, and with the setgid bit
-    /// that it has from the directory it is made in.
+    /// Opens the directory `rel` and creates what is missing, each with `mode` whatever the umask, plus the setgid bit
+    /// that it inherits.
     pub fn open_or_create_dirs(&self, rel: &Path, mode: u32) -> io::Result<Self> {
         let mut at = self.reopen()?;
         for name in plain_names(rel)? {
             at = match at.open_dir(name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     match at.create_dir(name, mode & 0o777) {
-                        // Another process made it between the two calls: as good.
+                        // Another process was faster.
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                         outcome => {
                             let new = at.open_dir(name)?;
@@ -121,14 +122,15 @@ impl Dir {
         Ok(at)
     }
 
-    /// Whether something stands there, of another kind: a volume that fails may answer for what is in its place as for what
-    /// is in the way.
+    /// Whether an entry of another kind stands there. Asked because a failing volume can answer with the same error as
+    /// an entry in the way.
     fn is_other(&self, name: &OsStr, kind: FileType) -> bool {
         let found = self.find(name).ok().flatten();
         found.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) != kind)
     }
 
-    /// Renames what stands under `name` to `name.from-volume`, or the first such name that is free, which is returned.
+    /// Renames `name` to the first free one of `name.from-volume`, `name.from-volume-2` and so on; returns the new
+    /// name.
     pub fn set_aside(&self, name: impl AsRef<OsStr>) -> io::Result<OsString> {
         let name = name.as_ref();
         for number in 1..MOST {
@@ -142,8 +144,8 @@ impl Dir {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// As [`Dir::rename_new`], also where the filesystem knows no `RENAME_NOREPLACE` (EINVAL): there the caller's lock keeps
-    /// the name free between the two calls.
+    /// As [`Dir::rename_new`], also on filesystems without `RENAME_NOREPLACE` (EINVAL). There, the caller's lock keeps
+    /// the name free between the check and the rename.
     pub fn rename_to_free(&self, name: &OsStr, to: &Self, new_name: &OsStr) -> io::Result<()> {
         match self.rename_new(name, to, new_name) {
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOSYS)) => {
@@ -156,8 +158,8 @@ impl Dir {
         }
     }
 
-    /// Where the file `name` has other names, gives it a file of its own, so that writing to it changes nothing of theirs.
-    /// The copy is made in `workshop`, on the same mount.
+    /// Replaces the file `name` by a copy if it has other hard links, so that a write does not change those. The copy
+    /// is made in `workshop`, which is on the same mount.
     pub fn unshare(&self, name: impl AsRef<OsStr>, workshop: &Self) -> io::Result<()> {
         let name = name.as_ref();
         let is_shared = self.find(name)?.is_some_and(|stat| stat.st_nlink > 1 && is_regular(stat.st_mode));
@@ -170,19 +172,19 @@ impl Dir {
         let copied = copy_range(&source, 0..u64::MAX, &mut copy).and_then(|()| copy.sync_all());
         let placed = copied.and_then(|()| workshop.rename(&temporary, self, name));
         if placed.is_err() {
-            // Best effort: the error that ended it is the one to tell.
+            // Best effort: the first error is the one to report.
             let _ = workshop.unlink(&temporary);
         }
         placed
     }
 
-    /// A new file for reading and appending, under a name that nobody else uses as long as the caller holds the lock.
+    /// Creates a file for reading and appending. Its name is unique as long as the caller holds the lock.
     pub fn create_temporary(&self, mode: u32) -> io::Result<(OsString, File)> {
         let name = OsString::from(format!(".moving-{}", std::process::id()));
         self.remove_all(&name)?;
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
         let file = self.open_with(&name, flags, mode)?;
-        // Whatever the umask is. A volume that refuses modes has its own.
+        // Overrides the umask. A volume that refuses modes has its own.
         let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(mode));
         Ok((name, file))
     }
@@ -196,7 +198,7 @@ impl Dir {
         }
     }
 
-    /// Gives the owner, where we are the owner, access to a file or directory of ours that denies it.
+    /// If we own the file or directory and it denies its owner access, grants that access.
     fn let_owner(&self, name: &OsStr) -> bool {
         let Ok(handle) = self.open_with(name, OFlags::PATH, 0) else { return false };
         let Ok(stat) = rustix::fs::fstat(&handle) else { return false };
@@ -206,7 +208,7 @@ impl Dir {
     }
 }
 
-/// Appends the bytes of `range`, as far as there are any, to `to`.
+/// Appends the bytes of `range` to `to`, up to the end of `from`.
 pub fn copy_range(from: &File, range: std::ops::Range<u64>, to: &mut File) -> io::Result<()> {
     let mut block = vec![0; BLOCK];
     let mut at = range.start;
@@ -222,7 +224,7 @@ pub fn copy_range(from: &File, range: std::ops::Range<u64>, to: &mut File) -> io
     Ok(())
 }
 
-/// What an open answers where something else stands: a link, a FIFO or socket, a directory, no directory.
+/// Whether an open failed because the entry is of another kind: a link, FIFO, socket or directory, or no directory.
 pub fn is_in_the_way(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NXIO | Errno::ISDIR | Errno::NOTDIR))
 }
@@ -231,14 +233,14 @@ fn is_regular(mode: u32) -> bool {
     FileType::from_raw_mode(mode) == FileType::RegularFile
 }
 
-/// Whatever the umask is, and whatever version 0.1 made. A volume that refuses modes has its own.
+/// Overrides the umask and the modes of version 0.1. A volume that refuses modes has its own.
 fn open_to_group(file: impl std::os::fd::AsFd, mode: u32, wanted: u32) {
     if mode & 0o7777 != wanted {
         let _ = rustix::fs::fchmod(file, Mode::from_raw_mode(wanted));
     }
 }
 
-/// Of a state directory; `others` may look into it where the log's mode says so.
+/// The mode of a state directory. `others` may search it if they may read the log.
 pub fn state_mode(others: bool) -> u32 {
     DIRECTORY_MODE | if others { 0o005 } else { 0 }
 }

@@ -1,5 +1,4 @@
-//! Removing a tree below a directory handle, whatever is in it and whoever changes it meanwhile: no link is followed,
-//! no other filesystem entered.
+//! Removes a tree below a directory handle while others may change it: follows no link, enters no other filesystem.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,18 +10,18 @@ use rustix::io::Errno;
 use super::{Dir, chmod_handle};
 
 impl Dir {
-    /// Removes an entry with everything below it. What is not there is as good as removed. Directories that
-    /// deny their owner are opened up first. Depth is bounded by memory, not by descriptors or the stack.
+    /// Removes an entry with everything below it. A missing entry counts as removed. A directory that denies its owner
+    /// access is given permission first. Depth is bounded by memory, not by descriptors or the stack.
     ///
     /// # Errors
-    /// `EBUSY` where another filesystem is mounted, in which nothing is removed, beside those of the calls.
+    /// `EBUSY` where another filesystem is mounted, whose content is not touched, or what the calls answer.
     pub fn remove_all(&self, rel: impl AsRef<Path>) -> io::Result<()> {
         let rel = rel.as_ref();
         match self.unlink(rel) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if is_directory_error(&error) => {}
-            // Not permitted is also what some filesystems answer for a directory.
+            // Some filesystems answer EPERM to unlink(2) of a directory.
             Err(error) => match self.stat_at(rel) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
                 _ => return Err(error),
@@ -54,8 +53,7 @@ impl Dir {
             }
             if let Some(name) = deeper {
                 let child = dir.open_to_empty(Path::new(&name))?;
-                // A chain of directories is walked with a bounded number of open handles: flatten it by moving
-                // the child up beside its ancestors once it gets deep.
+                // Bounds the open handles: a directory this deep is moved up to the top before it is emptied.
                 if trail.len() > 64 {
                     let aside = OsString::from(format!(".flat-{}", child.stat()?.st_ino));
                     let top = &trail[0];
@@ -77,7 +75,7 @@ impl Dir {
         self.remove_dir(rel)
     }
 
-    /// Opens a directory whose content is to be removed, giving its owner the permission where that is missing.
+    /// Opens a directory that is to be emptied, giving its owner permission where that is missing.
     fn open_to_empty(&self, rel: &Path) -> io::Result<Self> {
         let dir = match self.open_dir(rel) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -92,7 +90,7 @@ impl Dir {
         }
         let mode = dir.stat()?.st_mode;
         if mode & 0o700 != 0o700 {
-            // Whoever may not do this is told so by the removal that follows.
+            // If this is not permitted, the removal that follows says so.
             let _ = rustix::fs::fchmod(&dir.fd, Mode::from_raw_mode(mode & 0o7777 | 0o700));
         }
         Ok(dir)

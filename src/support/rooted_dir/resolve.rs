@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// False once the kernel has answered `ENOSYS` to openat2.
+/// False once the kernel has answered `ENOSYS` to openat2(2).
 static OPENAT2: AtomicBool = AtomicBool::new(true);
 
-/// Opens a directory by an absolute path if no name in it is a link. `None` for any other path, for one that is not
-/// there, and where the kernel has no openat2(2).
+/// Opens a directory by an absolute path without links. `None` for any other path, for a missing one, and where the
+/// kernel has no openat2(2).
 pub(super) fn without_links(path: &Path) -> Option<OwnedFd> {
     let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
     if !path.is_absolute() || !path.components().all(plain) || !OPENAT2.load(Ordering::Relaxed) {
@@ -39,8 +39,8 @@ pub(super) fn resolve(
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(dir, rel, flags, mode, resolve) {
             Err(Errno::NOSYS) => OPENAT2.store(false, Ordering::Relaxed),
-            // EPERM may be a seccomp profile's answer, E2BIG and EAGAIN an older or busy kernel's.
-            // The path as a whole is bounded by PATH_MAX, which a walk is not.
+            // EPERM can come from a seccomp profile, E2BIG and EAGAIN from an old or busy kernel. PATH_MAX limits a
+            // whole path, but not a walk name by name.
             Err(Errno::PERM | Errno::TOOBIG | Errno::AGAIN | Errno::NAMETOOLONG) => {}
             Err(errno) => return Err(errno),
             Ok(fd) => return refuse_link(fd, flags),
@@ -57,8 +57,8 @@ pub(super) fn resolve(
     refuse_link(rustix::fs::openat(parent, *last, flags, mode)?, flags)
 }
 
-/// `O_PATH | O_NOFOLLOW` opens the link itself in place of failing (open(2)): turned into the `ELOOP` that every
-/// other open answers, unless the caller asked for a directory, where the kernel has refused already.
+/// `O_PATH | O_NOFOLLOW` opens the link itself and does not fail (open(2)). Here it answers `ELOOP` as every other open
+/// does. With `O_DIRECTORY` the kernel has refused already.
 fn refuse_link(fd: OwnedFd, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     if flags.contains(OFlags::PATH) && !flags.contains(OFlags::DIRECTORY) {
         let stat = rustix::fs::fstat(&fd)?;
@@ -79,7 +79,7 @@ pub(super) fn plain_names(rel: &Path) -> rustix::io::Result<Vec<&OsStr>> {
         .collect()
 }
 
-/// For tests: as on a kernel with or without openat2(2).
+/// For tests: behaves as a kernel with or without openat2(2).
 #[cfg(test)]
 pub(super) fn use_openat2(yes: bool) {
     OPENAT2.store(yes, Ordering::Relaxed);
