@@ -1,11 +1,11 @@
-//! Changes to permission bits, as chmod(1) takes them: octal (`0644`) or symbolic clauses (`u=rwX,go=u-w,a-x+X`), applied to
-//! the image's mode. A clause without a class is for all: what the umask would keep from it is the image's business.
+//! Changes to permission bits as chmod(1) takes them: octal (`0644`) or symbolic clauses (`u=rwX,go=u-w,a-x+X`),
+//! applied to the image's mode. A clause without a class means all classes; the umask plays no part.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A change to permission bits. An octal mode is set for files and, with execute where there is read, for directories, which
-/// keep their set-ID bits (chmod(1): fewer than five digits never clear them).
+/// A change to permission bits. An octal mode is set as it is on files. Directories also get execute where there is
+/// read, and keep their set-ID bits (chmod(1): fewer than five digits never clear those).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModeChange {
     text: String,
@@ -18,7 +18,7 @@ enum Change {
     Clauses(Vec<Clause>),
 }
 
-/// Operations on the bits of some classes, one after the other.
+/// Operations on the bits of some classes, applied in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Clause {
     classes: Vec<Class>,
@@ -41,9 +41,10 @@ enum Operator {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Permissions {
-    /// Read, write and execute as an octal digit, the bits beside them, and execute for what has it already.
+    /// Read, write and execute as an octal digit; the set-ID and sticky bits; execute only where any class has it
+    /// already (`X`).
     Named { rwx: u32, set_id: bool, sticky: bool, execute_if_any: bool },
-    /// Those that a class has.
+    /// The bits that another class has.
     Of(Class),
 }
 
@@ -102,7 +103,7 @@ impl Clause {
         })
     }
 
-    /// What `=` clears before it sets. GNU chmod leaves the set-ID bits of a directory unless they are named.
+    /// The bits that `=` clears first. As GNU chmod does, it keeps a directory's set-ID bits unless they are named.
     fn reach(&self, is_dir: bool) -> u32 {
         let one = |class: &Class| 0o7 << class.shift() | if is_dir { 0 } else { class.set_id() };
         let bits = self.classes.iter().map(one).fold(0, |all, bits| all | bits);
@@ -238,7 +239,7 @@ mod tests {
                     let path = temp.path().join("entry");
                     if is_dir { std::fs::create_dir(&path) } else { std::fs::write(&path, "") }.unwrap();
                     std::fs::set_permissions(&path, PermissionsExt::from_mode(before)).unwrap();
-                    // Without a umask, as `ModeChange` knows none.
+                    // `ModeChange` knows no umask.
                     let chmod = format!("umask 0; chmod -- '{change}' entry");
                     let status = std::process::Command::new("sh")
                         .args(["-c", &chmod])

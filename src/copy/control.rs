@@ -1,4 +1,4 @@
-//! What every stage is told and tells: whether to go on, whether to change anything at all, how far it is.
+//! What every stage shares: whether to go on, whether this is a dry run, and the progress.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,21 +8,19 @@ use crate::copy::error::Error;
 use crate::copy::progress::Counters;
 use crate::copy::request::Request;
 
-/// Whether a copy goes on, and how far it is.
 pub(crate) struct Control<'a> {
     /// Only say what would change.
     pub(crate) dry_run: bool,
     pub(crate) counters: Counters,
     pub(crate) cancel: &'a CancellationToken,
-    /// One worker has failed: what the others do is of no use any more.
+    /// A worker has failed; the others stop.
     failed: AtomicBool,
-    /// So many steps may be taken.
+    /// For tests: the number of steps until the copy is cut short.
     #[cfg(test)]
     steps: Option<std::sync::Arc<std::sync::atomic::AtomicUsize>>,
 }
 
 impl<'a> Control<'a> {
-    /// For the copy that `request` asks for.
     pub(crate) fn of(request: &Request, cancel: &'a CancellationToken) -> Self {
         Self {
             dry_run: request.options.dry_run,
@@ -34,7 +32,7 @@ impl<'a> Control<'a> {
         }
     }
 
-    /// An error where nothing more is to be done: when it was asked for, or where a test cuts the copy short.
+    /// An error if the copy is to stop: it was cancelled, a worker failed, or a test cuts it short.
     pub(crate) fn go_on(&self) -> Result<(), Error> {
         #[cfg(test)]
         if let Some(steps) = &self.steps
@@ -45,12 +43,12 @@ impl<'a> Control<'a> {
         if self.cancel.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
     }
 
-    /// Told by a worker that fails.
+    /// A worker calls this when it fails.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a long piece of work is to end where it is.
+    /// Whether long work should stop here.
     pub(crate) fn is_over(&self) -> bool {
         self.cancel.is_cancelled() || self.failed.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! What version 0.1 wrote: one manifest for each destination, in the state directory that the copy was given. Read once,
-//! for the first owner that copies into that destination, and removed when its own manifest is in force.
+//! Manifests of version 0.1: one for each destination, in the state directory that the copy was given. The first owner
+//! that copies into the destination reads it, and removes it when its own manifest is in force.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,16 +11,16 @@ use crate::copy::request::Request;
 use crate::copy::state::STATE;
 use crate::support::rooted_dir::Dir;
 
-/// The directory of manifests in a state directory of 0.1.
+/// The directory of manifests in a state directory of version 0.1.
 const MANIFEST: &str = "manifest";
 
-/// The manifest that a copy of 0.1 left for this destination, and where.
+/// The manifest that version 0.1 left for this destination, with its directory and name.
 pub(super) fn read(request: &Request, destination: &Path) -> io::Result<Option<(Manifest, Dir, OsString)>> {
     let inside = destination.join(STATE);
     find(destination, request.earlier_state.as_deref().into_iter().chain([&*inside]))
 }
 
-/// As [`read`], in these state directories.
+/// As [`read`], but looks in these state directories.
 pub(super) fn find<'a>(
     destination: &Path,
     states: impl Iterator<Item = &'a Path>,
@@ -35,7 +35,7 @@ pub(super) fn find<'a>(
     Ok(None)
 }
 
-/// Removes it, with what 0.1 had noted beside it.
+/// Removes it, and the notes that version 0.1 left beside it.
 pub(super) fn forget(dir: &Dir, name: &OsStr) -> io::Result<()> {
     for (entry, _) in dir.entries()? {
         let rest = entry.as_bytes().strip_prefix(name.as_bytes());

@@ -1,5 +1,5 @@
-//! Why a copy stopped: the operation, the path and the system's answer, and the class that the exit status is
-//! chosen by. The sentence with the next step is made elsewhere.
+//! Why a copy stopped: the operation, the path, the system's answer, and the class that decides the exit status. The
+//! message with the next step is made elsewhere.
 
 use std::fmt;
 use std::io;
@@ -17,15 +17,15 @@ use crate::support::sizes::human_bytes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// The request itself cannot be carried out: no such source, unusable destination, a bad pattern.
+    /// The request cannot be carried out: a missing source, an unusable destination, a bad pattern.
     Config,
     /// No space, no inodes, or a quota reached.
     NoSpace,
     /// The volume is mounted read-only.
     ReadOnly,
-    /// The handle is stale: the volume went away or was replaced.
+    /// The file handle is stale: the volume went away or was replaced.
     Stale,
-    /// Any other answer of the system.
+    /// Any other error of the system.
     Io,
     /// The caller cancelled.
     Cancelled,
@@ -44,7 +44,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// How far a copy came before it stopped. What is counted was copied, but may not have got its final name.
+/// How much had been copied. Some of it may not have got its final name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Reached {
     /// Files copied.
@@ -58,11 +58,10 @@ pub struct Reached {
 #[error("{problem}")]
 pub struct Error {
     problem: Problem,
-    /// How far it came.
     pub reached: Reached,
-    /// Something had been made on the volume by then.
+    /// Something on the volume had been changed by then.
     pub begun: bool,
-    /// What it changed on the volume before it stopped; an entry that was yet to get its name may be among it.
+    /// The changes made before it stopped. Some may not have got their final name.
     pub changes: Box<Changes>,
 }
 
@@ -102,7 +101,7 @@ impl Error {
         Self::new(Problem::System { operation, path, source: source.into(), config: false })
     }
 
-    /// As [`Error::system`], where the answer says that the request is wrong.
+    /// As [`Error::system`], for errors that mean the request is wrong.
     pub(crate) fn unusable(
         operation: &'static str,
         path: impl AsRef<Path>,
@@ -112,17 +111,17 @@ impl Error {
         Self::new(Problem::System { operation, path, source: source.into(), config: true })
     }
 
-    /// The request contradicts itself or what is there.
+    /// The request contradicts itself or the volume.
     pub(crate) fn request(sentence: impl Into<String>) -> Self {
         Self::new(Problem::Request(sentence.into()))
     }
 
-    /// The estimate does not fit. `what` is `space` (bytes) or `inodes`.
+    /// The content does not fit. `what` is `space` (bytes) or `inodes`.
     pub(crate) fn space(what: &'static str, path: &Path, needed: u64, available: u64) -> Self {
         Self::new(Problem::Space { what, path: path.to_owned(), needed, available })
     }
 
-    /// Files of the source changed each time that they were read. Everything else was copied.
+    /// Source files changed during each of the attempts to read them. Everything else was copied.
     pub(crate) fn torn(source: &Path, names: &[String], count: u64) -> Self {
         let path = source.join(names.first().map_or("", String::as_str));
         let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
@@ -133,12 +132,12 @@ impl Error {
         Self::new(Problem::Torn { sentence, path })
     }
 
-    /// What would be replaced is in use.
+    /// A file that is to be replaced is in use.
     pub(crate) fn busy(sentence: String) -> Self {
         Self::new(Problem::Busy(sentence))
     }
 
-    /// What was copied is not the whole of what was asked for: other shares have another image, the destination was moved.
+    /// The copy is incomplete: other shards have another image, or the destination was moved.
     pub(crate) fn apart(sentence: String) -> Self {
         Self::new(Problem::Apart(sentence))
     }
@@ -151,7 +150,7 @@ impl Error {
         Self { problem, reached: Reached::default(), begun: false, changes: Box::default() }
     }
 
-    /// The class of the failure, by which the exit status is chosen.
+    /// The class, which decides the exit status.
     pub fn cause(&self) -> Cause {
         match &self.problem {
             Problem::Request(_) => Cause::Config,
@@ -168,7 +167,7 @@ impl Error {
         }
     }
 
-    /// The system's answer.
+    /// The system's error number.
     pub fn errno(&self) -> Option<i32> {
         match &self.problem {
             Problem::System { source, .. } => source.raw_os_error(),

@@ -1,6 +1,6 @@
-//! The copy engine: the content of a source directory goes onto a volume, run after run, release after release.
-//! It knows nothing of hooks: a request, a progress sink and a cancellation token go in, a report comes out.
-//! It reads the source, and writes below the destination and the state directory, through directory handles only.
+//! The copy engine: brings the content of a source directory onto a volume, run after run, release after release. It
+//! knows no hooks: a request, a progress sink and a cancellation token go in, a report comes out. It reads the source
+//! and writes below the destination, both through directory handles only; it also removes the manifest that version 0.1 left beside the log.
 
 #![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
 
@@ -49,15 +49,15 @@ pub use request::{Request, owner_of};
 pub use tree::kept::check_kept;
 pub use tree::place::Place;
 
-/// Whether pruning after this copy would remove everything that copies have installed: the source has nothing, and nobody
-/// else copied into the destination.
+/// Whether pruning after this copy would remove everything that copies have installed: the source is empty, and no
+/// other owner has copied into the destination.
 pub fn empties(source: &Path, destination: &Path) -> bool {
     let is_empty = std::fs::read_dir(source).is_ok_and(|mut entries| entries.next().is_none());
     let owners = Dir::open(destination).ok().and_then(|root| state::State::open(&root).ok().flatten());
     is_empty && owners.is_none_or(|state| state.owners().is_ok_and(|owners| owners.len() < 2))
 }
 
-/// Whether no copy puts a file under this path: it is the runner's own, or what the filesystem keeps in its root.
+/// Whether copies never install a file at this path, because it is the runner's own or the filesystem's (`lost+found`).
 pub fn is_reserved(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -68,8 +68,7 @@ pub fn is_reserved(path: &Path) -> bool {
         || path.is_file() && Dir::open(parent).and_then(is_own).unwrap_or(false)
 }
 
-/// Makes the destination and the state directory in it, which the lock of the volume's copies belongs in, and answers
-/// that one.
+/// Creates the destination and its state directory, which holds the copies' lock. Returns the state directory.
 ///
 /// # Errors
 /// As [`copy`].
@@ -79,7 +78,7 @@ pub fn prepare(request: &Request) -> Result<(PathBuf, Dir), Error> {
     Ok((places.destination.join(state::STATE), state.root))
 }
 
-/// The run that is at work on the request's destination, another than the request's own, and its process.
+/// Another run that is at work on the request's destination, and its process id.
 pub fn run_at_work(request: &Request) -> Option<(String, u32)> {
     let root = Dir::open(preflight::Places::of_destination(request)).ok()?;
     let state = state::State::open(&root).ok()??;
@@ -87,19 +86,18 @@ pub fn run_at_work(request: &Request) -> Option<(String, u32)> {
     let at_work = |owner: &std::ffi::OsString| state.unfinished_run(owner).ok()?.filter(|run| run.at_work);
     let other = |run: &state::Unfinished| !run.run.starts_with(&format!("{}.", request.group));
     let run = owners.iter().filter_map(at_work).find(other)?.run;
-    // `Request::run`: the run, its attempt, the process.
+    // `Request::run` is `RUN.ATTEMPT.PROCESS`.
     let mut parts = run.rsplitn(3, '.');
     let pid = parts.next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
     Some((parts.nth(1).unwrap_or(&run).to_owned(), pid))
 }
 
-/// Where the state directory of the request's destination is, or will be.
+/// Where the state directory of the request's destination is or will be.
 pub fn state_of(request: &Request) -> PathBuf {
     preflight::Places::of_destination(request).join(state::STATE)
 }
 
-/// The same request for each destination of other copies inside that of `request`: a run that changes the one may change what was
-/// installed in the others.
+/// The same request for each destination inside that of `request`: a run may change what was installed there as well.
 ///
 /// # Errors
 /// As [`copy`].
@@ -110,15 +108,15 @@ pub fn inside(request: &Request) -> Result<Vec<Request>, Error> {
     Ok(found.into_iter().map(|destination| Request { destination, ..request.clone() }).collect())
 }
 
-/// A run that may change what was installed is at work as long as this lives.
+/// While this lives, a run is marked as at work on a destination and may change what was installed.
 #[derive(Debug)]
 pub struct Run {
     _marks: Vec<std::fs::File>,
 }
 
-/// Journals that a run's steps may change what was installed in the request's destination, before one of them begins. If no
-/// [`seal`] follows, what differs then is taken for the run's doing, but for what differed before. The requests `copied`
-/// have been carried out in this attempt. The caller holds the lock of the volume's copies.
+/// Journals, before a run's first command, that the run may change what was installed in the request's destination. If
+/// no [`seal`] follows, what differs then counts as the run's change, except for what differed before. The requests in
+/// `copied` were carried out in this attempt. The caller holds the copies' lock.
 ///
 /// # Errors
 /// As [`copy`].
@@ -130,21 +128,21 @@ pub fn begin_run(request: &Request, copied: &[Request]) -> Result<Run, Error> {
     Ok(Run { _marks: commit::begin::begin(&destination, request, &copied)? })
 }
 
-/// Copies; with `dry_run` only finds out what a copy would do. Blocks until everything is on stable storage.
+/// Copies, or with `dry_run` only says what it would do. Returns once everything is on stable storage.
 ///
-/// The caller holds the volume's lock: two copies into one destination at the same time are for shards only.
+/// The caller holds the copies' lock; only shards copy into one destination at the same time.
 ///
 /// # Errors
-/// See [`Cause`]. What was on the volume stays as it was, but for entries that were complete already.
+/// See [`Cause`]. Entries keep their old version unless the new one was complete.
 pub fn copy(request: &Request, progress: &dyn Progress, cancel: &CancellationToken) -> Result<Report, Error> {
     let outcome = stages::copy(request, progress, cancel);
     progress.finish();
     outcome
 }
 
-/// Records each installed file as the run left it: of a run that ended well, so that what its later steps edited is not taken
-/// for a user's change; of one that failed, so that what users change from now on is not taken for the run's. Durable on
-/// return. Worth its stat(2) per file only after steps that may have edited something.
+/// Records how the run left each installed file. After a run that ended well, its edits are not taken for a user's;
+/// after one that failed, a user's later edits are not taken for the run's. Durable on return. Costs a stat(2) per
+/// file, so call it only after steps that may have edited something.
 ///
 /// # Errors
 /// As [`copy`].
@@ -152,15 +150,15 @@ pub fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
     commit::seal::seal(request, ended)
 }
 
-/// Compares the volume with the manifest of its last copy, content included.
+/// Compares the volume, content included, with the manifests of its last copies.
 ///
 /// # Errors
-/// As [`copy`]; [`Cause::Config`] where there is no manifest for this destination.
+/// As [`copy`]; [`Cause::Config`] if there is no manifest for this destination.
 pub fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result<VerifyReport, Error> {
     commit::verify::verify(destination, earlier_state)
 }
 
-// A story of releases is read in one piece, and a row of a table has many columns.
+// A test tells a story of several releases in one function, and a table row has many columns.
 #[cfg(test)]
 #[allow(clippy::too_many_lines, clippy::too_many_arguments)]
 mod tests;

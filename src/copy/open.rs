@@ -1,4 +1,4 @@
-//! Where a copy works: source and destination opened, what takes part, its files in the state directory.
+//! Opens what a copy works on: source, destination, the state directory, and the filters.
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,14 +15,13 @@ use crate::copy::state::State;
 use crate::copy::tree::roots::{Roots, source_error};
 use crate::support::rooted_dir::Dir;
 
-/// What is open while a copy goes on.
 pub(crate) struct Opened {
     pub(crate) roots: Roots,
     pub(crate) scope: Scope,
     pub(crate) files: OwnFiles,
 }
 
-/// Opens everything, and makes what is missing of the destination; nothing in a dry run.
+/// Opens everything and creates a missing destination, but creates nothing in a dry run.
 pub(crate) fn open(request: &Request, workers: usize, cancel: &CancellationToken) -> Result<Opened, Error> {
     let options = &request.options;
     let filter = Filter::new(options)?;
@@ -46,7 +45,7 @@ pub(crate) fn open(request: &Request, workers: usize, cancel: &CancellationToken
     };
     let kept = destination.iter().chain(state.as_ref().map(|state| &state.root));
     let not_source = kept.filter_map(|dir| dir.stat().ok()).map(|stat| (stat.st_dev, stat.st_ino)).collect();
-    // In a dry run that is to make the destination, the source stands in for it: nothing of it is looked at.
+    // In a dry run without a destination, the source stands in for it and is not looked at as a destination.
     let destination = match destination {
         Some(destination) => destination,
         None => places.source.reopen().map_err(failed)?,
@@ -69,7 +68,7 @@ pub(crate) fn open(request: &Request, workers: usize, cancel: &CancellationToken
     Ok(Opened { roots, scope: Scope { filter, only, protected, shares }, files })
 }
 
-/// For a dry run: the destination and its state, where they are there.
+/// For a dry run: the destination and its state, if they exist.
 fn open_as_it_is(places: &Places) -> Result<(Option<Dir>, Option<State>), Error> {
     let failed = |e| Error::unusable("open the destination", &places.destination, e);
     match Dir::open(&places.destination) {

@@ -1,5 +1,5 @@
-//! Before a run's first command: journalled that the run may change what is installed, so that what differs after it is
-//! the run's, unless it differed before.
+//! Journals, before a run's first command, that the run may change installed files. A difference found later is then
+//! the run's, unless it existed before.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,20 +16,21 @@ use crate::copy::shard::lock;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
-/// Marks every owner's manifest in the destination, on stable storage, once what users changed is in it. The owners called
-/// `copied` have just copied, and found that out. Answers the marks, held as long as the run is at work.
+/// Marks every owner's manifest in the destination, durably, after recording the changes that users have made so far.
+/// The owners in `copied` have just copied and have recorded those already. Returns the mark files, which hold a lock
+/// while the run is at work.
 pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) -> Result<Vec<File>, Error> {
     let failed = |e| Error::system("write to the journal of", destination, e);
     let root = match Dir::open(destination) {
-        // A later step copies there.
+        // A later step will create the destination.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         root => root.map_err(failed)?,
     };
     let Some(state) = State::open_to_write(&root).map_err(failed)? else { return Ok(Vec::new()) };
     for owner in state.owners().map_err(failed)? {
-        // Of a run that did not end well it cannot be told any more who changed what.
+        // After a run that did not end well, nobody can tell any more who changed what.
         let is_known = copied.contains(&owner) || state.unfinished_run(&owner).map_err(failed)?.is_some();
-        // Shares of one copy begin at the same time.
+        // The shards of one copy begin at the same time.
         let is_share = request.options.shard.is_some();
         let _writing = is_share.then(|| lock::take(&state.journal, &owner)).transpose().map_err(failed)?;
         let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };

@@ -1,4 +1,4 @@
-//! The new manifest takes the place of the old one, when everything that it says is on the volume.
+//! Replaces the old manifest by the new one, once everything that it says is on the volume.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use crate::copy::manifest::spill::Sorted;
 use crate::copy::prune::pruner::Pruned;
 use crate::copy::shard::names;
 
-/// Puts the manifest in force, and clears the journal of what it says. `noted` is what was journalled before.
+/// Puts the new manifest in force and clears the journal. `noted` says what the journal holds.
 pub(crate) fn put_in_force(
     ledger: &Ledger<'_>,
     sorted: &Sorted,
@@ -25,17 +25,19 @@ pub(crate) fn put_in_force(
             let close = || known.close_manifests();
             manifest::rename((journal, &files.next), (dir, &files.part), close).map_err(failed)?;
             manifest::sync_directory(dir).map_err(failed)?;
-            // What was published has an earlier ctime then, also where rename(2) sets none.
+            // Makes the manifest's ctime later than that of every published file, also where rename(2) does not set
+            // ctime.
             manifest::touch(dir, &files.part);
         }
         Note::None if !changed => {
-            // Of a copy that was cut short, when the image is again what it was before.
+            // An interrupted copy left notes, but the image is the one that is already recorded.
             if !known.intent.is_empty() {
                 known.close_manifests();
                 journal.remove_all(&files.next).map_err(failed)?;
             }
             if known.looked.load(Ordering::Relaxed) {
-                // What had been touched was found to be as it was left: it need not be read the next time.
+                // Files with a later ctime were read and found unchanged. A newer manifest saves reading them next
+                // time.
                 manifest::touch(dir, &files.part);
             }
         }

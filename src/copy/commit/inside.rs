@@ -1,5 +1,5 @@
-//! Destinations of their own inside another one: what a run does to the outer one, it does to them. Reads manifests and looks for
-//! state directories; changes nothing.
+//! Finds destinations inside another destination: what a run does to the outer one, it does to them. Reads manifests
+//! and looks for state directories; changes nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -17,8 +17,8 @@ use crate::copy::state::{JOURNAL, STATE, State};
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
-/// The destinations among the directories that copies know below `destination` and those right in them; what is inside those, too.
-/// One that this user may not write the state of is another's to look after.
+/// The destinations among the directories that copies know below `destination` and those directly inside these,
+/// recursively. Leaves out one whose state this user may not write: another user looks after it.
 pub(crate) fn destinations_inside(destination: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![destination.to_owned()];
     let mut done = 0;
@@ -43,7 +43,7 @@ fn directly_inside(destination: &Path) -> io::Result<Vec<PathBuf>> {
     }
     let found = Mutex::new(Vec::new());
     let look = |(): &mut (), path: PathBuf| {
-        // Gone, or no directory any more: nothing is inside.
+        // It is gone or no longer a directory.
         let Ok(dir) = root.open_dir(&path) else { return Ok(()) };
         let mut entries = dir.entries().unwrap_or_default();
         entries.retain(|(name, kind)| *kind == FileType::Directory && is_destination(&dir, name));

@@ -1,4 +1,4 @@
-//! What a manifest is for after the copy: recording what a run left, and comparing the volume with it.
+//! Manifests after the copy: putting them in force, recording what a run left, and comparing the volume with them.
 
 pub(crate) mod begin;
 pub(crate) mod force;

@@ -1,4 +1,4 @@
-//! Bringing an owner's manifest up to date with the volume, without the source: what a run left, or what users had changed
+//! Updates an owner's manifest from the volume, without the source: with what a run left, or with what users changed
 //! before it. Reads the volume; writes the manifest.
 
 use std::ffi::{CString, OsStr};
@@ -17,27 +17,27 @@ use crate::copy::plan::layers::Layers;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
-/// Directories are looked at side by side, as on a network volume each look takes its time.
+/// Directories are looked at in parallel, because each look takes a round trip on a network volume.
 pub(crate) const WORKERS: usize = 16;
 
-/// What a record of something that the volume has otherwise becomes.
+/// What to record when the volume differs from a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// It was left so: the run that has ended well did it.
+    /// A run that ended well left it so.
     AsTheRunLeft,
-    /// As that, of a run that has not: the next copy installs the image's content again, unless somebody changes it until then.
+    /// A failed run left it so: the next copy installs the image's content again, unless somebody changes it before.
     AsTheFailedRunLeft,
-    /// A user did it: kept, where the content (not times or modes alone) is another or gone.
+    /// A user changed it: it is kept if the content differs or is gone, but not if only times or modes differ.
     UsersDoing,
 }
 
-/// One owner's manifest and what it is brought up to date with.
+/// One owner's manifest, and the rule by which it is updated.
 pub(crate) struct Rewriting<'a> {
     pub(crate) rule: Rule,
     pub(crate) root: &'a Dir,
     pub(crate) old: &'a Manifest,
     pub(crate) layers: &'a Layers,
-    /// What took no part in the copy is none of this run's.
+    /// Entries that took no part in the copy are skipped.
     pub(crate) filter: Option<&'a Filter>,
     pub(crate) follow: Option<&'a std::path::Path>,
 }
@@ -50,7 +50,7 @@ struct Buffers {
 }
 
 impl Rewriting<'_> {
-    /// Looks at every entry and writes the manifest where one has changed; durable on return.
+    /// Looks at every entry, and writes the manifest durably if a record has changed.
     pub(crate) fn write(&self, state: &State, owner: &OsStr) -> io::Result<()> {
         let spill = Spill::default();
         let pool = Pool::new((0..self.old.len()).collect::<Vec<_>>());
@@ -83,7 +83,8 @@ impl Rewriting<'_> {
                 .filter
                 .is_some_and(|filter| filter.skips_below(path) || filter.skips(path, &record.name, is_dir));
             let name = CString::new(record.name.to_vec())?;
-            // What is the user's, another owner's, or no longer the image's keeps the base that it is compared with.
+            // These records keep their base of comparison: entries of the user, of another owner, or dropped by the
+            // image.
             let stays = is_dir || record.flags.kept || record.flags.orphan || claims.later(&name).is_some();
             if stays || skipped {
                 record.write(&mut buffers.new);
@@ -119,12 +120,12 @@ impl Rewriting<'_> {
     }
 }
 
-/// Takes what does not fit into memory: on the volume, in the state directory.
+/// Holds what does not fit into memory: a file in the state directory.
 fn overflow(root: &Dir) -> io::Result<std::fs::File> {
     manifest::overflow(&root.open_dir(crate::copy::state::STATE)?)
 }
 
-/// Opens a directory of the destination; `None` where it is not there, or not a directory.
+/// Opens a directory of the destination; `None` if it is missing or no directory.
 pub(crate) fn open(root: &Dir, path: &[u8], follow: Option<&std::path::Path>) -> io::Result<Option<Dir>> {
     let rel = OsStr::from_bytes(path);
     let opened = match follow {

@@ -1,4 +1,4 @@
-//! After the run: recording how it left what was installed, whether it ended well or not.
+//! Records, after the run, how it left what was installed, whether it ended well or not.
 
 use std::io;
 
@@ -14,12 +14,11 @@ use crate::copy::shard::lock;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
-/// How the run has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// Every step succeeded.
     Well,
-    /// A step failed: what the steps did is to be done again.
+    /// A step failed: the next attempt does the steps again.
     Failed,
 }
 
@@ -31,7 +30,7 @@ pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
     let places = Places::of_destination(request);
     let failed = |e| Error::system("record what the run left in", &places, e);
     let root = match Dir::open(&places) {
-        // The run itself removed it, with all that was to be recorded.
+        // The run removed the destination, and with it all that was to be recorded.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         root => root.map_err(failed)?,
     };
@@ -42,15 +41,15 @@ pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
     for owner in state.owners().map_err(failed)? {
         let marked = state.unfinished_run(&owner).map_err(failed)?.is_some_and(|run| run.run == request.run);
         if ended == Ended::Failed && !marked {
-            // No command of this run has begun: nothing is its doing.
+            // No command of this run has begun, so that it changed nothing.
             continue;
         }
-        // Shares of one copy end at the same time, and one of them puts the manifest together.
+        // The shards of one copy end at the same time, and one of them merges the manifest.
         let is_share = request.options.shard.is_some();
         let _writing = is_share.then(|| lock::take(&state.journal, &owner)).transpose().map_err(failed)?;
         let Reading::Read(old) = Manifest::read(&state.manifests, &owner).map_err(failed)? else { continue };
         if owner != own && is_emptied(&old, &root).map_err(failed)? {
-            // Another copy's files were gone as a whole: its next copy brings them back.
+            // All files of another copy were gone already: that copy's next run brings them back.
             state.run_is_over(&owner).map_err(failed)?;
             continue;
         }

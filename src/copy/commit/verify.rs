@@ -1,4 +1,4 @@
-//! Comparing a volume with what its copies installed, whoever did.
+//! Compares a volume with what all copies into it installed.
 
 use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
@@ -32,7 +32,7 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
         let own = manifest::file_name(&manifest.head.owner);
         let layers = Layers::read(destination, &own, manifest.head.since, None).map_err(failed)?;
         let follow = manifest.head.follows.then_some(destination);
-        // First of all, as what is below a destination of its own is not this one's either.
+        // Looked for first: what is below another destination is not this one's.
         for at in (0..manifest.len()).filter(|at| !manifest.path(*at).is_empty()) {
             if let Some(dir) = open(&root, manifest.path(at), follow).map_err(failed)? {
                 layers.discover(manifest.path(at), &dir).map_err(failed)?;
@@ -52,7 +52,7 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
     Ok(report)
 }
 
-/// The manifests in force, of all owners; that of version 0.1 where it was not brought over yet.
+/// The manifests in force of all owners, and that of version 0.1 if it was not migrated yet.
 fn manifests(root: &Dir, destination: &Path, earlier: Option<&Path>) -> Result<Vec<Manifest>, Error> {
     let failed = |e| Error::system("read the manifests of", destination, e);
     let mut all = Vec::new();
@@ -133,7 +133,7 @@ fn verify_block(
         if let (Some(destination), Some(found), Kind::Dir) = (follow, &stat, record.kind)
             && FileType::from_raw_mode(found.st_mode) == FileType::Symlink
         {
-            // A link that the copy followed: what it leads to serves.
+            // The copy followed a link here: compare what it leads to.
             let led = destination.join(OsStr::from_bytes(&join(manifest.path(at), &record.name)));
             stat = rustix::fs::stat(led).ok().or(stat);
         }
@@ -150,7 +150,7 @@ fn verify_block(
     Ok(report)
 }
 
-/// Whether a user keeps, or a later owner has, something else where one of the directories above would be.
+/// Whether one of the directories above is the user's or a later owner's, and so not as recorded.
 fn is_below_others(manifest: &Manifest, layers: &Layers, path: &[u8]) -> io::Result<bool> {
     let mut block = Vec::new();
     let mut below = path;
@@ -169,13 +169,13 @@ fn is_below_others(manifest: &Manifest, layers: &Layers, path: &[u8]) -> io::Res
     Ok(false)
 }
 
-/// Lists what is in a directory and was installed by nobody.
+/// Lists entries of a directory that nobody installed.
 fn added(dir: &Dir, path: &[u8], block: &[u8], claims: &Claims, report: &mut VerifyReport) -> io::Result<()> {
     let known: HashSet<Vec<u8>> = records(block).map(|record| record.name.to_vec()).collect();
     let entries = dir.entries()?;
     let names = entries.iter().map(|(name, _)| name.as_bytes());
     let ours = |name: &[u8]| name == STATE.as_bytes() || path.is_empty() && name == b"lost+found";
-    // What a copy put beside a name is nobody's addition.
+    // A file that a copy put beside a name is no addition of a user.
     let is_beside = |name: &[u8]| beside_what(name).is_some_and(|of| known.contains(of) || claims.has(of));
     let is_known = |name: &[u8]| known.contains(name) || claims.has(name) || is_beside(name);
     let others: Vec<&[u8]> = names.filter(|name| !ours(name) && !is_known(name)).collect();
@@ -208,8 +208,8 @@ fn verify_entry(
         _ => compare_content(dir, &name, left, stat, buffer)?,
     };
     let found = if lacks.modes { mode } else { stat.st_mode & 0o7777 };
-    // mkdir(2): a directory made in one with the set-group-ID bit has it too; a volume with an fsGroup has it. A file
-    // whose owner could not be kept has neither bit.
+    // A directory inherits the set-group-ID bit from its parent (mkdir(2)), as on a volume with an fsGroup. A file
+    // whose owner could not be kept has neither set-ID bit.
     let ignored = match kind {
         Kind::Dir => 0o2000 & !mode,
         _ => mode & 0o6000 & !found,

@@ -1,14 +1,15 @@
-//! How content gets onto stable storage here: one syncfs(2) of the filesystem where that both reaches the storage
-//! and reports what went wrong, otherwise an fsync(2) of each file by the worker that wrote it.
+//! How content becomes durable: one syncfs(2) where that reaches the storage and reports errors, otherwise an fsync(2)
+//! of each file by the worker that wrote it.
 
 use std::io;
 
 use crate::support::rooted_dir::Dir;
 
-/// statfs(2), `f_type`: FUSE servers are not told of a syncfs (but for virtiofs), 9p and SMB clients do not pass it on.
+/// Values of `f_type` in statfs(2). FUSE servers (but virtiofs) are not told of a syncfs, and 9p and SMB clients do not
+/// pass it on.
 const WITHOUT_SYNCFS: [i64; 4] = [0x6573_5546, 0x0102_1997, 0xff53_4d42, 0xfe53_4d42];
 
-/// Whether each file has to be synced by itself.
+/// Whether each file needs its own fsync.
 pub(crate) fn needs_fsync(dir: &Dir) -> bool {
     let kind = rustix::fs::fstatfs(dir).map_or(0, |stat| stat.f_type);
     WITHOUT_SYNCFS.contains(&kind) || !syncfs_reports()
@@ -22,7 +23,7 @@ fn syncfs_reports() -> bool {
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (5, 8)
 }
 
-/// fsync(2) of a file or directory; a directory that cannot be synced is as durable as it gets.
+/// fsync(2) of a file or directory. Where the filesystem cannot sync a directory, this counts as success.
 pub(crate) fn sync_one(fd: impl std::os::fd::AsFd) -> io::Result<()> {
     use rustix::io::Errno;
     match rustix::fs::fsync(&fd) {
@@ -31,7 +32,7 @@ pub(crate) fn sync_one(fd: impl std::os::fd::AsFd) -> io::Result<()> {
     }
 }
 
-/// Makes durable what was written and named below the directory.
+/// Makes all content and names below the directory durable.
 pub(crate) fn sync(dir: &Dir) -> io::Result<()> {
     dir.sync_filesystem()
 }

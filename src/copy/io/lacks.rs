@@ -1,5 +1,5 @@
-//! What a volume cannot keep: modes, owners, attributes, times finer than its own. Tried out once, on a file in staging, so
-//! that a difference which no copy can mend is not taken for one.
+//! What a volume cannot store: modes, owners, attributes, precise times. Probed once with a file in staging, so that a
+//! difference that no copy can repair is not reported as one.
 
 use std::fs::File;
 
@@ -7,21 +7,22 @@ use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 
 use crate::copy::manifest::Time;
 
-/// What a volume cannot keep; nothing by default.
+/// What a volume cannot store; by default nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Lacks {
     pub(crate) modes: bool,
     pub(crate) owners: bool,
     pub(crate) xattrs: bool,
-    /// Times that differ by less nanoseconds are one: 0 where they are exact, `u64::MAX` where they cannot be set.
+    /// Times that differ by less than this many nanoseconds are equal: 0 for exact times, `u64::MAX` if times cannot be
+    /// set.
     pub(crate) grain: u64,
 }
 
-/// A time that shows what a volume cuts off: an odd second (FAT has even ones) and nine digits below it.
+/// A time that shows rounding: an odd second (FAT stores even ones) and nine digits of nanoseconds.
 const TIME: Time = (1_000_000_001, 987_654_321);
 
 impl Lacks {
-    /// Tries it out on a new file of this process's own. `may_chown` where it could give the file to another user.
+    /// Probes with a new file of this process. `may_chown`: whether this user could give the file away.
     pub(crate) fn of(file: &File, may_chown: bool) -> Self {
         let mode = |mode| {
             let set = rustix::fs::fchmod(file, Mode::from_raw_mode(mode));
@@ -40,12 +41,12 @@ impl Lacks {
         }
     }
 
-    /// Whether two times are one on this volume.
+    /// Whether two times are equal on this volume.
     pub(crate) fn is_same_time(&self, one: Time, other: Time) -> bool {
         one == other || distance(one, other) < self.grain
     }
 
-    /// In words, for the manifest's head; empty where nothing is lacking.
+    /// The form in the manifest's head; empty if nothing is lacking.
     pub(crate) fn words(&self) -> String {
         let mut words: Vec<String> = Vec::new();
         for (lacking, word) in [(self.modes, "modes"), (self.owners, "owners"), (self.xattrs, "xattrs")] {
@@ -55,7 +56,7 @@ impl Lacks {
         words.join(",")
     }
 
-    /// The reverse of [`Lacks::words`]; what it does not know it leaves out.
+    /// The reverse of [`Lacks::words`]; ignores unknown words.
     pub(crate) fn parse(words: &str) -> Self {
         let grain = words.split(',').find_map(|word| word.strip_prefix("times=")?.parse().ok());
         let has = |wanted| words.split(',').any(|word| word == wanted);
@@ -76,8 +77,8 @@ fn distance(one: Time, other: Time) -> u64 {
     u64::try_from((nanoseconds(one) - nanoseconds(other)).abs()).unwrap_or(u64::MAX)
 }
 
-/// The coarsest unit that filesystems have which explains what became of a time: 100 ns (NTFS, SMB), 1 µs, 1 s (ext3), 2 s
-/// (FAT).
+/// The unit of time that explains the difference, of those that filesystems have: 100 ns (NTFS, SMB), 1 µs, 1 s (ext3),
+/// 2 s (FAT).
 fn grain(set: Time, found: Time) -> u64 {
     let units = [0, 100, 1000, 1_000_000_000, 2_000_000_000];
     let distance = distance(set, found);

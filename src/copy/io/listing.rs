@@ -1,4 +1,4 @@
-//! A directory opened, and the names in it: sorted, in one allocation that a worker keeps from directory to directory.
+//! The sorted names of a directory, in one allocation that a worker reuses for the next directory.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::path::Arg;
 
-/// Opens a directory in another, never through a link.
+/// Opens a subdirectory without following a link.
 pub(crate) fn open(at: impl AsFd, name: impl Arg) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(at, name, flags, Mode::empty())
@@ -30,7 +30,7 @@ struct Entry {
 }
 
 impl Listing {
-    /// Reads the whole directory, from the start of the handle's position.
+    /// Reads the directory from the handle's read position to the end.
     pub(crate) fn read(&mut self, dir: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> rustix::io::Result<()> {
         self.arena.clear();
         self.entries.clear();
@@ -50,7 +50,7 @@ impl Listing {
                     Err(errno) => return Err(errno),
                 };
             }
-            // 4 GiB of names in one directory is beyond what a filesystem here holds.
+            // No directory holds 4 GiB of names.
             let start = u32::try_from(self.arena.len()).map_err(|_| rustix::io::Errno::OVERFLOW)?;
             let len = u16::try_from(name.to_bytes().len()).map_err(|_| rustix::io::Errno::NAMETOOLONG)?;
             self.arena.extend_from_slice(name.to_bytes_with_nul());
@@ -61,7 +61,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Holds a single file.
+    /// Makes it a listing of one file.
     pub(crate) fn only(&mut self, name: &CStr) {
         self.arena = name.to_bytes_with_nul().to_vec();
         let len = u16::try_from(name.to_bytes().len()).unwrap_or(u16::MAX);
@@ -72,7 +72,6 @@ impl Listing {
         self.entries.len()
     }
 
-    /// Whether there is an entry of this name.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         self.entries.binary_search_by(|entry| bytes(&self.arena, *entry).cmp(name)).is_ok()
     }
@@ -81,11 +80,11 @@ impl Listing {
         let entry = self.entries[at];
         let start = entry.start as usize;
         let name = &self.arena[start..=start + usize::from(entry.len)];
-        // Written by `read` from a CStr: the NUL is where it says.
+        // `read` copied it with its NUL.
         (CStr::from_bytes_with_nul(name).unwrap_or_default(), entry.kind)
     }
 
-    /// A huge directory's memory is not kept.
+    /// Frees the memory of a huge directory.
     pub(crate) fn shrink(&mut self) {
         if self.arena.capacity() > 1 << 20 {
             *self = Self::default();

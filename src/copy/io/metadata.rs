@@ -1,6 +1,5 @@
-//! Owner, permission bits, extended attributes and times: what the image says, changed by the options, as far as
-//! this user and this volume permit. What they do not permit is found out by trying, tried no more after that, and
-//! reported once.
+//! Owner, permission bits, extended attributes and times: the image's, changed by the options, as far as this user and
+//! this volume permit. What is not permitted is tried once, then skipped, and reported once.
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -18,7 +17,7 @@ use crate::copy::manifest::Time;
 use crate::copy::options::{ModeChange, Options, Owner};
 use crate::support::mutex;
 
-/// What an entry is to have.
+/// The metadata that an entry should get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Meta {
     pub(crate) mode: u32,
@@ -31,16 +30,16 @@ pub(crate) fn time_of(stat: &Stat) -> Time {
     (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))
 }
 
-/// An entry before its metadata is set.
+/// The state of an entry before its metadata is set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Before<'a> {
-    /// Made by this copy, so that it has the owner that new entries get; `moded`: and its mode.
+    /// This copy made it, with the default owner of new entries; `moded`: and with its final mode.
     Made { moded: bool },
-    /// Found on the volume.
+    /// It was on the volume.
     Found(&'a Stat),
 }
 
-/// What may be done here.
+/// What this user may set on this volume.
 #[derive(Debug)]
 pub(crate) struct Permissions {
     chown: Option<Owner>,
@@ -49,12 +48,13 @@ pub(crate) struct Permissions {
     pub(crate) umask: u32,
     euid: u32,
     may_chown: AtomicBool,
-    /// Groups that this user may not give a file to.
+    /// Groups that this user may not assign.
     foreign: Mutex<BTreeSet<u32>>,
-    /// Owner of what this process creates in staging: seen, not assumed (root squash, setgid directories).
+    /// The owner of files that this process creates in staging. Observed and not assumed, because of root squash and
+    /// setgid directories.
     own: OnceLock<(u32, u32)>,
     refused: Mutex<Vec<String>>,
-    /// What the volume cannot keep: as an earlier copy found out, until this one does.
+    /// What the volume cannot store: from an earlier copy's manifest until this copy has probed it.
     lacks: Mutex<Option<Lacks>>,
 }
 
@@ -75,23 +75,22 @@ impl Permissions {
         }
     }
 
-    /// Records the owner that new entries get by themselves.
+    /// Records the default owner of new entries.
     pub(crate) fn set_own(&self, stat: &Stat) {
         let _ = self.own.set((stat.st_uid, stat.st_gid));
     }
 
-    /// Records what the volume cannot keep.
+    /// Records what the volume cannot store.
     pub(crate) fn set_lacks(&self, lacks: Lacks) {
         *mutex::lock(&self.lacks) = Some(lacks);
     }
 
-    /// What the volume cannot keep, where that is known.
+    /// What the volume cannot store, if known.
     pub(crate) fn lacks(&self) -> Option<Lacks> {
         *mutex::lock(&self.lacks)
     }
 
-    /// Whether the mode, the owner (where it can be set) or the mtime of what is on the volume is not the wanted one, and could
-    /// be.
+    /// Whether mode, owner (if it can be set) or mtime differ from the wanted ones and can be repaired.
     pub(crate) fn differs(&self, stat: &Stat, wanted: &Meta) -> bool {
         let lacks = self.lacks().unwrap_or_default();
         let mode = FileType::from_raw_mode(stat.st_mode) != FileType::Symlink
@@ -100,18 +99,18 @@ impl Permissions {
         mode && !lacks.modes || owner && !lacks.owners || !lacks.is_same_time(time_of(stat), wanted.mtime)
     }
 
-    /// Whether owners can be set: only then a difference in them is one that the copy could mend.
+    /// Whether owners can be set; otherwise a different owner cannot be repaired.
     pub(crate) fn may_chown(&self) -> bool {
         self.may_chown.load(Ordering::Relaxed)
     }
 
-    /// What was not permitted, once each.
+    /// What was not permitted, each once.
     pub(crate) fn refused(&self) -> Vec<String> {
         std::mem::take(&mut *mutex::lock(&self.refused))
     }
 
-    /// What an entry of the image is to have on the volume. Set-user-ID and set-group-ID of a file are dropped where
-    /// it cannot get the owner that they were meant for, as cp(1) does.
+    /// The metadata that an entry of the image should get. As cp(1) does, a file loses its set-user-ID and set-group-ID
+    /// bits if it cannot get the owner that they were meant for.
     pub(crate) fn wanted(&self, stat: &Stat) -> Meta {
         let kind = FileType::from_raw_mode(stat.st_mode);
         let mut mode = stat.st_mode & 0o7777;
@@ -128,7 +127,7 @@ impl Permissions {
         Meta { mode, uid, gid, mtime: time_of(stat) }
     }
 
-    /// The mode to create a file or directory with, and whether that is final.
+    /// The mode to create a file or directory with, and whether it is final.
     pub(crate) fn creation(&self, mode: u32, has_xattrs: bool) -> (u32, bool) {
         if has_xattrs || mode & self.umask != 0 || mode & 0o7000 != 0 {
             ((mode | 0o600) & 0o700, false)
@@ -137,8 +136,8 @@ impl Permissions {
         }
     }
 
-    /// Sets owner, attributes, mode and times, in the order in which none undoes another: chown(2) clears
-    /// set-user-ID and capabilities, an ACL changes the group bits, everything may change times.
+    /// Sets owner, attributes, mode and times. The order matters: chown(2) clears set-user-ID and capabilities, an ACL
+    /// changes the group bits, and anything may change times.
     pub(crate) fn apply(
         &self,
         fd: impl AsFd,
@@ -165,17 +164,17 @@ impl Permissions {
         self.set_times(fd, meta.mtime)
     }
 
-    /// Sets the mode, where that is permitted.
+    /// Sets the mode if permitted.
     pub(crate) fn set_mode(&self, fd: impl AsFd, mode: u32) -> io::Result<()> {
         self.permit("modes", rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
     }
 
-    /// Sets the times, where that is permitted.
+    /// Sets the times if permitted.
     pub(crate) fn set_times(&self, fd: impl AsFd, mtime: Time) -> io::Result<()> {
         self.permit("times", rustix::fs::futimens(fd, &times(mtime)))
     }
 
-    /// What came of setting something that this user or this volume may not permit.
+    /// Turns a refusal by the system into a remark, or into an error if strict metadata was asked for.
     fn permit(&self, what: &str, done: rustix::io::Result<()>) -> io::Result<()> {
         match done {
             Err(errno) if is_refusal(errno) => self.refuse(what),
@@ -190,8 +189,8 @@ impl Permissions {
         Ok(())
     }
 
-    /// Sets the attributes of what was found on the volume. Those that the image has no more are removed only where all
-    /// that are there are the ones that `left` is the digest of: any other may be somebody else's.
+    /// Sets the attributes of an entry that was on the volume. Removes attributes that the image no longer has only if
+    /// the entry's attributes are exactly those with the digest `left`: others may be somebody else's.
     pub(crate) fn bring_xattrs(&self, fd: impl AsFd, xattrs: &Xattrs, left: Option<u64>) -> io::Result<()> {
         let mut there = Xattrs::default();
         there.read(&fd)?;
@@ -203,7 +202,7 @@ impl Permissions {
         self.set_xattrs(fd, xattrs)
     }
 
-    /// What came of setting or removing an attribute.
+    /// As [`Permissions::permit`], for setting or removing an attribute.
     fn permitted(&self, done: rustix::io::Result<()>, name: &CStr) -> io::Result<()> {
         match done {
             Ok(()) => Ok(()),
@@ -220,7 +219,7 @@ impl Permissions {
         owner == Some((meta.uid, meta.gid))
     }
 
-    /// Whether the owner was changed.
+    /// Sets the owner; returns whether it changed.
     pub(crate) fn set_owner(&self, fd: impl AsFd, meta: &Meta) -> io::Result<bool> {
         let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
         if self.may_chown() || meta.uid == self.euid {
@@ -235,7 +234,7 @@ impl Permissions {
             }
         }
         self.refuse("owner")?;
-        // A user may give a file to any group of his, so one that is refused says nothing of the next.
+        // A user may assign any of their own groups: one refusal says nothing about another group.
         if !mutex::lock(&self.foreign).contains(&meta.gid) {
             match rustix::fs::fchown(&fd, None, Some(gid)) {
                 Ok(()) => return Ok(true),
@@ -248,8 +247,8 @@ impl Permissions {
         Ok(false)
     }
 
-    /// As [`Permissions::apply`] for a symbolic link, which has no mode of its own. It is the one of that name in the
-    /// directory, or with an empty name the one that the handle is of (`O_PATH`).
+    /// As [`Permissions::apply`], for a symbolic link, which has no mode. With an empty `name`, `fd` is a handle of the
+    /// link itself (`O_PATH`).
     pub(crate) fn apply_link(
         &self,
         at: impl AsFd,
@@ -267,9 +266,9 @@ impl Permissions {
             }
         }
         match rustix::fs::utimensat(&at, name, &times(meta.mtime), which) {
-            // utimensat(2) takes a handle of a link since Linux 5.8: by its name then.
+            // Before Linux 5.8 utimensat(2) takes no handle of a link; the caller then uses the name.
             Err(Errno::INVAL) if name.is_empty() => Err(Errno::INVAL.into()),
-            // Some network filesystems have no times of links.
+            // Some network filesystems store no times for links.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             done => self.permit("times", done),
         }
@@ -290,19 +289,19 @@ impl Permissions {
     }
 }
 
-/// Access and modification time alike: the access time is of no interest, and this saves asking for the clock.
+/// Sets atime to mtime as well: nobody needs it, and this saves reading the clock.
 fn times((seconds, nanoseconds): Time) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
     Timestamps { last_access: time, last_modification: time }
 }
 
-/// What a volume, or its kernel, answers to what it does not permit or does not have.
+/// Answers of a volume or kernel that does not permit or support something.
 fn is_refusal(errno: Errno) -> bool {
     matches!(errno, Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
 }
 
-/// The mode of an entry whose owner may not be the one that it was meant for: no set-user-ID or set-group-ID bit of a file
-/// then, as cp(1) does; a directory's set-group-ID bit gives nobody anything.
+/// The mode for an entry that may not get its intended owner. As cp(1) does, a file loses its set-user-ID and
+/// set-group-ID bits; on a directory the set-group-ID bit gives no privilege.
 fn safe_mode(fd: impl AsFd, meta: &Meta) -> io::Result<u32> {
     let stat = rustix::fs::fstat(fd)?;
     let mut mode = meta.mode;
@@ -324,13 +323,13 @@ pub(crate) fn set_times(fd: impl AsFd, mtime: Time) -> io::Result<()> {
     }
 }
 
-/// As [`set_times`], by a name that is not followed where it has become a link.
+/// As [`set_times`], by name, without following a link.
 pub(crate) fn set_times_at(dir: impl AsFd, name: &std::ffi::OsStr, mtime: Time) -> io::Result<()> {
     Ok(rustix::fs::utimensat(dir, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// From procfs, as umask(2) can only be read by setting it, for all threads. Where it is not told (before Linux
-/// 4.7), every bit is taken for masked, which costs a chmod per file.
+/// Read from procfs, because umask(2) can only be read by setting it, for all threads. Where procfs does not tell
+/// (before Linux 4.7), every bit counts as masked, which costs a chmod per file.
 fn umask() -> u32 {
     status_field("Umask:").and_then(|text| u32::from_str_radix(&text, 8).ok()).unwrap_or(0o777)
 }
@@ -347,7 +346,7 @@ fn status_field(field: &str) -> Option<String> {
     status.lines().find_map(|line| line.strip_prefix(field)).map(|value| value.trim().to_owned())
 }
 
-/// Gives the owner of a directory the permission to change it; answers the mode that it had.
+/// Gives the owner write permission on a directory; returns the earlier mode.
 pub(crate) fn open_up(dir: impl AsFd) -> Option<u32> {
     let mode = rustix::fs::fstat(&dir).ok()?.st_mode & 0o7777;
     rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode | 0o300)).ok()?;

@@ -1,4 +1,4 @@
-//! System calls and what goes along with them: names, listings, transfers, metadata, threads. Decides nothing.
+//! System calls and what they need: names, listings, transfers, metadata, threads. Makes no decisions.
 
 pub(crate) mod durable;
 pub(crate) mod handles;

@@ -1,11 +1,11 @@
-//! A pool of plain threads over one stack of tasks. Last in, first out: a tree is walked depth first, which keeps
-//! few directories open. The first error stops everything.
+//! A thread pool over a stack of tasks. Last in, first out: the tree is walked depth first, so that few directories are
+//! open. The first error stops everything.
 //!
-//! One task for each processor is at work at first. More only help where tasks wait for a cold source or a network
-//! volume; where they wait for each other, more threads than processors make it worse: on two processors xfs took a tenth
-//! longer with four than with two, btrfs a third longer with sixteen. So others join in when those at work are seen to
-//! wait for what is not the processors' work, and leave off when they wait no more. A thread is made when there is a task
-//! for it: sixteen that have nothing to do took a twentieth of a copy's time.
+//! At first one task per processor runs. More help only where tasks wait for a cold source or a network volume; where
+//! they wait for each other, more threads are slower: on two processors, four threads took 10 % longer than two on xfs,
+//! and sixteen took 33 % longer on btrfs. So the pool adds threads when its tasks are seen to wait for something other
+//! than the processor, and drops them when they no longer do. A thread is started only when there is a task for it:
+//! sixteen idle threads cost 5 % of a copy's time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,27 +18,26 @@ use nix::time::{ClockId, clock_gettime};
 use crate::copy::error::{Cause, Error};
 use crate::support::mutex;
 
-/// How often it is looked whether more should be at work.
+/// How often to check whether more threads should run.
 const LOOK: Duration = Duration::from_millis(2);
-/// Tasks wait when they are put to sleep so often for each millisecond of processor time. Seen on two processors: 1 and
-/// fewer for a warm copy to ext4 or xfs, 8 to 30 to btrfs (for its locks), 14 for a cold source, 45 for a volume that takes
-/// 1 ms for an operation.
+/// Tasks count as waiting when they sleep more often than this per millisecond of processor time. Measured on two
+/// processors: at most 1 for a warm copy to ext4 or xfs, 8 to 30 on btrfs (its locks), 14 for a cold source, 45 for a
+/// volume with 1 ms per operation.
 const WAITS: i64 = 4;
-/// What they wait for takes time of its own when no more than this part of the processors' time is used meanwhile: an
-/// eighth. Seen: 1 % with a volume that takes 1 ms for an operation, a half with a cold source or the locks of btrfs.
+/// They wait for something slow if they use less than one part in this many (an eighth) of the processors' time.
+/// Measured: 1 % with a volume that takes 1 ms per operation, half with a cold source or btrfs's locks.
 const IDLE: i64 = 8;
-/// A look back is over so much processor time at the most, in microseconds.
+/// Longest period to judge by, in microseconds of processor time.
 const BACK: i64 = 20_000;
 
-/// How many an earlier phase came to have at work: where that waited for a volume, the next one will.
+/// The number of threads that an earlier phase reached: if that phase waited for a volume, so will the next.
 static LEARNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Tasks of one phase.
 pub(crate) struct Pool<T> {
     state: Mutex<State<T>>,
-    /// For those that work: there is a task, or nothing is left to do.
+    /// Wakes workers: there is a task, or all is done.
     changed: Condvar,
-    /// For the one that makes them.
+    /// Wakes the thread that starts workers.
     needed: Condvar,
     stopped: AtomicBool,
 }
@@ -46,32 +45,32 @@ pub(crate) struct Pool<T> {
 struct State<T> {
     tasks: Vec<T>,
     active: usize,
-    /// So many tasks may be at work, and so many at the least.
+    /// Upper and lower bound of concurrently running tasks.
     limit: usize,
     least: usize,
-    /// Threads that there are, and that there may be.
+    /// Number of threads, and its upper bound.
     threads: usize,
     most: usize,
-    /// Threads that have no task.
+    /// Idle threads.
     waiting: usize,
-    /// Nobody looks from time to time whether more should be at work.
+    /// Nobody checks the load periodically at the moment.
     unwatched: bool,
-    /// The last look, and what was used since the last time that something came of one.
+    /// The last measurement, and the sums since the bounds last changed.
     last: Used,
     since: Used,
     failure: Option<Error>,
 }
 
-/// What this process has used.
+/// Resources that this process has used.
 #[derive(Clone, Copy, Default)]
 struct Used {
-    /// Times that a thread was put to sleep.
+    /// How often a thread was put to sleep.
     waits: i64,
-    /// Blocks read from a disk: getrusage(2), `ru_inblock`.
+    /// Blocks read from disk (getrusage(2), `ru_inblock`).
     reads: i64,
     /// Processor time in microseconds.
     time: i64,
-    /// Microseconds by the clock.
+    /// Elapsed time in microseconds.
     clock: i64,
 }
 
@@ -117,7 +116,7 @@ impl<T: Send> Pool<T> {
         mutex::lock(&self.state)
     }
 
-    /// Has a task that waits taken by one that has none, or else has one made or looked for.
+    /// Lets an idle thread take a task, or else asks for a new thread or a measurement.
     fn wake(&self, state: &State<T>) {
         if state.tasks.is_empty() {
             return;
@@ -129,7 +128,7 @@ impl<T: Send> Pool<T> {
         }
     }
 
-    /// Adds a task: only from within a task.
+    /// Adds a task. Only called from within a task.
     pub(crate) fn push(&self, task: T) {
         let mut state = self.lock();
         state.tasks.push(task);
@@ -143,13 +142,13 @@ impl<T: Send> Pool<T> {
         }
         let mut state = self.lock();
         state.tasks.append(tasks);
-        // The one that adds them takes the last of them itself.
+        // The caller takes the last one itself.
         if state.tasks.len() > 1 {
             self.wake(&state);
         }
     }
 
-    /// Whether an error has ended the phase: a long task looks now and then.
+    /// Whether an error has ended the phase. Long tasks ask now and then.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
@@ -167,8 +166,8 @@ impl<T: Send> Pool<T> {
                 && let Some(task) = state.tasks.pop()
             {
                 state.active += 1;
-                // Each that finds more wakes the next: all are at work soon where tasks take long, and few where two
-                // can do them as fast as they come.
+                // Each worker that finds more tasks wakes the next one: all run soon if tasks are long, and few if two
+                // can keep up.
                 self.wake(&state);
                 return Some(task);
             }
@@ -185,7 +184,7 @@ impl<T: Send> Pool<T> {
         let mut state = self.lock();
         state.active -= 1;
         if let Err(error) = result {
-            // One that stopped because another failed does not say why.
+            // A task that was stopped because another failed does not know the reason.
             if state.failure.as_ref().is_none_or(|first| first.cause() == Cause::Cancelled) {
                 state.failure = Some(error);
             }
@@ -197,8 +196,7 @@ impl<T: Send> Pool<T> {
         }
     }
 
-    /// Runs every task, and those that they add, on one thread for each worker state at the most, and gives the states
-    /// back.
+    /// Runs all tasks and those that they add, on at most one thread per worker state. Returns the states.
     pub(crate) fn run<W: Send>(
         &self,
         workers: Vec<W>,
@@ -223,7 +221,8 @@ impl<T: Send> Pool<T> {
                 if std::thread::Builder::new().name("copy".into()).spawn_scoped(scope, work).is_ok() {
                     continue;
                 }
-                // Where a thread cannot be had (a pids limit), the others do its work; this one does if there are none.
+                // If no thread can be started (a pids limit), the others do its work; if there are none, this thread
+                // does.
                 let mut state = self.lock();
                 state.threads -= 1;
                 state.most = state.threads;
@@ -239,7 +238,7 @@ impl<T: Send> Pool<T> {
         }
     }
 
-    /// Waits until there is a task for one more thread, which is counted in; false when there is nothing left to do.
+    /// Waits until one more thread is needed, and counts it. False when everything is done.
     fn is_one_needed(&self) -> bool {
         let mut state = self.lock();
         loop {
@@ -263,20 +262,20 @@ impl<T: Send> Pool<T> {
 }
 
 impl<T> State<T> {
-    /// Lets twice as many work where those at work wait for what takes time of its own, and half as many, down to those of
-    /// the beginning, where they do not any more.
+    /// Doubles the number of running tasks while they wait for something slow; halves it, down to the initial number,
+    /// when they no longer do.
     fn look(&mut self, now: Used) {
         let waits = now.waits - self.last.waits;
         self.since.waits += waits;
         self.since.reads += now.reads - self.last.reads;
         self.since.time += now.time - self.last.time;
-        // When all sleep at once and for long, a filesystem commits, and more of them would sleep.
+        // If all threads sleep long at once, the filesystem is committing, and more threads would sleep as well.
         self.since.clock += if waits > 0 { now.clock - self.last.clock } else { 0 };
         self.last = now;
         let Used { waits, reads, time, clock } = self.since;
         let processors = i64::try_from(self.least).unwrap_or(1);
         let waiting = waits >= WAITS * time / 1000 && (reads >= waits || time * IDLE <= clock * processors);
-        // Several for each: all may have to wait once, for a lock or for the journal.
+        // A few sleeps per task: each may have to wait once for a lock or the journal.
         if waiting && waits >= 4 * i64::try_from(self.limit).unwrap_or(i64::MAX / 4) {
             self.limit = (2 * self.limit).max(LEARNT.load(Ordering::Relaxed));
         } else if time < BACK {
@@ -289,7 +288,7 @@ impl<T> State<T> {
     }
 }
 
-/// Those that this process may use, by its affinity and its cgroup.
+/// The number of processors that affinity and cgroup give this process.
 fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
@@ -299,7 +298,7 @@ fn processors() -> usize {
 mod tests {
     use super::*;
 
-    /// What `limit` becomes, from 4 on 4 processors, when this process uses so much from look to look.
+    /// The new limit on 4 processors, starting at 4, after these measurements.
     fn limit_after(looks: &[Used]) -> usize {
         let mut state = Pool::<()>::new(Vec::new()).state.into_inner().unwrap();
         (state.limit, state.least, state.last) = (4, 4, Used::default());

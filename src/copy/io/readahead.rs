@@ -1,7 +1,7 @@
-//! Files of a cold source are asked for before they are read. Each is a request of its own to the disk; a thread that is
-//! put to sleep and woken for one after the other takes more processor time for that than for the copy of what it has
-//! read. So where reads are seen to reach a disk, the next files of a directory are opened, and the kernel is told to
-//! read them (`POSIX_FADV_WILLNEED`) while the first is copied. Of a warm source nothing is asked.
+//! Read-ahead for files of a cold source. Each file is a separate disk request, and sleeping and waking for each costs
+//! more processor time than copying the bytes. So once reads are seen to reach a disk, the next files of a directory
+//! are opened and the kernel is told to read them (`POSIX_FADV_WILLNEED`) while the first is copied. A warm source
+//! needs no read-ahead.
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -16,28 +16,29 @@ use crate::copy::io::handles;
 use crate::copy::io::sight::Sight;
 use crate::copy::io::transfer::READ;
 
-/// So many names of a directory at once. A cold copy took 3 % longer with 8 than with 32, and 10 % less time with 128.
+/// How many files of a directory to read ahead. Compared with 32, a cold copy took 3 % longer with 8 and 10 % less with
+/// 128.
 pub(crate) const WINDOW: usize = 128;
 
-/// So many bytes of each at most: what all workers together ask for does not fill the memory of a small pod. The rest of a
-/// larger file is read in as few requests anyway.
+/// How many bytes of each file to read ahead: all workers together must not fill the memory of a small pod. The kernel
+/// reads the rest of a larger file in few requests anyway.
 const ASKED: u64 = 32 << 10;
 
-/// Handles that a worker has beside directories and what was asked for, and that the caller has.
+/// Descriptors that a worker and its caller use for other things.
 const BUSY: usize = 8;
 const CALLER: usize = 32;
 
-/// What the workers of a copy share: handles to spare, and what the last of them has seen.
+/// Shared by the workers of a copy: spare descriptors, and whether the source is cold.
 #[derive(Debug)]
 pub(crate) struct Spare {
-    /// How many more handles all of them together may have of files that they asked for.
+    /// How many more files all workers together may have open for read-ahead.
     handles: AtomicUsize,
-    /// What the worker that looked last has found.
+    /// What the last check found.
     cold: AtomicBool,
 }
 
 impl Spare {
-    /// Of what the process may have: directories get one half, `workers` at work take from the other.
+    /// The spare descriptors: half of the limit is for directories, `workers` use some of the other half.
     pub(crate) fn beside(workers: usize) -> Self {
         let handles = handles::half().saturating_sub(CALLER + workers * BUSY);
         Self { handles: AtomicUsize::new(handles), cold: AtomicBool::new(false) }
@@ -52,35 +53,35 @@ impl Spare {
     }
 }
 
-/// What is there of a file before its turn.
+/// What is known of a file before its turn.
 #[derive(Default)]
 pub(crate) struct Foreseen {
     /// What the space estimate saw.
     pub(crate) seen: Option<Sight>,
-    /// It was asked for.
+    /// The file, opened for read-ahead.
     pub(crate) file: Option<OwnedFd>,
 }
 
-/// What one worker has asked for.
+/// The files that one worker reads ahead.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    /// Files of the directory that it is in, by their place in the listing.
+    /// Files of the current directory, by their position in the listing.
     files: VecDeque<(usize, OwnedFd)>,
-    /// Blocks that its thread had read from disks when it was looked last.
+    /// The thread's disk reads (in blocks) at the last check.
     read: i64,
 }
 
 impl Ahead {
-    /// Whether this worker had a disk read from since it looked last, or the one before it had: one that begins learns
-    /// it from the others. Told by getrusage(2), `ru_inblock` of the thread, which counts what was only asked for too.
+    /// Whether the source is cold: this worker's thread had blocks read from disk since its last check, or the previous
+    /// worker's had. getrusage(2)'s `ru_inblock` of the thread also counts read-ahead.
     pub(crate) fn is_cold(&mut self, spare: &Spare) -> bool {
         let read = getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.block_reads());
         let cold = std::mem::replace(&mut self.read, read) != read;
         spare.cold.swap(cold, Ordering::Relaxed) || cold
     }
 
-    /// Asks for files of the directory, in the order in which they are read. One that cannot be opened says why when it is
-    /// its turn.
+    /// Starts reading files of the directory, in the order in which they will be copied. A file that cannot be opened
+    /// reports its error at its turn.
     pub(crate) fn ask<'n>(
         &mut self,
         source: &OwnedFd,
@@ -91,9 +92,9 @@ impl Ahead {
             if !spare.take() {
                 return;
             }
-            // A link that is followed is opened when it is its turn.
+            // A followed link is opened at its turn.
             if let Ok(file) = rustix::fs::openat(source, name, READ, Mode::empty()) {
-                // Where the advice is not taken, it is read when it is its turn.
+                // If the advice is refused, the file is simply read at its turn.
                 let _ = rustix::fs::fadvise(&file, 0, NonZeroU64::new(ASKED), Advice::WillNeed);
                 self.files.push_back((at, file));
             } else {
@@ -102,7 +103,7 @@ impl Ahead {
         }
     }
 
-    /// The file at that place, if it was asked for.
+    /// The file at this position, if it was read ahead.
     pub(crate) fn take(&mut self, at: usize, spare: &Spare) -> Option<OwnedFd> {
         while self.files.front().is_some_and(|(place, _)| *place <= at) {
             spare.give_back(1);
@@ -114,7 +115,7 @@ impl Ahead {
         None
     }
 
-    /// Leaves the directory.
+    /// Closes what is left of the directory.
     pub(crate) fn clear(&mut self, spare: &Spare) {
         spare.give_back(self.files.len());
         self.files.clear();

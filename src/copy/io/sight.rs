@@ -1,4 +1,4 @@
-//! One look at a file or directory, by which it is known again.
+//! Identifies one state of a file or directory, to see later whether it has changed.
 
 use rustix::fs::Stat;
 
@@ -16,7 +16,7 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    /// As equal, but for the status, which a copy's own links and renames change.
+    /// As equality, but ignores ctime, which a copy's own links and renames change.
     pub(crate) fn is_unwritten_since(&self, earlier: &Self) -> bool {
         Self { ctime: earlier.ctime, ..*self } == *earlier
     }

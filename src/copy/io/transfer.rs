@@ -1,8 +1,8 @@
-//! Bytes of one file from the source to the volume, hashed on the way. A file that fits the buffer takes one read
-//! and one write; the read asks for one byte more than the size, so that a file that has grown shows itself and the
-//! end needs no second read. Larger ones go through the same buffer piece by piece, as each byte has to pass the
-//! hash anyway (`copy_file_range(2)` would leave a second read of the source for that); where source and volume
-//! share a filesystem with reflinks, the blocks are shared instead of written. Holes stay holes.
+//! Copies the bytes of one file from the source to the volume and hashes them. A file that fits the buffer takes one
+//! read and one write; the read asks for one byte more than the size, which shows growth and saves a second read at the
+//! end. A larger file goes through the same buffer in pieces: each byte has to be hashed, and `copy_file_range(2)`
+//! would need a second read of the source. On a shared filesystem with reflinks the blocks are shared and not written.
+//! Holes stay holes.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,42 +13,43 @@ use rustix::io::Errno;
 
 use crate::copy::manifest::{Hash, Hashing};
 
-/// Fits the second-level cache of most processors, so that what was hashed is still there when it is written.
+/// Fits the second-level cache of most processors, so that the bytes are still cached when they are written after
+/// hashing.
 pub(crate) const BUFFER: usize = 256 << 10;
 
-/// How a file of the source is opened. NONBLOCK: what was a file in the listing may be a FIFO by now.
+/// How to open a source file. NONBLOCK, because a file in the listing may be a FIFO by now.
 pub(crate) const READ: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// Below this size a hole is not worth the calls that find it.
+/// In smaller files, finding holes costs more than it saves.
 const SPARSE_FROM: u64 = 64 << 10;
 
-/// From so many bytes of holes on they are left out of the hash.
+/// With at least this many bytes of holes, the hash leaves them out.
 const HOLES_FROM: u64 = 64 << 20;
 
-/// What is a hole, or is not, for a hash that leaves them out.
+/// The unit of holes in such a hash.
 const BLOCK: u64 = 64 << 10;
 
-/// Below this size sharing blocks gains nothing over writing them.
+/// For smaller files, sharing blocks gains nothing over writing.
 const CLONE_FROM: u64 = 64 << 10;
 
-/// So much of a large file is written before the disk is set to work on it.
+/// After this many bytes of a large file, writeback is started.
 const FLUSH_EVERY: u64 = 8 << 20;
 
-/// Reads a file of up to [`BUFFER`] bytes. The length may differ from `size` when the file changed.
+/// Reads a file of up to [`BUFFER`] bytes. The returned length differs from `size` if the file changed.
 pub(crate) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
     if buffer.len() <= BUFFER {
         *buffer = vec![0; BUFFER + 1];
     }
     let mut have = 0;
-    // A file of procfs or sysfs says that it is empty, and gives what it has to one read only.
+    // Files of procfs and sysfs report size 0 and give their content to one read only.
     let mut want = if size == 0 { BUFFER + 1 } else { size + 1 };
     loop {
         match rustix::io::pread(&file, &mut buffer[have..want.min(BUFFER + 1)], have as u64) {
             Ok(0) => return Ok(have),
             Ok(n) => {
                 have += n;
-                // Short of the size, or grown beyond it: go on until the end or the buffer's.
+                // Shorter or longer than the size: read on to the end of the file or the buffer.
                 if have == size || have > BUFFER {
                     return Ok(have);
                 }
@@ -60,12 +61,11 @@ pub(crate) fn read_small(file: impl AsFd, size: usize, buffer: &mut Vec<u8>) -> 
     }
 }
 
-/// Whether the file has holes that are worth keeping.
 pub(crate) fn is_sparse(stat: &Stat) -> bool {
     size(stat) >= SPARSE_FROM && u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size(stat)
 }
 
-/// Larger, or more sparse, than what goes through a worker's buffer at once.
+/// Whether a file is too large or too sparse to be copied through the buffer at once.
 pub(crate) fn is_large(stat: &Stat) -> bool {
     size(stat) > BUFFER as u64 || is_sparse(stat)
 }
@@ -74,7 +74,7 @@ pub(crate) fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-/// False once the kernel has said that the two filesystems share no blocks.
+/// False once the kernel has answered that the two filesystems cannot share blocks.
 #[derive(Debug)]
 pub(crate) struct Reflink(AtomicBool);
 
@@ -85,7 +85,7 @@ impl Default for Reflink {
 }
 
 impl Reflink {
-    /// Shares the blocks of a whole file; false where that cannot be.
+    /// Shares the blocks of a whole file; false where that is impossible.
     fn share(&self, from: impl AsFd, to: impl AsFd, size: u64) -> bool {
         if size < CLONE_FROM || !self.0.load(Ordering::Relaxed) {
             return false;
@@ -93,7 +93,8 @@ impl Reflink {
         match rustix::fs::ioctl_ficlone(to, from) {
             Ok(()) => true,
             Err(errno) => {
-                // EXDEV, EOPNOTSUPP, EINVAL, ENOTTY, EPERM: for good. Others may be this file's alone.
+                // EXDEV, EOPNOTSUPP, EINVAL, ENOTTY and EPERM hold for every file. The errors listed here may concern
+                // this file only.
                 if !matches!(errno, Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::TXTBSY) {
                     self.0.store(false, Ordering::Relaxed);
                 }
@@ -103,7 +104,7 @@ impl Reflink {
     }
 }
 
-/// Writes everything at an offset.
+/// Writes all bytes at an offset.
 pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::pwrite(&file, bytes, at) {
@@ -119,14 +120,14 @@ pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::R
     Ok(())
 }
 
-/// Has the kernel start writing a part of a file to the disk, so that the disk works while the copy goes on and the sync
-/// at the end finds little left. `POSIX_FADV_DONTNEED` does that first (mm/fadvise.c: "start async writeback"), and
-/// waits for nothing; the pages, dirty still, stay where they are. Advice: what comes of it does not matter.
+/// Starts writeback of a part of a file, so that the disk works during the copy and the final sync finds little left.
+/// `POSIX_FADV_DONTNEED` does this first (mm/fadvise.c: "start async writeback") without waiting; dirty pages stay
+/// cached. Only advice: errors do not matter.
 fn start_writing(file: impl AsFd, at: u64, len: u64) {
     let _ = rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
 }
 
-/// Which side of a transfer failed: the caller names the path.
+/// Which side of a transfer failed; the caller knows the path.
 #[derive(Debug)]
 pub(crate) enum Failed {
     Reading(io::Error),
@@ -134,7 +135,7 @@ pub(crate) enum Failed {
     Stopped,
 }
 
-/// Where the bytes of a stream go, and how they are hashed.
+/// Where to write the bytes of a stream, and how to hash them.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) file: Option<std::os::fd::BorrowedFd<'a>>,
@@ -143,20 +144,20 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// They are only hashed.
+    /// Only hashes.
     pub(crate) fn none(how: Hashing) -> Self {
         Self { file: None, reflink: None, how }
     }
 }
 
-/// How a file of the source is hashed: large holes are left out.
+/// How to hash a source file: large holes are left out.
 pub(crate) fn hashing(stat: &Stat) -> Hashing {
     let holes = size(stat).saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0) * 512);
     if holes >= HOLES_FROM { Hashing::Sparse } else { Hashing::Whole }
 }
 
-/// Reads a whole file of any size, hashes it, and writes it to the target where there is one. `step` is told of each piece
-/// and says whether to go on. Answers the hash and how many bytes there were.
+/// Reads a whole file of any size, hashes it, and writes it to the target if there is one. `step` gets the size of each
+/// piece and returns whether to go on. Returns the hash and the number of bytes.
 pub(crate) fn stream(
     from: impl AsFd,
     stat: &Stat,
@@ -187,7 +188,7 @@ pub(crate) fn stream(
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(Failed::Reading(errno.into())),
         };
-        // Short of a block's end: the rest of it belongs to the same step of the hash.
+        // Fill up the block: the hash takes whole blocks.
         let n = if target.how == Hashing::Sparse { fill(&from, &mut buffer[..want], n, at)? } else { n };
         hasher.data(&buffer[..n], at);
         if let Some(to) = to {
@@ -222,16 +223,16 @@ fn fill(from: impl AsFd, buffer: &mut [u8], mut have: usize, at: u64) -> Result<
     Ok(have)
 }
 
-/// Where the data of a file with holes is.
+/// Locates the data of a file with holes.
 struct Extents {
     sparse: bool,
     size: u64,
-    /// Up to here there is data; of a file without holes, up to the end.
+    /// The end of the current data; the end of the file if it has no holes.
     end: u64,
 }
 
 impl Extents {
-    /// The next offset with data, in whole blocks.
+    /// The next offset with data, rounded down to a whole block.
     fn data_from(&mut self, from: impl AsFd, at: u64) -> Result<u64, Failed> {
         if !self.sparse {
             self.end = u64::MAX;
@@ -254,7 +255,7 @@ impl Extents {
     }
 }
 
-/// A hash that may leave holes out.
+/// A hash that can leave holes out.
 struct Hasher {
     blake3: blake3::Hasher,
     how: Hashing,
@@ -274,7 +275,7 @@ impl Hasher {
     }
 
     fn hole(&mut self, mut len: u64, step: &mut dyn FnMut(u64) -> bool) -> Result<(), Failed> {
-        // Small, as it is stored in the program; BLAKE3's widest step takes 16 KiB.
+        // Kept small, because it is part of the binary; BLAKE3's widest step takes 16 KiB.
         static ZEROS: [u8; 1 << 14] = [0; 1 << 14];
         while len > 0 && self.how == Hashing::Whole {
             let n = len.min(ZEROS.len() as u64);

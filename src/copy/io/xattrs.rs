@@ -1,4 +1,4 @@
-//! Extended attributes of one entry.
+//! Extended attributes.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -6,14 +6,14 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
-/// Extended attributes of one entry, in a buffer that a worker keeps.
+/// Extended attributes of one entry, in a buffer that a worker reuses.
 #[derive(Debug, Default)]
 pub(crate) struct Xattrs {
     pub(super) all: Vec<(CString, Vec<u8>)>,
 }
 
 impl Xattrs {
-    /// Reads those that belong to the tree.
+    /// Reads the attributes that are content of the tree.
     pub(crate) fn read(&mut self, file: impl AsFd) -> io::Result<()> {
         self.all.clear();
         let mut names = [0u8; 1024];
@@ -55,12 +55,12 @@ impl Xattrs {
         self.all.is_empty()
     }
 
-    /// Whether another entry has all of them.
+    /// Whether another entry has all of these attributes.
     pub(crate) fn are_in(&self, other: &Self) -> bool {
         self.all.iter().all(|attribute| other.all.contains(attribute))
     }
 
-    /// Short digest for the manifest.
+    /// A short digest for the manifest.
     pub(crate) fn digest(&self) -> Option<u64> {
         if self.all.is_empty() {
             return None;
@@ -77,7 +77,7 @@ impl Xattrs {
     }
 }
 
-/// Overlayfs and xfs keep their own book in attributes, and a security label is given by the volume's mount.
+/// False for the bookkeeping of overlayfs and xfs, and for security labels, which the volume's mount assigns.
 fn belongs_to_tree(name: &[u8]) -> bool {
     !(name.starts_with(b"trusted.overlay.")
         || name.starts_with(b"user.overlay.")

@@ -1,13 +1,14 @@
-//! What copies that were cut short were about to install, carried over into the note of this one. Each had noted that before
-//! anything got its final name, and the manifest in force says nothing of it: what has come to the volume is told by its
-//! content from what users did, so that the next image, whichever that is, replaces or prunes it like anything that a copy
-//! installed.
+//! Carries the notes of interrupted copies over into this copy's note. Each interrupted copy noted what it was about to
+//! install before anything got its final name, and the manifest in force does not have it. The content tells what has
+//! reached the volume from what users made: the next image, whichever it is, replaces or prunes it as it does anything
+//! that a copy installed.
 //!
-//! A copy that is cut short in turn has carried over what it found of the notes before its own: of one name there may
-//! be several records, of which the volume has one at most.
+//! An interrupted copy may itself have carried over earlier notes: one name can have several records, of which the
+//! volume matches at most one.
 //!
-//! Content alone is looked for. A mode, owner or attribute that such a copy gave to what was there before, and that the
-//! next image does not change, stays under `keep-modified`: it is no user's edit, and no record says what it was given.
+//! Only content is compared. If an interrupted copy changed only the mode, owner or attributes of an existing file, and
+//! the next image does not, they stay as they are under `keep-modified`: that is no user's edit, but no record says
+//! what they should be.
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,8 +20,8 @@ use crate::copy::manifest::spill::Sorted;
 use crate::copy::manifest::{self, Manifest, Record, records};
 
 impl Ledger<'_> {
-    /// The directories of the new manifest with their records, and with what is on the volume as a copy before this one had
-    /// noted it, where neither the manifest in force nor the new one says the same: `found` tells whether there is any.
+    /// The directories of the new manifest with their records, plus the entries on the volume that match an earlier
+    /// note and neither manifest. `found` says whether there is any such entry.
     pub(crate) fn with_earlier<'a>(
         &'a self,
         sorted: &'a Sorted,
@@ -60,7 +61,7 @@ impl Ledger<'_> {
         })
     }
 
-    /// Adds to a directory's new records what is on the volume as `note` has it.
+    /// Adds to a directory's new records the entries of `note` that the volume has.
     fn carry_over(&self, note: &Manifest, at: usize, block: &mut Vec<u8>) -> io::Result<()> {
         let path = note.path(at);
         let (mut noted, mut old) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
-//! Writing the journal. The next manifest is written before anything gets its final name, under a name of its own, and takes
-//! its place afterwards: a copy that is cut short in between leaves the old manifest to compare with, and the new one to tell
-//! what it had installed already from what was there before.
+//! Writes the journal. The next manifest is written, under a name of its own, before anything gets its final name, and
+//! replaces the old one afterwards. After an interruption the old manifest is there to compare with, and the next one
+//! tells what this copy installed from what was there before.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use crate::copy::plan::known::Known;
 use crate::copy::tree::node::Node;
 use crate::copy::tree::roots::Roots;
 
-/// What was written before anything got its final name.
+/// What the journal holds before the first rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// Nothing: the manifest in force says the same already.
+    /// Nothing: the manifest in force is the same.
     None,
-    /// The manifest that is to be in force.
+    /// The next manifest.
     Manifest,
-    /// With what copies that were cut short have left on the volume.
+    /// The next manifest, plus what interrupted copies left on the volume.
     WithEarlier,
 }
 
-/// Writes what is about to be done.
+/// Writes the journal.
 pub(crate) struct Ledger<'a> {
     pub(crate) roots: &'a Roots,
     pub(crate) known: &'a Known<'a>,
@@ -33,13 +33,13 @@ pub(crate) struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// What the new manifest begins with.
+    /// The head of the new manifest.
     pub(crate) fn head(&self) -> Head {
         let words = self.permissions.lacks().map(|lacks| lacks.words());
         Head { lacks: words.filter(|words| !words.is_empty()), ..self.known.head.clone() }
     }
 
-    /// Writes what is about to be installed, with what is there of what copies before this one were about to.
+    /// Notes what is about to be installed, and what earlier interrupted copies left on the volume.
     pub(crate) fn note(&self, sorted: &Sorted) -> Result<Note, Error> {
         let failed = |e| self.roots.manifest_error(e);
         let old = &self.known.old;
@@ -71,7 +71,7 @@ impl Ledger<'_> {
             .map_err(|e| self.roots.manifest_error(e))
     }
 
-    /// Writes which directories are about to get their names as a whole, each as soon as it is complete.
+    /// Notes which whole directories are about to get their names, each as soon as it is complete.
     pub(crate) fn note_pieces(&self, pieces: &[Arc<Node>]) -> Result<(), Error> {
         let failed = |e| self.roots.manifest_error(e);
         let mut blocks: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
@@ -80,7 +80,7 @@ impl Ledger<'_> {
             Record::directory(node.name.to_bytes()).write(&mut block);
             blocks.extend(node.parent.as_ref().map(|parent| (parent.path(), block)));
         }
-        // What an attempt before this one had in mind holds until this one has recorded all it did.
+        // An earlier attempt's note stays valid until this copy has recorded everything.
         if let Some(earlier) = self.known.intent.own() {
             for at in 0..earlier.len() {
                 let mut block = Vec::new();

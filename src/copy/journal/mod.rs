@@ -1,4 +1,4 @@
-//! What copies are about to do, on stable storage before they do it, so that the next one can tell their doing from a
+//! What copies are about to do, made durable before they do it, so that the next copy can tell their changes from a
 //! user's.
 
 pub(crate) mod carried;

@@ -1,6 +1,6 @@
-//! What a copy renames to make way, noted before it does: a copy that is killed before the new entry has the name, or before what
-//! copies had installed is removed, leaves it to the next one to put that back or remove it. Not synced: after a power cut it
-//! may stay beside, which loses nothing.
+//! Notes what a copy renames to make way, before it renames it. If the copy is killed before the new entry has the
+//! name, or before the old one is removed, the next copy puts it back or removes it. Not synced: after a power failure
+//! it may stay beside, which loses nothing.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -10,17 +10,17 @@ use rustix::fs::OFlags;
 
 use crate::copy::own_files::OwnFiles;
 
-/// The name beside, by the path of what was in the way.
+/// The new name beside, by the original path.
 pub(crate) type Moved = BTreeMap<Vec<u8>, CString>;
 
-/// Notes that what is at `path` is about to be called `beside`.
+/// Notes that `path` is about to be renamed to `beside`.
 pub(crate) fn note(files: &OwnFiles, path: &[u8], beside: &CStr) -> io::Result<()> {
     let Some(state) = &files.state else { return Ok(()) };
     let mut file = state.journal.open_for_group(&files.moved, OFlags::WRONLY | OFlags::APPEND)?;
     file.write_all(&[path, beside.to_bytes(), b""].join(&b'\0'))
 }
 
-/// What a copy before this one noted. Of one path the last note counts: earlier names turned out to be taken.
+/// The notes of an interrupted copy. The last note of a path counts: the earlier names were taken.
 pub(crate) fn read(files: &OwnFiles) -> io::Result<Moved> {
     let Some(state) = &files.state else { return Ok(Moved::new()) };
     let mut noted = Vec::new();
@@ -29,14 +29,14 @@ pub(crate) fn read(files: &OwnFiles) -> io::Result<Moved> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Moved::new()),
         Err(error) => return Err(error),
     };
-    // A note that was cut off has no NUL at its end: nothing was renamed after it.
+    // An incomplete note lacks its final NUL, and its rename did not happen.
     let mut parts: Vec<_> = noted.split(|byte| *byte == b'\0').collect();
     parts.pop();
     let pairs = parts.chunks_exact(2);
     Ok(pairs.filter_map(|pair| Some((pair[0].to_vec(), CString::new(pair[1]).ok()?))).collect())
 }
 
-/// All of it has been dealt with.
+/// Removes the notes, all dealt with.
 pub(crate) fn clear(files: &OwnFiles) -> io::Result<()> {
     files.state.as_ref().map_or(Ok(()), |state| state.journal.remove_all(&files.moved))
 }

@@ -1,4 +1,4 @@
-//! What one record of a note says, and whether the volume has it.
+//! Compares one record of a note with the volume.
 
 use std::ffi::CString;
 use std::io;
@@ -9,17 +9,17 @@ use rustix::fs::{FileType, Stat};
 use crate::copy::manifest::{Kind, Left, Manifest, Record, records};
 use crate::copy::plan::compare::compare_content;
 
-/// Whether it is noted of something that it goes, not that it comes.
+/// Whether the note is about a removal, not an installation.
 pub(crate) fn is_pruned(noted: &Record<'_>) -> bool {
     noted.flags.orphan && noted.left == Left::Absent
 }
 
-/// Whether a note says that a name is to come.
+/// Whether a note says that a name is about to be installed.
 pub(crate) fn is_noted<'a>(note: &Manifest, mut dir: &'a [u8], mut name: &'a [u8]) -> bool {
     let at = loop {
         match (note.find(dir), dir.iter().rposition(|b| *b == b'/')) {
             (Some(at), _) => break at,
-            // Of a directory that was to get its name as a whole, the one that it is in tells.
+            // If the whole directory was to be renamed, its parent's records say so.
             (None, Some(slash)) => (dir, name) = (&dir[..slash], &dir[slash + 1..]),
             (None, None) if dir.is_empty() => return false,
             (None, None) => (dir, name) = (b"", dir),
@@ -30,7 +30,7 @@ pub(crate) fn is_noted<'a>(note: &Manifest, mut dir: &'a [u8], mut name: &'a [u8
         && records(&block).any(|r: Record<'_>| *r.name == *name && !r.flags.found && !r.flags.kept)
 }
 
-/// Whether the volume has what was noted, read in full.
+/// Whether the volume has what was noted; reads the content.
 pub(crate) fn is_there(
     dir: impl AsFd,
     noted: &Record<'_>,

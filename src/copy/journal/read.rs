@@ -1,8 +1,8 @@
-//! The notes that copies left which were cut short, read: what each was about to install. Knows manifests, nothing of the
-//! volume; what is there of it `intent` finds out.
+//! Reads the notes of interrupted copies: what each was about to install. Knows manifests, not the volume;
+//! `plan/known.rs` and `carried.rs` compare the two.
 //!
-//! What copiers of a shared tree recorded counts as noted too, where their parts were never put together: one of them
-//! never finished, and the next copy is of another run.
+//! The part manifests of shards count as notes as well if they were never merged: one shard did not finish, and the
+//! next copy belongs to another run.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -15,15 +15,14 @@ use crate::copy::request::Request;
 use crate::copy::shard::names;
 use crate::copy::shard::partition::Shares;
 
-/// The notes of copies that were cut short.
 #[derive(Debug, Default)]
 pub(crate) struct Intent {
-    /// Of the last one, under the name that this copy's own gets.
+    /// The note of the last copy, under the name that this copy's note will have.
     own: Option<Manifest>,
-    /// Parts of the manifest, and notes of such, from copiers of another run: they were never put together.
+    /// Parts, and notes of parts, of another run's shards that were never merged.
     parts: Vec<Manifest>,
-    /// Directories that those went through, by the one that each is in and its name, of which the copier that was to record
-    /// them did not: they may have been there before.
+    /// Directories that those shards walked through but whose recording shard did not finish, as parent and name: they
+    /// may have existed before.
     unrecorded: BTreeSet<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -58,12 +57,12 @@ impl Intent {
         self.notes().next().is_none()
     }
 
-    /// Whether something was noted of what is in a directory.
+    /// Whether anything in a directory was noted.
     pub(crate) fn has(&self, path: &[u8]) -> bool {
         self.notes().any(|note| note.find(path).is_some())
     }
 
-    /// Reads what was noted of a directory, sorted by name, into `into` (cleared first).
+    /// Reads the notes about a directory, sorted by name, into `into` (cleared first).
     pub(crate) fn load(&self, dir: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
         let mut all = Vec::new();
         into.clear();
@@ -79,7 +78,7 @@ impl Intent {
         Ok(())
     }
 
-    /// The paths of a directory and of those below it of which something was noted.
+    /// The paths with notes, at and below a directory.
     pub(crate) fn subtree(&self, path: &[u8]) -> BTreeSet<&[u8]> {
         self.notes().flat_map(|note| note.subtree(path).map(|at| note.path(at))).collect()
     }
@@ -105,7 +104,7 @@ fn unrecorded(parts: &[Manifest]) -> io::Result<BTreeSet<(Vec<u8>, Vec<u8>)>> {
     Ok(unrecorded)
 }
 
-/// Where a worker is in the records that were noted: it asks for the names of a directory in their order.
+/// A worker's position in the noted records: it asks for a directory's names in order.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
     dir: Option<Vec<u8>>,
@@ -115,7 +114,7 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// What was noted of a name.
+    /// The noted record of a name.
     pub(crate) fn find(
         &mut self,
         intent: &Intent,

@@ -1,27 +1,26 @@
-//! The head of a manifest: whose it is.
+//! The head of a manifest: its owner and what goes for all records.
 
 use crate::copy::manifest::text::{escape, unescape};
 
 pub(super) const HEADER: &[u8] = b"hook-runner manifest 2\n";
 pub(super) const HEADER_0_1: &[u8] = b"hook-runner manifest 1\n";
 
-/// Whose manifest it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// The name of the copy.
+    /// The name of the copy that wrote the manifest.
     pub(crate) owner: Vec<u8>,
-    /// When this owner first copied into this destination, in nanoseconds since the epoch; none in a manifest of 0.1.
+    /// When this owner first copied into this destination, in nanoseconds since the epoch; `None` in a manifest of
+    /// version 0.1.
     pub(crate) since: Option<u64>,
-    /// What the source was called.
+    /// The `--source-version` of the last copy.
     pub(crate) source_version: Option<Vec<u8>>,
-    /// What the volume cannot keep, in words: a difference in it is none.
+    /// What the volume cannot store, in words; such a difference is ignored.
     pub(crate) lacks: Option<String>,
-    /// Links of the volume that lead to directories were followed.
+    /// Links on the volume that lead to directories were followed.
     pub(crate) follows: bool,
 }
 
 impl Head {
-    /// Appends its lines.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let line = |out: &mut Vec<u8>, word: &[u8], value: &[u8]| {
             out.extend_from_slice(word);
@@ -43,7 +42,7 @@ impl Head {
         }
     }
 
-    /// Takes in a line of the head; false for any other.
+    /// Reads a line of the head; false for any other line.
     pub(super) fn read(&mut self, line: &[u8]) -> bool {
         let value = |word: &[u8]| line.strip_prefix(word).and_then(unescape);
         if let Some(owner) = value(b"owner ") {

@@ -1,5 +1,5 @@
-//! The manifest of a destination: what the last copy installed, one block per directory, blocks sorted by path and
-//! records sorted by name, so that the same tree always gives the same bytes.
+//! The manifest of a destination: what the last copy installed. One block per directory; blocks are sorted by path and
+//! records by name, so that the same tree always gives the same bytes.
 //!
 //! ```text
 //! hook-runner manifest 2
@@ -14,9 +14,9 @@
 //! end 2 <blake3 of everything before this line>
 //! ```
 //!
-//! Version 0.1 wrote the same under the header `hook-runner manifest 1`, without these lines.
+//! Version 0.1 wrote the header `hook-runner manifest 1` and none of the lines from `owner` to `lacks`.
 //!
-//! It is read block by block and written in one stream: what stays in memory is the path and place of each block.
+//! A manifest is read block by block and written in one stream. Only the path and offset of each block stay in memory.
 
 pub(crate) mod head;
 pub(crate) mod names;

@@ -1,10 +1,10 @@
-//! What manifests are called.
+//! The file names of manifests.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The file name of an owner's manifest. It has no dot, so that what is beside a manifest under a name with one is told
-/// from another owner's.
+/// The file name of an owner's manifest. It has no dot: a file beside a manifest has one, and is never taken for
+/// another owner's manifest.
 pub(crate) fn file_name(owner: &[u8]) -> std::ffi::OsString {
     let mut name = String::new();
     for byte in owner.strip_prefix(b"/").unwrap_or(owner) {
@@ -14,7 +14,7 @@ pub(crate) fn file_name(owner: &[u8]) -> std::ffi::OsString {
             let _ = std::fmt::Write::write_fmt(&mut name, format_args!("%{byte:02x}"));
         }
     }
-    // A file name holds 255 bytes, and `.part-…` and `.new` are added to this one.
+    // A file name holds 255 bytes, and `.part-…` and `.new` are appended to this one.
     if name.len() > 160 || name.is_empty() || owner.is_empty() {
         name.truncate(100);
         name.push_str("%-");
@@ -23,8 +23,8 @@ pub(crate) fn file_name(owner: &[u8]) -> std::ffi::OsString {
     name.into()
 }
 
-/// The file name that version 0.1 gave to a destination's manifest: the destination as seen from the directory that holds the state
-/// directory, so that it is found again wherever the volume is mounted; its absolute path where it is elsewhere.
+/// The file name of a manifest in version 0.1: the destination relative to the directory that holds the state
+/// directory, so that it is the same wherever the volume is mounted; elsewhere, the absolute path.
 pub(crate) fn name_of(destination: &Path, state: &Path) -> std::ffi::OsString {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let destination = real(destination);
@@ -40,7 +40,7 @@ pub(crate) fn name_of(destination: &Path, state: &Path) -> std::ffi::OsString {
                 let _ = std::fmt::Write::write_fmt(&mut name, format_args!("%{byte:02x}"));
             }
         }
-        // A file name holds 255 bytes, and `.part-…` and `.new` are added to this one.
+        // A file name holds 255 bytes, and `.part-…` and `.new` are appended to this one.
         if name.len() > 160 || name == "root" {
             name.truncate(100);
             name.push_str("%-");

@@ -1,10 +1,10 @@
-//! The records of one directory from several pieces.
+//! Merges the records of one directory from several pieces.
 
 use crate::copy::manifest::read::records;
 use crate::copy::manifest::record::{Kind, Record};
 
-/// The records of one directory from several pieces, sorted by name. Of two with one name the first counts, but that the
-/// digest of a directory's attributes may come later, from where it was opened.
+/// The records of one directory from several pieces, sorted by name. The first of equal names counts, except for the
+/// digest of a directory's attributes: it may come in a later piece, from the task that opened the directory.
 pub(crate) fn join(pieces: &[u8], into: &mut Vec<u8>) {
     let mut sorted: Vec<Record<'_>> = records(pieces).collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
@@ -21,7 +21,7 @@ pub(crate) fn join(pieces: &[u8], into: &mut Vec<u8>) {
     }
 }
 
-/// As [`join`], with all of one name that differ.
+/// As [`join`], but keeps all different records of a name.
 pub(crate) fn gather(pieces: &[u8], into: &mut Vec<u8>) {
     let mut sorted: Vec<Record<'_>> = records(pieces).collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));

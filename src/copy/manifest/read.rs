@@ -1,4 +1,4 @@
-//! A manifest, read: checked as a whole at once, its records block by block when they are asked for.
+//! Reads a manifest: checks it as a whole first, then reads records block by block on demand.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,18 +14,17 @@ use crate::copy::manifest::text::{Time, unescape};
 use crate::copy::manifest::write::HASHED;
 use crate::support::rooted_dir::Dir;
 
-/// A manifest that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Manifest {
     pub(crate) head: Head,
-    /// When it came into force, by the volume's clock (its ctime): what has a later ctime was touched since.
+    /// When it came into force, by the volume's clock (its ctime). A file with a later ctime was touched since.
     pub(crate) written: Time,
     file: RwLock<Option<File>>,
-    /// Sorted by path. The path of the destination itself is empty.
+    /// Sorted by path. The destination's own path is empty.
     blocks: Vec<Placed>,
 }
 
-/// Where the records of a directory are.
+/// The position of a directory's records in the file.
 #[derive(Debug)]
 struct Placed {
     path: Box<[u8]>,
@@ -33,21 +32,21 @@ struct Placed {
     len: u64,
 }
 
-/// What became of reading a manifest.
+/// The result of reading a manifest.
 pub(crate) enum Reading {
     Read(Manifest),
     Absent,
-    /// It is there, but cannot be trusted: torn, altered, or of a newer version.
+    /// It exists but cannot be trusted: torn, altered, or of a newer version.
     Unusable,
 }
 
 impl Manifest {
-    /// Reads the manifest called `name` and checks it as a whole.
+    /// Reads the manifest `name` and checks it as a whole.
     pub(crate) fn read(dir: &Dir, name: &OsStr) -> io::Result<Reading> {
         let file = match dir.open_read(name) {
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NOENT) => return Ok(Reading::Absent),
-                // A symbolic link or a socket that somebody put there: replaced by the next manifest.
+                // A link or a socket under that name: the next manifest replaces it.
                 Some(Errno::LOOP | Errno::NXIO) => return Ok(Reading::Unusable),
                 _ => return Err(error),
             },
@@ -70,12 +69,12 @@ impl Manifest {
         self.blocks.len()
     }
 
-    /// The position of a directory's block.
+    /// The index of a directory's block.
     pub(crate) fn find(&self, path: &[u8]) -> Option<usize> {
         self.blocks.binary_search_by(|block| (*block.path).cmp(path)).ok()
     }
 
-    /// The blocks of the directory `path` and of everything below it, by position.
+    /// The indexes of the blocks of `path` and everything below it.
     pub(crate) fn subtree(&self, path: &[u8]) -> impl Iterator<Item = usize> + '_ {
         let own = self.find(path);
         let mut prefix = path.to_vec();
@@ -103,23 +102,22 @@ impl Manifest {
         }
     }
 
-    /// Closes the file: no records are read any more.
+    /// Closes the file: no records can be read any more.
     pub(crate) fn close(&self) {
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// The records of a loaded block.
 pub(crate) fn records(block: &[u8]) -> impl Iterator<Item = Record<'_>> {
-    // What cannot be parsed was refused when the manifest was read: its digest would not have matched.
+    // Never drops a line: one that cannot be parsed would have failed the digest.
     block.split(|b| *b == b'\n').filter(|line| !line.is_empty()).filter_map(Record::parse)
 }
 
-/// Reads through the whole file; `None` when it is not a manifest of this version, complete and unaltered.
+/// Reads the whole file; `None` if it is not a complete, unaltered manifest of this version.
 fn index(file: &File) -> io::Result<Option<(Head, Vec<Placed>)>> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut hasher = blake3::Hasher::new();
-    // Lines that are not hashed yet: many at once go through BLAKE3's wide steps.
+    // Lines not yet hashed: BLAKE3 is faster on large chunks.
     let mut lines = Vec::with_capacity(HASHED + 4096);
     let mut offset = 0;
     let mut blocks: Vec<Placed> = Vec::new();

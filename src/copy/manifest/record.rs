@@ -1,5 +1,5 @@
-//! One line of a manifest: an entry of a directory as the image had it and, where that differs, as it was left on
-//! the volume. Fields are separated by single spaces and the name comes last:
+//! One line of a manifest: an entry of a directory as the image had it and, if different, as it was left on the volume.
+//! Fields are separated by single spaces; the name comes last:
 //!
 //! ```text
 //! f - 644 0 0 1234 1690000000.123456789 <blake3> - = index.html
@@ -28,7 +28,7 @@ use crate::copy::manifest::text::{
     Time, decimal, escape, octal, parse_time, unescape, write_octal, write_time,
 };
 
-/// Types that are copied.
+/// The types that are copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
@@ -43,7 +43,7 @@ pub(crate) type Hash = [u8; 32];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     Hash(Hash),
-    /// Of a file with large holes: they are left out of the hash.
+    /// As `File`, but the hash leaves out large holes.
     Sparse(Hash),
     Target(Cow<'a, [u8]>),
     None,
@@ -52,9 +52,9 @@ pub(crate) enum Content<'a> {
 /// How a file's content is hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hashing {
-    /// All of it, as b3sum(1) does.
+    /// All bytes, as b3sum(1) does.
     Whole,
-    /// Blocks of 64 KiB that are not all zeros, each after its offset, then the size: a hole costs nothing.
+    /// Blocks of 64 KiB that are not all zeros, each preceded by its offset, then the size. Holes cost nothing.
     Sparse,
 }
 
@@ -82,7 +82,7 @@ impl Content<'_> {
     }
 }
 
-/// What makes two entries the same: type, size in bytes, content.
+/// What makes two entries equal: type, size in bytes, content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Payload<'a> {
     pub(crate) kind: Kind,
@@ -90,7 +90,7 @@ pub(crate) struct Payload<'a> {
     pub(crate) content: &'a Content<'a>,
 }
 
-/// How an entry was left on the volume when it is not as the image had it.
+/// How an entry was left on the volume, compared with the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Left<'a> {
     AsImage,
@@ -98,16 +98,15 @@ pub(crate) enum Left<'a> {
     Other { kind: Kind, size: u64, mtime: Time, mode: u32, content: Content<'a> },
 }
 
-/// Flags of a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
-    /// The volume has the user's version; what was left before is still the base of the comparison.
+    /// The user's version is on the volume. What was left before is still the base of comparison.
     pub(crate) kept: bool,
-    /// It was there, with the image's content, before the first copy: never pruned.
+    /// It existed with the image's content before the first copy, and is never pruned.
     pub(crate) found: bool,
-    /// Installed by an earlier release, not in the image any more.
+    /// An earlier release installed it; the image no longer has it.
     pub(crate) orphan: bool,
-    /// Left so by a run that did not end well: the next copy installs the image's version again.
+    /// A run that did not end well left it so: the next copy installs the image's version again.
     pub(crate) half_done: bool,
 }
 
@@ -127,7 +126,7 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A directory of which no more than the name is known yet.
+    /// A directory of which only the name is known so far.
     pub(crate) fn directory(name: &'a [u8]) -> Self {
         Self {
             kind: Kind::Dir,
@@ -161,17 +160,16 @@ impl Record<'_> {
         }
     }
 
-    /// What the image had.
     pub(crate) fn payload(&self) -> Payload<'_> {
         Payload { kind: self.kind, size: self.size, content: &self.content }
     }
 
-    /// What was left on the volume; `None` when that was nothing.
+    /// What was left on the volume; `None` if nothing was.
     pub(crate) fn payload_left(&self) -> Option<Payload<'_>> {
         self.as_left().map(|(kind, size, _, _, content)| Payload { kind, size, content })
     }
 
-    /// Size, mtime, mode, type and content as left; `None` when it was left absent.
+    /// Type, size, mtime, mode and content as left; `None` if it was left absent.
     pub(crate) fn as_left(&self) -> Option<(Kind, u64, Time, u32, &Content<'_>)> {
         match &self.left {
             Left::AsImage => Some((self.kind, self.size, self.mtime, self.mode, &self.content)),
@@ -187,7 +185,7 @@ impl Record<'_> {
         })
     }
 
-    /// Appends the line, newline included.
+    /// Appends the line with its newline.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[kind_letter(self.kind), b' ']);
         let start = out.len();
@@ -211,7 +209,7 @@ impl Record<'_> {
         out.push(b' ');
         write_content(&self.content, out);
         match self.xattrs {
-            // Writing into a Vec cannot fail.
+            // Writing to a Vec cannot fail.
             Some(digest) => _ = write!(out, " {digest:016x} "),
             None => out.extend_from_slice(b" - "),
         }
@@ -233,7 +231,7 @@ impl Record<'_> {
         out.push(b'\n');
     }
 
-    /// Reads a line without its newline.
+    /// Parses a line without its newline.
     pub(crate) fn parse(line: &[u8]) -> Option<Record<'_>> {
         let mut fields = line.splitn(11, |b| *b == b' ');
         let mut next = || fields.next();

@@ -1,5 +1,5 @@
-//! The manifest being made: blocks arrive from the workers in any order, a directory's records perhaps in several
-//! pieces, and are kept out of memory beyond a few MiB until they are sorted into the new manifest.
+//! Collects the records of the new manifest. Workers add blocks in any order, a directory's records perhaps in several
+//! pieces. Beyond a few MiB they are kept in a file until they are sorted into the manifest.
 
 use std::fs::File;
 use std::io;
@@ -13,10 +13,10 @@ use crate::copy::manifest::read::Manifest;
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
-/// Kept in memory before the file is used at all: the records of some 50,000 files.
+/// How much is kept in memory before the file is used: the records of about 50,000 files.
 const IN_MEMORY: usize = 8 << 20;
 
-/// A file without a name in a state directory, for what does not fit into memory.
+/// An unnamed file in a state directory, for what does not fit into memory.
 pub(crate) fn overflow(state: &Dir) -> io::Result<File> {
     let name = format!("overflow-{}", std::process::id());
     let file = state.open_with(&name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, 0o600)?;
@@ -24,21 +24,19 @@ pub(crate) fn overflow(state: &Dir) -> io::Result<File> {
     Ok(file)
 }
 
-/// The same without a volume to write to: in a dry run.
+/// The same without a volume, for a dry run.
 pub(crate) fn overflow_in_memory() -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create("hook-runner", rustix::fs::MemfdFlags::CLOEXEC)?))
 }
 
-/// Where a piece is.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// The block of the old manifest, unchanged.
+    /// Unchanged: a block of the old manifest.
     Old(usize),
-    /// In the spill.
+    /// Collected here.
     New { offset: u64, len: usize },
 }
 
-/// Pieces of blocks.
 #[derive(Debug, Default)]
 pub(crate) struct Spill {
     inner: Mutex<Inner>,
@@ -55,14 +53,14 @@ struct Inner {
 /// The records of one directory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Block<'a> {
-    /// As the block at this position of the old manifest.
+    /// The same as the block with this index of the old manifest.
     Old(usize),
-    /// These, sorted by name. `orphans`: some are no longer in the image.
+    /// New records, sorted by name. `orphans`: the image no longer has some of them.
     New { records: &'a [u8], orphans: bool },
 }
 
 impl Spill {
-    /// Adds a piece. `overflow` makes the file, without a name in the end, that takes what does not fit in memory.
+    /// Adds a piece. `overflow` creates the unnamed file for what does not fit into memory.
     pub(crate) fn add(
         &self,
         path: &[u8],
@@ -77,7 +75,7 @@ impl Spill {
                 let place =
                     Place::New { offset: inner.flushed + inner.memory.len() as u64, len: records.len() };
                 if inner.memory.capacity() == 0 {
-                    // At once, as growing would copy it again and again; what is not used is not touched.
+                    // Reserved at once, because growing would copy it again and again; untouched pages cost nothing.
                     inner.memory.reserve_exact(IN_MEMORY + (1 << 20));
                 }
                 inner.memory.extend_from_slice(records);
@@ -98,7 +96,7 @@ impl Spill {
         Ok(())
     }
 
-    /// Sorts the pieces: no more may be added.
+    /// Sorts the pieces. Nothing may be added afterwards.
     pub(crate) fn sort(&self) -> Sorted {
         let mut inner = std::mem::take(&mut *mutex::lock(&self.inner));
         inner.pieces.sort_by(|a, b| a.0.cmp(&b.0));
@@ -107,14 +105,13 @@ impl Spill {
     }
 }
 
-/// Pieces in the order of their paths.
 #[derive(Debug)]
 pub(crate) struct Sorted {
     inner: Inner,
 }
 
 impl Sorted {
-    /// Whether the old manifest says the same.
+    /// Whether the old manifest has the same records.
     pub(crate) fn same_as(&self, old: &Manifest) -> io::Result<bool> {
         let (mut count, mut new, mut known) = (0, Vec::new(), Vec::new());
         for (at, (path, _, range)) in self.directories().enumerate() {
@@ -125,7 +122,7 @@ impl Sorted {
             match &self.inner.pieces[range.clone()] {
                 [(_, Place::Old(n), _)] if *n == at => {}
                 [_] => return Ok(false),
-                // In pieces: only together can they be compared.
+                // Several pieces: only the merged records can be compared.
                 _ => {
                     self.load(range, old, &mut new)?;
                     old.load(at, &mut known)?;
@@ -138,7 +135,7 @@ impl Sorted {
         Ok(count == old.len())
     }
 
-    /// Each directory's path, whether it may have orphans, and its pieces (a range for [`Sorted::load`]).
+    /// Each directory's path, whether it may have orphans, and the range of its pieces for [`Sorted::load`].
     pub(crate) fn directories(&self) -> impl Iterator<Item = (&[u8], bool, std::ops::Range<usize>)> {
         let pieces = &self.inner.pieces;
         let mut at = 0;
@@ -150,7 +147,6 @@ impl Sorted {
         })
     }
 
-    /// The records of a directory, sorted by name.
     pub(crate) fn load(
         &self,
         range: std::ops::Range<usize>,
@@ -184,7 +180,7 @@ impl Sorted {
             into.extend_from_slice(&self.inner.memory[at..at + len]);
             return Ok(());
         }
-        // A piece goes to the file as a whole: the memory is flushed after it was added.
+        // Cannot be split: memory is written to the file only between pieces.
         into.resize(start + len, 0);
         match &self.inner.file {
             Some(file) => file.read_exact_at(&mut into[start..], offset),

@@ -1,4 +1,4 @@
-//! How numbers, times and names are written in a manifest, and read.
+//! The text form of numbers, times and names in a manifest.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ pub(crate) type Time = (i64, u32);
 pub(super) fn write_time((seconds, nanoseconds): Time, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
     out.push(b'.');
-    // A digit of its own in front keeps the zeros.
+    // The leading 1 keeps the zeros; it is cut off.
     out.extend_from_slice(&itoa::Buffer::new().format(1_000_000_000 + nanoseconds).as_bytes()[1..]);
 }
 
@@ -51,7 +51,6 @@ fn unhex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
 }
 
-/// Escapes a name, a path or a target.
 pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     let special = |byte: u8| byte <= b' ' || byte == b'\\' || byte == 0x7f;
     if !bytes.iter().any(|byte| special(*byte)) {
@@ -66,7 +65,7 @@ pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The bytes that [`escape`] was given; `None` for what it never writes.
+/// The reverse of [`escape`]; `None` for text that [`escape`] never writes.
 pub(crate) fn unescape(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     if !text.contains(&b'\\') {
         return Some(Cow::Borrowed(text));

@@ -1,4 +1,4 @@
-//! Writing a manifest, under another name first.
+//! Writes a manifest under another name, then renames it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,10 +9,10 @@ use crate::copy::manifest::head::{HEADER, Head};
 use crate::copy::manifest::text::escape;
 use crate::support::rooted_dir::Dir;
 
-/// So many bytes of a manifest are hashed, and written, at once.
+/// Bytes of a manifest that are hashed and written at once.
 pub(super) const HASHED: usize = 1 << 17;
 
-/// Writes a manifest; durable on return. `blocks` gives each directory with its records, in the order of their paths.
+/// Writes a manifest durably. `blocks` yields each directory with its records, sorted by path.
 pub(crate) fn write(
     dir: &Dir,
     name: &OsStr,
@@ -22,7 +22,7 @@ pub(crate) fn write(
     write_then(dir, (name, of), blocks, || {})
 }
 
-/// As [`write()`]; `close` as in [`rename`].
+/// As [`write()`]; for `close` see [`rename`].
 pub(crate) fn write_then(
     dir: &Dir,
     (name, of): (&OsStr, &Head),
@@ -33,7 +33,7 @@ pub(crate) fn write_then(
     temp.push(".new");
     dir.remove_all(&temp)?;
     let file = dir.create_new(&temp, 0o660)?;
-    // Another user of the volume's group goes on with it, whatever the umask is.
+    // Other users of the volume's group continue with it, whatever the umask.
     let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
     let mut out = Output { file, buffer: Vec::new(), hasher: blake3::Hasher::new() };
     let mut head = HEADER.to_vec();
@@ -54,18 +54,18 @@ pub(crate) fn write_then(
     let end = format!("end {count} {}\n", out.hasher.finalize().to_hex());
     out.file.write_all(end.as_bytes())?;
     out.file.sync_all()?;
-    // Some network volumes rename no open file.
+    // Some network volumes cannot rename an open file.
     drop(out);
     rename((dir, &temp), (dir, name), close)?;
     sync_directory(dir)
 }
 
-/// For so long a file that is busy is tried again: what was closed is let go of within moments.
+/// How long a busy file is retried: a file that was just closed is released within moments.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Gives a file the name of one before it; `close` is called where the volume replaces no open file, and this process has
-/// that one open.
+/// Renames a file over an earlier one. `close` is called if the volume cannot replace a file that this process has
+/// open.
 pub(crate) fn rename(
     (from, old): (&Dir, &OsStr),
     (to, new): (&Dir, &OsStr),
@@ -104,15 +104,15 @@ impl Output {
     }
 }
 
-/// fsync(2) of a directory. Some volumes cannot: there, names are as durable as they get.
+/// fsync(2) of a directory. Where the volume cannot do that, it counts as success.
 pub(crate) fn sync_directory(dir: &Dir) -> io::Result<()> {
     dir.sync().map(drop)
 }
 
-/// Moves a manifest's ctime forward: what has an earlier one is as the manifest says.
+/// Updates a manifest's ctime: files with an earlier ctime are known to be as the manifest says.
 pub(crate) fn touch(dir: &Dir, name: &OsStr) {
     let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
     let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
-    // Where it is not permitted, more is read the next time.
+    // If refused, the next copy only reads more files.
     let _ = rustix::fs::utimensat(dir, name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
 }
