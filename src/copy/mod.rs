@@ -1,6 +1,7 @@
 //! The copy engine: brings the content of a source directory onto a volume, run after run, release after release. It
 //! knows no hooks: a request, a progress sink and a cancellation token go in, a report comes out. It reads the source
-//! and writes below the destination, both through directory handles only; it also removes the manifest that version 0.1 left beside the log.
+//! and writes below the destination, both through directory handles only. It also removes the manifest that version 0.1
+//! left beside the log.
 
 #![allow(clippy::similar_names)] // `state` and `stage`, `mode` and `made` are the words of this room
 

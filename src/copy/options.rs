@@ -1,5 +1,5 @@
-//! What a copy may be asked for. Values only: read from the hook file (serde) and from flags (`FromStr`), shown
-//! in help and plans (`Display`).
+//! The options of a copy. Values only: parsed from the hook file (serde) and from flags (`FromStr`), shown in help and
+//! plans (`Display`).
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -11,44 +11,45 @@ use crate::support::keywords::keywords;
 
 pub use crate::copy::chmod::ModeChange;
 
-/// Everything that changes how a copy decides or works. The default copies as the image says.
+/// How a copy decides and works. The default copies the image as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Who wins where image and volume differ.
     pub policy: Policy,
-    /// What is removed that the image does not have.
+    /// What is removed although the image does not have it.
     pub prune: Prune,
-    /// Patterns in gitignore syntax, relative to the source: what matches is not copied, and not touched on the volume.
+    /// Patterns in gitignore syntax, relative to the source. What matches is not copied and not touched on the volume.
     pub exclude: Vec<String>,
-    /// Patterns in gitignore syntax: when there are any, only what matches is copied. `exclude` wins over it.
+    /// Patterns in gitignore syntax. If there are any, only what matches is copied; `exclude` overrides it.
     pub include: Vec<String>,
-    /// Owner for everything copied, in place of the image's.
+    /// Owner of everything copied, instead of the image's.
     pub chown: Option<Owner>,
-    /// Change to the permission bits of everything copied.
+    /// Change to the mode of everything copied.
     pub chmod: Option<ModeChange>,
-    /// Metadata that this user may not set fails the copy; otherwise it is reported once.
+    /// Fail if this user may not set metadata; otherwise this is reported once.
     pub strict_metadata: bool,
-    /// A source file of the size and mtime in the manifest is taken for unchanged without reading it.
+    /// Take a source file for unchanged, without reading it, if its size and mtime are those in the manifest.
     pub trust_mtime: bool,
-    /// Directory symbolic links on the volume are followed, even out of the destination.
+    /// Follow symbolic links on the volume that lead to directories, even out of the destination.
     pub follow_destination_links: bool,
     /// Only say what would change.
     pub dry_run: bool,
-    /// Try even when the estimate says that the content does not fit.
+    /// Copy even if the content is estimated not to fit.
     pub ignore_space: bool,
-    /// Threads at the most; 16 where not given.
+    /// Maximum number of threads; by default 16.
     pub workers: Option<NonZeroUsize>,
-    /// This copier's part of a tree that several copy together.
+    /// This copier's part of a tree that several copiers share.
     pub shard: Option<Shard>,
-    /// The name of the copy, which its entries on the volume are owned by; its source where not given.
+    /// The name of the copy, which owns what it installs; by default the source path.
     pub owner: Option<String>,
-    /// Prune also when the source holds nothing at all.
+    /// Prune even if the source is empty.
     pub allow_empty_source: bool,
-    /// What the source is called (an image's digest): where it is called as it was at the last copy, it is not read.
+    /// A name for the source's content (an image's digest). If it is the same as at the last copy, the source is not
+    /// read.
     pub source_version: Option<String>,
-    /// How many changes the report lists at most; 100 where not given.
+    /// How many changes the report lists; by default 100.
     pub listed_changes: Option<usize>,
-    /// Copy what symbolic links of the source lead to, not the links.
+    /// Copy what symbolic links in the source lead to, not the links.
     pub dereference: bool,
 }
 
@@ -59,14 +60,14 @@ pub enum Policy {
     /// The image wins.
     #[default]
     Replace,
-    /// What the user changed since it was installed stays; the image's version goes beside it as `NAME.from-image`.
+    /// What the user changed since it was installed stays; the image's version is put beside it as `NAME.from-image`.
     KeepModified,
-    /// Only what is absent is created.
+    /// Only missing entries are created.
     Missing,
 }
 keywords!(Policy { "replace" => Replace, "keep-modified" => KeepModified, "missing" => Missing });
 
-/// What is removed that the image does not have.
+/// What is removed although the image does not have it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prune {
@@ -75,7 +76,7 @@ pub enum Prune {
     None,
     /// What an earlier copy installed and nobody has changed since.
     Owned,
-    /// Everything: the destination becomes a mirror of the image.
+    /// Everything else: the destination becomes a mirror of the image.
     All,
 }
 keywords!(Prune { "none" => None, "owned" => Owned, "all" => All });
@@ -83,9 +84,7 @@ keywords!(Prune { "none" => None, "owned" => Owned, "all" => All });
 /// A numeric owner, `UID:GID`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// User id.
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
 }
 
@@ -93,7 +92,7 @@ impl FromStr for Owner {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // (uid_t) -1 means "leave as it is" to chown(2), so it is no id.
+        // chown(2) takes -1, as an unsigned number, for "unchanged".
         let digits = |part: &str| (1..=10).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
         let id = |part: &str| part.parse().ok().filter(|id| digits(part) && *id != u32::MAX);
         text.split_once(':')
@@ -108,12 +107,12 @@ impl fmt::Display for Owner {
     }
 }
 
-/// One copier of several that share a tree.
+/// One of several copiers that share a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// From 0 to `count - 1`.
     pub index: u32,
-    /// How many copiers there are.
+    /// The number of copiers.
     pub count: u32,
 }
 
@@ -123,7 +122,7 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, String> {
         text.split_once('/')
             .and_then(|(index, count)| Some(Self { index: index.parse().ok()?, count: count.parse().ok()? }))
-            // As it is written: without a sign or leading zeros.
+            // Only the canonical form: no sign, no leading zeros.
             .filter(|shard| shard.to_string() == text && shard.index < shard.count && shard.count <= 4096)
             .ok_or_else(|| format!("'{text}' is not I/N with I from 0 to N-1 and N at most 4096, as in 0/8"))
     }

@@ -1,4 +1,4 @@
-//! One copy's files in the state directory: the manifest in force, what is written before it takes its place, staging.
+//! The files of one copy in the state directory: the manifest in force, its successor, staging.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,27 +11,27 @@ use crate::copy::shard::partition::Shares;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
-/// Where a copy's files are, and what they are called.
+/// Where a copy's files are, and their names.
 #[derive(Debug)]
 pub(crate) struct OwnFiles {
-    /// `None` in a dry run that finds no state directory.
+    /// `None` in a dry run without a state directory.
     pub(crate) state: Option<State>,
     /// The manifest in force.
     pub(crate) manifest: OsString,
     /// What this copy writes: the manifest, or a shard's part of it.
     pub(crate) part: OsString,
-    /// The same before it is in force, in the journal.
+    /// The same in the journal, before it is in force.
     pub(crate) next: OsString,
-    /// Generations of staging.
+    /// The base name of staging; each attempt has a generation of its own.
     pub(crate) staging: String,
-    /// What this copier has renamed to make way, in the journal.
+    /// In the journal: what this copier has renamed to make way.
     pub(crate) moved: String,
-    /// Several copiers make the manifest.
+    /// Several copiers write the manifest together.
     is_shared: bool,
 }
 
 impl OwnFiles {
-    /// Those of the copy that `request` asks for, under the name of its manifest.
+    /// The files of the copy that `request` asks for; `manifest` is the name of its manifest.
     pub(crate) fn of(
         request: &Request,
         manifest: OsString,
@@ -46,7 +46,7 @@ impl OwnFiles {
         Self { state, manifest, part, next, staging, moved, is_shared: shares.is_some() }
     }
 
-    /// The manifest to compare with: a shard that starts again compares with the part that it had written.
+    /// The manifest to compare with. A restarted shard compares with the part that it wrote before.
     pub(crate) fn base(&self, state: &State) -> io::Result<Reading> {
         if self.is_shared
             && let Reading::Read(part) = Manifest::read(&state.journal, &self.part)?
@@ -56,17 +56,17 @@ impl OwnFiles {
         Manifest::read(&state.manifests, &self.manifest)
     }
 
-    /// The state directory; only a dry run may have none.
+    /// The state directory. Only a dry run may have none.
     pub(crate) fn state(&self) -> Result<&State, Error> {
         self.state.as_ref().ok_or_else(|| Error::request("there is no state directory"))
     }
 
-    /// Where what is not in force is written: notes, and parts of a manifest that several copiers make.
+    /// The directory for what is not in force: notes, and the parts of a shared manifest.
     pub(crate) fn journal(&self) -> Result<&Dir, Error> {
         Ok(&self.state()?.journal)
     }
 
-    /// Where the manifest that this copy writes goes.
+    /// The directory that this copy's manifest is written to.
     pub(crate) fn manifests(&self) -> Result<&Dir, Error> {
         let state = self.state()?;
         Ok(if self.is_shared { &state.journal } else { &state.manifests })

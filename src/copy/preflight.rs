@@ -1,4 +1,4 @@
-//! Source and destination before a copy begins: what cannot be copied is refused here, before anything is made.
+//! Checks source and destination, and refuses what cannot be copied, before anything is created.
 
 use std::ffi::CString;
 use std::io;
@@ -15,7 +15,7 @@ use crate::copy::state::State;
 use crate::support::own::{STATE_DIRECTORY, is_state};
 use crate::support::rooted_dir::Dir;
 
-/// A copy's places as directories: a source that is a file is one name of the directory that it is in.
+/// The directories of a copy. If the source is a file, it is one name in the source's directory.
 #[derive(Debug)]
 pub(crate) struct Places {
     pub(crate) source: Dir,
@@ -24,7 +24,7 @@ pub(crate) struct Places {
     pub(crate) destination: PathBuf,
 }
 
-/// One file of a directory, and the name that it is copied to.
+/// A single file and the name that it is copied to.
 #[derive(Debug, Clone)]
 pub(crate) struct Single {
     pub(crate) from: CString,
@@ -32,7 +32,7 @@ pub(crate) struct Single {
 }
 
 impl Places {
-    /// Opens the source and finds out where the destination is. Makes nothing.
+    /// Opens the source and finds the destination. Creates nothing.
     pub(crate) fn find(request: &Request) -> Result<Self, Error> {
         outside_of_state(&request.destination)?;
         let (source, destination) = (&request.source, &request.destination);
@@ -96,8 +96,8 @@ impl Places {
         })
     }
 
-    /// The directory that a request copies into, without a look at its source, which a run may have removed. That of a single
-    /// file is the one that the file is in, also where the run has removed the file.
+    /// The directory that a request copies into, without looking at its source, which the run may have removed. For a
+    /// single file, the file's directory, even if the run has removed the file.
     pub(crate) fn of_destination(request: &Request) -> PathBuf {
         let destination = &request.destination;
         let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -112,7 +112,7 @@ impl Places {
         if in_parent { parent } else { destination }.to_owned()
     }
 
-    /// Neither may be inside the other: a copy would meet its own work.
+    /// Refuses a source inside the destination, or the reverse: the copy would copy its own output.
     fn apart(&self, request: &Request) -> Result<(), Error> {
         let (from, to) = (request.source.as_path(), request.destination.as_path());
         let shown = shown_path;
@@ -142,7 +142,8 @@ impl Places {
         Ok(())
     }
 
-    /// Opens the destination with its state, and makes what is missing: a new destination with the source's mode and owner.
+    /// Opens the destination and its state, creating what is missing. A new destination gets the source's mode and
+    /// owner.
     pub(crate) fn make(&self, request: &Request) -> Result<(Dir, State), Error> {
         let path = &self.destination;
         let failed = |e| Error::unusable("open the destination", path, e);
@@ -169,19 +170,19 @@ impl Places {
     }
 }
 
-/// Gives a new destination the owner and mode of the source, as far as that is permitted.
+/// Gives a new destination the source's owner and mode, as far as permitted.
 fn give(destination: &Dir, source: &Stat, request: &Request) {
     let options = &request.options;
     let owner = options.chown.map_or((source.st_uid, source.st_gid), |owner| (owner.uid, owner.gid));
     let mode = source.st_mode & 0o7777;
     let mode = options.chmod.as_ref().map_or(mode, |change| change.apply(mode, true));
     let _ = rustix::fs::fchown(destination, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
-    // On a volume with an fsGroup it has the set-group-ID bit from where it was made.
+    // On a volume with an fsGroup it has inherited the set-group-ID bit.
     let inherited = destination.stat().map_or(0, |stat| stat.st_mode & 0o2000);
     let _ = rustix::fs::fchmod(destination, Mode::from_raw_mode(mode | inherited | 0o700));
 }
 
-/// What is in a state directory is the runner's own.
+/// Refuses a destination inside a state directory, where everything is the runner's own.
 pub(crate) fn outside_of_state(destination: &Path) -> Result<(), Error> {
     let path = std::path::absolute(destination).unwrap_or_else(|_| destination.to_owned());
     let is_one = |at: &&Path| {

@@ -1,5 +1,5 @@
-//! How far a copy is: counters that the workers bump, and the two ways to show them (a bar on a terminal, a line
-//! every ten seconds elsewhere).
+//! The progress of a copy: counters that the workers increase, and the two displays (a bar on a terminal, a line every
+//! ten seconds elsewhere).
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use crate::support::harmless::harmless;
 use crate::support::sizes::human_bytes;
 
-/// How far a copy is.
+/// The progress at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Files dealt with, unchanged ones included.
+    /// Files processed, unchanged ones included.
     pub files: u64,
-    /// Bytes of content dealt with.
+    /// Bytes of content processed.
     pub bytes: u64,
     /// All files, once known.
     pub total_files: Option<u64>,
@@ -22,11 +22,11 @@ pub struct Snapshot {
     pub total_bytes: Option<u64>,
 }
 
-/// Told about five times a second, from a thread of the copy, and once at the end.
+/// Called about five times a second from a thread of the copy, and once at the end.
 pub trait Progress: Sync {
-    /// A newer state.
+    /// Shows the current state.
     fn update(&self, snapshot: &Snapshot);
-    /// The copy is over, well or not.
+    /// The copy has ended, successfully or not.
     fn finish(&self) {}
 }
 
@@ -40,22 +40,22 @@ impl Progress for Silent {
     fn update(&self, _: &Snapshot) {}
 }
 
-/// Progress on stderr: a bar redrawn in place on a terminal, otherwise one line every ten seconds, so that a quick
-/// copy prints nothing into a pod's log.
+/// Shows progress on stderr: a bar on a terminal, otherwise one line every ten seconds, so that a short copy prints
+/// nothing into a pod's log.
 #[derive(Debug)]
 pub struct Stderr {
     label: String,
     terminal: bool,
-    /// Writes to stderr, and does not wait long for one that nobody reads.
+    /// Writes to stderr without blocking for long if nobody reads.
     write: fn(&str),
     last: Mutex<(Instant, bool)>,
 }
 
-/// Between two lines where stderr is no terminal.
+/// Interval of lines where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Stderr {
-    /// `label` names the copy, as in `/app -> /data`. `write` writes to stderr: the copy ends no sooner than it returns.
+    /// `label` names the copy, as in `/app -> /data`. `write` writes to stderr; the copy waits for it.
     pub fn new(label: &str, write: fn(&str)) -> Self {
         let terminal = std::io::stderr().is_terminal();
         Self { label: harmless(label), terminal, write, last: Mutex::new((Instant::now(), false)) }
@@ -104,22 +104,22 @@ fn bar(snapshot: &Snapshot) -> String {
     format!("[{}{}] {}", "#".repeat(filled), "-".repeat(WIDTH - filled), words(snapshot))
 }
 
-/// Of bytes and files alike, so that a tree of empty files moves too.
+/// The average over bytes and files, so that the bar also moves for empty files.
 fn percent(snapshot: &Snapshot) -> u64 {
     let done = snapshot.bytes + snapshot.files * 4096;
     let total = snapshot.total_bytes.unwrap_or(0) + snapshot.total_files.unwrap_or(0) * 4096;
     done.saturating_mul(100).checked_div(total).unwrap_or(100).min(100)
 }
 
-/// The counters that the workers bump.
+/// Counters that the workers increase.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) files: AtomicU64,
     pub(crate) bytes: AtomicU64,
-    /// Files and bytes in all; zero files means not known.
+    /// All files and bytes; zero files means unknown.
     pub(crate) total_files: AtomicU64,
     pub(crate) total_bytes: AtomicU64,
-    /// Of these, copied.
+    /// Files and bytes that were copied, not just compared.
     copied_files: AtomicU64,
     copied_bytes: AtomicU64,
 }
@@ -130,7 +130,7 @@ impl Counters {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes what was written, beside what was dealt with.
+    /// Counts what was written.
     pub(crate) fn wrote(&self, files: u64, bytes: u64) {
         self.copied_files.fetch_add(files, Ordering::Relaxed);
         self.copied_bytes.fetch_add(bytes, Ordering::Relaxed);

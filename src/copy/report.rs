@@ -1,4 +1,4 @@
-//! What a copy did: counts for the summary, and the lists that a reader has to act on.
+//! What a copy did: counts for the summary, and lists of what the reader has to act on.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::copy::options::Options;
 use crate::copy::tree::place::Place;
 use crate::support::sizes::human_bytes;
 
-/// Longest list kept of each kind; `more` of the report counts the rest, so that memory stays bounded.
+/// Length limit of each list, so that memory stays bounded; `more` counts the rest.
 const LISTED: usize = 100;
 
-/// What a copy did. Paths are relative to the destination; bytes that are not UTF-8 are shown as `U+FFFD`.
+/// What a copy did. Paths are relative to the destination; bytes that are not UTF-8 become `U+FFFD`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// Regular files written, hard links included.
@@ -24,45 +24,44 @@ pub struct Report {
     pub links: u64,
     /// Bytes of content written.
     pub bytes: u64,
-    /// Entries that were as they should be.
+    /// Entries that needed no change.
     pub unchanged: u64,
-    /// Entries whose mode, owner or attributes alone were set right.
+    /// Entries of which only mode, owner or attributes were repaired.
     pub metadata: u64,
-    /// Entries removed by pruning.
     pub removed: u64,
-    /// Entries of the volume that stayed although the image has something else.
+    /// Entries that stayed although the image has something else.
     pub kept: u64,
     /// What became of which entry.
     #[serde(skip_serializing_if = "Changes::is_empty")]
     pub changes: Changes,
-    /// What a dry run would have done, in words (`create`, `replace`, `remove`, `keep`) and path.
+    /// For a dry run: what would be done (`create`, `replace`, `remove`, `keep`) and the path.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub plan: List,
     /// Files that the user and the image both changed; the image's version is beside them as `NAME.from-image`.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub conflicts: List,
-    /// Of these, where the image's version is, in words.
+    /// For each of these a sentence that says where the image's version is.
     #[serde(skip)]
     pub beside: List,
-    /// Entries that a later copy has: this one leaves them to it.
+    /// Entries of a later copy, which this one left to it.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub left_to_others: List,
-    /// Entries that this copy had and does not have any more, and an earlier one has: its next copy installs them.
+    /// Entries that this copy no longer has but an earlier one has: its next run installs them.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub given_back: List,
-    /// FIFOs, sockets and devices of the source: not copied.
+    /// FIFOs, sockets and devices of the source, which are not copied.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub skipped: List,
-    /// Source files that changed while they were copied.
+    /// Source files that changed while they were being copied.
     #[serde(skip_serializing_if = "List::is_empty")]
     pub changed_source: List,
-    /// Metadata that this user or this volume does not permit (`owner`, `xattr user.a`), once each.
+    /// Metadata that this user or volume does not permit (`owner`, `xattr user.a`), each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_permitted: Vec<String>,
-    /// Remarks about the state that was found: a manifest that could not be read, a volume that was emptied.
+    /// Remarks about the state found: an unreadable manifest, an emptied volume.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
-    /// Leftovers of a copy that was interrupted, cleared away.
+    /// Leftovers of an interrupted copy that were removed.
     #[serde(skip_serializing_if = "is_zero")]
     pub leftovers: u64,
     /// The directory that was copied into.
@@ -73,7 +72,8 @@ pub struct Report {
 /// What became of one entry, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Change {
-    /// Relative to the destination; what is no UTF-8 in it is U+FFFD. As it is: who prints it makes it harmless.
+    /// Relative to the destination; bytes that are not UTF-8 become U+FFFD. Not escaped: whoever prints it must do
+    /// that.
     pub path: String,
     /// `installed`, `replaced`, `kept`, `conflict`, `metadata`, `removed`.
     pub action: &'static str,
@@ -81,21 +81,21 @@ pub struct Change {
     pub reason: &'static str,
 }
 
-/// Changes: the first hundred, or as many as were asked for.
+/// A list of changes, up to the number asked for, by default a hundred.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Changes {
     /// Sorted by path.
     pub items: Vec<Change>,
-    /// How many more there were.
+    /// The number of those not listed.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: u64,
-    /// How many are listed at most.
+    /// Length limit of the list.
     #[serde(skip)]
     pub(crate) most: usize,
 }
 
 impl Changes {
-    /// One line an entry.
+    /// One line per change.
     pub fn lines(&self) -> Vec<String> {
         let line = |c: &Change| format!("{:<9} {} ({})", c.action, shown(c.path.as_bytes()), c.reason);
         self.items.iter().map(line).collect()
@@ -126,26 +126,25 @@ impl Changes {
     }
 }
 
-/// A list that keeps its first hundred items and counts the others.
+/// A list that keeps its first hundred items and counts the rest.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct List {
     /// The items kept.
     pub items: Vec<String>,
-    /// How many more there were.
+    /// The number of those not kept.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: u64,
-    /// A dry run's list is the result itself and kept whole.
+    /// Keep all: for a dry run, the list is the result.
     #[serde(skip)]
     pub(crate) whole: bool,
 }
 
 impl List {
-    /// Whether nothing was listed.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// How many items there were, kept or not.
+    /// The number of items, kept or not.
     pub fn len(&self) -> u64 {
         self.items.len() as u64 + self.more
     }
@@ -172,7 +171,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 impl Report {
-    /// An empty one that lists as much as the options ask for.
+    /// An empty report whose lists are as long as the options ask for.
     pub(crate) fn listing(options: &Options) -> Self {
         let mut report = Self::default();
         (report.plan.whole, report.changes.most) =
@@ -180,14 +179,14 @@ impl Report {
         report
     }
 
-    /// An empty one that lists as much as this one.
+    /// An empty report with the same limits.
     pub(crate) fn like(&self) -> Self {
         let mut report = Self::default();
         (report.plan.whole, report.changes.most) = (self.plan.whole, self.changes.most);
         report
     }
 
-    /// What is no failure and worth a line: conflicts, what was skipped, what was not permitted.
+    /// Lines about what is no failure but needs attention: conflicts, skipped entries, what was not permitted.
     pub fn warnings(&self) -> Vec<String> {
         let lists = [
             (&self.left_to_others, "is what a later copy has, and was left to it"),
@@ -216,12 +215,12 @@ impl Report {
     }
 
     #[cfg(test)]
-    /// Whether anything on the volume was (or, in a dry run, would be) changed.
+    /// Whether anything was changed, or would be in a dry run.
     pub fn changed(&self) -> bool {
         self.files + self.dirs + self.links + self.metadata + self.removed > 0
     }
 
-    /// One line for people.
+    /// A one-line summary.
     pub fn summary(&self) -> String {
         let files = if self.files == 1 { "file" } else { "files" };
         let mut line = format!("{} {files} ({}) copied", self.files, human_bytes(self.bytes));
@@ -250,7 +249,7 @@ impl Report {
         line
     }
 
-    /// Adds what another worker did.
+    /// Adds another worker's report.
     pub(crate) fn merge(&mut self, other: Self) {
         self.files += other.files;
         self.dirs += other.dirs;
@@ -277,7 +276,7 @@ impl Report {
         self.remarks.extend(other.remarks);
     }
 
-    /// Puts the lists in order: workers finish in any.
+    /// Sorts the lists: workers finish in any order.
     pub(crate) fn sort(&mut self) {
         for list in [
             &mut self.plan,
@@ -295,32 +294,32 @@ impl Report {
     }
 }
 
-/// What `verify` found. Paths are relative to the destination.
+/// The result of `verify`. Paths are relative to the destination.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct VerifyReport {
-    /// Entries that are as the manifest says.
+    /// Entries that match the manifest.
     pub matching: u64,
-    /// Entries whose type, content or target is another.
+    /// Entries with another type, content or link target.
     pub modified: List,
-    /// Entries whose permission bits alone are others.
+    /// Entries that differ only in permission bits.
     pub mode: List,
-    /// Entries that are not there.
+    /// Entries that are missing.
     pub missing: List,
-    /// Entries that a copy left to the user: not compared.
+    /// Entries that a copy left to the user, which are not compared.
     pub kept: u64,
-    /// Which those are.
+    /// Those entries.
     pub users: List,
-    /// Entries of directories that copies made or filled, which no copy installed.
+    /// Entries that no copy installed, in directories that copies made or filled.
     pub added: List,
 }
 
 impl VerifyReport {
-    /// Whether the volume is as the manifest says.
+    /// Whether the volume matches the manifests.
     pub fn is_clean(&self) -> bool {
         self.modified.is_empty() && self.mode.is_empty() && self.missing.is_empty()
     }
 
-    /// One line for people.
+    /// A one-line summary.
     pub fn summary(&self) -> String {
         format!(
             "{} as installed, {} modified, {} with another mode, {} missing, {} kept by the user",

@@ -1,50 +1,49 @@
-//! What a copy is asked for.
+//! The request for a copy.
 
 use std::path::PathBuf;
 
 use crate::copy::options::Options;
 
-/// One copy.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The directory whose content is copied.
+    /// A directory, whose content is copied, or a file.
     pub source: PathBuf,
-    /// The directory that the content goes into; made when missing.
+    /// Where the content goes; created if missing.
     pub destination: PathBuf,
-    /// A state directory where version 0.1 may have left this destination's manifest, beside the destination's own.
+    /// Another state directory in which version 0.1 may have left this destination's manifest.
     pub earlier_state: Option<PathBuf>,
-    /// Names this attempt: what the journal says of a run is told apart by it.
+    /// Identifies this attempt in the journal: `RUN.ATTEMPT.PROCESS`.
     pub run: String,
-    /// Names the run that several shards belong to: parts of one group make one manifest. Only for `shard`.
+    /// Identifies the run of several shards: the parts of one group make one manifest. Only for `shard`.
     pub group: String,
-    /// Paths that are left alone, whatever the image has there: the preserved log, the state directory, other
+    /// Paths that are left alone, whatever the image has there: the preserved log, state directories, other
     /// destinations inside this one.
     pub protect: Vec<PathBuf>,
-    /// A run is at work on this volume: what differs from the manifest where the image does not is taken for its
-    /// edit and left.
+    /// A run is at work on this volume: where the volume differs from the manifest and the image does not, the
+    /// difference counts as the run's edit and is left.
     pub beside_run: bool,
-    /// The owners whose copies come after this one in its run: of two that have a name, the later one of a run has it. Without
-    /// a run, the one that came to the volume later.
+    /// The owners that copy after this one in its run, and so have a name that both have. Without a run, the owner that
+    /// came to the volume later has it.
     pub later: Option<Vec<Vec<u8>>>,
-    /// The copies before this one in its run, each by its destination and owner: they are layers below it.
+    /// The earlier copies of the run, each with destination and owner: layers below this one.
     pub earlier: Vec<(PathBuf, Vec<u8>)>,
-    /// Steps follow this copy that do their work on the image's version: what an earlier run's steps edited is
-    /// installed afresh for them. Without such steps nobody would do that work again, so it stays.
+    /// Steps follow that work on the image's version: what an earlier run's steps edited is installed again for them.
+    /// Without such steps nobody would redo the work, so it stays.
     pub steps_follow: bool,
     /// How to decide and work.
     pub options: Options,
-    /// So many steps may be taken.
+    /// For tests: the number of steps until the copy is cut short.
     #[cfg(test)]
     pub(crate) steps: Option<std::sync::Arc<std::sync::atomic::AtomicUsize>>,
 }
 
-/// The name of the copy: given, or else its source, as seen from the root.
+/// The name of the copy: as given, or the absolute path of its source.
 pub fn owner_of(request: &Request) -> Vec<u8> {
     if let Some(owner) = &request.options.owner {
         return owner.clone().into_bytes();
     }
     let path = std::path::absolute(&request.source).unwrap_or_else(|_| request.source.clone());
-    // `absolute` keeps a `/` at the end.
+    // `absolute` keeps a trailing `/`.
     let path: PathBuf = path.components().collect();
     path.into_os_string().into_encoded_bytes()
 }

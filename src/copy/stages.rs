@@ -1,4 +1,4 @@
-//! One copy from beginning to end: plan and stage entry by entry, publish, prune, commit.
+//! One copy from beginning to end: plan and stage entry by entry, then publish, prune, commit.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -37,10 +37,10 @@ use crate::copy::walk::context::Walk;
 use crate::copy::walk::hard_links::HardLinks;
 use crate::copy::walk::queue::Queue;
 
-/// Threads at the most where not told otherwise: more than processors, as a cold source and a network volume make them wait.
+/// Default limit of threads. More than processors, because a cold source or a network volume makes them wait.
 const WORKERS: usize = 16;
 
-/// Copies as [`crate::copy::copy`] says.
+/// Implements [`crate::copy::copy()`].
 pub(crate) fn copy(
     request: &Request,
     progress: &dyn Progress,
@@ -68,9 +68,9 @@ pub(crate) fn copy(
     let run = Run { request, opened: &opened, known: &known, control: &control, stager: &stager };
     let outcome = run.watched(progress, || run.all_stages((workers, &seen), &mut report));
     if let Err(mut error) = outcome {
-        // What is complete in staging is for the next attempt, unless others need the space.
+        // Complete staged files are kept for the next attempt, unless others need the space.
         if matches!(error.cause(), Cause::NoSpace | Cause::Config) {
-            // Best effort: the error that ended the copy is the one to tell.
+            // Best effort: the first error is the one to report.
             let _ = stager.clear();
         }
         let (files, bytes) = control.counters.copied();
@@ -93,7 +93,6 @@ pub(crate) fn copy(
     Ok(report)
 }
 
-/// The stages of one copy, one after the other.
 struct Run<'a> {
     request: &'a Request,
     opened: &'a Opened,
@@ -103,12 +102,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs `act` while another thread tells `progress` how far it is.
+    /// Runs `act` while another thread reports the progress.
     fn watched<T>(&self, progress: &dyn Progress, act: impl FnOnce() -> T) -> T {
         let (over, waiting) = std::sync::mpsc::channel::<()>();
         let counters = &self.control.counters;
         std::thread::scope(|scope| {
-            // Without a thread to spare there is no progress to see, but a copy.
+            // Without another thread there is no progress display, only the copy.
             let _ = std::thread::Builder::new().name("progress".into()).spawn_scoped(scope, move || {
                 let every = std::time::Duration::from_millis(200);
                 while waiting.recv_timeout(every) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
@@ -157,7 +156,7 @@ impl Run<'_> {
         apart.map_or_else(|| roots.in_place(), Err)
     }
 
-    /// Everything is decided about and staged.
+    /// Decides about everything and stages it.
     fn walk(&self, walk: &Walk<'_>, ledger: &Ledger<'_>, report: &mut Report) -> Result<(), Error> {
         let queue = walk.queue;
         queue.pool.push(Task::Dir(root_node(&self.opened.roots, walk)?));
@@ -174,7 +173,7 @@ impl Run<'_> {
             queue.pool.push_all(&mut pieces.iter().cloned().map(Task::Dir).collect());
             let early = self.stager.fsync_each && !self.control.dry_run;
             std::thread::scope(|scope| {
-                // Where it cannot be noted, all get their names in the end.
+                // If the note cannot be written, all pieces get their names at the end.
                 let note = || walk.pending.pieces_are_noted(ledger.note_pieces(&pieces).is_ok());
                 let _ = early.then(|| std::thread::Builder::new().spawn_scoped(scope, note));
                 queue.pool.run(workers, act)
@@ -186,8 +185,8 @@ impl Run<'_> {
         walk.deferred_names(report)
     }
 
-    /// Before the first name: what is staged is on stable storage, and so is the note of what is about to get its name.
-    /// Side by side, as the one waits for the disk and the other is written meanwhile. Answers what was noted.
+    /// Before the first rename: makes staged content durable and writes the note of what is about to be renamed. Both
+    /// at the same time, because the sync waits for the disk. Returns what was noted.
     fn prepare(&self, ledger: &Ledger<'_>, sorted: &Sorted, pending: &Pending) -> Result<Note, Error> {
         let stage = self.stager.made().filter(|_| !self.stager.fsync_each && !pending.is_empty());
         let Some(stage) = stage else { return ledger.note(sorted) };
@@ -203,7 +202,7 @@ impl Run<'_> {
         })
     }
 
-    /// What this copy needed goes, as what it did is recorded.
+    /// Removes the copy's journal and staging, now that its result is recorded.
     fn clear(&self) -> Result<(), Error> {
         let failed = |e| Error::system("clear the state of", &self.opened.roots.path, e);
         self.stager.clear().map_err(failed)?;

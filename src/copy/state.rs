@@ -1,5 +1,5 @@
-//! The state directory of a destination, `.hook-runner`: manifests in force, the journal, staging. Made group-writable
-//! with the set-group-ID bit, so that another user of the volume's group (`fsGroup`) can go on with it.
+//! The state directory of a destination, `.hook-runner`: manifests in force, the journal, staging. It is group-writable
+//! and has the set-group-ID bit, so that another user of the volume's group (`fsGroup`) can continue.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,16 +12,14 @@ use crate::copy::manifest::sync_directory;
 use crate::support::own::STATE_DIRECTORY;
 use crate::support::rooted_dir::Dir;
 
-/// The name of the state directory.
 pub(super) const STATE: &str = STATE_DIRECTORY;
 /// One manifest for each owner.
 pub(super) const MANIFESTS: &str = "manifests";
-/// What copies are about to do, and runs that are at work.
+/// What copies are about to do, and which runs are at work.
 pub(super) const JOURNAL: &str = "journal";
-/// In the journal: the destination was made by a copy, and has not got its mode and times yet.
+/// In the journal: a copy created the destination, which does not have its final mode and times yet.
 const NEW_ROOT: &str = "new-root";
 
-/// The state directory, opened.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) root: Dir,
@@ -30,13 +28,13 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Opens the state directory of a destination, and makes what is missing.
+    /// Opens the state directory of a destination, creating what is missing.
     pub(super) fn create(destination: &Dir) -> io::Result<Self> {
         let root = make(destination, STATE)?;
         Ok(Self { manifests: make(&root, MANIFESTS)?, journal: make(&root, JOURNAL)?, root })
     }
 
-    /// Opens it as it is; `None` where there is none.
+    /// Opens it if it exists.
     pub(super) fn open(destination: &Dir) -> io::Result<Option<Self>> {
         let opened = destination.open_dir(STATE).and_then(|root| {
             Ok(Self { manifests: root.open_dir(MANIFESTS)?, journal: root.open_dir(JOURNAL)?, root })
@@ -48,7 +46,7 @@ impl State {
         }
     }
 
-    /// Opens it where there are manifests in it, and makes what somebody has removed beside them.
+    /// Opens it if it has manifests, and recreates other parts that somebody has removed.
     pub(super) fn open_to_write(destination: &Dir) -> io::Result<Option<Self>> {
         match destination.find(Path::new(STATE).join(MANIFESTS))? {
             Some(_) => Self::create(destination).map(Some),
@@ -56,12 +54,12 @@ impl State {
         }
     }
 
-    /// Owners that have a manifest here, by the file's name.
+    /// The owners that have a manifest here, by file name.
     pub(super) fn owners(&self) -> io::Result<Vec<OsString>> {
         owners(&self.manifests)
     }
 
-    /// Whether copiers of a shared tree left their parts.
+    /// Whether copiers of a shared tree have left their parts.
     pub(super) fn has_parts(&self) -> io::Result<bool> {
         Ok(self.journal.entries()?.iter().any(|(name, _)| name.to_string_lossy().contains(".part-")))
     }
@@ -78,7 +76,7 @@ impl State {
         self.journal.remove_all(NEW_ROOT)
     }
 
-    /// Journals, on stable storage, that a run may change what each owner has installed.
+    /// Journals durably that a run may change what each owner has installed.
     pub(super) fn begin_run(&self, run: &str) -> io::Result<Vec<File>> {
         let mut marks = Vec::new();
         for owner in self.owners()? {
@@ -86,7 +84,7 @@ impl State {
             mark.set_len(0)?;
             rustix::io::write(&mark, run.as_bytes())?;
             mark.sync_all()?;
-            // Held as long as the run is at work; a volume without locks cannot tell.
+            // The lock is held while the run is at work. A volume without locks cannot tell.
             let _ = rustix::fs::flock(&mark, FlockOperation::NonBlockingLockExclusive);
             marks.push(mark);
         }
@@ -94,7 +92,7 @@ impl State {
         Ok(marks)
     }
 
-    /// The run that may have changed what an owner installed and did not end well, or has not ended.
+    /// The run that may have changed what an owner installed and has not ended well, or not ended yet.
     pub(super) fn unfinished_run(&self, owner: &OsStr) -> io::Result<Option<Unfinished>> {
         let mark = match self.journal.open_regular(run_mark(owner), OFlags::RDWR, 0) {
             Ok(mark) => mark,
@@ -108,13 +106,13 @@ impl State {
         Ok(Some(Unfinished { run: String::from_utf8_lossy(&run[..len]).into_owned(), at_work }))
     }
 
-    /// The run has ended well, or what it left has been dealt with.
+    /// The run has ended well, or what it left was handled.
     pub(super) fn run_is_over(&self, owner: &OsStr) -> io::Result<()> {
         self.journal.remove_all(run_mark(owner))
     }
 }
 
-/// Owners that have one of these manifests, by the file's name.
+/// The owners of these manifests, by file name.
 pub(super) fn owners(manifests: &Dir) -> io::Result<Vec<OsString>> {
     use std::os::unix::ffi::OsStrExt;
     let mut names: Vec<_> = manifests.entries()?.into_iter().map(|(name, _)| name).collect();
@@ -123,14 +121,14 @@ pub(super) fn owners(manifests: &Dir) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Whether a volume takes upper and lower case for the same: told by the state directory, which every destination has.
+/// Whether a volume is case-insensitive, found out with the name of the state directory, which every destination has.
 pub(super) fn is_caseless(destination: &Dir) -> bool {
     let inode = |name: &str| destination.find(name).ok().flatten().map(|stat| (stat.st_dev, stat.st_ino));
     let state = inode(STATE);
     state.is_some() && inode(&STATE.to_uppercase()) == state
 }
 
-/// A run that did not end well, or has not ended.
+/// A run that has not ended well, or not ended yet.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     pub(super) run: String,
@@ -143,7 +141,7 @@ fn run_mark(owner: &OsStr) -> OsString {
     name
 }
 
-/// A directory of the state, made where it is missing.
+/// A directory of the state, created if missing.
 pub(super) fn make(at: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
     let name = name.as_ref();
     match at.open_dir(name) {
@@ -151,7 +149,7 @@ pub(super) fn make(at: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
         opened => return opened,
     }
     let dir = at.create_dir_all(name, 0o770)?;
-    // Made by another at the same time, or on a volume with modes of its own: it is as it is.
+    // Fails if another user made it, or if the volume has modes of its own: then it stays as it is.
     let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o2770));
     Ok(dir)
 }

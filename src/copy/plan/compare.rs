@@ -1,4 +1,4 @@
-//! What the volume has under a name, compared with what a record or the image says.
+//! Compares an entry of the volume with a record or the image.
 
 use std::ffi::CStr;
 use std::io;
@@ -13,7 +13,7 @@ use crate::copy::io::transfer::{self, Failed};
 use crate::copy::manifest::{Content, Hashing, Kind, Left, Manifest, Payload, Record, Time};
 use crate::copy::tree::version::Version;
 
-/// A file with the image's content, but perhaps metadata of its own.
+/// How to record a file with the image's content and perhaps other metadata.
 pub(crate) fn seen(stat: &Stat, version: &Version<'_>) -> Left<'static> {
     if (time_of(stat), stat.st_mode & 0o7777) == (version.meta.mtime, version.meta.mode) {
         return Left::AsImage;
@@ -32,7 +32,7 @@ pub(crate) fn meta_changed(record: &Record<'_>, version: &Version<'_>) -> bool {
         != (version.meta.mode, version.meta.uid, version.meta.gid, version.meta.mtime)
 }
 
-/// What the volume is compared with a manifest by.
+/// How to compare the volume with a manifest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Baseline {
     /// When the manifest came into force.
@@ -46,23 +46,23 @@ impl Baseline {
         Self { written: manifest.written, lacks }
     }
 
-    /// Size and mtime are believed, whenever they came about (`--trust-mtime`).
+    /// Believes size and mtime even if the file was touched since (`--trust-mtime`).
     pub(crate) fn trusted(self) -> Self {
         Self { written: (i64::MAX, 0), ..self }
     }
 }
 
-/// What a look without reading content says.
+/// The result of a comparison without reading content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     AsLeft,
-    /// The content has to be read.
+    /// Unclear: the content has to be read.
     Ask,
     Other,
 }
 
-/// Type, size and mtime (a link's target) as left. A file whose ctime is not before the manifest came into
-/// force was touched since: its size and mtime prove nothing.
+/// Compares type, size and mtime, or a link's target, with what was left. If a file's ctime is not before the manifest
+/// came into force, it was touched since, and its size and mtime prove nothing.
 pub(crate) fn looks_as_left(
     made: Option<&OwnedFd>,
     name: &CStr,
@@ -93,7 +93,7 @@ fn changed_at(stat: &Stat) -> Time {
     (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0))
 }
 
-/// What the volume has under the name of a record, to be recorded as it was left.
+/// How the volume has a record's entry, to be recorded as left.
 pub(crate) fn as_it_is(
     made: Option<&OwnedFd>,
     record: &Record<'_>,
@@ -130,7 +130,7 @@ pub(crate) fn as_it_is(
     })
 }
 
-/// Compares what is under a name with content that is known by its hash or target.
+/// Compares an entry with content that is known by its hash or link target.
 pub(crate) fn compare_content(
     dir: impl AsFd,
     name: &CStr,
@@ -152,7 +152,7 @@ pub(crate) fn compare_content(
     }
 }
 
-/// The content of a regular file, by its hash; `None` for what cannot be read as one.
+/// The hash of a regular file; `None` if it cannot be read as one.
 pub(crate) fn hash_of(
     dir: impl AsFd,
     name: &CStr,

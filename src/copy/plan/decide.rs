@@ -1,10 +1,9 @@
-//! The three-way decision over manifest, image and volume for one file or symbolic link. Content decides (bytes, or
-//! a link's target, and the type); owner, permission bits and times do not count as a user's edit, as kubelet
-//! changes them on whole volumes (`fsGroup`).
+//! The three-way decision over manifest, image and volume for one file or symbolic link. Content decides: type, and
+//! bytes or link target. Owner, permission bits and times do not count as a user's edit, because the kubelet changes
+//! them on whole volumes (`fsGroup`).
 //!
-//! *Manifest*: `new` no record · `same` the image has what the record says · `changed` it has something else, of
-//! another type perhaps. *Volume*: `absent` · `as left` as the last run left it · `image's` not as left, but with the
-//! image's content · `other`.
+//! *Manifest*: `new` has no record · `same` the image is as recorded · `changed` the image differs from the record.
+//! *Volume*: `absent` · `as left` by the last run · `image's` not as left, but with the image's content · `other`.
 //!
 //! | manifest | volume  | replace            | keep-modified    | missing |
 //! |----------|---------|--------------------|------------------|---------|
@@ -20,25 +19,27 @@
 //! | changed  | image's | adopt              | adopt            | leave   |
 //! | changed  | other   | install            | conflict         | leave   |
 //!
-//! (1) What the last run's later steps had edited, or removed, is installed afresh where steps follow this copy, so
-//! that they find the image's version to work on; a copy alone leaves it. (2) Beside a run at work: nothing. The same goes for (1). (3) When the content has been read
-//! and is as left: size and mtime alone do not convince when a file would be lost.
+//! (1) If the last run's later steps edited or removed it, and steps follow this copy, it is installed again so that
+//! they find the image's version; a copy alone leaves it. (2) While a run is at work on the volume: nothing. The same
+//! holds for (1). (3) Only after reading the content: size and mtime alone are not enough proof where a user's file
+//! could be lost.
 //!
-//! *install*: the image's version gets the name. *adopt*: the record is brought up to date, the content is there.
-//! *keep*: the user's version, or its absence, stays. *conflict*: as keep, and the image's version is put beside it as
-//! `NAME.from-image`. *leave*: nothing is done and the record stays as it is.
+//! *install*: the image's version gets the name. *adopt*: the content is there already; the record is updated. *keep*:
+//! the user's version, or its absence, stays. *conflict*: as keep, and the image's version is put beside it as
+//! `NAME.from-image`. *leave*: nothing is done, and the record stays.
 //!
-//! Two more rows, of what the table does not know by the manifest of this owner alone. *As another owner left it*: the
-//! later copy has the name, so it is adopted or installed (`missing` leaves it). *Changed by a run that did not end well*
-//! as the journal tells, or by this run before this copy: no user's edit, so that the image's version is installed anew (`missing` leaves it). A name that a later owner has is not decided about: it is that one's.
+//! Two more cases are not in the table. *As another owner left it*: the later copy has the name, so the entry is
+//! adopted or installed (`missing` leaves it). *Changed by a run that did not end well*, as the journal tells, or by
+//! this run before this copy: no user's edit, so the image's version is installed again (`missing` leaves it). A name
+//! that a later owner has is not decided here but by that owner's copy.
 //!
-//! What was left absent counts as `as left` while it is absent. Where the manifest has a record and the image has
-//! nothing, pruning decides (see `prune`). A volume on which nothing of the manifest is left was emptied: there, no
-//! absence counts as an edit.
+//! An entry that was left absent counts as `as left` while it is absent. If the manifest has a record and the image has
+//! no entry, pruning decides (see `prune`). On a volume that was emptied, with nothing of the manifest left, no absence
+//! counts as an edit.
 
 use crate::copy::options::Policy;
 
-/// The image against the record.
+/// The image compared with the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Image {
     New,
@@ -46,24 +47,23 @@ pub(crate) enum Image {
     Changed,
 }
 
-/// The volume against the record, without reading content.
+/// The volume compared with the record, without reading content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Volume {
     Absent,
-    /// Absent, and left so.
+    /// It is absent, and was left so.
     LeftAbsent,
-    /// As left; `image`: and that is what the record says of the image.
+    /// It is as left; `image`: which is the image's version.
     AsLeft {
         image: bool,
     },
     Differs,
-    /// Not as left, or gone, and a run that did not end well may have done that.
+    /// It differs or is gone, and a run that did not end well may have done that.
     LeftByRun,
     /// As another owner left it.
     AnotherOwners,
 }
 
-/// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Install,
@@ -74,24 +74,24 @@ pub(crate) enum Action {
     Leave,
 }
 
-/// A decision, perhaps one that content has to settle.
+/// A decision, which may depend on content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
     Do(Action),
-    /// Adopt if the volume has the image's content.
+    /// Adopt if the volume has the image's content, otherwise this action.
     AdoptOr(Action),
-    /// Install if the content is as left indeed, otherwise a conflict.
+    /// Install if the content is as left, otherwise a conflict.
     InstallIfLeft,
 }
 
-/// What else goes on: a run at work on the volume, steps that follow this copy.
+/// What happens around this copy: a run at work on the volume, steps that follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Around {
     pub(crate) beside_run: bool,
     pub(crate) steps_follow: bool,
 }
 
-/// The table above.
+/// Implements the table above.
 #[allow(clippy::match_same_arms)] // row by row, as the table has them
 pub(crate) fn decide(policy: Policy, image: Image, volume: Volume, around: Around) -> Decision {
     use Action::{Conflict, Install, Keep, Leave, Nothing};

@@ -1,4 +1,4 @@
-//! Whether a volume was emptied by hand since the last copy.
+//! Detects that a volume was emptied by hand since the last copy.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,14 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use crate::copy::manifest::{Left, Manifest, records};
 use crate::support::rooted_dir::Dir;
 
-/// Whether nothing of the last copy is left: no absence is a user's doing then.
+/// Whether nothing of the last copy is left. Then no absence counts as a user's edit.
 pub(crate) fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> {
     let Some(at) = old.find(b"") else { return Ok(false) };
     let mut block = Vec::new();
     old.load(at, &mut block)?;
     let mut any = false;
     for record in records(&block) {
-        // What the user changed or removed tells nothing: where pruning took the rest, an empty volume is his doing.
+        // Records of what the user changed or removed prove nothing: if pruning took the rest, the user has emptied the
+        // volume.
         if record.left == Left::Absent || record.flags.kept {
             continue;
         }

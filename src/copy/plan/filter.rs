@@ -1,6 +1,5 @@
-//! Which entries of the source take part: `exclude` and `include` in gitignore(5) syntax, relative to the source.
-//! As there, the last pattern that matches decides, `!` takes an exclusion back, and nothing below an excluded
-//! directory can be taken back.
+//! Selects source entries by `exclude` and `include`, in gitignore(5) syntax relative to the source. As there, the last
+//! matching pattern decides, `!` re-includes, and nothing below an excluded directory can be re-included.
 
 use gix_glob::pattern::Case;
 use gix_glob::wildmatch::Mode;
@@ -23,17 +22,17 @@ impl Filter {
         })
     }
 
-    /// With includes, a directory is made only when something is put into it.
+    /// Whether there are include patterns. Then a directory is only created when something is put into it.
     pub(crate) fn is_selective(&self) -> bool {
         !self.include.is_empty()
     }
 
-    /// Whether everything takes part.
+    /// Whether there are no patterns at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.exclude.is_empty() && self.include.is_empty()
     }
 
-    /// Whether a directory, or one that it is in, is left out.
+    /// Whether a directory or one of its parents is left out.
     pub(crate) fn skips_below(&self, dir: &[u8]) -> bool {
         let above = || std::iter::successors(Some(dir), |path| parent(path)).filter(|path| !path.is_empty());
         !self.is_empty() && above().any(|path| matches(&self.exclude, path, true))
@@ -69,20 +68,20 @@ fn pattern(text: &str) -> Option<gix_glob::Pattern> {
     gix_glob::parse(without_trailing_spaces(text).as_bytes()).filter(|_| !text.starts_with('#'))
 }
 
-/// Whether `text` is a pattern, and neither empty nor a comment.
+/// Whether `text` is a pattern, not empty and not a comment.
 pub fn is_pattern(text: &str) -> bool {
     pattern(text).is_some()
 }
 
-/// Trailing spaces do not count unless a backslash is before them (gitignore(5)).
+/// Trailing spaces are ignored unless escaped with a backslash (gitignore(5)).
 fn without_trailing_spaces(text: &str) -> &str {
     let trimmed = text.trim_end_matches(' ');
     let escapes = trimmed.bytes().rev().take_while(|byte| *byte == b'\\').count();
     if escapes % 2 == 1 && trimmed.len() < text.len() { &text[..=trimmed.len()] } else { trimmed }
 }
 
-/// What is wrong with patterns that can match nothing: a bracket that never closes, a first one that takes back what nothing
-/// has excluded.
+/// Warnings about patterns that can match nothing: an unclosed bracket, or a first pattern with `!`, before which
+/// nothing is excluded.
 pub(crate) fn doubts(options: &Options) -> Vec<String> {
     let mut doubts = Vec::new();
     for (option, patterns) in [("exclude", &options.exclude), ("include", &options.include)] {
@@ -98,8 +97,8 @@ pub(crate) fn doubts(options: &Options) -> Vec<String> {
     doubts
 }
 
-/// Whether a bracket expression is not closed. A `]` right after the bracket, or after its `!` or `^`, is one of its
-/// characters.
+/// Whether a bracket expression is not closed. A `]` right after the bracket, or after its `!` or `^`, is an ordinary
+/// character.
 fn is_open(pattern: &str) -> bool {
     let mut rest = pattern.chars();
     while let Some(c) = rest.next() {

@@ -1,4 +1,4 @@
-//! What becomes of something on the volume that has the name of a directory of the image and is none.
+//! Decides about an entry of the volume, not a directory, that has the name of a directory of the image.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -15,23 +15,22 @@ use crate::copy::preflight::outside_of_state;
 use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::worker::Worker;
 
-/// What becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InTheWay {
-    /// A link that the administrator made: the directory that it leads to serves.
+    /// It is the administrator's link to a directory: use that directory.
     Follow,
-    /// The directory takes its place.
+    /// Replace it by the directory.
     Replace,
-    /// It stays, and the image's directory does not come.
+    /// It stays, and the image's directory is not installed.
     Leave,
-    /// It stays, and the image's directory is put beside it.
+    /// It stays, and the image's directory is installed beside it.
     Keep,
-    /// Another copier put the directory there meanwhile.
+    /// Another copier has installed the directory meanwhile.
     Gone,
 }
 
 impl Known<'_> {
-    /// `None` where the volume has nothing under the name, or a directory.
+    /// `None` if nothing is in the way: the volume has no such entry, or a directory.
     pub(crate) fn in_the_way(
         &self,
         worker: &mut Worker,
@@ -54,7 +53,7 @@ impl Known<'_> {
         }
         let left = left?;
         if kind == FileType::Symlink {
-            // One that a copy installed is the image's, not the administrator's.
+            // A link that a copy installed is the image's, not the administrator's.
             let installed = left && record.is_some_and(|record| !record.flags.found);
             if self.roots.follow && !installed {
                 let led = self.roots.path.join(OsStr::from_bytes(&here.child(entry.name)));
@@ -79,7 +78,7 @@ impl Known<'_> {
         }))
     }
 
-    /// Whether what the volume has under a name is the runner's own, which no copy replaces; that is said.
+    /// Whether the entry is the runner's own, which no copy replaces. If so, adds a remark.
     pub(crate) fn stays_as_own(
         &self,
         worker: &mut Worker,
@@ -98,8 +97,8 @@ impl Known<'_> {
         Ok(own)
     }
 
-    /// The name for the image's directory beside what a user has: one that neither the image has nor, but as a directory,
-    /// the volume.
+    /// A name beside the user's entry for the image's directory. The image does not have it, and on the volume it is
+    /// free or a directory.
     pub(crate) fn directory_beside(&self, here: &Here<'_>, name: &CStr) -> Result<CString, Error> {
         for alias in names_beside(name, ".from-image") {
             if rustix::fs::statat(here.source, &*alias, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
@@ -114,7 +113,8 @@ impl Known<'_> {
     }
 }
 
-/// Whether something is mounted on a name, so that nothing else gets that; that is said. Linux tells since 5.8.
+/// Whether something is mounted at the name, so that it cannot be replaced. If so, adds a remark. Linux tells since
+/// 5.8.
 pub(crate) fn stays_as_mount(worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> bool {
     let (Some(made), Some(_)) = (here.made, entry.volume) else { return false };
     let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -127,7 +127,6 @@ pub(crate) fn stays_as_mount(worker: &mut Worker, here: &Here<'_>, entry: Entry<
     is_mount
 }
 
-/// Whether a status is a directory's.
 pub(crate) fn is_dir(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }

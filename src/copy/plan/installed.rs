@@ -1,4 +1,4 @@
-//! What is in the way on the volume: whether copies installed all of it, so that it may go.
+//! Whether copies installed everything at and below an entry that is in the way, so that it may be removed.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -17,11 +17,11 @@ use crate::copy::plan::compare::compare_content;
 use crate::copy::plan::known::Known;
 use crate::support::rooted_dir::Dir;
 
-/// What copies have installed in a directory, to be removed: each entry's path below it, the deepest last.
+/// What copies have installed at and below an entry, to be removed: paths below it, the deepest last.
 pub(crate) type Installed = Vec<(Vec<u8>, Sight, FileType)>;
 
 impl Known<'_> {
-    /// All that there is at and below a name of the volume, if copies installed it at `path` and it is as they left it.
+    /// Everything at and below the entry, if copies installed it at `path` and it is as they left it.
     pub(crate) fn installed(
         &self,
         made: &OwnedFd,
@@ -43,7 +43,7 @@ impl Known<'_> {
         Ok(is_left.then(|| vec![(Vec::new(), Sight::from(&stat), kind)]))
     }
 
-    /// As [`Known::installed`], of a directory.
+    /// As [`Known::installed`], for a directory.
     pub(crate) fn installed_below(
         &self,
         made: &OwnedFd,
@@ -81,7 +81,7 @@ impl Known<'_> {
         Ok(Some(found))
     }
 
-    /// What this owner and the others have installed in a directory, by name.
+    /// What all owners have installed in a directory, by name.
     fn known_in(&self, path: &[u8]) -> io::Result<HashMap<Vec<u8>, Vec<Record<'static>>>> {
         let mut known: HashMap<Vec<u8>, Vec<Record<'static>>> = HashMap::new();
         let mut block = Vec::new();
@@ -97,7 +97,7 @@ impl Known<'_> {
     }
 }
 
-/// Whether an entry is as a record says that it was left, its content read in full.
+/// Whether an entry is as a record says that it was left; reads its content.
 fn is_as_left(
     dir: impl AsFd,
     name: &CStr,

@@ -1,5 +1,5 @@
-//! What is to become of one file or link: the image, the record and the volume are put into the terms of the table in
-//! `decide`, and that is asked.
+//! Decides about one file or link: translates image, record and volume into the terms of the table in `decide`, and
+//! looks the action up.
 
 use crate::copy::error::Error;
 use crate::copy::manifest::Left;
@@ -11,7 +11,7 @@ use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::version::{Incoming, Version};
 use crate::copy::tree::worker::Worker;
 
-/// An entry with what is to be done, and in view of what on the volume.
+/// An entry with its decision and the state of the volume behind it.
 #[derive(Clone, Copy)]
 pub(crate) struct Judged<'a> {
     pub(crate) entry: Entry<'a>,
@@ -21,7 +21,7 @@ pub(crate) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// For the list of changes: what is done, and why; nothing of what stays as it is to be.
+    /// The action and the reason for the list of changes; `None` if nothing changes.
     pub(crate) fn told(&self) -> Option<(&'static str, &'static str)> {
         let reason = match self.volume {
             Volume::Absent | Volume::LeftAbsent if self.entry.record.is_none() => "new in the source",
@@ -42,7 +42,7 @@ impl Judged<'_> {
 }
 
 impl Known<'_> {
-    /// Decides about a file or link; reads the volume's content where the table asks for it.
+    /// Decides about a file or link. Reads the volume's content only if the table asks for it.
     pub(crate) fn judge(
         &self,
         worker: &mut Worker,
@@ -85,7 +85,7 @@ impl Known<'_> {
         let by_run = entry.record.is_some_and(|record| self.changed_by_run && !record.flags.kept);
         let half_done = entry.record.is_some_and(|record| record.flags.half_done && !record.flags.kept);
         let volume = match (entry.volume, entry.record) {
-            // What is to be created is created, whoever removed it.
+            // `missing` installs what is missing, whoever removed it.
             (None, _) if (by_run || half_done) && self.policy() == Policy::Missing => Volume::Absent,
             (None, Some(r)) if half_done && r.left == Left::Absent => Volume::LeftByRun,
             // The user deleted this file; no run did. Under `replace` it is reinstalled.
@@ -109,7 +109,7 @@ impl Known<'_> {
     }
 }
 
-/// The image against the record.
+/// The image compared with the record.
 fn image(entry: Entry<'_>, version: &Version<'_>) -> Image {
     match entry.record {
         None => Image::New,

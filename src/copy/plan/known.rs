@@ -1,5 +1,5 @@
-//! What is known of earlier copies: the manifest in force, other owners, what was journalled; and the volume compared with it.
-//! Reads the volume; changes nothing.
+//! What is known of earlier copies: the manifest in force, other owners, and the journal; compares the volume with it.
+//! Changes nothing.
 
 use std::ffi::{CStr, CString, OsString};
 use std::io;
@@ -34,30 +34,30 @@ pub(crate) struct Known<'a> {
     pub(crate) options: &'a Options,
     /// The manifest in force.
     pub(crate) old: Manifest,
-    /// What the next one begins with.
+    /// The head of the next manifest.
     pub(crate) head: Head,
-    /// It was written by version 0.1, in this directory under this name.
+    /// The directory and name of the manifest in force, if version 0.1 wrote it.
     pub(crate) brought_over: Option<(Dir, OsString)>,
-    /// The other owners of what is on the volume.
+    /// The other owners of entries on the volume.
     pub(crate) layers: Layers,
-    /// What copies that were cut short were about to install.
+    /// What interrupted copies were about to install.
     pub(crate) intent: Intent,
-    /// What differs from the manifest is the doing of a run: one that did not end well, or this one.
+    /// Differences from the manifest are changes of a run: one that did not end well, or this one.
     pub(crate) changed_by_run: bool,
     /// That run has ended.
     pub(crate) run_is_over: bool,
-    /// A run is at work on this volume: what differs is taken for its edit and left.
+    /// A run is at work on this volume: differences count as its edits and are left.
     pub(crate) beside_run: bool,
-    /// Steps follow this copy that do their work on the image's version.
+    /// Steps follow this copy and expect the image's version.
     pub(crate) steps_follow: bool,
-    /// The volume was emptied by hand: no absence on it is an edit.
+    /// The volume was emptied by hand: no absence counts as an edit.
     pub(crate) emptied: bool,
-    /// Something on the volume was touched since the manifest was written, and read.
+    /// A file was touched since the manifest was written, and its content was read.
     pub(crate) looked: AtomicBool,
 }
 
 impl<'a> Known<'a> {
-    /// Reads what earlier copies left, and remarks in the report what is unusual about it.
+    /// Reads what earlier copies left, and adds remarks about anything unusual to the report.
     pub(crate) fn read(
         request: &'a Request,
         (roots, scope): (&'a Roots, &'a Scope),
@@ -85,7 +85,7 @@ impl<'a> Known<'a> {
                 ),
             }
         }
-        // A dry run that is to make the destination looks at nothing of it: the source stands in for it.
+        // In a dry run without a destination, the source stands in for it and is not looked at as a destination.
         let is_there = !(roots.created && options.dry_run);
         let (mut layers, mut emptied) = (Layers::default(), false);
         if is_there {
@@ -99,7 +99,7 @@ impl<'a> Known<'a> {
             report.remarks.push("nothing of the last copy is left on the volume: copied anew".to_owned());
         }
         let is_own = unfinished.as_ref().is_some_and(|run| run.run == request.run);
-        // What this run's own steps have changed is installed anew by its next copy, as the hook asks for it there.
+        // What this run's own steps have changed is installed again by its next copy, because the hook says so.
         let at_work = is_own && request.beside_run
             || !request.steps_follow && unfinished.as_ref().is_some_and(|run| run.at_work);
         let version = options.source_version.as_ref();
@@ -128,7 +128,8 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// Closes the files that were read lazily: some network volumes replace no open file. Nothing is read from them any more.
+    /// Closes the manifests, which are read lazily: some network volumes cannot replace an open file. Nothing can be
+    /// read from them afterwards.
     pub(crate) fn close_manifests(&self) {
         self.old.close();
         self.intent.notes().for_each(Manifest::close);
@@ -138,7 +139,7 @@ impl<'a> Known<'a> {
         self.options.policy
     }
 
-    /// Whether the volume has this content under the name, read in full.
+    /// Whether the volume has this content under the name; reads it.
     pub(crate) fn has_content(
         &self,
         worker: &mut Worker,
@@ -151,7 +152,7 @@ impl<'a> Known<'a> {
             .map_err(|e| self.roots.volume_error("compare", &here.child(entry.name), e))
     }
 
-    /// Whether the volume has what was left, content read in full where there is some, of a directory everything in it.
+    /// Whether the volume has what was left. Reads the content, for a directory of everything in it.
     pub(crate) fn is_as_left(
         &self,
         worker: &mut Worker,
@@ -172,7 +173,7 @@ impl<'a> Known<'a> {
         self.has_content(worker, here, entry, left)
     }
 
-    /// Whether the volume has what was left: by a look, and where that does not tell, by the content.
+    /// Whether the volume has what was left. Reads the content only if the status does not tell.
     pub(crate) fn is_left(
         &self,
         worker: &mut Worker,
@@ -194,7 +195,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The record of another owner that says what the volume has under a name.
+    /// Another owner's record that matches the volume's entry.
     pub(crate) fn base_of(
         &self,
         worker: &mut Worker,
@@ -216,13 +217,12 @@ impl<'a> Known<'a> {
         Ok(None)
     }
 
-    /// Whether a copy that was cut short was about to install this.
+    /// Whether an interrupted copy was about to install this.
     pub(crate) fn intended(&self, dir: &[u8], name: &CStr) -> bool {
         self.intent.notes().any(|note| is_noted(note, dir, name.to_bytes()))
     }
 
-    /// The record that was noted of a file or link, where the volume has what it says and the manifest in force says
-    /// something else.
+    /// The noted record of a file or link, if the volume matches it and the manifest in force does not.
     pub(crate) fn as_noted(
         &self,
         worker: &mut Worker,
@@ -245,7 +245,7 @@ impl<'a> Known<'a> {
         Ok(None)
     }
 
-    /// Whether a copy that was cut short was about to prune this.
+    /// Whether an interrupted copy was about to prune this.
     pub(crate) fn was_pruned(
         &self,
         worker: &mut Worker,
@@ -260,7 +260,7 @@ impl<'a> Known<'a> {
         Ok(noted.any(|noted| is_pruned(&noted)))
     }
 
-    /// Whether a directory of the volume has what was noted of one of its entries.
+    /// Whether the volume has what was noted of any entry in a directory.
     pub(crate) fn has_noted(
         &self,
         dir: impl AsFd,
@@ -276,7 +276,8 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Whether it still counts when this copy first came: in a run it has to have come after those before it, wherever they went.
+/// Whether the time of this copy's first run still counts: copies of a run must be ordered as in the run, whatever
+/// their destinations.
 fn came_last(request: &Request, since: u64) -> bool {
     request.earlier.iter().filter_map(|(to, owner)| came(to, owner)).all(|other| other <= since)
 }

@@ -1,5 +1,5 @@
-//! The other owners of what is on the volume: of this destination, of one that this is inside of, of one inside this.
-//! Copies are layers: of two that have a name, the one that came later owns it. Reads manifests; changes nothing.
+//! The other owners of entries on the volume: of this destination, of one around it, or of one inside it. Copies are
+//! layers: if two have a name, the later one owns it. Reads manifests; changes nothing.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
@@ -16,28 +16,28 @@ use crate::copy::plan::spelling::fold;
 use crate::copy::state::{MANIFESTS, STATE, is_caseless};
 use crate::support::rooted_dir::Dir;
 
-/// Where the tree that a manifest describes is, seen from the destination.
+/// Where the tree of a manifest is, relative to the destination.
 #[derive(Debug)]
 enum At {
     Here,
-    /// The destination is at this path of it.
+    /// The destination is at this path of the tree.
     Above(Vec<u8>),
-    /// It is at this path of the destination.
+    /// The tree is at this path of the destination.
     Below(Vec<u8>),
 }
 
 #[derive(Debug)]
 struct Layer {
     at: At,
-    /// It came after the copy that asks.
+    /// It came after the copy at hand.
     later: bool,
     manifest: Manifest,
-    /// Its directories by what the volume compares, where that does not tell upper from lower case.
+    /// On a case-insensitive volume: the blocks by case-folded path.
     folded: Option<HashMap<String, Vec<usize>>>,
 }
 
 impl Layer {
-    /// The blocks that say what is in a directory of the destination: one, but where it has several spellings.
+    /// The blocks for a directory of the destination; more than one only if it has several spellings.
     fn find(&self, dir: &[u8]) -> Vec<usize> {
         let path = match &self.at {
             At::Here => dir.to_vec(),
@@ -61,14 +61,13 @@ fn join_paths(prefix: &[u8], path: &[u8]) -> Vec<u8> {
     if path.is_empty() { prefix.to_vec() } else { join(prefix, path) }
 }
 
-/// All other owners.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
-    /// When the copy that asks first came; later than all that there are where it is new.
+    /// When the copy at hand first came. A new one is later than all others.
     since: u64,
     #[allow(clippy::struct_field_names)]
     layers: RwLock<Vec<Layer>>,
-    /// The volume does not tell upper from lower case.
+    /// The volume is case-insensitive.
     caseless: bool,
     /// The owners that copy after this one in the same run.
     later: Option<Vec<Vec<u8>>>,
@@ -76,8 +75,8 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// Reads the manifests of the destination but for the one called `own`, and of the directories that it is in. `later` are the
-    /// owners whose copies come after this one in its run; without a run, those that first came later.
+    /// Reads the manifests of the destination, except the one called `own`, and of the directories around it. `later`
+    /// lists the owners that copy after this one in the same run; without a run, those that first came later.
     pub(crate) fn read(
         destination: &Path,
         own: &OsStr,
@@ -103,7 +102,7 @@ impl Layers {
         };
         let here = found.iter().filter(before).filter_map(|(_, manifest)| manifest.head.since).max();
         let since = match (since, later) {
-            // Among a run's copies it is their order that counts, and those that are not of the run came before it.
+            // Within a run the order of its copies counts, and owners outside the run come before them.
             (Some(since), _) if here.is_some_and(|here| since < here) => None,
             (since, _) => since,
         };
@@ -138,7 +137,7 @@ impl Layers {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Looks whether a directory on the volume is a destination of its own, and takes in its owners.
+    /// Checks whether a directory on the volume is a destination of its own, and adds its owners.
     pub(crate) fn discover(&self, path: &[u8], dir: impl AsFd) -> io::Result<()> {
         match rustix::fs::accessat(&dir, STATE, rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty()) {
             Ok(()) => {}
@@ -155,12 +154,12 @@ impl Layers {
         Ok(())
     }
 
-    /// When this owner came.
+    /// When this owner first came.
     pub(crate) fn since(&self) -> u64 {
         self.since
     }
 
-    /// What the others say of a directory.
+    /// What the other owners have in a directory.
     pub(crate) fn directory(&self, dir: &[u8]) -> io::Result<Claims> {
         let mut claims = Claims { caseless: self.caseless, ..Claims::default() };
         if !self.any.load(Ordering::Acquire) {
@@ -179,7 +178,7 @@ impl Layers {
     }
 }
 
-/// What other owners say of one directory.
+/// What the other owners have in one directory.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     all: Vec<(bool, Record<'static>)>,
@@ -187,7 +186,6 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// All records.
     pub(crate) fn into_records(self) -> impl Iterator<Item = Record<'static>> {
         self.all.into_iter().map(|(_, record)| record)
     }
@@ -205,17 +203,17 @@ impl Claims {
         self.all[start..start + len].iter().filter(move |(_, record)| same(record))
     }
 
-    /// The records of a name, of whichever owner.
+    /// The records of a name, of all owners.
     pub(crate) fn records(&self, name: &[u8]) -> impl Iterator<Item = &Record<'static>> {
         self.of(name).map(|(_, record)| record)
     }
 
-    /// Whether another owner has this name in its source.
+    /// Whether another owner's source has this name.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         self.records(name).any(|record| !record.flags.orphan)
     }
 
-    /// Whether another owner has the same entry in its source, or a directory too.
+    /// Whether another owner's source has the same entry, or also a directory.
     pub(crate) fn has_same(&self, record: &Record<'_>) -> bool {
         let same = |other: &Record<'_>| (other.kind, &other.content) == (record.kind, &record.content);
         self.records(&record.name).any(|other| !other.flags.orphan && same(other))
@@ -228,12 +226,11 @@ impl Claims {
     }
 }
 
-/// The manifests of a destination.
 fn manifests(root: &Dir, skipped: Option<&OsStr>) -> io::Result<Vec<Manifest>> {
     let Ok(dir) = root.open_dir(Path::new(STATE).join(MANIFESTS)) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for (name, _) in dir.entries()? {
-        // Another owner's that this user may not read, or that is torn: its next copy says so.
+        // If another owner's manifest is unreadable or torn, that owner's next copy reports it.
         if Some(&*name) != skipped
             && !name.as_bytes().contains(&b'.')
             && let Ok(Reading::Read(manifest)) = Manifest::read(&dir, &name)
@@ -244,7 +241,7 @@ fn manifests(root: &Dir, skipped: Option<&OsStr>) -> io::Result<Vec<Manifest>> {
     Ok(found)
 }
 
-/// When an owner first copied into a destination, or into the directory of a destination that is a file.
+/// When an owner first copied into a destination, or for a single file into its directory.
 pub(crate) fn came(destination: &Path, owner: &[u8]) -> Option<u64> {
     let parent =
         destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

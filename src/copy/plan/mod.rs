@@ -1,5 +1,5 @@
-//! What is to become of each entry: the source, the records of earlier copies and the volume are compared, and the table in
-//! `decide` is asked. Reads the source and the volume; changes nothing.
+//! Decides about each entry: compares the source, the records of earlier copies and the volume, and looks up the table
+//! in `decide`. Reads the source and the volume; changes nothing.
 
 pub(crate) mod compare;
 pub(crate) mod decide;

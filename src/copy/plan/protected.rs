@@ -14,11 +14,11 @@ use crate::copy::state::State;
 use crate::support::own;
 use crate::support::rooted_dir::Dir;
 
-/// What is the runner's own in the destination.
+/// The runner's own files in the destination.
 #[derive(Debug, Default)]
 pub(crate) struct Protected {
     inodes: Vec<(u64, u64)>,
-    /// As seen from the destination: a name may be taken before it is there.
+    /// Paths relative to the destination. The files need not exist yet.
     paths: Vec<Vec<u8>>,
 }
 
@@ -40,13 +40,12 @@ impl Protected {
         self.inodes.contains(&(stat.st_dev, stat.st_ino))
     }
 
-    /// Whether an entry of a directory is one of them by its path.
+    /// Whether an entry of a directory is one of these paths.
     pub(crate) fn is_below(&self, dir: &[u8], name: &[u8]) -> bool {
         !self.paths.is_empty() && self.is_path(&join(dir, name))
     }
 
-    /// Whether something on the volume that a copy would replace is, or holds, a preserved log or a state directory, of whichever
-    /// run.
+    /// Whether an entry that a copy would replace is or contains a preserved log or a state directory of any run.
     ///
     /// # Errors
     /// What the volume answers.

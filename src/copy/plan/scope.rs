@@ -1,5 +1,5 @@
-//! What takes part in a copy: not what the options leave out, not the runner's own files, and of a shared tree this copier's
-//! part.
+//! What takes part in a copy. Left out are entries that the options exclude, the runner's own files, and in a shared
+//! tree the other copiers' entries.
 
 use std::ffi::{CStr, CString};
 
@@ -14,40 +14,39 @@ use crate::copy::state::STATE;
 use crate::copy::tree::entry::Here;
 use crate::copy::tree::node::Node;
 
-/// What takes part.
 #[derive(Debug)]
 pub(crate) struct Scope {
     pub(crate) filter: Filter,
-    /// The one name of the destination that a source which is a file is copied to.
+    /// If the source is a file: the one name in the destination that it is copied to.
     pub(crate) only: Option<CString>,
     /// The runner's own files.
     pub(crate) protected: Protected,
-    /// Which entries are this copy's, where several share the tree.
+    /// In a shared tree: which entries are this copier's.
     pub(crate) shares: Option<Shares>,
 }
 
 impl Scope {
-    /// Whether an entry of a directory is this copy's.
+    /// Whether an entry of a directory is this copier's.
     pub(crate) fn is_mine(&self, here: &Here<'_>, name: &[u8], is_dir: bool) -> bool {
         let shares = self.shares.as_ref().filter(|_| here.node.shared);
         shares.is_none_or(|shares| shares.is_mine(here.path, name, is_dir))
     }
 
-    /// Whether this copy says nothing of an entry that an earlier one of its owner recorded: the options leave it out, or it is
-    /// another name that the file, or another source of that owner, was copied to.
+    /// Whether this copy says nothing about a recorded entry: the options leave it out, or the same owner copied a file
+    /// to this other name.
     pub(crate) fn leaves_out(&self, here: &Here<'_>, name: &[u8], is_dir: bool) -> bool {
         let is_other = |only: &CString| here.node.parent.is_none() && only.to_bytes() != name;
         self.only.as_ref().is_some_and(is_other) || self.filter.skips(here.path, name, is_dir)
     }
 
-    /// Whether several copiers go through a subdirectory.
+    /// Whether several copiers walk through a subdirectory.
     pub(crate) fn is_shared(&self, here: &Here<'_>, name: &CStr) -> bool {
         let shares = self.shares.as_ref().filter(|_| here.node.shared);
         shares.is_some_and(|shares| shares.is_shared(&here.child(name)))
     }
 
-    /// Whether this copy has to go into a shared directory on the volume: something in it is this copy's, or another
-    /// shared directory that something may be in the way of.
+    /// Whether this copier must walk through a shared directory on the volume: it has an entry there, or a shared
+    /// subdirectory that may need room to be made.
     pub(crate) fn has_some(&self, path: &[u8], node: &Node, listing: &Listing) -> bool {
         let Some(shares) = &self.shares else { return true };
         !node.others
@@ -59,7 +58,7 @@ impl Scope {
             })
     }
 
-    /// The runner's own files, and what the filesystem keeps in its root.
+    /// Whether the name is the runner's own or kept by the filesystem in its root.
     pub(crate) fn is_reserved(&self, here: &Here<'_>, name: &CStr) -> bool {
         if here.node.aside {
             return false;

@@ -1,8 +1,9 @@
-//! What a source is called that need not be read when it is called so again (`--source-version`, an image's digest).
+//! The name of a source's content (`--source-version`, an image's digest). If it is unchanged, the source need not be
+//! read.
 
 use crate::copy::options::Options;
 
-/// What the source is called, with what else decides what becomes of it.
+/// The name, combined with a digest of the options that decide what is installed.
 pub(crate) fn source_version(version: &str, options: &Options) -> Vec<u8> {
     let Options { policy, prune, exclude, include, chown, chmod, dereference, .. } = options;
     let decisive = format!("{policy} {prune} {exclude:?} {include:?} {chown:?} {chmod:?} {dereference}");

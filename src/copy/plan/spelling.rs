@@ -1,6 +1,5 @@
-//! Names that are spelled otherwise and lead to one entry: on a volume that does not tell upper from lower case, that
-//! normalises Unicode, or that cuts what a name may not end with. The entry itself tells (device and inode), as the rules of
-//! spelling are the volume's own. Changes nothing.
+//! Finds different spellings of one entry, on volumes that ignore case, normalize Unicode, or strip trailing
+//! characters. Compares device and inode, because only the volume knows its rules. Changes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -16,15 +15,15 @@ use crate::support::rooted_dir::Dir;
 /// Device and inode.
 pub(crate) type Inode = (u64, u64);
 
-/// What is asked of a directory of the volume.
+/// A directory of the volume, as this file needs it.
 pub(crate) trait Directory {
-    /// Whether it lists a name, spelled like this.
+    /// Whether the listing has exactly this name.
     fn lists(&self, name: &[u8]) -> bool;
-    /// What a name leads to, however it is spelled.
+    /// What a name leads to, in whatever spelling.
     fn look(&self, name: &[u8]) -> io::Result<Option<Inode>>;
 }
 
-/// A directory of the volume, listed.
+/// A directory of the volume with its listing.
 pub(crate) struct Listed<'a> {
     dir: BorrowedFd<'a>,
     names: HashSet<Vec<u8>>,
@@ -53,8 +52,8 @@ impl Directory for Listed<'_> {
     }
 }
 
-/// The pairs of two sets of names, none of which is in both, that are one entry of a directory. Two names that are both
-/// listed are two entries, of one file perhaps (hard links).
+/// Pairs of names from two disjoint sets that are one entry of a directory. Two names that are both listed are two
+/// entries, perhaps hard links.
 pub(crate) fn pairs<'a, 'b>(
     ones: &[&'a [u8]],
     others: &[&'b [u8]],
@@ -87,7 +86,7 @@ pub(crate) fn pairs<'a, 'b>(
     Ok(found)
 }
 
-/// What a volume that does not tell upper from lower case compares: names that have this in common are one there.
+/// The case-folded name: on a case-insensitive volume, names with the same result are one.
 pub(crate) fn fold(name: &[u8]) -> String {
     String::from_utf8_lossy(name).nfc().collect::<String>().to_lowercase().nfc().collect()
 }
@@ -96,7 +95,7 @@ pub(crate) fn fold(name: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// Listed names with their inodes, found by what `same` takes for the same.
+    /// A fake directory: listed names with their inodes, and its rule for equal names.
     struct Names(Vec<(&'static str, u64)>, fn(&str) -> String);
 
     impl Directory for Names {

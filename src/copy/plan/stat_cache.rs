@@ -1,5 +1,5 @@
-//! What the space estimate has seen of the source, kept for the copy that follows it: names and status, so that neither
-//! is asked for twice. Up to a limit of memory; what is beyond, or has changed since, is looked at anew.
+//! Keeps the names and status that the space estimate saw, so that the copy need not ask again. Memory is bounded: what
+//! does not fit, or has changed since, is looked at again.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,10 +8,10 @@ use crate::copy::io::listing::Listing;
 use crate::copy::io::sight::Sight;
 use crate::support::mutex;
 
-/// Entries that are kept at most: 6 MiB with names of twenty bytes.
+/// Maximum number of entries: 6 MiB with names of twenty bytes.
 const ENTRIES: usize = 1 << 16;
 
-/// Directories by their path.
+/// Directories by path.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     kept: Mutex<Kept>,
@@ -28,12 +28,12 @@ struct Kept {
 pub(crate) struct Directory {
     itself: Sight,
     pub(crate) listing: Listing,
-    /// For each name what was seen of it, where it is a file that needs no more than to be read.
+    /// For each name: its status, if it is a file that only has to be read.
     pub(crate) files: Vec<Option<Sight>>,
 }
 
 impl Seen {
-    /// Keeps what was seen, unless there is too much of it.
+    /// Keeps what was seen, as long as there is room.
     pub(crate) fn keep(&self, path: &[u8], itself: Sight, listing: &Listing, files: &[Option<Sight>]) {
         let mut kept = mutex::lock(&self.kept);
         if kept.entries + files.len() > ENTRIES {
@@ -44,7 +44,7 @@ impl Seen {
         kept.directories.insert(path.to_vec(), directory);
     }
 
-    /// What was seen of a directory that looks like `now`; `None` where it did not look like that then.
+    /// What was seen of a directory, if it has not changed since.
     pub(crate) fn take(&self, path: &[u8], now: Sight) -> Option<Directory> {
         let mut kept = mutex::lock(&self.kept);
         let directory = kept.directories.remove(path)?;

@@ -1,5 +1,5 @@
-//! A source that is called as it was at the last copy (`--source-version`, an image's digest) need not be read: where the
-//! volume is as that copy left it, there is nothing to do. Looks at the volume; changes nothing.
+//! Skips a source whose name is unchanged since the last copy (`--source-version`, an image's digest): if the volume is
+//! as that copy left it, there is nothing to do. Changes nothing.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
@@ -14,12 +14,12 @@ use crate::copy::plan::compare::{Baseline, Look, looks_as_left};
 use crate::copy::plan::known::Known;
 use crate::copy::report::Report;
 
-/// Whether the source is called as before and everything is as it was left. What is not, the copy finds again.
+/// Whether the source's name is unchanged and the volume is as it was left. If not, the copy looks at everything again.
 pub(crate) fn is_as_left(known: &Known<'_>, workers: usize, report: &mut Report) -> Result<bool, Error> {
     let same = known.head.source_version.is_some() && known.head == known.old.head;
     let undone = known.changed_by_run || known.emptied || known.roots.created || !known.intent.is_empty();
     let mirrors = known.options.prune == Prune::All;
-    // The manifest may be of other names that the file was copied to.
+    // The manifest may be about another name that the file was copied to.
     let is_single = known.scope.only.is_some();
     if !same || undone || mirrors || is_single || known.scope.shares.is_some() || known.options.dry_run {
         return Ok(false);
@@ -42,7 +42,7 @@ pub(crate) fn is_as_left(known: &Known<'_>, workers: usize, report: &mut Report)
     Ok(same)
 }
 
-/// Whether a directory's entries are as they were left, and how many of them there are.
+/// Whether a directory's entries are as they were left, and their number.
 fn look(known: &Known<'_>, at: usize, block: &mut Vec<u8>) -> Result<(bool, u64), Error> {
     let path = known.old.path(at);
     known.old.load(at, block).map_err(|e| known.roots.manifest_error(e))?;
@@ -56,7 +56,7 @@ fn look(known: &Known<'_>, at: usize, block: &mut Vec<u8>) -> Result<(bool, u64)
         if claims.later(&name).is_some() || record.flags.kept {
             continue;
         }
-        // What a run's steps edited is installed afresh where steps follow.
+        // If steps follow, what a run's steps edited is installed again.
         if record.flags.orphan || known.steps_follow && !record.is_left_as_image() {
             return Ok((false, 0));
         }

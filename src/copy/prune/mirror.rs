@@ -1,5 +1,5 @@
-//! Removing everything that the source does not have. What another owner has stays, and so do the runner's own files, wherever
-//! they are: logs, state directories, destinations inside this one.
+//! Removes everything that the source does not have, except other owners' entries and the runner's own files: logs,
+//! state directories, destinations inside this one.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -16,37 +16,36 @@ use crate::copy::state::STATE;
 use crate::support::own::{is_own, is_state};
 use crate::support::rooted_dir::Dir;
 
-/// A directory that is mirrored: what there is of it in the source, and on the volume.
+/// A directory in the source and on the volume.
 struct Mirrored<'a> {
     source: Option<Dir>,
     made: &'a Dir,
-    /// As the source spells it.
+    /// In the source's spelling.
     path: &'a [u8],
 }
 
-/// A subdirectory of the volume.
+/// A subdirectory on the volume.
 struct Subdirectory<'a> {
     name: &'a OsStr,
-    /// As the source spells it.
+    /// In the source's spelling.
     spelling: &'a OsStr,
     path: &'a [u8],
     image: Option<Stat>,
     stays: bool,
 }
 
-/// What is to be done while a tree is mirrored.
 enum Step {
     Into { source: Option<Dir>, made: Dir, path: Vec<u8> },
     Remove { parent: Dir, name: OsString, path: Vec<u8> },
 }
 
 impl Pruner<'_> {
-    /// Removes, or in a dry run lists, every entry of the destination that the source does not have.
+    /// Removes every entry of the destination that the source does not have; a dry run lists them.
     pub(crate) fn mirror(&self, going: &mut Going<'_>) -> Result<(), Error> {
         let failed = |e: io::Error| self.roots.volume_error("remove", b"", e);
         let source = self.roots.source.reopen().map_err(failed)?;
         let made = self.roots.destination.reopen().map_err(failed)?;
-        // A stack of its own, as the tree may be deeper than the thread's.
+        // An explicit stack, because the tree may be deeper than the thread's stack.
         let mut todo = vec![Step::Into { source: Some(source), made, path: Vec::new() }];
         while let Some(step) = todo.pop() {
             self.control.go_on()?;
@@ -70,7 +69,7 @@ impl Pruner<'_> {
         Ok(())
     }
 
-    /// Mirrors the entries of one directory but for its subdirectories, and answers the steps for those, the last first.
+    /// Removes files of one directory, and returns the steps for its subdirectories, the last first.
     fn mirror_one(&self, here: &Mirrored<'_>, going: &mut Going<'_>) -> Result<Vec<Step>, Error> {
         let failed = |e: io::Error| self.roots.volume_error("remove", here.path, e);
         let entries = match here.made.entries() {
@@ -97,7 +96,7 @@ impl Pruner<'_> {
             }
             let image = here.source.as_ref().map_or(Ok(None), |source| source.find(spelling));
             let image = image.map_err(|e| self.roots.source_error("stat", &path, e))?;
-            // With all that is in it.
+            // It stays with everything in it.
             if here.source.as_ref().is_some_and(|source| is_beside(source, spelling.as_bytes())) {
                 continue;
             }
@@ -115,7 +114,7 @@ impl Pruner<'_> {
         Ok(steps)
     }
 
-    /// Whether an entry is the runner's own, the filesystem's, or takes no part.
+    /// Whether an entry stays because it is the runner's own, the filesystem's, or left out by the options.
     fn is_spared(&self, here: &Mirrored<'_>, name: &OsStr, stat: &Stat, path: &[u8]) -> bool {
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         name == STATE
@@ -125,7 +124,7 @@ impl Pruner<'_> {
             || self.scope.filter.skips(here.path, name.as_bytes(), is_dir)
     }
 
-    /// The steps for a subdirectory: into it, and its own removal after that, unless it stays.
+    /// The steps for a subdirectory: walk into it, then remove it unless it stays.
     fn mirror_below(
         &self,
         here: &Mirrored<'_>,
@@ -134,7 +133,7 @@ impl Pruner<'_> {
     ) -> Result<Vec<Step>, Error> {
         let failed = |e: io::Error| self.roots.volume_error("remove", sub.path, e);
         let in_image = sub.image.is_some_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
-        // A link that leads to a directory of the image is no directory of the image.
+        // A link on the volume to a directory is not the image's directory.
         if sub.image.is_some() && !in_image {
             return Ok(Vec::new());
         }
@@ -149,7 +148,7 @@ impl Pruner<'_> {
             going.report.remarks.push(format!("{} is a mount, or holds one: not pruned", shown(sub.path)));
             return Ok(Vec::new());
         }
-        // Another destination: whatever is in it is pruned by its own copies. Or a state directory.
+        // A destination of its own, which its own copies prune, or a state directory.
         if below.find(STATE).map_err(failed)?.is_some() || is_state(&below).map_err(failed)? {
             return Ok(Vec::new());
         }
@@ -165,7 +164,7 @@ impl Pruner<'_> {
     }
 }
 
-/// The image's version beside a file that the user changed.
+/// Whether the name is the image's version beside a file that the user changed.
 fn is_beside(source: &Dir, name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name);
     let Some(at) = text.rfind(".from-image") else { return false };

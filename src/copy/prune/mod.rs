@@ -1,4 +1,4 @@
-//! Removing what the source does not have.
+//! Removes what the source no longer has.
 
 pub(crate) mod mirror;
 pub(crate) mod owned;

@@ -1,5 +1,5 @@
-//! Removing what an earlier copy of this owner installed, the image does not have any more, and nobody has changed. What
-//! another owner has stays.
+//! Removes what an earlier copy of this owner installed, the image no longer has, nobody has changed, and no other
+//! owner has.
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
@@ -26,13 +26,13 @@ struct Directory<'a> {
 }
 
 impl Pruner<'_> {
-    /// Removes what the new manifest marks as no longer in the image, and answers which blocks that changes.
+    /// Removes the entries that the new manifest marks as no longer in the image. Returns the blocks that this changes.
     pub(crate) fn prune_owned(&self, going: &mut Going<'_>) -> Result<Blocks, Error> {
         let spellings = Spellings::of(self.roots, self.sorted, &self.known.old)?;
         let mut blocks = HashMap::new();
         let candidates: Vec<_> = self.sorted.directories().filter(|(_, orphans, _)| *orphans).collect();
         let mut block = Vec::new();
-        // From the last path to the first: what is in a directory goes before it.
+        // From the last path to the first, so that a directory comes after its content.
         for (path, _, range) in candidates.into_iter().rev() {
             self.sorted.load(range, &self.known.old, &mut block).map_err(|e| self.roots.manifest_error(e))?;
             if self.scope.filter.skips_below(path) || !records(&block).any(|record| record.flags.orphan) {
@@ -46,7 +46,7 @@ impl Pruner<'_> {
         Ok(blocks)
     }
 
-    /// Answers the records that stay.
+    /// Prunes one directory; returns the records that stay.
     fn prune_block(
         &self,
         (path, block): (&[u8], &[u8]),
@@ -64,7 +64,7 @@ impl Pruner<'_> {
                 _ if !record.flags.orphan => false,
                 None => true,
                 Some(_) if going.plans_above(path) => true,
-                // On this volume it is another spelling of what the image has.
+                // The image has this entry under another spelling.
                 Some(_) if spellings.has(path, &record.name) => true,
                 Some(dir) => self.prune_entry(&Directory { path, dir, claims: &claims }, &record, going)?,
             };
@@ -82,7 +82,7 @@ impl Pruner<'_> {
         Ok(kept)
     }
 
-    /// Removes an entry that is no longer in the image if pruning may; true when it is gone, or would be.
+    /// Removes an entry that is no longer in the image, if pruning may. True if it is gone, or would be in a dry run.
     fn prune_entry(
         &self,
         at: &Directory<'_>,
@@ -99,7 +99,7 @@ impl Pruner<'_> {
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let as_left = || is_left(at.dir, record, &stat).map_err(failed);
         if at.claims.has(&record.name) {
-            // The other owner's from now on, but as long as it is what this one left.
+            // It belongs to the other owner from now on, unless it changed since this one left it.
             let is_left = is_dir || as_left()?;
             let has_another =
                 if is_left { !at.claims.has_same(record) } else { self.known.policy() == Policy::Replace };
@@ -132,7 +132,8 @@ impl Pruner<'_> {
         Ok(removed)
     }
 
-    /// Removes the image's version that a conflict put beside an entry which is gone, unless somebody has changed it.
+    /// Removes the `NAME.from-image` that a conflict left beside an entry which is now gone, unless somebody has
+    /// changed it.
     fn remove_beside(
         &self,
         at: &Directory<'_>,
@@ -153,7 +154,7 @@ impl Pruner<'_> {
     }
 }
 
-/// Whether the volume has what the last run left, read in full: it is about to be removed.
+/// Whether the volume has what the last run left. Reads the content, because it is about to be removed.
 fn is_left(dir: &Dir, record: &Record<'_>, stat: &Stat) -> io::Result<bool> {
     let Some(left): Option<Payload<'_>> = record.payload_left() else { return Ok(false) };
     let Ok(name) = CString::new(record.name.to_vec()) else { return Ok(false) };

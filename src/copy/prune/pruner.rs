@@ -1,5 +1,5 @@
-//! Removing one entry, or in a dry run listing it. Last of all, so that a copy that fails has removed nothing; journalled
-//! before the first.
+//! Removes one entry; a dry run lists it. Pruning is the last stage, so that a failed copy has removed nothing, and is
+//! journalled before the first removal.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -20,18 +20,17 @@ use crate::copy::report::Report;
 use crate::copy::tree::roots::Roots;
 use crate::support::rooted_dir::Dir;
 
-/// Blocks of the manifest that pruning has changed; `None` for a directory that is gone.
+/// Blocks of the manifest that pruning changes; `None` for a removed directory.
 pub(crate) type Blocks = HashMap<Box<[u8]>, Option<Vec<u8>>>;
 
 /// What pruning changed.
 #[derive(Debug, Default)]
 pub(crate) struct Pruned {
     pub(crate) blocks: Blocks,
-    /// Something was about to be removed, and that was journalled.
+    /// A removal was journalled.
     pub(crate) is_noted: bool,
 }
 
-/// Removes what the source does not have.
 pub(crate) struct Pruner<'a> {
     pub(crate) roots: &'a Roots,
     pub(crate) scope: &'a Scope,
@@ -42,20 +41,20 @@ pub(crate) struct Pruner<'a> {
     pub(crate) sorted: &'a Sorted,
 }
 
-/// What goes along while a tree is pruned.
+/// The state of pruning.
 pub(crate) struct Going<'a> {
-    /// What a dry run has found out would go.
+    /// In a dry run: what would be removed.
     planned: HashSet<Vec<u8>>,
-    /// Something was about to be removed, and that was journalled.
+    /// A removal was journalled.
     pub(crate) is_noted: bool,
     pub(crate) report: &'a mut Report,
 }
 
-/// An entry that may be removed.
+/// An entry to be removed.
 pub(crate) struct Victim<'a> {
     pub(crate) dir: &'a Dir,
     pub(crate) name: &'a OsStr,
-    /// Below the destination.
+    /// Relative to the destination.
     pub(crate) path: &'a [u8],
     pub(crate) is_dir: bool,
 }
@@ -69,7 +68,7 @@ impl<'a> Going<'a> {
         self.planned.contains(path)
     }
 
-    /// Whether a directory, or one that it is in, would be gone.
+    /// Whether a directory or one of its parents would be removed.
     pub(crate) fn plans_above(&self, path: &[u8]) -> bool {
         !self.planned.is_empty()
             && std::iter::successors(Some(path), |path| parent(path)).any(|path| self.planned.contains(path))
@@ -77,8 +76,8 @@ impl<'a> Going<'a> {
 }
 
 impl Pruner<'_> {
-    /// Removes an entry, or in a dry run lists it; false where it stays: a directory that is not empty, or what the volume
-    /// does not let go.
+    /// Removes an entry; a dry run lists it. False if it stays: a directory that is not empty, or an entry that the
+    /// volume refuses to remove.
     pub(crate) fn remove(&self, victim: &Victim<'_>, going: &mut Going<'_>) -> Result<bool, Error> {
         let Victim { dir, name, path, is_dir } = *victim;
         if self.control.dry_run {
@@ -95,7 +94,7 @@ impl Pruner<'_> {
         if removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
             && let Some(mode) = open_up(dir)
         {
-            // A read-only directory of our own: opened for the time of this.
+            // Our own directory is read-only: made writable for this call only.
             removed = remove();
             let _ = rustix::fs::fchmod(dir, Mode::from_raw_mode(mode));
         }
@@ -107,7 +106,7 @@ impl Pruner<'_> {
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NOENT) => {}
                 Some(Errno::NOTEMPTY | Errno::EXIST) if is_dir => return Ok(false),
-                // A mount, a snapshot, an immutable file: read-only in itself.
+                // An entry that is read-only in itself: a mount, a snapshot, an immutable file.
                 Some(Errno::BUSY | Errno::ROFS | Errno::PERM | Errno::ACCESS) => {
                     going.report.remarks.push(format!("{} cannot be removed, and stays", shown(path)));
                     return Ok(false);
@@ -118,7 +117,7 @@ impl Pruner<'_> {
         Ok(true)
     }
 
-    /// Removing an entry changed the directory's mtime: it gets the image's, if it is one of the image's.
+    /// Restores a directory's mtime after a removal in it, if the image has the directory.
     pub(crate) fn mend_times(&self, dir: &Dir, source: Option<&Dir>, path: &[u8]) -> Result<(), Error> {
         let Some(source) = source else { return Ok(()) };
         let stat = source.stat().map_err(|e| self.roots.source_error("stat", path, e))?;

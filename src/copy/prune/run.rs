@@ -1,4 +1,4 @@
-//! Pruning from beginning to end: everything that the source does not have, or what this owner installed.
+//! Runs pruning: `all` removes everything that the source does not have, `owned` what this owner installed.
 
 use crate::copy::error::Error;
 use crate::copy::io::durable;
@@ -7,7 +7,6 @@ use crate::copy::prune::pruner::{Going, Pruned, Pruner};
 use crate::copy::report::Report;
 
 impl Pruner<'_> {
-    /// Prunes, or in a dry run lists what that would remove.
     pub(crate) fn prune(&self, report: &mut Report) -> Result<Pruned, Error> {
         let dry_run = self.control.dry_run;
         let prune = self.known.options.prune;
@@ -16,7 +15,7 @@ impl Pruner<'_> {
         }
         let before = report.removed;
         let mut going = Going::new(report);
-        // First, as a record of what that took has nothing to stand for any more.
+        // First: records of what this removes are then obsolete.
         if prune == Prune::All && self.roots.single.is_none() {
             self.mirror(&mut going)?;
         }

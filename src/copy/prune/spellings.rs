@@ -1,5 +1,5 @@
-//! What the image has, as a volume sees it that does not tell upper from lower case, and names that the source spells
-//! otherwise than the volume.
+//! Names on a case-insensitive volume: which the image has in any spelling, and which the source spells differently
+//! from the volume.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -13,12 +13,12 @@ use crate::copy::state::is_caseless;
 use crate::copy::tree::roots::Roots;
 use crate::support::rooted_dir::Dir;
 
-/// The names of each directory of the image. Empty on a volume that tells upper from lower case.
+/// The image's names by directory, case-folded. Empty on a case-sensitive volume.
 #[derive(Debug, Default)]
 pub(crate) struct Spellings(HashMap<String, HashSet<String>>);
 
 impl Spellings {
-    /// Of the new manifest.
+    /// Reads them from the new manifest.
     pub(crate) fn of(roots: &Roots, sorted: &Sorted, old: &Manifest) -> Result<Self, Error> {
         let mut all = Self::default();
         if !is_caseless(&roots.destination) {
@@ -33,13 +33,13 @@ impl Spellings {
         Ok(all)
     }
 
-    /// Whether the image has a name, spelled in some way.
+    /// Whether the image has a name in any spelling.
     pub(crate) fn has(&self, path: &[u8], name: &[u8]) -> bool {
         self.0.get(&fold(path)).is_some_and(|names| names.contains(&fold(name)))
     }
 }
 
-/// Names of a directory of the volume that the source spells otherwise, with its spelling.
+/// Names of a directory of the volume that the source spells differently, with the source's spelling.
 pub(crate) fn respelled(source: &Dir, made: &Dir) -> io::Result<HashMap<Vec<u8>, Vec<u8>>> {
     let names = |dir: &Dir| -> io::Result<HashSet<Vec<u8>>> {
         Ok(dir.entries()?.into_iter().map(|(name, _)| name.into_vec()).collect())

@@ -1,5 +1,5 @@
-//! What is in the way of a staged entry is renamed to `NAME.from-volume` beside it, so that nothing of the volume's is ever in
-//! staging, and removed there only where copies installed all of it.
+//! Makes way for a staged entry: renames what has the name to `NAME.from-volume` beside it, so that nothing of the
+//! volume's ever gets into staging. Removes it from there only if copies installed all of it.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -23,8 +23,8 @@ use crate::copy::tree::worker::Worker;
 use crate::support::rooted_dir::Dir;
 
 impl Publisher<'_> {
-    /// Puts what has the name beside it, has `put` give the name to something else, and removes what was put beside if
-    /// copies installed all of it.
+    /// Renames the entry that has the name, calls `put` to give the name to something else, and removes the renamed
+    /// entry if copies installed all of it.
     pub(crate) fn replace_by(
         &self,
         worker: &mut Worker,
@@ -37,7 +37,7 @@ impl Publisher<'_> {
         let installed = self.known.installed(at.made, name, &path)?;
         let beside = self.put_beside(at.made, name, &path).map_err(failed)?;
         if let Err(errno) = put() {
-            // It gets its name back, where nothing else has that.
+            // Undo: the entry gets its name back, if that is still free.
             let _ = rename_new((at.made, &beside), (at.made, name));
             return Err(failed(errno.into()));
         }
@@ -57,7 +57,7 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Renames an entry to `NAME.from-volume` beside it, or the first such name that is free.
+    /// Renames an entry to the first free one of `NAME.from-volume`, `NAME.from-volume-1` and so on.
     fn put_beside(&self, made: &OwnedFd, name: &CStr, path: &[u8]) -> io::Result<CString> {
         for beside in names_beside(name, ".from-volume") {
             if rustix::fs::statat(made, &beside, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
@@ -74,7 +74,7 @@ impl Publisher<'_> {
     }
 }
 
-/// Removes what copies installed, if nobody has changed it since it was looked at; false where something stays.
+/// Removes what copies installed, unless somebody has changed it since it was checked. False if anything stays.
 pub(crate) fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installed) -> io::Result<bool> {
     let at = OsStr::from_bytes(name.to_bytes());
     let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -83,7 +83,7 @@ pub(crate) fn remove_installed(made: &OwnedFd, name: &CStr, installed: &Installe
         return Ok(true);
     }
     let top = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(made, 0)?).open_dir(at)?;
-    // The deepest come last.
+    // The deepest paths come last.
     for (path, sight, kind) in installed.iter().rev().filter(|(path, ..)| !path.is_empty()) {
         let path = Path::new(OsStr::from_bytes(path));
         let (parent, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());

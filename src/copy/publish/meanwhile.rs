@@ -1,4 +1,4 @@
-//! What a user has written under a name since the plan saw it: no copy that is to keep what users write replaces that.
+//! Detects what a user wrote under a name after the plan saw it. It is not replaced if the policy keeps users' changes.
 
 use std::ffi::CStr;
 
@@ -14,19 +14,19 @@ use crate::copy::publish::publisher::Publisher;
 use crate::copy::stage::install::beside_of;
 use crate::copy::tree::worker::Worker;
 
-/// Who has a name by now.
+/// The state of a name just before the rename.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
-    /// Nobody, and the staged entry takes it only as long as that is so.
+    /// It is free, and the staged entry takes it only if it still is.
     Free,
-    /// What the plan saw, or somebody whose writing this policy does not keep.
+    /// As the plan saw it, or changed by a user under a policy that does not keep that.
     Planned,
     /// A user has written something there.
     Users,
 }
 
 impl Publisher<'_> {
-    /// Looks once more, as staging may have taken long.
+    /// Looks again, because staging may have taken long.
     pub(crate) fn name_now(&self, at: &Moving<'_>, name: &CStr) -> Result<Name, Error> {
         if self.known.policy() == Policy::Replace {
             return Ok(Name::Planned);
@@ -35,7 +35,7 @@ impl Publisher<'_> {
             (Err(Errno::NOENT), _) => Ok(Name::Free),
             (Err(errno), _) => Err(self.roots.volume_error("look at", &at.child(name), errno)),
             (Ok(stat), Some(seen)) if Sight::from(&stat).is_unwritten_since(&seen) => Ok(Name::Planned),
-            // A directory that somebody else has made is told where the renaming fails.
+            // Another's directory makes the rename fail, which is reported there.
             (Ok(stat), None) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 Ok(Name::Planned)
             }
@@ -43,7 +43,8 @@ impl Publisher<'_> {
         }
     }
 
-    /// Leaves the name to the user. The record of the image's version stays, as if the user had written right after the copy.
+    /// Leaves the name to the user. The record of the image's version stays, as if the user had written just after the
+    /// copy.
     pub(crate) fn leave_to_user(
         &self,
         worker: &mut Worker,

@@ -1,4 +1,4 @@
-//! Giving what is complete in staging its names on the volume.
+//! Gives complete staged entries their final names.
 
 pub(crate) mod blocking;
 pub(crate) mod meanwhile;

@@ -1,4 +1,4 @@
-//! From where to where staged entries move, and a rename that replaces nothing.
+//! The source and target of staged entries, and a rename that replaces nothing.
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -9,13 +9,13 @@ use rustix::io::Errno;
 use crate::copy::io::path::join;
 use crate::copy::tree::replaced::Replaced;
 
-/// A directory in staging, and the directory of the destination that its entries go to.
+/// A directory in staging, and the destination directory for its entries.
 pub(crate) struct Moving<'a> {
-    /// Below the destination.
+    /// Relative to the destination.
     pub(crate) path: &'a [u8],
     pub(crate) staged: &'a OwnedFd,
     pub(crate) made: &'a OwnedFd,
-    /// What the plan saw in that.
+    /// What the plan saw in the destination directory.
     pub(crate) replaced: &'a Replaced,
 }
 
@@ -25,8 +25,8 @@ impl Moving<'_> {
     }
 }
 
-/// rename(2) to a name that nothing has. Network filesystems do not know `RENAME_NOREPLACE` and answer `EINVAL`: there it is
-/// looked up first.
+/// Renames to a free name. Network filesystems without `RENAME_NOREPLACE` answer `EINVAL`: there, the name is looked up
+/// first.
 pub(crate) fn rename_new(
     (dir, from): (&OwnedFd, &CStr),
     (to_dir, to): (&OwnedFd, &CStr),

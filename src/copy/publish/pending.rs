@@ -1,5 +1,5 @@
-//! What the main phase leaves to be published: directories with something staged for them, modes that have to wait; and pieces
-//! of a shared tree that get their names at once.
+//! What is to be published after the main phase: directories with staged entries, and modes that have to wait. In a
+//! shared tree, whole pieces are published at once.
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,20 +8,19 @@ use std::sync::{Arc, Mutex};
 use crate::copy::tree::node::Node;
 use crate::support::mutex;
 
-/// A mode that can only be set once a directory has its final place: the directory that it is in, its name, its mode.
+/// A mode that can only be set once a directory has its final place: parent, name, mode.
 pub(crate) type LateMode = (Arc<Node>, CString, u32);
 
-/// What is to be published.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     existing: Mutex<Vec<Arc<Node>>>,
     late: Mutex<Vec<LateMode>>,
-    /// It is on stable storage which pieces get their names before the end.
+    /// The journal says durably which pieces get their names early.
     noted: AtomicBool,
 }
 
 impl Pending {
-    /// A directory on the volume that something was staged for.
+    /// Adds a directory of the volume that something was staged for.
     pub(crate) fn add_existing(&self, node: Arc<Node>) {
         mutex::lock(&self.existing).push(node);
     }
@@ -42,14 +41,14 @@ impl Pending {
         std::mem::take(&mut *mutex::lock(&self.late))
     }
 
-    /// Pieces may get their names from now on, if that has been noted.
+    /// Allows pieces to be published early, if the journal says so.
     pub(crate) fn pieces_are_noted(&self, noted: bool) {
         self.noted.store(noted, Ordering::Release);
     }
 
-    /// Gives a piece that is complete and on stable storage its name at once, if it has been noted that it was about to
-    /// get it: rename(2) takes a lock of the whole filesystem, and the pieces of all who are at work here would wait for
-    /// it in the end. What cannot have its name that easily is left for the end.
+    /// Publishes a complete and durable piece at once, if the journal allows it: rename(2) takes a lock of the whole
+    /// filesystem, for which all shards would wait at the end. A piece that cannot simply be renamed is left for the
+    /// end.
     pub(crate) fn publish_piece(&self, node: &Node) {
         if !self.noted.load(Ordering::Acquire) || !node.is_piece() || node.held.load(Ordering::Relaxed) {
             return;

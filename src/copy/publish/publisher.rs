@@ -1,5 +1,5 @@
-//! What is complete in staging gets its final names: the renames, then the directories' own metadata, then one sync of the
-//! names. What is staged was synced before.
+//! Publishes what is complete in staging: the renames, then the directories' own metadata, then one sync of the names.
+//! The staged content was synced before.
 
 use std::io;
 use std::sync::Arc;
@@ -20,10 +20,9 @@ use crate::copy::tree::node::Node;
 use crate::copy::tree::roots::Roots;
 use crate::copy::tree::worker::Worker;
 
-/// Up to so many directories are synced one by one; beyond, the whole filesystem is cheaper.
+/// More directories than this are made durable with one sync of the filesystem, which is cheaper.
 const SYNC_EACH: usize = 8;
 
-/// Renames what is staged to where it goes.
 pub(crate) struct Publisher<'a> {
     pub(crate) roots: &'a Roots,
     pub(crate) control: &'a Control<'a>,
@@ -63,7 +62,7 @@ impl Publisher<'_> {
         if each { Ok(()) } else { sync() }
     }
 
-    /// Renames what is staged for one directory into it.
+    /// Renames everything staged for one directory.
     fn publish_one(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
         let failed = |e: io::Error| self.roots.volume_error("complete", &node.path(), e);
         let made = node.made().map_err(failed)?;
@@ -71,7 +70,7 @@ impl Publisher<'_> {
         let at = Moving { path: &node.path(), staged, made: &made, replaced: &node.replaced };
         self.rename_all(worker, &at)?;
         if node.parent.is_some() {
-            // Its time is set once more by the last of those who share it.
+            // Another shard, or the later owner, sets its time.
             if node.others || node.covered {
                 return Ok(());
             }

@@ -1,5 +1,5 @@
-//! Ends what a copy that was killed had begun when it made way for an entry (`blocking.rs`): what it had renamed gets its name
-//! back, or goes where the new entry has the name and copies had installed all of it.
+//! Finishes what a killed copy began when it made way for an entry (`blocking.rs`): a renamed entry gets its name back,
+//! or is removed if the new entry has the name and copies had installed all of it.
 
 use std::ffi::CString;
 use std::io;
@@ -14,14 +14,14 @@ use crate::copy::publish::blocking::remove_installed;
 use crate::copy::publish::moving::rename_new;
 use crate::copy::tree::roots::Roots;
 
-/// What an earlier copy had renamed, under the name that it gave it.
+/// The entries that an interrupted copy renamed, with their new names.
 pub(crate) struct PutBack<'a> {
     files: &'a OwnFiles,
     moved: Moved,
 }
 
 impl<'a> PutBack<'a> {
-    /// Gives back the names that nothing has. What cannot be put back stays beside.
+    /// Renames them back where the name is free. The others stay beside for now.
     pub(crate) fn begin(roots: &Roots, files: &'a OwnFiles) -> Result<Self, Error> {
         let moved = moved::read(files).map_err(|e| roots.volume_error("read the journal of", b"", e))?;
         for (path, beside) in &moved {
@@ -33,7 +33,7 @@ impl<'a> PutBack<'a> {
         Ok(Self { files, moved })
     }
 
-    /// Removes what is still beside, the new entry having the name, where copies had installed all of it.
+    /// Removes those that are still beside, if the new entry has the name and copies had installed all of it.
     pub(crate) fn end(self, known: &Known<'_>) -> Result<(), Error> {
         if self.moved.is_empty() {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Renaming what is complete in staging to where it goes, whatever the volume has there: something of another type, a
-//! directory that may not be written, one that another copier made, a file that a process has open.
+//! Renames a staged entry to its final name, whatever the volume has there: an entry of another type, a read-only
+//! directory, another copier's directory, a file that a process has open.
 
 use std::ffi::CStr;
 use std::io;
@@ -20,16 +20,17 @@ use crate::copy::shard::lock;
 use crate::copy::tree::replaced::Replaced;
 use crate::copy::tree::worker::Worker;
 
-/// For so long a file that is busy is tried again: SMB servers and scanners let go of one within moments.
+/// How long a busy file is retried: SMB servers and virus scanners release it within moments.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Publisher<'_> {
-    /// Renames every entry of a directory in staging into the directory of the destination.
+    /// Renames every entry of a staging directory into the destination directory.
     pub(crate) fn rename_all(&self, worker: &mut Worker, at: &Moving<'_>) -> Result<(), Error> {
         let Moving { path, staged, made, .. } = *at;
         let failed = |e: Errno| self.roots.volume_error("open", path, e);
-        // Opened when it was empty: btrfs lists only what was there then, until the position is set (Linux 6.6).
+        // The handle was opened when the directory was empty: btrfs lists only what existed then until the position is
+        // set (Linux 6.6).
         rustix::fs::seek(staged, rustix::fs::SeekFrom::Start(0)).map_err(failed)?;
         worker.listing.read(staged, &mut worker.dirents).map_err(failed)?;
         let listing = std::mem::take(&mut worker.listing);
@@ -40,7 +41,7 @@ impl Publisher<'_> {
             outcome = self.control.go_on().and_then(|()| self.rename(worker, at, name, kind));
             let refused = outcome.as_ref().is_err_and(|e| e.errno() == Some(Errno::ACCESS.raw_os_error()));
             if refused && opened_up.is_none() {
-                // A read-only directory of our own: opened for the time of this.
+                // Our own directory is read-only: made writable for this call only.
                 opened_up = open_up(made);
                 if opened_up.is_some() {
                     outcome = self.rename(worker, at, name, kind);
@@ -92,9 +93,9 @@ impl Publisher<'_> {
         ))
     }
 
-    /// A directory that other copiers put entries into too, staged as something else was in its way: the first of them
-    /// puts that beside it, the others put their entries into the first one's. It is never renamed to where a directory
-    /// is, not even an empty one: another copier may be about to rename something into that.
+    /// Publishes a shared directory that was staged because something else was in its way. The first copier moves that
+    /// beside and renames its directory; the others put their entries into the first one's. It is never renamed over an
+    /// existing directory, not even an empty one: another copier may be about to rename something into that.
     fn merge_into(&self, worker: &mut Worker, at: &Moving<'_>, name: &CStr) -> Result<(), Error> {
         let path = at.child(name);
         let failed = |e: io::Error| self.roots.volume_error("rename", &path, e);
@@ -118,7 +119,7 @@ impl Publisher<'_> {
         let stat = rustix::fs::fstat(&from).map_err(other)?;
         make().map_err(other)?;
         let into = listing::open(at.made, name).map_err(other)?;
-        // Made just now, or by another copier, which has other names.
+        // The directory was just made, or is another copier's with other names.
         let replaced = &Replaced::default();
         let below = Moving { path: &path, staged: &from, made: &into, replaced };
         self.rename_all(worker, &below)?;
@@ -131,7 +132,7 @@ impl Publisher<'_> {
         durable::sync_one(&into).map_err(failed)
     }
 
-    /// An entry of another type has the name.
+    /// Replaces an entry of another type.
     fn replace(
         &self,
         worker: &mut Worker,
@@ -143,14 +144,14 @@ impl Publisher<'_> {
         let stat = rustix::fs::statat(at.made, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if is_dir && kind == FileType::Directory {
-            // Somebody made the directory meanwhile.
+            // Somebody has made the directory meanwhile.
             return Err(failed(Errno::EXIST));
         }
         self.replace_by(worker, at, name, &|| rustix::fs::renameat(at.staged, name, at.made, name))
     }
 }
 
-/// Tries again for a while what a volume does not do with an open file.
+/// Retries an operation that the volume refuses while a file is open.
 fn patiently(act: impl Fn() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
     let begun = Instant::now();
     loop {

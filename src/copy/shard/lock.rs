@@ -1,4 +1,4 @@
-//! What one of several copiers does while the others do not.
+//! The lock between the copiers that share a tree.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, OFlags};
 
 use crate::support::rooted_dir::Dir;
 
-/// Waits for the lock of the copiers that make one manifest; held until the file is closed.
+/// Waits for the lock of the copiers of one manifest. Closing the file releases it.
 pub(crate) fn take(journal: &Dir, manifest: &OsStr) -> io::Result<File> {
     let mut name = manifest.to_owned();
     name.push(".merge");

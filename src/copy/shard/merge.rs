@@ -1,7 +1,6 @@
-//! Several copiers on one volume, `I/N` each, of which each has a share of the image's entries (see `partition`). They need
-//! nothing of each other: each stages for itself, makes the directories that it shares with others in place, and
-//! writes its part of the manifest, in which a shared directory has the records of this copier's entries. The one that
-//! finds all parts there puts them together.
+//! Merges the manifests of several copiers (`I/N`), of which each has a share of the image's entries (see `partition`).
+//! They do not communicate: each stages for itself, creates shared directories in place, and writes its part of the
+//! manifest, in which a shared directory has only this copier's entries. The copier that finds all parts merges them.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -21,8 +20,8 @@ use crate::copy::shard::names::{group, part, remove_parts};
 use crate::copy::shard::partition::Shares;
 use crate::copy::tree::roots::Roots;
 
-/// Puts the parts together if all are there; the times of shared directories come last, as any shard may have made
-/// something in one after its own had set it. Answers why they can never be put together as they are.
+/// Merges the parts if all are there, then sets the times of shared directories, because any copier may have added an
+/// entry after another had set the time. Returns the reason if the parts can never be merged.
 pub(crate) fn merge(
     request: &Request,
     ledger: &Ledger<'_>,
@@ -40,7 +39,7 @@ pub(crate) fn merge(
         .map(|index| part(name, &group, shares, Shard { index, count: shard.count }))
         .collect();
     let there: Vec<OsString> = dir.entries().map_err(failed)?.into_iter().map(|(entry, _)| entry).collect();
-    // A part of this copier's own that says what an image was like that it copied before: a note from now on.
+    // An earlier part of this copier, about another image: it is only a note from now on.
     for entry in others(&there, name, &group).filter(|other| other.index == shard.index) {
         if *entry.name != names[shard.index as usize] {
             let mut note = entry.name.to_owned();
@@ -49,7 +48,7 @@ pub(crate) fn merge(
         }
     }
     if !names.iter().all(|name| there.contains(name)) {
-        // The last one to finish will find them all, unless some copied something else.
+        // The last copier to finish finds all parts, unless some copied something else.
         return Ok(told_apart(&there, name, &group, &names).map(Error::apart));
     }
     let mut parts = Vec::new();
@@ -63,7 +62,7 @@ pub(crate) fn merge(
     Ok(None)
 }
 
-/// Writes the manifest that the parts make.
+/// Writes the merged manifest.
 fn put_together(
     ledger: &Ledger<'_>,
     shares: &Shares,
@@ -90,17 +89,17 @@ fn put_together(
     Ok(())
 }
 
-/// A part of the manifest that a copier of this run wrote, of whatever it copied.
+/// A copier's part in this run, of whatever image.
 struct Part<'a> {
     name: &'a OsStr,
     index: u32,
 }
 
-/// The parts of a run's copiers, complete ones.
+/// The complete parts of a run's copiers.
 fn others<'a>(there: &'a [OsString], name: &OsStr, group: &str) -> impl Iterator<Item = Part<'a>> {
     let prefix = [name.as_bytes(), b".part-", group.as_bytes(), b"-"].concat();
     there.iter().filter_map(move |entry| {
-        // `LISTING-INDEX-of-COUNT`, as `part` makes them.
+        // `LISTING-INDEX-of-COUNT`, as written by `part`.
         let rest = std::str::from_utf8(entry.as_bytes().strip_prefix(&*prefix)?).ok()?;
         let (_, (index, count)) =
             rest.split_once('-').map(|(l, rest)| Some((l, rest.split_once("-of-")?)))??;
@@ -109,7 +108,7 @@ fn others<'a>(there: &'a [OsString], name: &OsStr, group: &str) -> impl Iterator
     })
 }
 
-/// A sentence about copiers of this run that copied something else, once every other one has finished.
+/// If every other copier has finished, a sentence about those that copied something else.
 fn told_apart(there: &[OsString], name: &OsStr, group: &str, names: &[OsString]) -> Option<String> {
     let of = |index: usize| others(there, name, group).any(|part| part.index as usize == index);
     let apart = (0..names.len()).filter(|at| !there.contains(&names[*at])).collect::<Vec<_>>();
@@ -123,10 +122,10 @@ fn told_apart(there: &[OsString], name: &OsStr, group: &str, names: &[OsString])
     })
 }
 
-/// A directory's path, and the block of it in one of the parts.
+/// A directory's path, and its block in one of the parts.
 type Piece<'a> = (&'a [u8], usize, usize);
 
-/// The records of a directory, those of a shared one from several parts.
+/// The records of a directory, merged if it is shared.
 fn together(pieces: &[Piece<'_>], parts: &[Manifest], into: &mut Vec<u8>) -> io::Result<()> {
     if let [(_, n, at)] = pieces {
         return parts[*n].load(*at, into);
@@ -140,7 +139,7 @@ fn together(pieces: &[Piece<'_>], parts: &[Manifest], into: &mut Vec<u8>) -> io:
     Ok(())
 }
 
-/// Sets the mtime of every shared directory. A directory's own time is not touched by setting its children's.
+/// Sets the mtime of every shared directory. Setting a child's time does not change its parent's.
 fn times(
     roots: &Roots,
     (shares, workers): (&Shares, usize),
@@ -153,7 +152,7 @@ fn times(
         parts[n].load(at, block).map_err(|e| roots.manifest_error(e))?;
         let mut opened = None;
         for record in records(block).filter(|r| r.kind == Kind::Dir && !r.flags.orphan && !r.flags.kept) {
-            // A link that is followed to where the directory is keeps its own time.
+            // A followed link on the volume keeps its own time.
             if record.flags.found && roots.follow {
                 continue;
             }

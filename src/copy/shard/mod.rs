@@ -1,4 +1,4 @@
-//! Several copiers that share one tree: who has what, and how their manifests become one.
+//! Several copiers that share one tree: how entries are distributed, and how their manifests are merged.
 
 pub(crate) mod lock;
 pub(crate) mod merge;

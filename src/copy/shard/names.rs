@@ -1,4 +1,4 @@
-//! What the files of several copiers of one tree are called, in the journal and in staging.
+//! File names of shards in the journal and in staging.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -9,7 +9,7 @@ use crate::copy::request::Request;
 use crate::copy::shard::partition::Shares;
 use crate::support::rooted_dir::Dir;
 
-/// The name of staging: the owner's, and the shard's.
+/// The name of staging, from owner and shard.
 pub(crate) fn stage_name(owner: &OsStr, request: &Request) -> String {
     let owner = owner.to_string_lossy();
     match request.options.shard {
@@ -18,30 +18,30 @@ pub(crate) fn stage_name(owner: &OsStr, request: &Request) -> String {
     }
 }
 
-/// What the run is called in the names of parts.
+/// The run, as part of file names.
 pub(crate) fn group(request: &Request) -> String {
     blake3::hash(request.group.as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// The manifest that a copy writes: the whole one, or this shard's part of it.
+/// The manifest that a copy writes: the whole, or this shard's part.
 pub(crate) fn part_name(name: &OsStr, request: &Request, shares: Option<&Shares>) -> OsString {
     let (Some(shard), Some(shares)) = (request.options.shard, shares) else { return name.to_owned() };
     part(name, &group(request), shares, shard)
 }
 
-/// The part of one copier.
+/// The name of one copier's part.
 pub(crate) fn part(name: &OsStr, group: &str, shares: &Shares, shard: Shard) -> OsString {
     let mut part = name.to_owned();
     part.push(format!(".part-{group}-{}-{}-of-{}", shares.listing, shard.index, shard.count));
     part
 }
 
-/// What begins the name of every part, and of what is noted of one.
+/// The common prefix of all parts and their notes.
 pub(crate) fn prefix(name: &OsStr) -> Vec<u8> {
     [name.as_bytes(), b".part-"].concat()
 }
 
-/// The parts, and notes, that no copier of this run wrote that copies this image.
+/// The parts and notes that are not from this run's copiers of this image.
 pub(crate) fn parts_of_others(
     dir: &Dir,
     name: &OsStr,
@@ -62,7 +62,7 @@ pub(crate) fn parts_of_others(
     Ok(dir.entries()?.into_iter().map(|(entry, _)| entry).filter(is_others).collect())
 }
 
-/// Removes the parts of all copiers, as the manifest in force says what they say.
+/// Removes all parts: the manifest in force has their content.
 pub(crate) fn remove_parts(dir: &Dir, name: &OsStr) -> io::Result<()> {
     let prefix = prefix(name);
     for (entry, _) in dir.entries()? {

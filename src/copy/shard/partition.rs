@@ -1,17 +1,17 @@
-//! The share rule: which of several copiers an entry of the image belongs to. Every copier lists the same image and
-//! comes to the same answer by itself. Knows the image's directories, nothing of the volume.
+//! Decides which of several copiers gets an entry of the image. Every copier lists the same image and independently
+//! comes to the same result. Knows the image's directories, not the volume.
 //!
-//! Of the tree, weighed by its entries, pieces are cut that are a fraction of a copier's fair share: a directory light
-//! enough is one with everything below it, and is copied as a copy without shards would. A heavier one is *shared*: all
-//! copiers go through it, each of its light subdirectories is a piece, and so are its other entries together. Where those
-//! alone are more than a fair share, each of them goes by the hash of its path.
+//! The tree, weighed by number of entries, is cut into pieces that are a fraction of a copier's fair share. A light
+//! directory is a piece with everything below it, and is copied as without shards. A heavier one is *shared*: all
+//! copiers walk through it, each light subdirectory is a piece, and all its other entries together are one more piece.
+//! If those alone exceed a fair share, each is assigned by the hash of its path.
 //!
-//! The pieces are dealt out, the heaviest first and equal ones in the order of the hashes of their paths, each to the
-//! copier that has the least so far. What is not in the listing - it came to the source later, or an old release had
-//! it - goes with the other entries of its directory; a subdirectory by the hash of its path.
+//! The pieces are dealt heaviest first, equal ones in the order of their paths' hashes, each to the copier with the
+//! least so far. An entry that was not listed (it is new in the source, or from an old release) goes with the other
+//! entries of its directory; a subdirectory goes by the hash of its path.
 //!
-//! Bytes do not count: a listing has no sizes, and every copier would ask for those of all files, where the copy asks
-//! for a share of them. Where a few files are most of the bytes, the shares are even in entries only.
+//! Bytes are not counted: a listing has no sizes, and every copier would have to ask for those of all files. If a few
+//! files hold most of the bytes, the shares are even in entries only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -30,17 +30,16 @@ use crate::copy::plan::filter::Filter;
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
-/// A piece is at most this fraction of a fair share, so that the last ones dealt even the shares out.
+/// A piece is at most a fair share divided by this, so that the last pieces even the shares out.
 const PIECES: u64 = 4;
 
-/// Who has what.
+/// The assignment of entries to copiers.
 #[derive(Debug)]
 pub(crate) struct Shares {
     shard: Shard,
-    /// Directories that all go through, and pieces that are directories, sorted by path; what is below a piece is not
-    /// listed.
+    /// Shared directories, and directories that are pieces, sorted by path. What is below a piece is not listed.
     places: Places,
-    /// Of the listing: copiers with another have dealt otherwise.
+    /// A hash of the listing. Copiers with another one have assigned entries differently.
     pub(crate) listing: String,
 }
 
@@ -56,9 +55,9 @@ impl Places {
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// Whose its own entry is; of a shared one the entries that are no directories too.
+    /// The copier that has the directory's own entry and, if it is shared, its entries other than directories.
     owner: u32,
-    /// Entries of a piece, itself included.
+    /// Number of entries of a piece, itself included.
     weight: u64,
     role: Role,
 }
@@ -67,15 +66,15 @@ struct Place {
 enum Role {
     Piece,
     Shared,
-    /// Shared, and so large that each entry goes by its hash.
+    /// Shared, and so large that each entry is assigned by its hash.
     Scattered,
 }
 
-/// A directory of the image, and how many of its entries are no directories.
+/// A directory of the image, and the number of its entries other than directories.
 type Listed = (Box<[u8]>, u64);
 
 impl Shares {
-    /// Lists the source and deals it out.
+    /// Lists the source and assigns its entries.
     pub(crate) fn of(
         shard: Shard,
         source: &Dir,
@@ -120,14 +119,14 @@ impl Shares {
         Ok(Self::deal(shard, mutex::into_inner(listed)))
     }
 
-    /// The rule.
+    /// Assigns the listed directories, by the rule above.
     fn deal(shard: Shard, mut listed: Vec<Listed>) -> Self {
         listed.sort_unstable();
         let mut hasher = blake3::Hasher::new();
         let mut weights: Vec<u64> = listed.iter().map(|(_, others)| 1 + others).collect();
         let mut has_below = vec![false; listed.len()];
         let find = |path: &[u8]| listed.binary_search_by(|(other, _)| (**other).cmp(path)).ok();
-        // Backwards, as what is below a directory comes after it.
+        // Backwards: children come after their parent.
         for at in (0..listed.len()).rev() {
             let (path, others) = &listed[at];
             hasher.update(path).update(&[0]).update(&others.to_le_bytes());
@@ -141,7 +140,7 @@ impl Shares {
         let mut places = Places::default();
         let mut pieces = Vec::new();
         let mut scattered = 0;
-        // A directory comes before what is below it, so the place of its parent is known.
+        // A parent comes before its children, so that its place is known.
         for (at, (path, others)) in listed.iter().enumerate() {
             let goes_along = parent(path)
                 .is_some_and(|parent| places.get(parent).is_none_or(|place| place.role == Role::Piece));
@@ -163,7 +162,7 @@ impl Shares {
             places.0.push((path.clone(), Place { owner: 0, weight, role }));
         }
         pieces.sort_unstable();
-        // What is scattered is even by itself.
+        // Scattered entries are even on their own.
         let mut loads: BinaryHeap<_> =
             (0..shard.count).map(|index| Reverse((scattered / count, index))).collect();
         for (Reverse(weight), _, at) in pieces {
@@ -176,23 +175,23 @@ impl Shares {
         Self { shard, places, listing }
     }
 
-    /// Whether all copiers go through this directory.
+    /// Whether all copiers walk through this directory.
     pub(crate) fn is_shared(&self, path: &[u8]) -> bool {
         path.is_empty() || self.places.get(path).is_some_and(|place| place.role != Role::Piece)
     }
 
-    /// Whether an entry of a shared directory is this copier's: its record, and with a directory that is not shared
+    /// Whether an entry of a shared directory is this copier's: its record and, unless it is a shared directory,
     /// everything below it.
     pub(crate) fn is_mine(&self, dir: &[u8], name: &[u8], is_dir: bool) -> bool {
         self.owner(dir, name, is_dir) == self.shard.index
     }
 
-    /// Whether this copier completes a shared directory.
+    /// Whether this copier sets a shared directory's metadata.
     pub(crate) fn completes(&self, path: &[u8]) -> bool {
         self.places.get(path).is_none_or(|place| place.owner == self.shard.index)
     }
 
-    /// The entries of a piece.
+    /// The number of entries in a piece.
     pub(crate) fn weight(&self, path: &[u8]) -> u64 {
         self.places.get(path).map_or(0, |place| place.weight)
     }
@@ -222,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    /// Directories with the number of their files: one that is most of the tree, one with very many files, many small.
+    /// Directories with their number of files: one with most of the tree, one with many files, and many small ones.
     fn listed(large: u64, flat: u64) -> Vec<Listed> {
         let mut all = vec![(String::new(), 3), ("modules".to_owned(), 0), ("modules/flat".to_owned(), flat)];
         for n in 0..200 {
@@ -237,8 +236,8 @@ mod tests {
         all.into_iter().map(|(path, others)| (path.into_bytes().into(), others)).collect()
     }
 
-    /// How many entries each copier has, found by walking down as the copy does: at a directory that is not shared and
-    /// not its own a copier stops, and what is below its own is its own.
+    /// The number of entries of each copier, found by walking as the copy does: stops at another's directory unless it
+    /// is shared; everything below an own directory is its own.
     fn walked(listed: &[Listed], count: u32) -> Vec<u64> {
         let all = (0..count).map(|index| Shares::deal(Shard { index, count }, listed.to_vec()));
         all.map(|shares| {
@@ -281,7 +280,7 @@ mod tests {
             let total: u64 = listed.iter().map(|(_, others)| 1 + others).sum::<u64>() - 1;
             for count in [1, 2, 3, 8, 16] {
                 let shares = walked(&listed, count);
-                // No entry twice, and none left out.
+                // Each entry exactly once.
                 assert_eq!(shares.iter().sum::<u64>(), total, "{count} copiers: {shares:?}");
                 let (fair, most) = (total / u64::from(count), *shares.iter().max().unwrap());
                 assert!(most <= fair + fair / 10 + 10, "{most} of {total} for {count} copiers: {shares:?}");
@@ -303,7 +302,7 @@ mod tests {
             let owners = all.iter().filter(|shares| shares.is_mine(dir, name, is_dir)).count();
             assert_eq!(owners, 1, "{}", name.escape_ascii());
         }
-        // The large flat directory is shared by all, entry by entry; the small ones go as a whole.
+        // The large flat directory is shared entry by entry; small ones go as a whole.
         assert!(
             all.iter().all(|shares| shares.is_shared(b"modules/flat") && !shares.is_shared(b"modules/m7"))
         );

@@ -1,4 +1,4 @@
-//! The disk is set to work on what is staged while the copy goes on, so that the sync that counts finds little left.
+//! Starts writeback of staged content during the copy, so that the final sync finds little left.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -6,16 +6,15 @@ use std::time::Duration;
 use crate::copy::io::durable;
 use crate::copy::stage::stager::Stager;
 
-/// So many bytes of small files are written before the disk is set to work on them. With fewer, xfs spends more time on
-/// its log.
+/// Bytes of small files after which writeback starts. With fewer, xfs spends more time on its log.
 const AHEAD: u64 = 8 << 20;
-/// When no more than [`AHEAD`] is left to copy, so many: what the disk is at when the copy ends has to be waited for.
+/// The same when at most [`AHEAD`] is left to copy: what the disk is still writing at the end has to be waited for.
 const AT_THE_END: u64 = 2 << 20;
-/// How often the bytes are looked at.
+/// How often the bytes are checked.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Copies by `act` and meanwhile has the disk write what is staged. A handle of its own: syncfs(2) reports an error to each
-/// open file description once, and this one tells nobody.
+/// Runs `act` and meanwhile writes back what is staged. Uses a handle of its own: syncfs(2) reports an error once to
+/// each open file description, and the final sync must get it.
 pub(crate) fn ahead<T>(stager: &Stager<'_>, act: impl FnOnce() -> T) -> T {
     if stager.fsync_each || stager.control.dry_run {
         return act();
@@ -24,7 +23,7 @@ pub(crate) fn ahead<T>(stager: &Stager<'_>, act: impl FnOnce() -> T) -> T {
     let counters = &stager.control.counters;
     let (over, waiting) = channel::<()>();
     std::thread::scope(|scope| {
-        // Without a thread to spare the disk works at the end.
+        // Without another thread, everything is written at the end.
         let _ = std::thread::Builder::new().name("ahead".into()).spawn_scoped(scope, move || {
             let mut synced = 0;
             while waiting.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {

@@ -1,4 +1,4 @@
-//! The image's version of one entry comes into staging: its bytes, a link to another name of them, or a symbolic link.
+//! Stages the image's version of one entry: its bytes, a link to another name of the file, or a symbolic link.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -19,7 +19,7 @@ use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::version::{Data, Incoming, Opened, Version};
 use crate::copy::tree::worker::Worker;
 
-/// Under which name.
+/// The name to install under.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Its own.
@@ -29,8 +29,8 @@ pub(crate) enum Place {
 }
 
 impl Stager<'_> {
-    /// Puts the image's version where new entries of the directory go: under its name, or beside what has that. Answers the
-    /// content that it has there; `None` where the source changed each time that it was read, or the volume has no such.
+    /// Stages the image's version under its name or beside it. Returns its content; `None` if the source kept changing,
+    /// or the volume does not support the type.
     pub(crate) fn install(
         &self,
         worker: &mut Worker,
@@ -86,7 +86,7 @@ impl Stager<'_> {
         Ok(installed)
     }
 
-    /// False where the volume has no symbolic links.
+    /// False if the volume does not support symbolic links.
     fn install_link(&self, here: &Here<'_>, name: &CStr, version: &Version<'_>) -> Result<bool, Error> {
         let failed = |e: io::Error| self.roots.volume_error("write", &here.child(name), e);
         let place = self.place(here.node)?;
@@ -103,7 +103,7 @@ impl Stager<'_> {
         Ok(true)
     }
 
-    /// Links it to another name of the same file, which must be the inode that was looked at.
+    /// Links to another name of the same file, which must be the inode that was checked.
     fn link_to(
         &self,
         here: &Here<'_>,
@@ -114,7 +114,7 @@ impl Stager<'_> {
         let place = self.place(here.node)?;
         rustix::fs::linkat(dir, first, &*place, name, AtFlags::empty()).map_err(failed)?;
         if let Some(ino) = ino {
-            // The name may have been given to something else since it was looked at.
+            // Another file may have got the name since.
             let stat = rustix::fs::statat(&*place, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
             if stat.st_ino != ino {
                 return Err(failed(Errno::STALE));
@@ -124,7 +124,7 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// The manifest says what it has, by its times, and it is read for the first time now.
+    /// Installs a file whose content was known by its times; it is read here for the first time.
     fn install_trusted(
         &self,
         worker: &mut Worker,
@@ -165,7 +165,7 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// False where it is not what it was when it was hashed.
+    /// False if the content is no longer what was hashed.
     fn install_file(
         &self,
         worker: &mut Worker,
@@ -190,8 +190,8 @@ impl Stager<'_> {
         Ok(true)
     }
 
-    /// The name for the image's version beside a user's: the first `NAME.from-image` that neither the image has nor, with
-    /// anything but what an earlier copy put there, the volume. True where the volume has the version there already.
+    /// The name for the image's version beside the user's: the first `NAME.from-image` that the image does not have and
+    /// that on the volume is free or an earlier copy's. True if the volume has this version there already.
     fn name_beside(
         &self,
         worker: &mut Worker,
@@ -225,7 +225,7 @@ impl Stager<'_> {
     }
 }
 
-/// Of a conflict, where the image's version is.
+/// The sentence that says where the image's version of a conflict is.
 pub(crate) fn beside_of(path: &[u8], beside: &[u8]) -> String {
     format!(
         "{} was changed by the user and by the image; the image's version is beside it as {}",

@@ -1,4 +1,4 @@
-//! A first copy of a file that is too large, or too sparse, for a worker's buffer: hashed while it is written.
+//! Installs a new file that is too large or too sparse for a worker's buffer: hashes it while writing.
 
 use std::ffi::CStr;
 
@@ -13,7 +13,7 @@ use crate::copy::tree::version::{Opened, Outcome, Version};
 use crate::copy::tree::worker::Worker;
 
 impl Stager<'_> {
-    /// Stages it and writes its record; `None` where it changed each time that it was read.
+    /// Stages the file and writes its record; `None` if it kept changing.
     pub(crate) fn install_large(
         &self,
         worker: &mut Worker,
@@ -53,7 +53,7 @@ impl Stager<'_> {
         Ok(Some(self.version(worker, from, len, transfer::hashing(&from.stat).content(hash))))
     }
 
-    /// One that an earlier attempt has staged already, if it is what the image has.
+    /// Uses a file that an earlier attempt staged, if it is the image's.
     fn reuse_large(
         &self,
         worker: &mut Worker,
@@ -71,7 +71,7 @@ impl Stager<'_> {
         Ok(reused.then_some(version))
     }
 
-    /// The version of a file that has been read.
+    /// The version of a file that was read.
     pub(crate) fn version(
         &self,
         worker: &Worker,

@@ -1,4 +1,4 @@
-//! The metadata of what is on the volume set right, where that needs no new file.
+//! Repairs the metadata of entries on the volume that need no new file.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use crate::copy::tree::version::{Data, Incoming, Version};
 use crate::copy::tree::worker::Worker;
 
 impl Stager<'_> {
-    /// Whether mode, mtime, owner or attributes are not what they are to be, of those that can be set here.
+    /// Whether mode, mtime, owner or attributes differ from the wanted ones and can be set here.
     pub(crate) fn differs(
         &self,
         worker: &Worker,
@@ -28,7 +28,7 @@ impl Stager<'_> {
         let (Some(stat), Some(made)) = (entry.volume, here.made) else { return Ok(false) };
         let mut differs = self.permissions.differs(stat, &version.meta);
         if differs && self.permissions.lacks().is_none() && !self.control.dry_run {
-            // Before the first of them is set right, it is tried out what the volume keeps.
+            // Before the first repair, staging probes what the volume can store.
             self.stage().map_err(|e| self.roots.volume_error("stage", &here.child(entry.name), e))?;
             differs = self.permissions.differs(stat, &version.meta);
         }
@@ -36,7 +36,7 @@ impl Stager<'_> {
         if differs || worker.xattrs.is_empty() || version.kind != Kind::File || lacks.xattrs {
             return Ok(differs);
         }
-        // A restore may have left them out, or setcap(8) taken them away.
+        // A restore may have dropped attributes, or setcap(8) removed them.
         let failed = |e| self.roots.volume_error("read the attributes of", &here.child(entry.name), e);
         let Ok(there) = rustix::fs::openat(made, entry.name, READ, Mode::empty()) else { return Ok(false) };
         let mut found = Xattrs::default();
@@ -44,8 +44,8 @@ impl Stager<'_> {
         Ok(!worker.xattrs.are_in(&found))
     }
 
-    /// Sets the metadata of a file or link on the volume right; false where that would reach another name of it, or
-    /// is not possible without a new one.
+    /// Repairs the metadata of a file or link on the volume. False if that would affect another hard link, or needs a
+    /// new file.
     pub(crate) fn mend(
         &self,
         worker: &mut Worker,
@@ -81,7 +81,7 @@ impl Stager<'_> {
         match set {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
-            // utimensat(2) takes a handle of a link since Linux 5.8.
+            // utimensat(2) takes a handle of a link only since Linux 5.8.
             Err(error) if version.kind == Kind::Link && error.kind() == io::ErrorKind::InvalidInput => {
                 return Ok(false);
             }
@@ -102,7 +102,7 @@ fn all(stat: &Stat) -> (u32, u32, u32, Time) {
     (stat.st_mode, stat.st_uid, stat.st_gid, time_of(stat))
 }
 
-/// Whether what was opened is what was decided about: a name may have been given to something else meanwhile.
+/// Whether the opened entry is the one decided about: the name may have been replaced since.
 fn is_still(there: &OwnedFd, stat: &Stat, version: &Version<'_>) -> bool {
     match (&version.content, FileType::from_raw_mode(stat.st_mode)) {
         (Content::Target(target), FileType::Symlink) => {

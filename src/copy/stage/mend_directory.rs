@@ -1,4 +1,4 @@
-//! A directory that is on the volume: its mode, owner, attributes and mtime set right.
+//! Repairs mode, owner, attributes and mtime of a directory on the volume.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,8 +15,8 @@ use crate::copy::tree::node::Node;
 use crate::copy::tree::worker::Worker;
 
 impl Stager<'_> {
-    /// The set-group-ID bit of a directory on a volume whose root has it (one with an fsGroup): mkdir(2) gives it to
-    /// whatever is made below, so that all of it belongs to the volume's group.
+    /// The set-group-ID bit, if the volume's root has it (as with an fsGroup): mkdir(2) passes it on to every new
+    /// directory, so that everything belongs to the volume's group.
     pub(crate) fn inherited(&self, mode: u32, stat: &Stat) -> io::Result<u32> {
         let bit = stat.st_mode & !mode & 0o2000;
         Ok(if bit == 0 { 0 } else { bit & self.roots.destination.stat()?.st_mode })
@@ -29,9 +29,9 @@ impl Stager<'_> {
         worker.xattrs.read(&*source).map_err(|e| failed("read the attributes of", e))
     }
 
-    /// Sets an existing directory's mode, owner, attributes and mtime right: the attributes only where the image's are not
-    /// what they were, the mtime only where something was put into it (`touched`) or the image's is another, as the users of
-    /// the volume change it all the time.
+    /// Repairs an existing directory's mode, owner, attributes and mtime. Attributes are set only if the image's have
+    /// changed, the mtime only if something was put into the directory (`touched`) or the image's has changed, because
+    /// users of the volume change it all the time.
     pub(crate) fn mend_directory(
         &self,
         worker: &mut Worker,
@@ -40,7 +40,7 @@ impl Stager<'_> {
     ) -> Result<(), Error> {
         let Some(meta) = node.meta.get() else { return Ok(()) };
         let failed = |e: io::Error| self.roots.volume_error("complete", &node.path(), e);
-        // A copy that was cut short may have put something into it and not come to set its mtime.
+        // An interrupted copy may have put something into it without setting its mtime.
         let touched = touched || self.known.intent.has(&node.path());
         let made = node.made().map_err(failed)?;
         let stat = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
@@ -85,8 +85,8 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// Whether this copy, or another copier of the same tree, has just made it in place: that one is known by the mode that
-    /// it is made with there.
+    /// Whether this copy or another copier of the tree has just made the directory in place; its provisional mode
+    /// tells.
     fn is_fresh(&self, node: &Node, stat: &Stat) -> bool {
         let as_made = node.mode_in_place() & !self.permissions.umask;
         node.is_just_made() || node.in_place && node.unrecorded && stat.st_mode & 0o777 == as_made

@@ -1,4 +1,4 @@
-//! Making entries complete in staging: the only stage that reads content to copy it.
+//! Completes entries in staging. The only stage that reads content in order to copy it.
 
 pub(crate) mod ahead;
 pub(crate) mod install;

@@ -1,4 +1,4 @@
-//! A new file in staging: made, given its metadata last, or taken back; or taken over from an attempt that was cut short.
+//! A new file in staging: created, given its metadata last, or discarded; or reused from an interrupted attempt.
 
 use std::ffi::CStr;
 use std::io;
@@ -18,15 +18,14 @@ use crate::copy::tree::node::Node;
 use crate::copy::tree::version::Version;
 use crate::copy::tree::worker::Worker;
 
-/// A file that is being staged.
 pub(crate) struct NewFile {
     pub(crate) file: OwnedFd,
-    /// It was made with its final mode.
+    /// It was created with its final mode.
     moded: bool,
 }
 
 impl Stager<'_> {
-    /// Makes a file where new entries of the directory go.
+    /// Creates a file where new entries of the directory go.
     pub(crate) fn create(
         &self,
         worker: &Worker,
@@ -41,7 +40,7 @@ impl Stager<'_> {
         Ok(NewFile { file, moded })
     }
 
-    /// Metadata last: with them, size and mtime say that the file is complete.
+    /// Sets metadata last: size and mtime then prove that the file is complete.
     pub(crate) fn complete_file(
         &self,
         worker: &Worker,
@@ -58,14 +57,14 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// Takes back what was staged of a file that changed while it was read.
+    /// Discards the staged file because its source changed during the read.
     pub(crate) fn unstage(&self, node: &Node, name: &CStr) -> Result<(), Error> {
         let place = self.place(node)?;
         rustix::fs::unlinkat(&*place, name, AtFlags::empty())
             .map_err(|e| self.roots.volume_error("remove", &node.child_path(name), e))
     }
 
-    /// What an earlier attempt has staged under this name with the same size and mtime.
+    /// The file that an earlier attempt staged under this name with the same size and mtime.
     pub(crate) fn leftover(&self, node: &Node, name: &CStr, size: u64, mtime: Time) -> Option<Leftover<'_>> {
         if self.leftovers.is_empty() {
             return None;
@@ -75,8 +74,8 @@ impl Stager<'_> {
         (transfer::size(&found.stat) == size && time_of(&found.stat) == mtime).then_some(found)
     }
 
-    /// Takes what an earlier attempt has staged, if its content is the version's: read in full, as nothing says that it
-    /// reached the storage.
+    /// Reuses a staged file if its content is the version's. It is read in full, because it may not have reached the
+    /// storage.
     pub(crate) fn reuse(
         &self,
         worker: &mut Worker,

@@ -1,4 +1,4 @@
-//! What putting an entry on the volume would do, in the lines of a dry run.
+//! The lines of a dry run for installing entries.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -18,7 +18,7 @@ use crate::copy::tree::worker::Worker;
 use crate::support::rooted_dir::Dir;
 
 impl Stager<'_> {
-    /// Lists what putting an entry on the volume under a name would do.
+    /// Lists what installing an entry under a name would do.
     pub(crate) fn plan_lines(
         &self,
         worker: &mut Worker,
@@ -28,7 +28,7 @@ impl Stager<'_> {
     ) -> Result<(), Error> {
         plan_parents(worker, here.node);
         let there = match here.made {
-            // Another name of a file is linked as if the volume had nothing under it.
+            // A further hard link is created as if the volume had nothing under the name.
             Some(made) if entry.volume.is_none() || to == Place::Beside => {
                 self.roots.look(made, here, name)?
             }
@@ -46,7 +46,7 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// Lists what becomes of a directory that is in the way, unless copies installed all of it.
+    /// Lists what happens to a directory in the way, unless copies installed all of it.
     fn plan_swap(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<(), Error> {
         let path = here.child(name);
         let Some(made) = here.made else { return Ok(()) };
@@ -72,7 +72,7 @@ impl Stager<'_> {
     }
 }
 
-/// Lists the directories that are made when something is put into this one.
+/// Lists the directories that would be created for an entry in this one.
 pub(crate) fn plan_parents(worker: &mut Worker, node: &Node) {
     node.for_unplanned(&mut |node| {
         worker.report.dirs += 1;
@@ -81,7 +81,7 @@ pub(crate) fn plan_parents(worker: &mut Worker, node: &Node) {
     });
 }
 
-/// How many entries a directory of the volume holds, all that are below it counted; none in anything else.
+/// The number of entries below a directory of the volume; 0 for anything else.
 fn entries_below(made: &OwnedFd, name: &CStr) -> io::Result<u64> {
     fn count(dir: &Dir) -> io::Result<u64> {
         dir.entries()?.iter().try_fold(0, |sum, (name, kind)| match kind {

@@ -1,4 +1,4 @@
-//! Files of the source: opened, and read until they stay the same while they are read.
+//! Opens source files, and reads them again while they change.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,19 +16,19 @@ use crate::copy::tree::entry::Here;
 use crate::copy::tree::version::Opened;
 use crate::copy::tree::worker::Worker;
 
-/// A source file is read again this many times when it changes meanwhile.
+/// How often a source file is read if it keeps changing.
 pub(crate) const ATTEMPTS: usize = 3;
 
-/// Where the bytes of a file go: nowhere, where they are only hashed.
+/// Where the bytes of a file go; nowhere if it is only hashed.
 #[derive(Clone, Copy)]
 pub(crate) struct Sink<'a> {
     pub(crate) to: Option<&'a OwnedFd>,
-    /// The progress is told of them.
+    /// The bytes count as progress.
     pub(crate) counted: bool,
 }
 
 impl Stager<'_> {
-    /// Opens a file of the source; `None` where it has vanished or become something else, which is reported.
+    /// Opens a source file; `None` if it has vanished or is no file any more, which is reported.
     pub(crate) fn open_source(
         &self,
         worker: &mut Worker,
@@ -41,7 +41,7 @@ impl Stager<'_> {
         }
     }
 
-    /// As [`Stager::open_source`], of one that is open.
+    /// As [`Stager::open_source`], for a file that is already open.
     pub(crate) fn regular(
         &self,
         worker: &mut Worker,
@@ -58,7 +58,7 @@ impl Stager<'_> {
         Ok(None)
     }
 
-    /// As [`Stager::open_source`], of whatever type it is by now.
+    /// As [`Stager::open_source`], but of any type.
     pub(crate) fn open_file(
         &self,
         worker: &mut Worker,
@@ -76,8 +76,8 @@ impl Stager<'_> {
         }
     }
 
-    /// Reads all of it, hashes it and writes it to the sink, again when it changes meanwhile. Answers its hash and its length
-    /// in bytes; `None` where it changed each time.
+    /// Reads the whole file, hashes it and writes it to the sink, again if it changes meanwhile. Returns hash and
+    /// length in bytes; `None` if it kept changing.
     pub(crate) fn stream(
         &self,
         worker: &mut Worker,
@@ -117,7 +117,7 @@ impl Stager<'_> {
                 rustix::fs::ftruncate(to, 0)
                     .map_err(|e| self.roots.volume_error("write", &here.child(name), e))?;
             }
-            // NFS and FUSE show what others wrote only to who opens the file after that.
+            // NFS and FUSE show others' writes only to a later open.
             let Some(opened) = self.open_source(worker, here, name)? else { return Ok(None) };
             reopened = opened;
             from = &reopened;

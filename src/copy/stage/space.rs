@@ -1,6 +1,6 @@
-//! Does it fit? Before the first byte is written, the sizes of what changes are added up and compared with what the
-//! volume has free. What is replaced is counted in full, as the old content is freed only after the new has its
-//! name. An estimate: blocks that the filesystem needs for itself are not in it, and a quota is not seen.
+//! Checks before the first byte that the copy fits: adds up what changes and compares it with the free space. Replaced
+//! files count in full, because their space is freed only after the new file has its name. An estimate: it knows
+//! neither the filesystem's own blocks nor quotas.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -26,11 +26,11 @@ use crate::copy::plan::stat_cache::Seen;
 use crate::copy::stage::staging::Leftovers;
 use crate::copy::state::is_caseless;
 
-/// Finds out, once, whether the copy fits.
+/// Checks once whether the copy fits.
 pub(crate) struct Space<'a> {
     known: &'a Known<'a>,
     control: &'a Control<'a>,
-    /// What is seen of the source on the way is kept for the copy.
+    /// Keeps what is seen of the source for the copy.
     seen: &'a Seen,
     workers: usize,
     fits: OnceLock<bool>,
@@ -42,7 +42,7 @@ struct Totals {
     bytes: AtomicU64,
     needed_bytes: AtomicU64,
     needed_inodes: AtomicU64,
-    /// Bytes of a block.
+    /// Block size in bytes.
     block: u64,
 }
 
@@ -70,7 +70,6 @@ struct Sums {
 }
 
 impl<'a> Space<'a> {
-    /// Looks at nothing yet.
     pub(crate) fn new(
         known: &'a Known<'a>,
         control: &'a Control<'a>,
@@ -80,18 +79,18 @@ impl<'a> Space<'a> {
         Self { known, control, seen, workers, fits: OnceLock::new() }
     }
 
-    /// Before the first byte is written: does it fit? Concurrent callers wait for the one that finds out.
+    /// Checks, before the first byte is written, that the copy fits. Concurrent callers wait for the one that checks.
     pub(crate) fn ensure(&self, leftovers: &Leftovers) -> Result<(), Error> {
         let mut outcome = Ok(());
         let fits = *self.fits.get_or_init(|| {
             outcome = self.check(leftovers);
             outcome.is_ok()
         });
-        // Who has waited stops as well; the one that found out says why.
+        // The callers that waited also stop; the one that checked reports the reason.
         if outcome.is_ok() && !fits { Err(Error::cancelled()) } else { outcome }
     }
 
-    /// Compares what the copy needs with what there is, and sets the totals that progress is measured by.
+    /// Compares needed and free space, and sets the totals for progress.
     fn check(&self, leftovers: &Leftovers) -> Result<(), Error> {
         let roots = self.known.roots;
         let path = &roots.path;
@@ -102,24 +101,24 @@ impl<'a> Space<'a> {
         let Some(totals) = self.scan_all(free.f_frsize.max(512))? else { return Ok(()) };
         let sum = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.control.counters.set_total(sum(&totals.files), sum(&totals.bytes));
-        // A filesystem without blocks says nothing: some network volumes answer zeros.
+        // A filesystem that reports no blocks says nothing; some network volumes report zeros.
         if self.known.options.ignore_space || free.f_blocks == 0 {
             return Ok(());
         }
-        // What an earlier attempt staged is used again, or else goes.
+        // Files staged by an earlier attempt are reused or removed.
         let staged = if leftovers.is_empty() { 0 } else { leftovers.bytes() };
         let available = free.f_bavail.saturating_mul(totals.block).saturating_add(staged);
         if sum(&totals.needed_bytes) > available {
             return Err(Error::space("space", path, sum(&totals.needed_bytes), available));
         }
-        // Filesystems that make inodes as needed say that they have none in all.
+        // Filesystems that create inodes on demand report a total of zero.
         if free.f_files > 0 && sum(&totals.needed_inodes) > free.f_favail {
             return Err(Error::space("inodes", path, sum(&totals.needed_inodes), free.f_favail));
         }
         Ok(())
     }
 
-    /// Goes through the whole source; `None` where it cannot be read: that is told, with its path, when it is copied.
+    /// Walks the whole source; `None` if it cannot be read, which is reported with its path when it is copied.
     fn scan_all(&self, block: u64) -> Result<Option<Totals>, Error> {
         let roots = self.known.roots;
         let Ok(root) = roots.source.reopen() else { return Ok(None) };
@@ -149,7 +148,7 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Adds up one directory, and makes tasks of those in it.
+    /// Adds up one directory, and creates tasks for its subdirectories.
     fn scan(
         &self,
         pool: &Pool<Task>,
@@ -229,7 +228,7 @@ impl Sums {
         } else {
             whole
         };
-        // Each of several names counts its share: some of them may be outside the tree.
+        // Each hard link counts its share, because some may be outside the tree.
         self.needed += used / u64::from(u32::try_from(stat.st_nlink.max(1)).unwrap_or(1));
     }
 }
@@ -247,7 +246,7 @@ impl Totals {
     }
 }
 
-/// Refuses two names that are one on a volume that does not tell upper from lower case.
+/// Refuses two names that are the same on a case-insensitive volume.
 fn apart(filter: &Filter, dir: &[u8], listing: &Listing) -> Result<(), Error> {
     let mut seen = std::collections::HashMap::new();
     for at in 0..listing.len() {

@@ -1,4 +1,4 @@
-//! What staging needs: where it is, what may be set here, how it gets onto stable storage.
+//! The staging directory, the permissions, and how staged content becomes durable.
 
 use std::ffi::OsStr;
 use std::io;
@@ -25,7 +25,7 @@ use crate::copy::tree::node::{Node, Target};
 use crate::copy::tree::roots::Roots;
 use crate::support::mutex;
 
-/// Makes entries complete in staging.
+/// Completes entries in staging.
 pub(crate) struct Stager<'a> {
     pub(crate) roots: &'a Roots,
     pub(crate) control: &'a Control<'a>,
@@ -34,15 +34,15 @@ pub(crate) struct Stager<'a> {
     space: Space<'a>,
     pub(crate) permissions: Permissions,
     pub(crate) reflink: Reflink,
-    /// What attempts that were cut short have staged.
+    /// What interrupted attempts have staged.
     pub(crate) leftovers: Leftovers,
-    /// Each file is synced by itself, as syncfs(2) does not do here.
+    /// Syncs each file by itself, because syncfs(2) is not reliable here.
     pub(crate) fsync_each: bool,
     stage: Mutex<Option<Arc<Stage>>>,
 }
 
 impl<'a> Stager<'a> {
-    /// Makes nothing yet.
+    /// Creates nothing yet.
     pub(crate) fn new(
         known: &'a Known<'a>,
         control: &'a Control<'a>,
@@ -73,7 +73,7 @@ impl<'a> Stager<'a> {
         })
     }
 
-    /// The staging directory, made at the first call.
+    /// The staging directory, created on first use.
     pub(crate) fn stage(&self) -> io::Result<Arc<Stage>> {
         let mut stage = mutex::lock(&self.stage);
         if let Some(stage) = &*stage {
@@ -89,19 +89,19 @@ impl<'a> Stager<'a> {
         Ok(new)
     }
 
-    /// The staging directory, if it has been made.
+    /// The staging directory, if it was created.
     pub(crate) fn made(&self) -> Option<Arc<Stage>> {
         mutex::lock(&self.stage).clone()
     }
 
-    /// Removes what is staged, of earlier attempts too.
+    /// Removes everything staged, also by earlier attempts.
     pub(crate) fn clear(&self) -> io::Result<()> {
         let stage = mutex::lock(&self.stage).take();
         stage.map_or(Ok(()), |stage| stage.remove())?;
         self.leftovers.remove()
     }
 
-    /// The directory that new entries of `node` are put into.
+    /// The directory in which new entries of `node` are created.
     pub(crate) fn place(&self, node: &Node) -> Result<Arc<OwnedFd>, Error> {
         self.space.ensure(&self.leftovers)?;
         node.place(&|node| self.stage_for(node), &make_directory).map_err(|error| {
@@ -122,7 +122,7 @@ impl<'a> Stager<'a> {
 
     fn stage_for(&self, node: &Node) -> io::Result<(u64, Arc<OwnedFd>)> {
         let stage = self.stage()?;
-        // A mount inside the destination, or a link to another filesystem: nothing can be renamed into it.
+        // A mount inside the destination, or a link to another filesystem: a rename cannot cross it.
         if !self.roots.destination.is_on_mount_of(node.made()?.as_fd())? {
             return Err(Errno::XDEV.into());
         }

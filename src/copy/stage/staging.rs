@@ -1,10 +1,10 @@
-//! Staging: `stage/<owner>.<n>/` in the state directory. Below it, one directory for each directory of the destination
-//! that something goes into, named by the hash of its path; what is in one is complete and only has to be renamed.
-//! Nothing of the volume's ever comes here, as staging is what gets deleted.
+//! Staging: `stage/<owner>.<n>/` in the state directory. It has one directory per destination directory that gets new
+//! entries, named by the hash of its path. Each entry in it is complete and only has to be renamed. Nothing of the
+//! volume's ever gets here, because staging gets deleted.
 //!
-//! A copy that was cut short leaves its staging behind. The next one of the same owner begins a generation of its own, and
-//! takes from the earlier ones each file that has the size, mtime and content that it wants: so a copy longer than one
-//! attempt comes to its end. All of it goes when a copy has.
+//! An interrupted copy leaves its staging behind. The owner's next copy starts a new generation and reuses earlier
+//! files whose size, mtime and content match, so that a copy longer than one attempt ends. A successful copy removes
+//! all generations.
 
 use std::fs::File;
 use std::io;
@@ -21,34 +21,34 @@ use crate::copy::io::listing;
 use crate::copy::state::make;
 use crate::support::rooted_dir::Dir;
 
-/// Earlier generations that are kept at most.
+/// Maximum number of earlier generations that are kept.
 const GENERATIONS: usize = 8;
 
 /// The staging of one copy.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    /// `stage/` of a state directory.
+    /// `stage/` of the state directory.
     home: Dir,
     name: String,
     pub(crate) dir: Dir,
-    /// What a new file here looks like: whose it is.
+    /// The status of a new file here: its owner and group.
     pub(crate) sample: Stat,
-    /// What the volume cannot keep.
+    /// What the volume cannot store.
     pub(crate) lacks: Lacks,
-    /// The set-group-ID bit, where the destination has it.
+    /// The set-group-ID bit, if the destination has it.
     sample_mode: u32,
 }
 
-/// Staging that earlier copies of the same owner left, the latest first.
+/// Staging of earlier copies of the same owner, the latest first.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     home: Option<Dir>,
     generations: Vec<(u32, String, Dir)>,
-    /// The highest number of those that this user may not read.
+    /// The highest generation that this user may not read.
     others: u32,
 }
 
-/// A file that an earlier copy had staged.
+/// A file that an earlier copy staged.
 #[derive(Debug)]
 pub(crate) struct Leftover<'a> {
     generation: &'a Dir,
@@ -58,7 +58,7 @@ pub(crate) struct Leftover<'a> {
 }
 
 impl Leftovers {
-    /// Finds what is left of the copies called `owner`.
+    /// Finds the leftovers of the copies called `owner`.
     pub(crate) fn find(state: &Dir, owner: &str) -> io::Result<Self> {
         let home = match state.open_dir("stage") {
             Ok(home) => home,
@@ -72,7 +72,7 @@ impl Leftovers {
             let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
             match home.open_dir(name) {
                 Ok(dir) => generations.push((number, name.to_owned(), dir)),
-                // Another user's, who clears it away with the next copy.
+                // Another user's, removed by that user's next copy.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => others = others.max(number),
                 Err(error) => return Err(error),
             }
@@ -94,7 +94,7 @@ impl Leftovers {
         self.generations.first().map_or(0, |(number, ..)| *number).max(self.others) + 1
     }
 
-    /// What was staged to get the name `path` below the directory whose staging is called `key`.
+    /// The file staged for `path`, in the staging directory with this `key`.
     pub(crate) fn open(&self, key: u64, path: &[u8]) -> Option<Leftover<'_>> {
         let path = PathBuf::from(key_name(key)).join(std::ffi::OsStr::from_bytes(path));
         self.generations.iter().find_map(|(.., generation)| {
@@ -105,7 +105,7 @@ impl Leftovers {
         })
     }
 
-    /// The bytes that they take on the volume.
+    /// Their size on the volume in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let mut bytes = 0;
         let reopened = self.generations.iter().filter_map(|(.., dir)| dir.reopen().ok());
@@ -129,8 +129,9 @@ impl Leftovers {
 }
 
 impl Leftover<'_> {
-    /// Moves it to where it is staged now, and opens it there. Closed meanwhile: some network volumes rename no open file.
-    /// `None` where somebody has put something else under its name, which is removed: what is set on it may be a file of others.
+    /// Moves it to the current staging and opens it there. It is closed during the rename, because some network volumes
+    /// cannot rename an open file. `None` if somebody has replaced it; then it is removed, because setting its metadata
+    /// could change a foreign file.
     pub(crate) fn take(self, place: &OwnedFd, name: &std::ffi::CStr) -> io::Result<Option<File>> {
         drop(self.file);
         let place = Dir::from_fd(rustix::io::fcntl_dupfd_cloexec(place, 0)?);
@@ -145,13 +146,13 @@ impl Leftover<'_> {
     }
 }
 
-/// What another user of the volume staged may not be this one's to remove: it goes with the next copy of that one.
+/// Another user's staging may not be removable; that user's next copy removes it.
 fn unless_others(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })
 }
 
 impl Stage {
-    /// Makes a new generation of an owner's staging in the state directory.
+    /// Creates a new generation of an owner's staging in the state directory.
     pub(crate) fn open(
         (state, destination): (&Dir, &Dir),
         owner: &str,
@@ -162,28 +163,28 @@ impl Stage {
         let name = format!("{owner}.{}", leftovers.next());
         home.create_dir(&name, 0o770)?;
         let dir = home.open_dir(&name)?;
-        // What is made here has the set-group-ID bit and the group that it would have in the destination.
+        // New files here must get the set-group-ID bit and group that they would get in the destination.
         let there = destination.stat()?;
         let _ = rustix::fs::fchown(&dir, None, Some(Gid::from_raw(there.st_gid)));
         let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o770 | there.st_mode & 0o2000));
-        // A default ACL would reach into everything made below; failing to drop it means there is none, or that
-        // the modes are set explicitly anyway.
+        // A default ACL would affect everything created below. If this fails, there is none, or modes are set
+        // explicitly anyway.
         let _ = rustix::fs::fremovexattr(&dir, c"system.posix_acl_default");
         let file = dir.create_new("sample", 0o600)?;
         let sample = dir.stat_at("sample")?;
         let lacks = Lacks::of(&file, may_chown);
         drop(file);
-        // Where it is busy yet, it goes with all of staging.
+        // If it is still busy, it is removed with all of staging.
         let _ = dir.unlink("sample");
         Ok(Self { home, name, dir, sample, lacks, sample_mode: there.st_mode & 0o2000 })
     }
 
-    /// A new directory for what goes into the directory `path` of the destination.
+    /// Creates a directory for new entries of the destination directory `path`.
     pub(crate) fn add(&self, path: &[u8]) -> io::Result<(u64, Arc<OwnedFd>)> {
         let key = key(path);
         let name = key_name(key);
         match rustix::fs::mkdirat(&self.dir, &*name, Mode::from_raw_mode(0o770)) {
-            // A piece of a shared tree that was published early had it before.
+            // A shared tree's piece that was published early had it before.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -192,34 +193,34 @@ impl Stage {
         Ok((key, Arc::new(dir)))
     }
 
-    /// What its directories have: another user of the volume's group can clear them away.
+    /// Lets other users of the volume's group remove it.
     fn mode(&self) -> Mode {
         Mode::from_raw_mode(0o770 | self.sample_mode)
     }
 
-    /// Removes the directory that was for what goes into one of the destination, if nothing is left in it.
+    /// Removes the staging directory with this key, if it is empty.
     pub(crate) fn discard(&self, key: u64) {
-        // What stays goes with all of staging.
+        // If it stays, it is removed with all of staging.
         let _ = rustix::fs::unlinkat(&self.dir, key_name(key), AtFlags::REMOVEDIR);
     }
 
-    /// A file without a name, for what does not fit into memory.
+    /// An unnamed file for what does not fit into memory.
     pub(crate) fn overflow(&self) -> io::Result<File> {
         let name = "overflow";
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = self.dir.open_with(name, flags, 0o600)?;
-        // Where no open file can be removed, it goes with all of staging.
+        // If an open file cannot be removed, it goes with all of staging.
         let _ = self.dir.unlink(name);
         Ok(file)
     }
 
-    /// Removes it with whatever is in it.
+    /// Removes this generation with all its content.
     pub(crate) fn remove(&self) -> io::Result<()> {
         self.home.remove_all(&self.name)
     }
 }
 
-/// What the staging of a directory is called.
+/// The name of a directory's staging.
 pub(crate) fn key(path: &[u8]) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(path).as_bytes()[..8]);

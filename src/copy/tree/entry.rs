@@ -1,4 +1,4 @@
-//! What a worker has before it: the directory that it is in, and one name there with what is known of it.
+//! What a worker is at: a directory, and one name in it with what is known about that.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ pub(crate) struct Here<'a> {
     pub(crate) node: &'a Arc<Node>,
     pub(crate) path: &'a [u8],
     pub(crate) source: &'a OwnedFd,
-    /// Its directory on the volume, if it is there.
+    /// The directory on the volume, if it exists.
     pub(crate) made: Option<&'a OwnedFd>,
 }
 
@@ -25,21 +25,21 @@ impl Here<'_> {
     }
 }
 
-/// A name of a directory.
+/// A name in a directory.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     pub(crate) name: &'a CStr,
-    /// What the manifest in force says of it.
+    /// Its record in the manifest in force.
     pub(crate) record: Option<&'a Record<'a>>,
-    /// What the volume had under it when that was looked up.
+    /// What the volume had under the name when it was looked up.
     pub(crate) volume: Option<&'a Stat>,
-    /// The record of another owner that says what the volume has.
+    /// Another owner's record that matches the volume's entry.
     pub(crate) base: Option<&'a Record<'static>>,
     /// A later copy owns the name.
     pub(crate) covered: bool,
 }
 
-/// An [`Entry`] that is dealt with later.
+/// An [`Entry`] that was put off.
 #[derive(Debug)]
 pub(crate) struct Later {
     pub(crate) node: Arc<Node>,
@@ -51,7 +51,7 @@ pub(crate) struct Later {
 }
 
 impl Entry<'_> {
-    /// Puts it off; its directory is unfinished until it has been dealt with.
+    /// Puts it off. Its directory stays unfinished until it was handled.
     pub(crate) fn defer(&self, node: &Arc<Node>) -> Later {
         node.begin();
         Later {

@@ -1,10 +1,10 @@
-//! Whether what was copied is where the path leads, once others have had their turn. Reads only.
+//! Checks that what was copied is still where the path leads, after later steps. Reads only.
 
 use crate::copy::error::Error;
 use crate::copy::io::path::shown_path;
 use crate::copy::tree::place::Place;
 
-/// Refuses a directory that lives on, with what was copied, where its path does not lead any more.
+/// Fails if the path no longer leads to the directory that was copied into, and that directory still exists elsewhere.
 ///
 /// # Errors
 /// As [`crate::copy::copy()`].

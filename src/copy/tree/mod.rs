@@ -1,5 +1,5 @@
-//! The tree that every stage works on: its two roots, its directories while they are open, one name with what is known of it.
-//! Values and handles; no decision and no change of the volume but a directory that is made.
+//! The tree that every stage works on: its two roots, its open directories, one name with what is known about it.
+//! Values and handles; makes no decision, and changes nothing on the volume except for creating a directory.
 
 pub(crate) mod entry;
 pub(crate) mod kept;

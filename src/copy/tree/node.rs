@@ -1,8 +1,8 @@
-//! A directory of the tree while it is worked on: its handles in the source and in the destination, and how many
-//! children are unfinished, as a directory gets its mtime when the last of them is done.
+//! A directory of the tree during the copy: its handles in the source and the destination, and the number of unfinished
+//! children. The directory gets its mtime when the last one is finished.
 //!
-//! Handles are kept within a budget. One that was closed is opened again by walking down from the nearest ancestor
-//! that is open, name by name, and must turn out to be the same directory.
+//! Open handles are limited by a budget. A closed handle is reopened by walking down from the nearest open ancestor,
+//! name by name, and must turn out to be the same directory.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -24,9 +24,9 @@ use crate::support::mutex;
 pub(crate) enum Target {
     /// The directory is on the volume. New entries are staged and renamed into it.
     Existing,
-    /// It is built in staging; entries are made under their final names.
+    /// It is built in staging, where entries are created under their final names.
     New,
-    /// As `New`, but made only once something is put into it.
+    /// As `New`, but created only when something is put into it.
     Lazy,
 }
 
@@ -34,55 +34,54 @@ pub(crate) enum Target {
 pub(crate) struct Node {
     pub(crate) parent: Option<Arc<Node>>,
     pub(crate) name: CString,
-    /// The name on the volume where it is another (`NAME.from-image`).
+    /// The name on the volume, if it differs (`NAME.from-image`).
     pub(crate) alias: Option<CString>,
-    /// The name in the manifest in force where the source spells it otherwise and the volume takes both for one.
+    /// The name in the manifest in force, if the source spells it differently and the volume takes both for one.
     pub(crate) recorded: Option<CString>,
     pub(crate) target: Target,
-    /// The image's version beside the user's: no part of the manifest.
+    /// The image's version beside the user's; not recorded in the manifest.
     pub(crate) aside: bool,
-    /// What it is to have; set when its task starts.
+    /// The wanted metadata; set when its task starts.
     pub(crate) meta: OnceLock<Meta>,
     pub(crate) source: Slot,
     pub(crate) made: Slot,
-    /// Staging of an `Existing` directory.
+    /// The staging directory of an `Existing` directory.
     pub(crate) stage: OnceLock<(u64, Arc<OwnedFd>)>,
-    /// What the plan saw where something new gets the name.
+    /// What the plan saw under names that are replaced.
     pub(crate) replaced: Replaced,
-    /// Children, and the task itself, that are not finished.
+    /// The number of unfinished children, plus one for its own task.
     pub(crate) pending: AtomicUsize,
-    /// A `Lazy` directory came to be; something was put into an `Existing` one.
+    /// Something was put into it, or a `Lazy` directory was created.
     pub(crate) touched: AtomicBool,
-    /// Made only if something is put into it.
+    /// Created only when something is put into it.
     pub(crate) on_demand: bool,
-    /// Following links of the volume is allowed.
+    /// Links on the volume may be followed.
     pub(crate) follow: bool,
-    /// Links of the source are followed.
+    /// Links in the source are followed.
     pub(crate) dereference: bool,
-    /// The image has another mtime for it than it had at the last copy.
+    /// The image's mtime for it differs from that of the last copy.
     pub(crate) redated: bool,
-    /// The image has another mode or owner for it than it had at the last copy.
+    /// The image's mode or owner for it differs from that of the last copy.
     pub(crate) changed: bool,
-    /// No copy before this one knew it as a directory.
+    /// No earlier copy recorded it as a directory.
     pub(crate) unrecorded: bool,
-    /// The digest of the extended attributes that the image had for it at the last copy.
+    /// The digest of the image's extended attributes at the last copy.
     pub(crate) xattrs: Option<u64>,
-    /// The image has others for it now: found out when it is completed.
+    /// The image's attributes have changed; found out when it is finished.
     pub(crate) attributed: AtomicBool,
-    /// Several copiers go through it, and some of its entries may be another's.
+    /// Several copiers walk through it, and some of its entries may be another's.
     pub(crate) shared: bool,
-    /// It is another copier's to complete.
+    /// Another shard sets this directory's metadata.
     pub(crate) others: bool,
-    /// A later owner has it too: its metadata are that one's.
+    /// A later owner also has it, and sets its metadata.
     pub(crate) covered: bool,
-    /// Made in place, as any of those who share it may need it first.
+    /// Created in its final place, because any of the shards may need it first.
     pub(crate) in_place: bool,
-    /// What is below it is needed where it is in staging until everything is copied.
+    /// Something below must stay in staging until everything is copied.
     pub(crate) held: AtomicBool,
     making: Mutex<()>,
 }
 
-/// Which of a node's two trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Source,
@@ -138,23 +137,23 @@ impl Node {
         }
     }
 
-    /// One thing more to wait for.
+    /// Adds one thing to wait for.
     pub(crate) fn begin(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A child that is unfinished from now on.
+    /// A new child, unfinished from now on.
     pub(crate) fn child(self: &Arc<Self>, name: &CStr, target: Target) -> Self {
         self.begin();
         Self::bare(Some(self.clone()), name.to_owned(), target, self.follow)
     }
 
-    /// Whether nobody knows yet that it comes to be, and no record says that it was there.
+    /// Whether it gets a record only once it is created.
     pub(crate) fn is_recorded_when_made(&self) -> bool {
         self.on_demand && self.unrecorded
     }
 
-    /// The nearest directory that is on the volume already, this one or one above, and the way from there.
+    /// The nearest directory at or above this one that is already on the volume, and the path from there.
     pub(crate) fn way(&self) -> (&Self, Vec<u8>) {
         let mut names = Vec::new();
         let mut node = self;
@@ -166,22 +165,21 @@ impl Node {
         (node, names.join(&b'/'))
     }
 
-    /// Whether this, or a directory that it is in, is that directory of the source.
+    /// Whether this directory or one of its parents is that directory of the source.
     pub(crate) fn is_below(&self, stat: &Stat) -> bool {
         std::iter::successors(Some(self), |node| node.parent.as_deref()).any(|node| node.source.is(stat))
     }
 
-    /// The name on the volume.
     pub(crate) fn made_name(&self) -> &CStr {
         self.alias.as_deref().unwrap_or(&self.name)
     }
 
-    /// The path below the destination.
+    /// The path relative to the destination.
     pub(crate) fn path(&self) -> Vec<u8> {
         self.path_of(Self::made_name)
     }
 
-    /// The path as the manifest in force spells it.
+    /// The path in the spelling of the manifest in force.
     pub(crate) fn recorded_path(&self) -> Vec<u8> {
         self.path_of(|node| node.recorded.as_deref().unwrap_or(node.made_name()))
     }
@@ -197,17 +195,17 @@ impl Node {
         names.join(&b'/')
     }
 
-    /// The path of an entry of it, below the destination.
+    /// The path of an entry, relative to the destination.
     pub(crate) fn child_path(&self, name: &CStr) -> Vec<u8> {
         join(&self.path(), name.to_bytes())
     }
 
-    /// Whether this copy made it in place, so that it held nothing then.
+    /// Whether this copy created it in place, so that it was empty then.
     pub(crate) fn is_just_made(&self) -> bool {
         self.in_place && self.touched.load(Ordering::Relaxed)
     }
 
-    /// Whether it gets its name as a whole, in a directory that several copiers share.
+    /// Whether it is renamed as a whole into a directory that several copiers share.
     pub(crate) fn is_piece(&self) -> bool {
         self.target == Target::New
             && !self.shared
@@ -215,7 +213,7 @@ impl Node {
             && self.parent.as_ref().is_some_and(|parent| parent.in_place)
     }
 
-    /// Keeps the piece that this is in from getting its final name before all the others.
+    /// Keeps the piece that contains this directory from being published early.
     pub(crate) fn hold(&self) {
         let mut node = self;
         while let Some(parent) = &node.parent {
@@ -226,12 +224,11 @@ impl Node {
         }
     }
 
-    /// The directory in the source.
     pub(crate) fn source(&self) -> io::Result<Arc<OwnedFd>> {
         self.handle(Side::Source)
     }
 
-    /// The directory on the volume: its final place if `Existing`, otherwise in staging.
+    /// The directory that new entries go to: on the volume if `Existing`, otherwise in staging.
     pub(crate) fn made(&self) -> io::Result<Arc<OwnedFd>> {
         self.handle(Side::Made)
     }
@@ -252,7 +249,7 @@ impl Node {
         let mut at: Option<Arc<OwnedFd>> = None;
         let mut node = self;
         while let Some(parent) = node.parent.as_deref() {
-            // A new directory below an existing one is in that one's staging.
+            // A new directory below an existing one is in the existing one's staging.
             if side == Side::Made && parent.target == Target::Existing && node.target != Target::Existing {
                 at = Some(parent.stage.get().map(|(_, stage)| stage.clone()).ok_or(Errno::STALE)?);
                 break;
@@ -277,7 +274,7 @@ impl Node {
         Err(Errno::STALE.into())
     }
 
-    /// What it is made with in place; the copier that completes it sets the right one.
+    /// Its provisional mode if it is created in place; the copier that finishes it sets the final mode.
     pub(crate) fn mode_in_place(&self) -> u32 {
         self.meta.get().map_or(0o755, |meta| meta.mode & 0o777 | 0o700)
     }
@@ -301,8 +298,8 @@ impl Node {
         }
     }
 
-    /// The directory that new entries are put into: for an `Existing` one its staging, made by `stage` on first
-    /// use; a `Lazy` one is made by `make` (in the directory given, under the name given) with its parents.
+    /// The directory in which new entries are created. For an `Existing` directory its staging, created by `stage` on
+    /// first use; a `Lazy` one is created with its parents by `make` (in the given directory, under the given name).
     #[allow(clippy::type_complexity)] // two functions, told apart by their names
     pub(crate) fn place(
         &self,
@@ -322,7 +319,7 @@ impl Node {
         if self.made.is_known() {
             return self.made();
         }
-        // Ancestors first, from the top: the chain may be deeper than the stack.
+        // Ancestors first, in a loop: the chain may be deeper than the stack.
         let mut chain = vec![self];
         let mut node = self;
         while let Some(parent) = node.parent.as_deref() {
@@ -353,8 +350,7 @@ impl Node {
         Ok(made.ok_or(Errno::STALE)?)
     }
 
-    /// In a dry run: calls `plan` with it and each of its parents that would be made only now that something is put into
-    /// it, the first time.
+    /// In a dry run: calls `plan` for this directory and each parent that would be created for the entry, once each.
     pub(crate) fn for_unplanned(&self, plan: &mut dyn FnMut(&Self)) {
         let mut node = Some(self);
         while let Some(lazy) =
@@ -365,7 +361,7 @@ impl Node {
         }
     }
 
-    /// Closes the parent's handles when more are open than the budget allows.
+    /// Closes the parent's handles if more are open than the budget allows.
     pub(crate) fn relieve(&self, budget: usize) {
         if open_handles() > budget
             && let Some(parent) = &self.parent
@@ -378,7 +374,7 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// A chain of nodes is as deep as the tree: taken apart in a loop, not by recursion.
+    /// Drops the chain of parents in a loop, because it may be deeper than the stack.
     fn drop(&mut self) {
         let mut next = self.parent.take();
         while let Some(parent) = next {

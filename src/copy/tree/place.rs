@@ -1,4 +1,4 @@
-//! A destination held open beyond its copy, so that what moves it away is seen. Reads only.
+//! Keeps a destination open after its copy, to see whether it is moved away. Reads only.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::support::rooted_dir::Dir;
 
-/// The directory that was copied into, and the path that led to it.
+/// The directory that was copied into, and its path.
 #[derive(Debug)]
 pub struct Place {
     dir: Dir,
@@ -16,17 +16,16 @@ pub struct Place {
 
 impl Place {
     pub(crate) fn of(dir: &Dir, path: &Path) -> io::Result<Self> {
-        // A relative path would follow a working directory that is moved.
+        // A relative path would change with the working directory.
         Ok(Self { dir: dir.reopen()?, path: std::path::absolute(path)? })
     }
 
-    /// The path that led to it.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether its path leads to it still. One that was removed or emptied is nowhere else: that is as good as removing what
-    /// is in it.
+    /// Whether the path still leads to the directory. A directory that was removed or emptied exists nowhere else: that
+    /// is the same as removing its content, and counts as kept.
     pub(crate) fn is_kept(&self) -> io::Result<bool> {
         Ok(leads_to(&self.path, &self.dir)? || self.is_empty()?)
     }
@@ -34,7 +33,7 @@ impl Place {
     fn is_empty(&self) -> io::Result<bool> {
         match self.dir.entries() {
             Ok(entries) => Ok(entries.is_empty()),
-            // Of one that was removed: by this machine, or by another one.
+            // Removed by this machine, or by another one.
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::STALE)) => {
                 Ok(true)
             }
@@ -47,7 +46,7 @@ impl Place {
 pub(crate) fn leads_to(path: &Path, dir: &Dir) -> io::Result<bool> {
     match rustix::fs::stat(path) {
         Ok(found) => {
-            // Of one that another machine removed there is no status.
+            // A directory that another machine removed has no status.
             let wanted = dir.stat();
             Ok(wanted.is_ok_and(|wanted| (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)))
         }

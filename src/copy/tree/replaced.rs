@@ -1,5 +1,5 @@
-//! What the plan saw under the names of a directory that are to be replaced, so that it can be told at the renaming whether a user
-//! has written there meanwhile.
+//! Remembers what the plan saw under names that will be replaced, to detect before the rename that a user has written
+//! there.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -10,7 +10,7 @@ use rustix::fs::Stat;
 use crate::copy::io::sight::Sight;
 use crate::support::mutex;
 
-/// By name. Under a name that is not here the plan saw nothing.
+/// By name. The plan saw nothing under a name that is not here.
 #[derive(Debug, Default)]
 pub(crate) struct Replaced(Mutex<BTreeMap<CString, Sight>>);
 

@@ -1,4 +1,4 @@
-//! The source and the destination: their directories, how links in them are taken, and the errors that name a path of theirs.
+//! The source and the destination: their directories, whether links are followed, and errors with their paths.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -16,27 +16,26 @@ use crate::copy::tree::entry::Here;
 use crate::copy::tree::place::leads_to;
 use crate::support::rooted_dir::Dir;
 
-/// Source and destination.
 #[derive(Debug)]
 pub(crate) struct Roots {
     pub(crate) source: Dir,
     pub(crate) source_path: PathBuf,
-    /// One file of the source directory is all that is copied.
+    /// Set if a single file is copied: its name.
     pub(crate) single: Option<Single>,
     pub(crate) destination: Dir,
     pub(crate) path: PathBuf,
-    /// The device and inode of the destination and of its state directory; none where they are not there yet.
+    /// Device and inode of the destination and its state directory, if they exist.
     pub(crate) not_source: Vec<(u64, u64)>,
-    /// The destination was made by this copy, or one before it that did not come to its end.
+    /// This copy, or an earlier one that did not finish, created the destination.
     pub(crate) created: bool,
-    /// Links of the destination that lead to directories are followed.
+    /// Links on the volume that lead to directories are followed.
     pub(crate) follow: bool,
-    /// What links of the source lead to is copied.
+    /// Links in the source are followed.
     pub(crate) dereference: bool,
 }
 
 impl Roots {
-    /// Refuses to have copied into a directory that the destination's path does not lead to any more.
+    /// Fails if the destination's path no longer leads to the directory that was copied into.
     pub(crate) fn in_place(&self) -> Result<(), Error> {
         let failed = |e| Error::system("open the destination", &self.path, e);
         if leads_to(&self.path, &self.destination).map_err(failed)? {
@@ -48,8 +47,8 @@ impl Roots {
         )))
     }
 
-    /// Refuses a directory of the source that is the destination, seen by a link or a second mount: it would be copied into itself
-    /// without end.
+    /// Refuses a source directory that is the destination, reached by a link or a second mount: the copy would never
+    /// end.
     pub(crate) fn apart(&self, path: &[u8], stat: &Stat) -> Result<(), Error> {
         if !self.not_source.contains(&(stat.st_dev, stat.st_ino)) {
             return Ok(());
@@ -71,7 +70,6 @@ impl Roots {
         Error::system(operation, joined(&self.path, path), error)
     }
 
-    /// An error about an entry of the source.
     pub(crate) fn source_error(
         &self,
         operation: &'static str,
@@ -86,7 +84,7 @@ impl Roots {
         Error::system("write the manifest of", &self.path, error)
     }
 
-    /// Opens a directory of the destination; `None` where it is not there, or not a directory.
+    /// Opens a directory of the destination; `None` if it is missing or no directory.
     pub(crate) fn volume_dir(&self, path: &[u8]) -> Result<Option<Dir>, Error> {
         let rel = OsStr::from_bytes(path);
         let opened =
@@ -100,7 +98,7 @@ impl Roots {
         }
     }
 
-    /// What the volume has under a name.
+    /// The status of a name on the volume.
     pub(crate) fn look(&self, made: &OwnedFd, here: &Here<'_>, name: &CStr) -> Result<Option<Stat>, Error> {
         match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -109,7 +107,7 @@ impl Roots {
         }
     }
 
-    /// What a file is called in the source: of a single one the name may be another.
+    /// A file's name in the source; that of a single file may differ.
     pub(crate) fn source_name<'n>(&'n self, here: &Here<'_>, name: &'n CStr) -> &'n CStr {
         match &self.single {
             Some(single) if here.node.parent.is_none() => &single.from,
@@ -117,7 +115,7 @@ impl Roots {
         }
     }
 
-    /// The status of an entry of the source; of what a link leads to where links are followed.
+    /// The status of a source entry. With `dereference`, that of a link's target.
     pub(crate) fn source_stat(&self, here: &Here<'_>, name: &CStr) -> Result<Stat, Error> {
         let flags = if self.dereference { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
         rustix::fs::statat(here.source, self.source_name(here, name), flags)
@@ -125,7 +123,7 @@ impl Roots {
     }
 }
 
-/// An error about an entry of the source. One that may not be read will not be readable the next time either.
+/// An error about a source entry. A permission error counts as a wrong request, because it would fail again next time.
 pub(crate) fn source_error(
     source: &Path,
     operation: &'static str,

@@ -1,4 +1,4 @@
-//! A directory handle that may be closed and opened again, and must then turn out to be the same directory.
+//! A directory handle that can be closed and reopened, and must then be the same directory.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,17 +10,15 @@ use rustix::io::Errno;
 
 use crate::support::mutex;
 
-/// A handle that may be closed and opened again.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     open: Mutex<Option<Arc<OwnedFd>>>,
     identity: OnceLock<(u64, u64)>,
 }
 
-/// Open handles in slots, over all nodes.
+/// The number of open handles in all slots.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-/// How many there are.
 pub(crate) fn open_handles() -> usize {
     OPEN.load(Ordering::Relaxed)
 }

@@ -1,4 +1,4 @@
-//! The image's version of a file or link, where its bytes are, and what became of it.
+//! The image's version of a file or link, where its bytes are, and the result of installing it.
 
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -9,7 +9,6 @@ use rustix::fs::Stat;
 use crate::copy::io::metadata::Meta;
 use crate::copy::manifest::{Content, Flags, Kind, Left, Payload, Record};
 
-/// The image's version of a file or link.
 #[derive(Debug, Clone)]
 pub(crate) struct Version<'a> {
     pub(crate) kind: Kind,
@@ -20,12 +19,10 @@ pub(crate) struct Version<'a> {
 }
 
 impl Version<'_> {
-    /// What it holds.
     pub(crate) fn payload(&self) -> Payload<'_> {
         Payload { kind: self.kind, size: self.size, content: &self.content }
     }
 
-    /// Its record.
     pub(crate) fn record<'r>(&'r self, name: &'r CStr, flags: Flags, left: Left<'r>) -> Record<'r> {
         Record {
             kind: self.kind,
@@ -43,41 +40,41 @@ impl Version<'_> {
     }
 }
 
-/// A file of the source, opened.
+/// An open source file.
 pub(crate) struct Opened {
     pub(crate) file: OwnedFd,
     pub(crate) stat: Stat,
 }
 
-/// Where its bytes come from.
+/// Where the bytes are.
 #[derive(Clone, Copy)]
 pub(crate) enum Data<'a> {
-    /// They are in the worker's buffer.
+    /// In the worker's buffer: the length.
     Buffered(usize),
-    /// They are read again.
+    /// In the file, which is read again.
     File(&'a Opened),
-    /// They need not be copied: another name of the same file was.
+    /// Not needed: link to another name of the same file.
     LinkTo { dir: &'a OwnedFd, name: &'a CStr, ino: Option<u64> },
-    /// A symbolic link's target is in the version itself.
+    /// A symbolic link: the version holds its target.
     Link,
-    /// The image has what the manifest says, by its times; opened when needed.
+    /// Unread: size and mtime match the manifest. Opened if needed.
     Trusted,
 }
 
-/// What the image has under a name.
+/// The image's entry under a name.
 #[derive(Clone, Copy)]
 pub(crate) struct Incoming<'a> {
     pub(crate) version: &'a Version<'a>,
     pub(crate) data: Data<'a>,
 }
 
-/// What became of a file.
+/// The result for a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Outcome {
-    /// It is in staging, under its name.
+    /// It is staged under its name.
     Staged,
-    /// It was on the volume, with this inode.
+    /// It was on the volume already, with this inode.
     InPlace(Option<u64>),
-    /// The volume has something else under its name.
+    /// The volume keeps something else under the name.
     Other,
 }

@@ -1,4 +1,4 @@
-//! What a worker keeps from task to task: allocating these anew for each directory halves the speed.
+//! The buffers that a worker reuses from task to task: allocating them for each directory would halve the speed.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -15,20 +15,19 @@ use crate::copy::report::Report;
 use crate::copy::tree::entry::Later;
 use crate::copy::tree::node::Node;
 
-/// Work of the main phase.
+/// A task of the main phase.
 #[allow(clippy::large_enum_variant)] // large files are few: a box each would cost the others nothing either
 pub(crate) enum Task {
     Dir(Arc<Node>),
-    /// Entries of a large directory.
+    /// Some entries of a large directory.
     Part {
         node: Arc<Node>,
         names: Vec<(CString, FileType)>,
     },
-    /// A file too large to be dealt with between its siblings.
+    /// A file too large to be copied between its siblings.
     File(Later),
 }
 
-/// The buffers and the report of one worker.
 pub(crate) struct Worker {
     pub(crate) buffer: Vec<u8>,
     pub(crate) other: Vec<u8>,
@@ -37,7 +36,7 @@ pub(crate) struct Worker {
     pub(crate) old: Vec<u8>,
     pub(crate) block: Vec<u8>,
     pub(crate) orphans: bool,
-    /// What other owners have in the directory that it is in.
+    /// What other owners have in the current directory.
     pub(crate) claims: Claims,
     pub(crate) noted: Noted,
     pub(crate) xattrs: Xattrs,
@@ -47,7 +46,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// One whose report lists as much as `report` does.
+    /// A worker with a report of the same limits.
     pub(crate) fn reporting_as(report: &Report) -> Self {
         Self {
             buffer: Vec::new(),

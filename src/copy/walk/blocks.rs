@@ -1,4 +1,4 @@
-//! The records of the new manifest, as the workers hand them in.
+//! Collects the records of the new manifest from the workers.
 
 use crate::copy::error::Error;
 use crate::copy::manifest::spill::Sorted;
@@ -12,16 +12,15 @@ pub(crate) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// What does not fit into memory goes to staging.
+    /// Records that do not fit into memory go to a file in staging.
     pub(crate) fn new(stager: &'a Stager<'a>) -> Self {
         Self { spill: Spill::default(), stager }
     }
 
-    /// Adds records of the directory `path`.
     pub(crate) fn add(&self, path: &[u8], block: Block<'_>) -> Result<(), Error> {
         let dry_run = self.stager.control.dry_run;
         if dry_run && matches!(block, Block::New { orphans: false, .. }) {
-            // Nothing is recorded; what pruning would remove is asked for in the end.
+            // A dry run needs only the records that pruning looks at.
             return Ok(());
         }
         let overflow = || if dry_run { overflow_in_memory() } else { self.stager.stage()?.overflow() };
@@ -30,7 +29,7 @@ impl<'a> Blocks<'a> {
             .map_err(|e| Error::system("write the manifest in", &self.stager.roots.path, e))
     }
 
-    /// All of them: no more may be added.
+    /// Sorts all records. Nothing may be added afterwards.
     pub(crate) fn sort(&self) -> Sorted {
         self.spill.sort()
     }

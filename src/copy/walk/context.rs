@@ -1,4 +1,4 @@
-//! What the main phase works with: each a value of its own, made before it begins.
+//! The values that the main phase works with, all made before it begins.
 
 use crate::copy::control::Control;
 use crate::copy::plan::known::Known;
@@ -11,19 +11,18 @@ use crate::copy::walk::blocks::Blocks;
 use crate::copy::walk::hard_links::HardLinks;
 use crate::copy::walk::queue::Queue;
 
-/// The main phase.
 pub(crate) struct Walk<'a> {
     pub(crate) roots: &'a Roots,
     pub(crate) scope: &'a Scope,
     pub(crate) known: &'a Known<'a>,
     pub(crate) control: &'a Control<'a>,
     pub(crate) stager: &'a Stager<'a>,
-    /// The new manifest.
+    /// The records of the new manifest.
     pub(crate) blocks: &'a Blocks<'a>,
-    /// What is to get its final name afterwards.
+    /// What is published afterwards.
     pub(crate) pending: &'a Pending,
     pub(crate) queue: &'a Queue,
     pub(crate) links: &'a HardLinks,
-    /// What the space estimate has seen of the source.
+    /// What the space estimate saw of the source.
     pub(crate) seen: &'a Seen,
 }

@@ -1,5 +1,5 @@
-//! The other names of hard-linked files, once everything else is in its place: linked to the first name, or copied by
-//! themselves where that cannot be.
+//! Installs the other names of hard-linked files after everything else: links them to the first name, or copies them if
+//! linking is impossible.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -22,11 +22,11 @@ use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
 use crate::copy::walk::hard_links::{Deferred, First, Inode};
 
-/// What can be linked to: the directory of the first name, and the inode that it must have, where known.
+/// A target for links: its directory, and the inode that it must have, if known.
 type Linkable = (Arc<OwnedFd>, Option<u64>);
 
 impl Walk<'_> {
-    /// Deals with the names that were put off.
+    /// Handles the names that were put off.
     pub(crate) fn deferred_names(&self, report: &mut Report) -> Result<(), Error> {
         let (firsts, deferred) = self.links.take();
         if deferred.is_empty() {
@@ -49,7 +49,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Links the name to the first one. Where that cannot be, it is copied, and answered as a first name for the rest.
+    /// Links the name to the first one. If that is impossible, copies it and returns it as the first name for the rest.
     fn deferred(
         &self,
         worker: &mut Worker,
@@ -86,15 +86,14 @@ impl Walk<'_> {
     ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
         let version = self.version_of(&first.version, here, entry)?;
         let together = ino.is_some() && entry.volume.map(|stat| stat.st_ino) == *ino;
-        // A file of the right content, but with an inode of its own, has to be linked all the same: as if the volume had
-        // none.
+        // A file with the right content but an inode of its own is replaced by a link, as if it were missing.
         let relinked = !together && self.may_relink(worker, here, entry, &version)?;
-        // It is there for all that: what a user writes to it from now on is seen when it is replaced.
+        // It does exist: remember its status, to see what a user writes to it until it is replaced.
         entry.volume.filter(|_| relinked).inspect(|stat| here.node.replaced.add(entry.name, stat));
         let seen = if relinked { Entry { record: None, volume: None, base: None, ..entry } } else { entry };
         let data = Data::LinkTo { dir, name: &first.name, ino: *ino };
         match self.settle(worker, here, seen, Incoming { version: &version, data }) {
-            // Too many links, or none on this filesystem: a file of its own does as well.
+            // Too many links, or no links on this filesystem: copy the file.
             Err(error) if error.errno().is_some_and(cannot_link) => self.copy_alone(worker, here, entry),
             settled => settled.map(|_| None),
         }
@@ -112,7 +111,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Whether the volume's file may be replaced by a link: when it has the image's content, and the volume has links.
+    /// Whether the volume's file may be replaced by a link: it has the image's content, and the volume supports links.
     fn may_relink(
         &self,
         worker: &mut Worker,
@@ -138,7 +137,7 @@ impl Walk<'_> {
         Ok(Version { meta: Meta { mode, ..meta }, ..known.clone() })
     }
 
-    /// What became of it; `None` where it changed each time that it was read.
+    /// Copies the file. `None` if the source kept changing.
     fn copy_alone(
         &self,
         worker: &mut Worker,
@@ -166,8 +165,8 @@ impl Walk<'_> {
     }
 }
 
-/// Names that are dealt with in parallel, or one after the other: of a file whose first name is not linked to, the first of the
-/// others that gets the image's version is.
+/// Groups of names; groups run in parallel. If the first name of a file cannot be linked to, its other names form one
+/// group, in which the first one that is installed becomes the target.
 fn groups(deferred: Vec<Deferred>, can_link: impl Fn(Inode) -> bool) -> Vec<(Inode, Vec<Later>)> {
     let mut in_turn: HashMap<Inode, Vec<Later>> = HashMap::new();
     let mut groups = Vec::new();

@@ -1,4 +1,5 @@
-//! A directory of the image, or one that several copiers go through: where its entries go, and what is recorded of it.
+//! Handles a directory of the image, or one that several copiers walk through: where its entries go and what is
+//! recorded.
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::copy::tree::worker::{Task, Worker};
 use crate::copy::walk::context::Walk;
 
 impl Walk<'_> {
-    /// A directory of the image that is this copy's.
+    /// Handles a directory of the image that is this copy's.
     pub(crate) fn directory(
         &self,
         worker: &mut Worker,
@@ -30,7 +31,7 @@ impl Walk<'_> {
         let (child, flags) = match self.known.in_the_way(worker, here, entry)? {
             None if entry.volume.is_none() => self.new_directory(worker, here, entry)?,
             None | Some(InTheWay::Gone) => {
-                // One that another shard, or a copy that was cut short, has just made is ours all the same.
+                // A directory that another shard or an interrupted copy has just made counts as made by copies.
                 let found = match entry.record {
                     Some(record) if record.kind == Kind::Dir => record.flags.found,
                     _ => {
@@ -64,7 +65,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// One that the volume does not have.
+    /// Handles a directory that the volume does not have.
     fn new_directory(
         &self,
         worker: &mut Worker,
@@ -95,11 +96,12 @@ impl Walk<'_> {
         }
         let mut new = here.node.child(name, target);
         new.on_demand = on_demand;
-        // A removal is the user's doing: the volume is not taken for a new one when nothing else of the image's is left.
+        // The user removed it: keep that in the record, so that the volume is not taken for an emptied one.
         Ok((Some(new), Flags { kept: removed, ..Flags::default() }))
     }
 
-    /// One that takes the place of something else; where only a part of the source is copied, not before something is put into it.
+    /// A directory that replaces something else. If only a part of the source is copied, it waits until something is
+    /// put into it.
     fn replacing(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Node {
         entry.volume.inspect(|stat| here.node.replaced.add(entry.name, stat));
         if self.scope.filter.is_selective() {
@@ -114,7 +116,7 @@ impl Walk<'_> {
         here.node.child(entry.name, self.new_target())
     }
 
-    /// One that goes beside what a user has under its name; nothing where that was said before.
+    /// A directory beside the user's entry; `None` if that was reported before.
     fn beside(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<Option<Node>, Error> {
         let name = entry.name;
         if entry.record.is_some_and(|record| record.flags.kept && record.kind == Kind::Dir) {
@@ -125,7 +127,7 @@ impl Walk<'_> {
         let alias = self.known.directory_beside(here, name)?;
         worker.report.plan.push(format!("put beside {}/", shown(&here.child(&alias))));
         worker.report.beside.push(beside_of(&here.child(name), &here.child(&alias)));
-        // An earlier copy that was cut short may have put it there.
+        // An interrupted copy may have put it there.
         let there = here.made.map(|made| self.roots.look(made, here, &alias)).transpose()?.flatten();
         let target =
             if there.is_some_and(|stat| is_dir(&stat)) { Target::Existing } else { self.new_target() };
@@ -135,7 +137,7 @@ impl Walk<'_> {
         Ok(Some(aside))
     }
 
-    /// What its record says of its metadata.
+    /// Compares its metadata with its record.
     fn compared(&self, mut child: Node, entry: Entry<'_>, meta: &Meta) -> Node {
         let recorded = entry.record.filter(|record| record.kind == Kind::Dir);
         let known = recorded.filter(|_| !self.leaves(entry));
@@ -149,7 +151,7 @@ impl Walk<'_> {
         child
     }
 
-    /// What is there keeps its metadata, and they are those of the record.
+    /// Whether the existing directory keeps its metadata and its record.
     fn leaves(&self, entry: Entry<'_>) -> bool {
         self.known.policy() == Policy::Missing && entry.volume.is_some()
     }
@@ -170,8 +172,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Leaves what is in a directory's way. As of a file that is left, its record is neither pruning's nor, where a user
-    /// changed it, the run's.
+    /// Leaves an entry that is in a directory's way. As with a file that is left, its record is not pruned, nor taken
+    /// for the run's if a user changed it.
     fn leave(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
         worker.report.kept += 1;
         let noted = self.known.as_noted(worker, here, entry)?;
@@ -181,8 +183,8 @@ impl Walk<'_> {
         self.retain(worker, here, Some(&Record { flags, ..record.clone() }))
     }
 
-    /// A directory that is another's, but shared: the way to entries of this copy. It takes the same decisions as its
-    /// owner does, before or after that one.
+    /// Walks through a shared directory that is another copier's, to reach entries of this one. It decides as the
+    /// directory's own copier does, whoever comes first.
     pub(crate) fn pass_through(
         &self,
         worker: &mut Worker,
@@ -210,7 +212,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What is below a directory is dealt with later; a piece when all shared directories are known.
+    /// Queues the content of a directory. A piece waits until all shared directories are known.
     fn descend(&self, worker: &mut Worker, here: &Here<'_>, mut child: Node) {
         child.shared = !child.aside && self.scope.is_shared(here, &child.name);
         child.in_place = child.shared && !self.control.dry_run && child.target == Target::Existing;

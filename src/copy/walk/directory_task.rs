@@ -1,5 +1,5 @@
-//! A directory of the source against its directory on the volume and its block of the manifest, name by name: all
-//! three are sorted. Files are dealt with on the spot, directories become tasks.
+//! Merges three sorted lists name by name: a source directory, the directory on the volume, and its block of the
+//! manifest. Files are handled at once, directories become tasks.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -20,27 +20,26 @@ use crate::copy::walk::context::Walk;
 use crate::copy::walk::entry::Found;
 use crate::copy::walk::respelled::Respelled;
 
-/// A directory with at least twice as many entries is shared out in parts of this size where its first ones were waiting,
-/// as on a network volume or for a cold source: only making a name keeps the others of the directory out there. What is
-/// the processor's work is not shared: the others would spin in the kernel for the lock of the directory, which on xfs
-/// took a fifth of a copy's processor time.
+/// A directory with at least twice this many entries is split into parts of this size if its first entries had to wait,
+/// as on a network volume or with a cold source: only the creation of a name locks the directory. Work of the processor
+/// is not split: the others would spin in the kernel for the directory's lock, which on xfs took 20 % of a copy's
+/// processor time.
 const PART: usize = 128;
-/// Where several copiers share the tree: one that ends with a single worker's part is late for all of them.
+/// The same if several copiers share the tree: a large part at the end would delay them all.
 const PART_OF_SHARE: usize = 16;
-/// So many entries tell: each that waited was put to sleep at least once.
+/// The number of first entries to judge by: each of them must have waited at least once.
 const FIRST: usize = 32;
 
-/// A directory that is gone through: what the source has in it.
+/// The content of a source directory.
 struct Contents<'a> {
     path: &'a [u8],
     source: &'a OwnedFd,
     listing: &'a Listing,
-    /// What was seen of each name before, where that tells enough.
+    /// The status of each name that needs no further look.
     files: &'a [Option<Sight>],
 }
 
 impl Walk<'_> {
-    /// Goes through a directory.
     pub(crate) fn directory_task(&self, worker: &mut Worker, node: Arc<Node>) -> Result<(), Error> {
         let path = node.path();
         let source = node.source().map_err(|e| self.roots.source_error("open", &path, e))?;
@@ -50,7 +49,7 @@ impl Walk<'_> {
             self.stager.place(&node)?;
         }
         node.relieve(self.queue.budget);
-        // Taken out of the worker for the time of this directory, as the worker is lent out in it.
+        // Taken out of the worker, because the worker is borrowed below.
         let (mut listing, files) = if let Some(seen) = self.seen.take(&path, Sight::from(&stat)) {
             (seen.listing, seen.files)
         } else {
@@ -87,7 +86,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Its directory on the volume, if it is there and something in it is this copy's.
+    /// The directory on the volume, if it exists and has an entry of this copy.
     fn made(&self, node: &Node, path: &[u8], listing: &Listing) -> Result<Option<Arc<OwnedFd>>, Error> {
         let is_there = node.target == Target::Existing;
         let mine = !node.shared || node.parent.is_none() || self.scope.has_some(path, node, listing);
@@ -122,7 +121,7 @@ impl Walk<'_> {
         self.record_block(worker, &here, old_at.map(|at| (at, &**old)))
     }
 
-    /// Name by name, in their order.
+    /// Handles the names in order.
     fn merge(
         &self,
         worker: &mut Worker,
@@ -134,14 +133,14 @@ impl Walk<'_> {
         let mut respelled = Respelled::new(here.made, old);
         let failed = |e| self.roots.volume_error("list", here.path, e);
         let mut known = records(old).peekable();
-        // What no manifest knows needs no comparison from name to name: others may take a part of it.
+        // Entries without a manifest block need no comparison in order: other workers may take some of them.
         let part = if self.scope.shares.is_some() { PART_OF_SHARE } else { PART };
         let first = part.min(FIRST);
         let waited = (known.peek().is_none() && listing.len() >= 2 * part).then(waits);
         let mut mine = listing.len();
         let trusted = self.known.options.trust_mtime && known.peek().is_some();
         for at in 0..listing.len() {
-            // The first ones may be another copier's.
+            // Some of the first entries may be another copier's.
             if at == first && waited.is_some_and(|n| self.scope.shares.is_some() || waits() - n >= first) {
                 mine = self.share(here.node, listing, part);
             }
@@ -174,7 +173,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Looks what other owners have in a directory, and whether it is a destination of its own (`made`).
+    /// Reads what other owners have in a directory, and whether it is a destination of its own (`made`).
     fn ask_others(
         &self,
         worker: &mut Worker,
@@ -194,7 +193,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Makes tasks of a large directory's entries, but for the first `part`, and answers how many those are.
+    /// Makes tasks of the entries after the first `part`; returns how many stay here.
     fn share(&self, node: &Arc<Node>, listing: &Listing, part: usize) -> usize {
         for from in (part..listing.len()).step_by(part) {
             let names = (from..listing.len().min(from + part)).map(|at| {
@@ -207,7 +206,7 @@ impl Walk<'_> {
         part
     }
 
-    /// Some entries of a large directory that the manifest knows nothing of.
+    /// Handles some entries of a large directory without a manifest block.
     pub(crate) fn part_task(
         &self,
         worker: &mut Worker,
@@ -242,7 +241,7 @@ impl Walk<'_> {
         self.finish(worker, node)
     }
 
-    /// Hands in what the worker has recorded of a directory.
+    /// Hands in the records of a directory.
     fn record_block(
         &self,
         worker: &Worker,
@@ -259,7 +258,7 @@ impl Walk<'_> {
         self.blocks.add(here.path, block)
     }
 
-    /// Asks for files of a cold source before it is their turn.
+    /// Reads ahead in a cold source.
     fn ask_ahead<'n>(
         &self,
         worker: &mut Worker,
@@ -276,7 +275,7 @@ impl Walk<'_> {
     }
 }
 
-/// How often this thread has waited so far: getrusage(2), `ru_nvcsw`.
+/// How often this thread has waited so far (getrusage(2), `ru_nvcsw`).
 fn waits() -> usize {
     use nix::sys::resource::{UsageWho, getrusage};
     let usage = getrusage(UsageWho::RUSAGE_THREAD);

@@ -1,5 +1,5 @@
-//! Records that the image has no entry for: kept where the entry takes no part, otherwise marked for pruning to decide, with
-//! what copies that were cut short had installed.
+//! Records of entries that the image does not have: kept if the entry takes no part, otherwise marked for pruning,
+//! together with what interrupted copies had installed.
 
 use std::ffi::CString;
 
@@ -12,7 +12,7 @@ use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
 
 impl Walk<'_> {
-    /// Keeps a record, and those below it, as they are: the entry takes no part in this copy.
+    /// Keeps a record and those below it: the entry takes no part in this copy.
     pub(crate) fn retain(
         &self,
         worker: &mut Worker,
@@ -32,7 +32,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A record that the image has no entry for any more: marked, with everything below it, for pruning to decide.
+    /// Marks a record and those below it for pruning: the image no longer has the entry.
     pub(crate) fn dropped(
         &self,
         worker: &mut Worker,
@@ -46,7 +46,7 @@ impl Walk<'_> {
             return self.retain(worker, here, Some(&record));
         }
         if record.kind == Kind::Dir {
-            // Of two records of one name, the first counts.
+            // Of two records with one name, the first counts.
             self.noted_below(worker, &join(here.path, &record.name))?;
             self.orphan_subtree(here, &record.name)?;
         } else if let (Some(made), Ok(name)) =
@@ -82,8 +82,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What was noted in a directory, has come to the volume, and is neither in the image nor in the manifest in force:
-    /// for pruning to decide, like anything that an earlier release had.
+    /// Marks for pruning what was noted in a directory, has reached the volume, and is neither in the image nor in the
+    /// manifest in force.
     pub(crate) fn noted_only(
         &self,
         worker: &mut Worker,
@@ -124,7 +124,7 @@ impl Walk<'_> {
         self.blocks.add(here.path, Block::New { records: &marked, orphans: true })
     }
 
-    /// What was noted and has come to the volume, of all that is below a directory.
+    /// The same for everything below a directory.
     fn noted_below(&self, worker: &mut Worker, path: &[u8]) -> Result<(), Error> {
         let (mut block, mut marked) = (Vec::new(), Vec::new());
         for path in self.known.intent.subtree(path) {
@@ -145,7 +145,7 @@ impl Walk<'_> {
     }
 }
 
-/// The path of what is below `from`, seen from `to`.
+/// Moves a path from below `from` to below `to`.
 fn moved(path: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let below = path.strip_prefix(from).unwrap_or(path);
     join(to, below.strip_prefix(b"/").unwrap_or(below))

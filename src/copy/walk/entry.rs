@@ -1,4 +1,4 @@
-//! One name of the source: whether it takes part, what the volume has under it, and which kind of entry it is.
+//! Handles one name of the source: whether it takes part, what the volume has under it, and its type.
 
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use crate::copy::tree::entry::{Entry, Here};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
 
-/// A name of the source, with its record and with what was seen of it, and done for it, already.
+/// A name of the source, its record, and what was seen and read ahead of it.
 pub(crate) struct Found<'a> {
     pub(crate) name: &'a CStr,
     pub(crate) kind: FileType,
@@ -24,9 +24,8 @@ pub(crate) struct Found<'a> {
 }
 
 impl Walk<'_> {
-    /// Deals with a name of the source.
     pub(crate) fn entry(&self, worker: &mut Worker, here: &Here<'_>, found: Found<'_>) -> Result<(), Error> {
-        // A large directory on a slow volume takes longer than a stop may.
+        // Checked for each entry: a large directory on a slow volume takes longer than a stop may.
         self.control.go_on()?;
         let Found { name, record, .. } = found;
         let Some(kind) = self.kind(here, &found)? else { return Ok(()) };
@@ -59,7 +58,7 @@ impl Walk<'_> {
         let covered = later.is_some();
         let entry = Entry { name, record, volume: volume.as_ref(), base: base.as_ref(), covered };
         match kind {
-            // Another owner has something else there, and everything below it has no place.
+            // Another owner has something else there, so that nothing below it has a place.
             FileType::Directory if later.is_some_and(|kind| kind != Kind::Dir) => {
                 let path = here.child(name);
                 worker.report.left_to_others.push(shown(&path));
@@ -77,14 +76,14 @@ impl Walk<'_> {
             FileType::Symlink => self.symlink(worker, here, entry),
             _ => {
                 worker.report.skipped.push(shown(&here.child(name)));
-                // A file that was there in an earlier release is none of the image's any more.
+                // An earlier release may have had a file here; the image no longer has one.
                 record.map_or(Ok(()), |record| self.dropped(worker, here, record.clone()))
             }
         }
     }
 
-    /// The type of a name of the source, links followed where that is asked for; `None` for what the kubelet keeps beside a
-    /// `ConfigMap`'s files.
+    /// The type of a source entry, with links followed if asked for. `None` for what the kubelet keeps beside the files
+    /// of a `ConfigMap`.
     fn kind(&self, here: &Here<'_>, found: &Found<'_>) -> Result<Option<FileType>, Error> {
         let generation = found.name.to_bytes().starts_with(b"..");
         let kind = match found.kind {
@@ -92,12 +91,12 @@ impl Walk<'_> {
             FileType::Symlink if self.roots.dereference => self.followed(here, found.name)?,
             kind => kind,
         };
-        // The generation of a ConfigMap that its links lead to.
+        // The directory that a ConfigMap's links lead to.
         let is_generation = self.roots.dereference && kind == FileType::Directory && generation;
         Ok(Some(kind).filter(|kind| *kind != FileType::Unknown && !is_generation))
     }
 
-    /// A link that leads nowhere, or into itself, stays one.
+    /// A link that leads nowhere or into itself stays a link.
     fn followed(&self, here: &Here<'_>, name: &CStr) -> Result<FileType, Error> {
         match rustix::fs::statat(here.source, name, AtFlags::empty()) {
             Ok(stat) if !here.node.is_below(&stat) => Ok(FileType::from_raw_mode(stat.st_mode)),
@@ -108,7 +107,7 @@ impl Walk<'_> {
 
     fn volume(&self, here: &Here<'_>, name: &CStr, is_dir: bool) -> Result<Option<Stat>, Error> {
         match here.made {
-            // Made by this copy just now, and nobody else puts an entry of this one's into it.
+            // This copy has just made the directory, and nobody else creates its entries.
             Some(_) if here.node.is_just_made() && !(is_dir && self.scope.is_shared(here, name)) => Ok(None),
             Some(made) => self.roots.look(made, here, name),
             None => Ok(None),

@@ -1,4 +1,5 @@
-//! A regular file of the image: opened, read until it stays the same while it is read, hashed; then `settle` deals with it.
+//! Handles a regular file of the image: opens it, reads it until it no longer changes, hashes it; `settle` does the
+//! rest.
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -21,15 +22,15 @@ use crate::copy::tree::worker::{Task, Worker};
 use crate::copy::walk::context::Walk;
 use crate::copy::walk::hard_links::{Claim, First};
 
-/// A file that fits the buffer, opened.
+/// An open file that fits the buffer.
 struct Small {
     file: OwnedFd,
     before: Sight,
-    /// Its status, where that was asked for.
+    /// Its status, if it was asked for.
     stat: Option<Stat>,
 }
 
-/// A directory that a worker comes back to: its path, and its handles.
+/// A directory to which a worker returns: its path and handles.
 pub(crate) struct Reopened {
     pub(crate) path: Vec<u8>,
     pub(crate) source: Arc<OwnedFd>,
@@ -43,7 +44,6 @@ impl Reopened {
 }
 
 impl Walk<'_> {
-    /// A regular file of the image.
     pub(crate) fn file(
         &self,
         worker: &mut Worker,
@@ -91,7 +91,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The version that the manifest has, where it is believed by the file's size and mtime.
+    /// The version in the manifest, if the file's size and mtime are trusted.
     fn trusted(&self, here: &Here<'_>, entry: Entry<'_>) -> Result<Option<Version<'static>>, Error> {
         let known = entry.record.filter(|known| {
             self.known.options.trust_mtime
@@ -123,7 +123,7 @@ impl Walk<'_> {
             asked_for => asked_for,
         };
         Ok(match (opened, foreseen.seen) {
-            // No more is asked before it has been read: then it must still look like that.
+            // The status known before has to match after the read.
             (Some(file), Some(before)) => Some(Small { file, before, stat: None }),
             (Some(file), None) => {
                 let regular = self.stager.regular(worker, here, name, file)?;
@@ -135,9 +135,9 @@ impl Walk<'_> {
         })
     }
 
-    /// Reads a file that fits the buffer until it stays the same while it is read. Where its status is known already and it
-    /// has the content of its record, it was read whole, and its status is not asked for again. `None` where it changed each
-    /// time, or turns out to be something else than a file, which is reported.
+    /// Reads a file that fits the buffer, again while it changes. If its status was known before and the content
+    /// matches its record, the read was complete, and the status is not asked for again. `None` if it kept changing or
+    /// is no file any more, which is reported.
     fn read_small(
         &self,
         worker: &mut Worker,
@@ -168,7 +168,7 @@ impl Walk<'_> {
             let len = read.map_err(|e| failed("read", e))?.min(BUFFER);
             let after = Sight::from(&stat);
             let hash = *blake3::hash(&worker.buffer[..len]).as_bytes();
-            // A file of procfs or sysfs has more than it says: the same twice is steady.
+            // Files of procfs and sysfs hold more than their size says: two equal reads count as stable.
             let pseudo = size == 0 && after.size == 0 && last == Some(hash);
             if len == size && before == after || pseudo {
                 return Ok(Some((stat, len, hash)));
@@ -179,7 +179,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// A file that is too large, or too sparse, for the buffer.
+    /// Handles a file that is too large or too sparse for the buffer.
     pub(crate) fn file_task(&self, worker: &mut Worker, later: &Later) -> Result<(), Error> {
         worker.block.clear();
         worker.orphans = false;
@@ -216,7 +216,7 @@ impl Walk<'_> {
     ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
         let failed = |e| self.roots.source_error("read the attributes of", here.path, e);
         worker.xattrs.read(&from.file).map_err(failed)?;
-        // What is not in the manifest is copied and hashed in one pass; the hash of the rest decides first.
+        // A new file is copied and hashed in one pass. Otherwise the hash decides first whether to copy.
         let fresh = entry.record.is_none() && entry.volume.is_none();
         if fresh && !entry.covered && !self.control.dry_run {
             return self.stager.install_large(worker, here, (entry.name, from));
@@ -233,7 +233,7 @@ impl Walk<'_> {
         Ok(Some((outcome, version)))
     }
 
-    /// Opens a directory that a worker comes back to.
+    /// Opens a directory to which a worker returns.
     pub(crate) fn reopened(&self, node: &Node) -> Result<Reopened, Error> {
         let path = node.path();
         let source = node.source().map_err(|e| self.roots.source_error("open", &path, e))?;
@@ -245,7 +245,7 @@ impl Walk<'_> {
     }
 }
 
-/// What vanished from the source while it was copied keeps its record.
+/// An entry that vanished from the source during the copy keeps its record.
 fn vanished(worker: &mut Worker, record: Option<&Record<'_>>) {
     if let Some(record) = record {
         record.write(&mut worker.block);

@@ -1,5 +1,5 @@
-//! A directory whose entries have all been dealt with: completed in staging, or put on the list of those to be published. Not
-//! before, as every entry that is put into it changes its mtime.
+//! Finishes a directory once all its entries are handled: completes it in staging, or queues it for publishing. Not
+//! earlier, because each new entry changes its mtime.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
 
 impl Walk<'_> {
-    /// One thing less to wait for; when nothing is left, the directory is completed, and perhaps its parents.
+    /// Counts one finished entry. After the last one, finishes the directory and perhaps its parents.
     pub(crate) fn finish(&self, worker: &mut Worker, node: Arc<Node>) -> Result<(), Error> {
         let mut node = node;
         while node.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -65,7 +65,7 @@ impl Walk<'_> {
         if let Some(parent) = parent
             && meta.mode & 0o300 != 0o300
         {
-            // rename(2) of a directory into another needs the permission to write it, for its `..`.
+            // To move a directory, rename(2) needs write permission on it, for its `..`.
             now.mode |= 0o300;
             moded = false;
             self.pending.add_late_mode((parent.clone(), node.made_name().to_owned(), meta.mode));
@@ -84,17 +84,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether a new directory has its mode from the start.
+    /// Whether a new directory is created with its final mode.
     fn is_made_with(&self, mode: u32) -> bool {
         mode & 0o700 == 0o700 && mode & 0o7000 == 0 && mode & self.stager.permissions.umask == 0
     }
 
-    /// Reads the extended attributes that the image has for a directory and compares them with what it had. Their digest
-    /// goes into the record, which its parent has written before the directory was opened: as a piece of its own.
+    /// Compares the image's extended attributes of a directory with those of the last copy. Their digest is added as a
+    /// separate piece, because the parent wrote the record before the directory was opened.
     fn record_xattrs(&self, worker: &mut Worker, node: &Node) -> Result<(), Error> {
         self.stager.directory_xattrs(worker, node)?;
         let leaves = node.target == Target::Existing && self.known.policy() == Policy::Missing;
-        // What is there keeps its attributes, and its record.
+        // The existing directory keeps its attributes and its record.
         if node.aside || node.others || leaves {
             return Ok(());
         }

@@ -1,5 +1,4 @@
-//! Hard links within the source: the first name met is copied like any file, the others are linked to it once
-//! everything else is there.
+//! Hard links within the source: the first name is copied like any file, the others are linked to it at the end.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -12,16 +11,14 @@ use crate::copy::tree::node::Node;
 use crate::copy::tree::version::{Outcome, Version};
 use crate::support::mutex;
 
-/// Device and inode of a file of the source.
 pub(crate) type Inode = (u64, u64);
 
-/// Whether a name is the first of its file.
+/// Whether a name is its file's first.
 pub(crate) enum Claim {
     First,
     Deferred,
 }
 
-/// Files with several names.
 #[derive(Debug, Default)]
 pub(crate) struct HardLinks {
     inner: Mutex<Inner>,
@@ -33,7 +30,7 @@ struct Inner {
     deferred: Vec<Deferred>,
 }
 
-/// The first name of a file, and what became of it.
+/// The first name of a file, and its result.
 #[derive(Debug)]
 pub(crate) struct First {
     pub(crate) node: Arc<Node>,
@@ -49,7 +46,6 @@ impl First {
     }
 }
 
-/// Another name.
 #[derive(Debug)]
 pub(crate) struct Deferred {
     pub(crate) inode: Inode,
@@ -57,7 +53,7 @@ pub(crate) struct Deferred {
 }
 
 impl HardLinks {
-    /// Claims the file for this name, or puts the name off; its directory stays unfinished until then.
+    /// Claims the file for this name, or puts the name off; then its directory stays unfinished.
     pub(crate) fn claim(&self, stat: &Stat, node: &Arc<Node>, entry: Entry<'_>) -> Claim {
         let inode = (stat.st_dev, stat.st_ino);
         let mut inner = mutex::lock(&self.inner);
@@ -69,12 +65,12 @@ impl HardLinks {
         Claim::Deferred
     }
 
-    /// Records what became of the first name.
+    /// Records the result of the first name.
     pub(crate) fn settled(&self, stat: &Stat, first: First) {
         mutex::lock(&self.inner).firsts.insert((stat.st_dev, stat.st_ino), Some(first));
     }
 
-    /// The first names and the others, once no more come.
+    /// The first names and the other names, once no more come.
     pub(crate) fn take(&self) -> (HashMap<Inode, Option<First>>, Vec<Deferred>) {
         let inner = std::mem::take(&mut *mutex::lock(&self.inner));
         (inner.firsts, inner.deferred)

@@ -1,5 +1,5 @@
-//! The main phase: goes through the source, asks `plan` what is to become of each entry, and has `stage` make it complete.
-//! Directories are tasks; files are dealt with on the spot. Nothing gets its final name here but pieces of a shared tree.
+//! The main phase: walks the source, asks `plan` about each entry, and has `stage` complete it. Directories are tasks;
+//! files are handled at once. Nothing gets its final name here, except for pieces of a shared tree.
 
 pub(crate) mod blocks;
 pub(crate) mod context;

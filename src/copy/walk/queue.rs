@@ -1,4 +1,4 @@
-//! The tasks of the main phase, and the workers that carry them out.
+//! The tasks of the main phase and the workers that run them.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,20 +10,19 @@ use crate::copy::tree::node::Node;
 use crate::copy::tree::worker::{Task, Worker};
 use crate::support::mutex;
 
-/// Tasks and workers.
 pub(crate) struct Queue {
     pub(crate) pool: Pool<Task>,
-    /// Directories that are this copy's with all that is below them, in shared ones; by weight.
+    /// Pieces: directories below shared ones that are this copy's with everything in them, with their weight.
     pieces: Mutex<Vec<(u64, Arc<Node>)>>,
     pub(crate) workers: usize,
-    /// Directories that may be kept open.
+    /// How many directories may be kept open.
     pub(crate) budget: usize,
-    /// Descriptors for files that are asked for ahead.
+    /// Spare descriptors for read-ahead.
     pub(crate) spare: Spare,
 }
 
 impl Queue {
-    /// For so many workers at the most.
+    /// For at most this many workers.
     pub(crate) fn new(workers: usize) -> Self {
         Self {
             pool: Pool::new(Vec::new()),
@@ -34,7 +33,7 @@ impl Queue {
         }
     }
 
-    /// One state for each worker, with reports that list as much as `report`.
+    /// One state per worker, with reports of the same limits.
     pub(crate) fn worker_states(&self, report: &Report) -> Vec<Worker> {
         (0..self.workers).map(|_| Worker::reporting_as(report)).collect()
     }
@@ -44,7 +43,7 @@ impl Queue {
         mutex::lock(&self.pieces).push((weight, Arc::new(piece)));
     }
 
-    /// The pieces, the heaviest last: that one is taken first, and what is left at the end is small.
+    /// The pieces, the heaviest last: it is taken first, so that only small ones are left at the end.
     pub(crate) fn take_pieces(&self) -> Vec<Arc<Node>> {
         let mut pieces = std::mem::take(&mut *mutex::lock(&self.pieces));
         pieces.sort_by_key(|(weight, _)| *weight);

@@ -1,4 +1,4 @@
-//! Records of a directory that the image has under another spelling, which the volume takes for the same.
+//! Finds records that the image has under another spelling, which the volume takes for the same name.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -9,26 +9,26 @@ use crate::copy::io::listing::Listing;
 use crate::copy::manifest::{Record, records};
 use crate::copy::plan::spelling::{Listed, pairs};
 
-/// Found out when the image and the manifest are first seen to differ in a name.
+/// Computed when image and manifest first differ in a name.
 pub(crate) struct Respelled<'a> {
     made: Option<&'a OwnedFd>,
     old: &'a [u8],
-    /// By the image's name.
+    /// By the image's spelling.
     found: Option<HashMap<Vec<u8>, Record<'a>>>,
 }
 
 impl<'a> Respelled<'a> {
-    /// Of a directory on the volume, if it is there, and its block of the manifest.
+    /// `made` is the directory on the volume, if it exists; `old` its block of the manifest.
     pub(crate) fn new(made: Option<&'a OwnedFd>, old: &'a [u8]) -> Self {
         Self { made, old, found: None }
     }
 
-    /// The record of a name of the image that the manifest does not have.
+    /// The record for a name of the image that the manifest does not have.
     pub(crate) fn find(&mut self, listing: &Listing, name: &CStr) -> io::Result<Option<Record<'a>>> {
         Ok(self.pairs(listing)?.get(name.to_bytes()).cloned())
     }
 
-    /// Whether a record whose name the image does not have is that of another one.
+    /// Whether a record whose name the image lacks belongs to a name in another spelling.
     pub(crate) fn has_taken(&mut self, listing: &Listing, name: &[u8]) -> io::Result<bool> {
         Ok(self.pairs(listing)?.values().any(|record| *record.name == *name))
     }

@@ -1,4 +1,5 @@
-//! One file or symbolic link whose version is known: `plan` judges, and what it says is done and recorded.
+//! Carries out the decision about one file or symbolic link whose version is known: `plan` judges, then this acts and
+//! records.
 
 use crate::copy::error::Error;
 use crate::copy::io::path::{join, shown};
@@ -14,7 +15,6 @@ use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
 
 impl Walk<'_> {
-    /// Decides, acts and records.
     pub(crate) fn settle(
         &self,
         worker: &mut Worker,
@@ -34,7 +34,7 @@ impl Walk<'_> {
         self.act(worker, here, &Judged { entry, incoming, action, volume })
     }
 
-    /// Leaves a name to a later owner, and tells so unless that one has the same.
+    /// Leaves a name to a later owner, and reports that unless both have the same.
     fn left_to_another(
         &self,
         worker: &mut Worker,
@@ -83,11 +83,11 @@ impl Walk<'_> {
             Action::Leave => {
                 worker.report.kept += 1;
                 if let Some(record) = record {
-                    // The image has it, so that it is not pruning's; what differs stays, whoever changed it.
+                    // The image still has the entry, so that it is not pruned. What differs stays, whoever changed it.
                     let kept = !matches!(judged.volume, Volume::AsLeft { .. });
                     let flags = Flags { kept, orphan: false, half_done: false, ..flags };
                     let record = record.clone().into_owned();
-                    // Its mode may be another: it was left so.
+                    // Its mode may differ, and is recorded as left.
                     let left = if kept { record.left.clone() } else { self.as_it_is(worker, here, &record)? };
                     note(worker, here, &Record { flags, left, name: name.to_bytes().into(), ..record });
                 }
@@ -96,7 +96,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The image's version comes to the volume.
+    /// Installs the image's version.
     fn put(
         &self,
         worker: &mut Worker,
@@ -105,7 +105,7 @@ impl Walk<'_> {
         incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
         let Some(content) = self.stager.install(worker, here, (entry, Place::Name), incoming)? else {
-            // It changed each time that it was read, or cannot be made here: the manifest does not call it installed.
+            // It kept changing, or cannot be created here: the manifest must not call it installed.
             entry.record.inspect(|record| note(worker, here, record));
             return Ok(Outcome::Other);
         };
@@ -114,21 +114,21 @@ impl Walk<'_> {
         Ok(Outcome::Staged)
     }
 
-    /// What the volume has stays, its metadata set right where they are the image's.
+    /// Keeps the volume's entry, and repairs its metadata if its content is the image's.
     fn in_place(&self, worker: &mut Worker, here: &Here<'_>, judged: &Judged<'_>) -> Result<Outcome, Error> {
         let Judged { entry, incoming, .. } = *judged;
         let version = incoming.version;
         let (flags, left) = self.adopted(worker, here, judged)?;
         let as_left = judged.volume == (Volume::AsLeft { image: true });
-        // What is there in place of the image's version keeps its own metadata, and its record.
+        // What is there instead of the image's version keeps its metadata and its record.
         let others = judged.action == Action::Nothing && (!as_left || self.is_as_the_run_left(entry));
-        // The later of two copies wins, with its metadata too.
+        // The later of two copies wins, also with its metadata.
         let taken_over = judged.volume == Volume::AnotherOwners;
         let mend =
             (self.known.policy() == Policy::Replace || taken_over) && !self.known.beside_run && !others
                 || as_left && entry.record.is_some_and(|r| meta_changed(r, version));
         let left = if left == Left::AsImage && !others && !mend {
-            // As the volume has it: an adopted file keeps its own times where they are not set right.
+            // As the volume has it: an adopted file keeps its times if they are not repaired.
             let file = entry.volume.filter(|_| version.kind == Kind::File);
             file.map_or(Left::AsImage, |stat| seen(stat, version))
         } else {
@@ -141,13 +141,13 @@ impl Walk<'_> {
             return self.put(worker, here, entry, incoming);
         }
         note(worker, here, &version.record(entry.name, flags, left));
-        // Another name is linked only to what has the image's content.
+        // Other names are linked only to a file with the image's content.
         let is_images = as_left || judged.action == Action::Adopt;
         let inode = entry.volume.map(|stat| stat.st_ino);
         Ok(if is_images { Outcome::InPlace(inode) } else { Outcome::Other })
     }
 
-    /// How what stays is recorded.
+    /// The record of an entry that stays.
     fn adopted(
         &self,
         worker: &mut Worker,
@@ -177,7 +177,7 @@ impl Walk<'_> {
         Ok((flags, left))
     }
 
-    /// How the volume has what a record is of.
+    /// How the volume has a record's entry.
     fn as_it_is(
         &self,
         worker: &mut Worker,
@@ -188,7 +188,7 @@ impl Walk<'_> {
         left.map_err(|e| self.roots.volume_error("compare", &join(here.path, &record.name), e))
     }
 
-    /// Whether its mode is one that a run's steps gave it: it stays, until steps follow that find the image's.
+    /// Whether a run's steps have set its mode, which stays unless steps follow that expect the image's.
     fn is_as_the_run_left(&self, entry: Entry<'_>) -> bool {
         !self.known.steps_follow
             && entry.record.zip(entry.volume).is_some_and(|(record, stat)| {
@@ -204,7 +204,7 @@ fn note(worker: &mut Worker, here: &Here<'_>, record: &Record<'_>) {
     }
 }
 
-/// What the volume had is what it is left with.
+/// The entry is recorded as left, as it was before.
 fn kept_left(record: Option<&Record<'_>>) -> Left<'static> {
     match record.and_then(Record::as_left) {
         None => Left::Absent,

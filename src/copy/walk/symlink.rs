@@ -1,4 +1,4 @@
-//! A symbolic link of the image.
+//! Handles a symbolic link of the image.
 
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
@@ -13,7 +13,7 @@ use crate::copy::walk::context::Walk;
 use crate::copy::walk::hard_links::{Claim, First};
 
 impl Walk<'_> {
-    /// Deals with it, unless another name of it comes first.
+    /// Handles it, unless another name of it comes first.
     pub(crate) fn symlink(
         &self,
         worker: &mut Worker,
@@ -33,7 +33,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Deals with it, whatever other names it has.
+    /// Handles it without regard to its other names.
     pub(crate) fn symlink_alone(
         &self,
         worker: &mut Worker,
