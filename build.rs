@@ -1,5 +1,5 @@
-//! What `--version` says beside the version: commit and date (from the environment, set by release/build and image/binary),
-//! target and features. A build without them says so.
+//! Sets the description that `--version` prints: commit and date (from the environment, set by release/build and
+//! image/binary), target and features. A build without them says so.
 
 fn main() {
     let given = |name: &str| {

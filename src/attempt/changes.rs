@@ -1,5 +1,5 @@
-//! What a copy changed, kept beside the attempt's log for `diff` and `report`. Nothing depends on it: where it cannot be kept,
-//! the summary says so.
+//! Keeps what a copy changed beside the attempt's log, for `diff` and `report`. Nothing depends on it: if it cannot be
+//! kept, the summary says so.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,10 +8,10 @@ use super::open::Opened;
 use crate::copy;
 use crate::volume::{Change, Changes, History};
 
-/// Keeps what a copy into `destination` changed, a failed one too. A sentence when that is not possible.
+/// Keeps the changes of a copy into `destination`, even of a failed one. Returns a sentence if that is impossible.
 pub(super) fn keep(opened: &Opened, destination: &Path, changed: &copy::Changes) -> Option<String> {
     let removed = changed.items.iter().filter(|change| change.action == "removed");
-    // What had something below it was a directory.
+    // An entry with something below it was a directory.
     let emptied: HashSet<&Path> =
         removed.flat_map(|change| Path::new(&change.path).ancestors().skip(1)).collect();
     let items = changed.items.iter().filter_map(|change| {
@@ -21,7 +21,7 @@ pub(super) fn keep(opened: &Opened, destination: &Path, changed: &copy::Changes)
         } else {
             kind_of(&destination.join(&change.path))
         };
-        // It was yet to get its name when the copy failed.
+        // The copy failed before the entry got its name.
         if change.action == "installed" && kind.is_empty() {
             return None;
         }

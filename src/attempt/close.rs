@@ -1,5 +1,5 @@
-//! The log's last part: back under its name, the footer, durable, the name checked; and the correction where that fails after
-//! the footer was written.
+//! Closes the log: puts it back under its name, writes the footer, makes it durable and checks its name. If that fails
+//! after the footer was written, corrects the footer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::support::{mutex, times};
 use crate::volume::record::{Ended, StepEnd, Written};
 use crate::volume::{Footers, SealError, frames};
 
-/// The footer of an attempt, but for the numbers of what stands before it.
+/// The footer of an attempt, except for the numbers about what precedes it.
 pub(super) struct Footer {
     title: String,
     rows: Vec<(&'static str, String)>,
@@ -60,17 +60,17 @@ fn step_ends(outcome: &Outcome) -> Vec<StepEnd> {
     steps.map(end).collect()
 }
 
-/// How the log was left.
+/// The state of the log after closing.
 pub(super) struct Closed {
-    /// What stands in the log before the footer.
+    /// What precedes the footer in the log.
     pub(super) written: Written,
-    /// It was not waited for: the volume hangs, or a signal to stop came a second time.
+    /// Not waited for any longer: the volume hangs, or a second signal to stop came.
     pub(super) is_given_up: bool,
 }
 
 #[allow(clippy::too_many_arguments)] // what is ended, who hears signals meanwhile, what came of it
-/// The log back under its name, the footer, everything durable, the name checked. A footer that turns out not to hold is
-/// corrected, also where the volume answers too late.
+/// Puts the log back under its name, writes the footer, makes everything durable, and checks the name. A footer that
+/// turns out to be wrong is corrected, even if the volume answers too late.
 pub(super) async fn close(
     context: &Context<'_>,
     opened: &Arc<Opened>,
@@ -88,7 +88,7 @@ pub(super) async fn close(
         }
     };
     if let Ok(Some(line)) = &put_back {
-        // It stands behind the newline that ended the command's last line.
+        // The line follows the newline that was added to the command's last line.
         let length = line.len() as u64 + u64::from(tee.newline_added);
         outcome.own.push(written.output.saturating_sub(length)..written.output);
     }
@@ -109,11 +109,11 @@ pub(super) async fn close(
         }
     };
     if outcome.status() != claimed {
-        // The footer says what does not hold; best effort, as the volume has just failed.
+        // Corrects the footer. Best effort: the volume has just failed.
         let footer = Footer::of(outcome, &opened.key);
         let patience = if is_given_up { context.limits.last_word(supervisor) } else { left(end) };
         let corrected = on_volume(opened, patience, supervisor, move |opened| {
-            // A call that does not return holds the log; one that has returned may have put it back as another file.
+            // A call that hangs keeps the log locked; one that returned may have put the log back as another file.
             let log = || mutex::lock(&opened.log).footers().ok();
             let mut log = if is_given_up { correction } else { log() }?;
             log.close(accounted, &|accounted| footer.text(accounted)).and_then(|_| log.sync()).ok()
@@ -124,7 +124,7 @@ pub(super) async fn close(
     Closed { written, is_given_up }
 }
 
-/// A log that was put back is worth a warning; one that failed, a failure.
+/// Reports the result: a log that was put back is a warning, one that failed is a failure.
 fn tell(context: &Context<'_>, outcome: &mut Outcome, result: Result<Option<String>, SealError>) {
     match result {
         Ok(None) => {}
@@ -133,8 +133,8 @@ fn tell(context: &Context<'_>, outcome: &mut Outcome, result: Result<Option<Stri
     }
 }
 
-/// The log back under its name, all of the output in it, durable. Before the footer: a volume that hangs or fails now is not
-/// left with a success on it.
+/// Puts the log back under its name and makes the output durable. Done before the footer, so that a volume that fails
+/// now does not keep a footer that says success.
 fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>, Written, Option<Footers>) {
     let mut log = mutex::lock(&opened.log);
     let put_back = log.put_back(tee.output).and_then(|line| {
@@ -144,7 +144,7 @@ fn prepare(opened: &Opened, tee: Written) -> (Result<Option<String>, SealError>,
     let newline_added = tee.newline_added && !matches!(put_back, Ok(Some(_)));
     let written = log.written(newline_added);
     let put_back = put_back.and_then(|line| log.sync().map(|()| line));
-    // Where no descriptor is to be had, nothing is corrected.
+    // Without a free descriptor, nothing is corrected.
     let correction = log.footers().ok();
     match written {
         Ok(written) => (put_back, written, correction),

@@ -1,5 +1,5 @@
-//! How a command ended, as the user's sentence: by itself, of a signal of somebody else's, of the runner's for want of
-//! time, or because the runner was told to stop.
+//! Describes how a command ended: by itself, by somebody else's signal, by the runner's signal after a time limit, or
+//! because the runner was told to stop.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::process::{Ending, SpawnError, Status, Stop};
 use crate::steps::exec::{Limit, Outcome};
 use crate::support::durations::shown;
 
-/// The limits of a command, for its sentence.
+/// The limits of a command, for the message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CommandLimits {
     pub(super) step: Option<Duration>,
@@ -18,7 +18,7 @@ pub(super) struct CommandLimits {
     pub(super) grace: Duration,
 }
 
-/// How the command ended: a word for the summary when it was well, else the failure.
+/// The result in words if the command succeeded, else the failure.
 pub(super) fn told(
     outcome: &Outcome,
     name: &str,
@@ -48,13 +48,12 @@ pub(super) fn told(
     }
 }
 
-/// A command that cannot be started.
 pub(super) fn not_started(error: &SpawnError) -> Failure {
     let kind = if error.status() == 127 { Kind::NotFound } else { Kind::CannotExecute };
     Failure::new(kind, error.to_string())
 }
 
-/// The end of a command by itself, or of a signal that the runner did not send.
+/// A failure of the command itself, or its death by a signal that the runner did not send.
 fn failed_command(ending: &Ending, name: &str) -> Failure {
     let (kind, mut message, mut advice) = match ending.status {
         Status::Exited(code) => {
@@ -77,7 +76,7 @@ fn failed_command(ending: &Ending, name: &str) -> Failure {
     Failure::new(kind, message).advise(advice)
 }
 
-/// What the kernel did for want of memory while the command ran.
+/// What the kernel's OOM killer did while the command ran.
 pub(super) fn out_of_memory(ending: &Ending) -> Option<String> {
     match ending.oom_kills {
         0 => None,
@@ -86,7 +85,7 @@ pub(super) fn out_of_memory(ending: &Ending) -> Option<String> {
     }
 }
 
-/// How a command ended that was told to.
+/// How a command ended after the runner told it to.
 fn end_after(what: &str, ending: &Ending, grace: &str) -> String {
     let status = match ending.status {
         Status::Exited(code) => format!("exited with {code}"),

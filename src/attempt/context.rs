@@ -1,4 +1,4 @@
-//! What holds for the whole of an attempt and does not change: the hook, its limits, the secrets, whose run it is.
+//! What does not change during an attempt: the hook, its limits, the secrets, the identity.
 
 use super::limits::Limits;
 use super::outcome::Failure;
@@ -8,17 +8,16 @@ use crate::hook::copy_step::check_share;
 use crate::hook::identity::Identity;
 use crate::hook::spec::Hook;
 
-/// What does not change during an attempt.
 pub(super) struct Context<'h> {
     pub(super) hook: &'h Hook,
     pub(super) limits: Limits,
     pub(super) secrets: Secrets,
-    /// The run's id without the number of a shard.
+    /// The run id without a shard's number.
     pub(super) group: String,
 }
 
 impl<'h> Context<'h> {
-    /// Loads the secrets: what must not be seen is known before anything is written.
+    /// Loads the secrets to redact before anything is written.
     pub(super) fn new(hook: &'h Hook) -> Result<Self, Failure> {
         let run = Identity::from_environment(hook.run_id.as_deref());
         check_share(hook.shard(), &run).map_err(|error| Failure::new(Kind::Config, error.to_string()))?;
@@ -26,7 +25,7 @@ impl<'h> Context<'h> {
     }
 }
 
-/// Who runs. A shard has a log of its own, and is read back on its own.
+/// The identity of the run. A shard has a log of its own, and so an identity of its own.
 pub(super) fn identity(hook: &Hook) -> Identity {
     let mut identity = Identity::from_environment(hook.run_id.as_deref());
     if let Some(shard) = hook.shard() {

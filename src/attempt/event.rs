@@ -1,5 +1,5 @@
-//! The outcome as a Kubernetes Event on the Job, where `kubectl describe job` and `kubectl events` show it. The Job's service
-//! account needs the verb `create` on `events`; where it may not, the outcome stands and a line says so.
+//! Records the outcome as a Kubernetes Event on the Job, where `kubectl describe job` and `kubectl events` show it. The
+//! Job's service account needs the verb `create` on `events`; without it the outcome stands and a warning says so.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::exit::Kind;
 use crate::kubernetes::Access;
 use crate::support::times;
 
-/// For the API server to answer; less when the pod is being stopped.
+/// How long to wait for the API server; shorter when the pod is being stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
 const WHEN_STOPPED: Duration = Duration::from_secs(1);
-/// Of a note (Kubernetes, `EventSeries` validation).
+/// Length limit of a note in bytes (Kubernetes, `EventSeries` validation).
 const LONGEST: usize = 1000;
 
-/// Records it; a sentence why that was not possible.
+/// Records the outcome; returns a sentence if that is impossible.
 pub async fn record(outcome: &Outcome) -> Result<(), String> {
     let directory = std::env::var_os("HOOK_RUNNER_SERVICE_ACCOUNT").map(PathBuf::from);
     let access = Access::from_environment(directory.as_deref(), None).map_err(|error| error.to_string())?;
@@ -34,7 +34,7 @@ pub async fn record(outcome: &Outcome) -> Result<(), String> {
     }
 }
 
-/// `v1.Event`; none where the Job is not known.
+/// The `v1.Event`; `None` if the Job is unknown.
 fn event(outcome: &Outcome, access: &Access) -> Option<Value> {
     let job = outcome.identity.job.as_ref()?;
     let succeeded = outcome.status() == 0;
@@ -64,7 +64,7 @@ fn event(outcome: &Outcome, access: &Access) -> Option<Value> {
     }))
 }
 
-/// The run's id where it is the Job's UID, as the charts give it; `kubectl describe` looks for it.
+/// The run id if it is the Job's UID, as with the charts; `kubectl describe` selects events by it.
 fn uid(run: &str) -> Option<&str> {
     let id = run.split(".shard-").next()?;
     let fits = |(at, byte): (usize, u8)| match at {

@@ -1,6 +1,5 @@
-//! The end of an attempt: the output, the log put back under its name where the command removed it, the footer, the log
-//! durable under its name, the end in the index. All of it together has one time limit, so that a volume that hangs
-//! cannot hold the attempt at each of its parts.
+//! Finishes an attempt: ends the output, closes the log (`close.rs`), and enters the end in the index. All parts share
+//! one time limit, so that a hung volume cannot delay each of them.
 
 use std::fs::File;
 use std::time::Instant;
@@ -21,7 +20,7 @@ use crate::support::mutex;
 use crate::volume::record::{Ended, Line, Written};
 use crate::volume::{History, Volume, VolumeError};
 
-/// Ends the log and enters the end. May turn success into 74; never the reverse.
+/// Finishes the log and enters the end in the index. May turn success into 74, never the reverse.
 pub(super) async fn finish(
     context: &Context<'_>,
     session: Session,
@@ -56,29 +55,28 @@ pub(super) async fn finish(
         let entered = on_volume(opened, patience, supervisor, |opened| enter(opened, ended)).await;
         match entered {
             Ok(Ok(warning)) => warning.into_iter().for_each(|warning| tell(outcome, warning)),
-            // The log is the truth, and has it.
+            // The log is the truth and holds the end.
             Ok(Err(error)) => tell(outcome, format!("the index has no end for this attempt: {error}")),
             Err(failure) => log_failed(context, outcome, failure),
         }
     }
     log_outcome(context, outcome);
     if hangs {
-        // Written to the same volume, most likely: ending them would wait for it once more.
+        // Probably on the same volume: waiting for it would hang once more.
         std::mem::forget(session.diagnostics);
         leave_files();
     }
-    // Closed by the kernel: a descriptor on a volume that hangs would be waited for here.
+    // Leaves closing to the kernel: closing a descriptor on a hung volume would block here.
     std::mem::forget(session.opened);
 }
 
-/// A warning that comes too late for the footer.
+/// Adds a warning that came too late for the footer.
 fn tell(outcome: &mut Outcome, warning: String) {
     say(Level::Warning, &warning);
     outcome.warnings.push(warning);
 }
 
-/// Enters the end in the index, after the log that it speaks of is durable. A state directory that the command removed
-/// is made anew.
+/// Enters the end in the index, once the log is durable. A state directory that the command removed is created again.
 fn enter(opened: &Opened, ended: Ended) -> Result<Option<String>, VolumeError> {
     let volume = &opened.volume;
     let state = volume.state_is_elsewhere.then_some(volume.state_path.as_path());
@@ -94,7 +92,8 @@ fn enter(opened: &Opened, ended: Ended) -> Result<Option<String>, VolumeError> {
         .then(|| format!("{path} was removed while the hook ran: logs and history of earlier runs are gone")))
 }
 
-/// What the tee answers, while signals are still heard: a stop leaves it a short time, a second one none.
+/// Waits for the tee's report while signals are still read: after a stop for a short time, after a second stop not at
+/// all.
 async fn hear(
     supervisor: &mut Supervisor,
     tee: &Tee,
@@ -129,7 +128,7 @@ fn judge_log(context: &Context<'_>, outcome: &mut Outcome, failure: &LogFailure,
     let hung = failure.cause == Cause::Hung;
     let failure = messages::log(outcome.log.as_deref().unwrap_or_default(), failure, missed);
     if hung && context.hook.log_failure == OnLogFailure::Fail {
-        // A command that could not go on because its log did not is not what went wrong.
+        // If the command failed because its log failed, the log is the cause.
         outcome.overrule(failure);
     } else {
         log_failed(context, outcome, failure);

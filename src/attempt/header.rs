@@ -1,4 +1,4 @@
-//! What is known when an attempt begins, and the header that says it.
+//! What is known when an attempt begins, and the header made of it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::support::times;
 use crate::volume::record::{FORMAT, Started, seal};
 use crate::volume::{Attempt, Keep, Volume, frames};
 
-/// What an attempt needs to know before it can open.
+/// What is needed to open an attempt.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Told what the opening waits for.
+    /// Gets what the opening waits for.
     pub waiting: Observed,
     /// The preserved log.
     pub log: PathBuf,
-    /// One of several that copy their shares at the same time: the lock is shared with them, and kept from others.
+    /// A shard: the lock is shared with the other shards, but excludes other runs.
     pub shared: bool,
-    /// The state directory, if it was given.
+    /// The state directory, if one was given.
     pub state: Option<PathBuf>,
     /// Mode of a new log.
     pub log_mode: u32,
@@ -28,12 +28,12 @@ pub struct Plan {
     pub keep: Keep,
     /// Who runs.
     pub identity: Identity,
-    /// Rows of the header beside those that are the opening's own.
+    /// Further rows of the header.
     pub rows: Vec<(&'static str, String)>,
 }
 
-/// The record of an attempt that begins at `offset` of the log, after the `earlier` ones of its history, and whose footer
-/// will show `key`.
+/// The record of an attempt that begins at `offset` of the log, after the `earlier` attempts. Its footer will show
+/// `key`.
 pub(super) fn started(plan: &Plan, volume: &Volume, earlier: &[Attempt], offset: u64, key: &str) -> Started {
     let identity = &plan.identity;
     let of_run = earlier.iter().filter(|attempt| attempt.started.run == identity.run);
@@ -54,7 +54,7 @@ pub(super) fn started(plan: &Plan, volume: &Volume, earlier: &[Attempt], offset:
     }
 }
 
-/// The header, with what to know of the attempt before.
+/// The header, with a note about the attempt before.
 pub(super) fn text(plan: &Plan, started: &Started, last: Option<&Attempt>) -> String {
     let identity = &plan.identity;
     let release = identity.release_text();
@@ -77,7 +77,7 @@ pub(super) fn text(plan: &Plan, started: &Started, last: Option<&Attempt>) -> St
     frames::header(&title, &rows, started)
 }
 
-/// What to know of the attempt before this one: nothing, when that was another run that ended well.
+/// A note about the attempt before; `None` if that was another run that ended well.
 fn earlier_text(last: &Attempt, run: &str) -> Option<String> {
     let same = last.started.run == run;
     let who = if same {

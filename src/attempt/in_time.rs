@@ -1,5 +1,5 @@
-//! Work at the end of an attempt, which a volume that hangs must not hold: signals are read meanwhile, and after a stop it has
-//! a short time.
+//! Runs work at the end of an attempt so that a hung volume cannot block it: signals are read meanwhile, and after a
+//! stop little time is left.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::outcome::Failure;
 use crate::process::Supervisor;
 use crate::support::blocking;
 
-/// Runs `work` within `patience`. `what` is being done, for the sentence about a volume that hangs.
+/// Runs `work` for at most `patience`. `what` describes it for the message about a hung volume.
 pub(super) async fn at_the_end<F: Future>(
     patience: Duration,
     supervisor: &mut Supervisor,
@@ -33,7 +33,7 @@ pub(super) async fn at_the_end<F: Future>(
     }
 }
 
-/// Runs `work` on the volume.
+/// Runs a blocking call on the volume.
 pub(super) async fn on_volume<T: Send + 'static>(
     opened: &Arc<Opened>,
     patience: Duration,
@@ -45,7 +45,7 @@ pub(super) async fn on_volume<T: Send + 'static>(
     at_the_end(patience, supervisor, "making the log durable", work).await?.map_err(messages::fault)
 }
 
-/// Ends a short time after a stop.
+/// Completes a short time after a stop.
 pub(super) fn hurried(supervisor: &Supervisor) -> impl Future<Output = ()> + use<> {
     let stop = supervisor.stop_token();
     async move {
@@ -54,7 +54,7 @@ pub(super) fn hurried(supervisor: &Supervisor) -> impl Future<Output = ()> + use
     }
 }
 
-/// The time until `end`, or a moment.
+/// The time until `end`, but at least a moment.
 pub(super) fn left(end: Instant) -> Duration {
     end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
 }

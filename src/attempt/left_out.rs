@@ -1,4 +1,4 @@
-//! Steps that are not for this run, as their `when` says.
+//! Leaves out steps whose `when` excludes this run.
 
 use super::context::{self, Context};
 use super::outcome::{Failure, Outcome, StepReport};
@@ -7,13 +7,13 @@ use crate::exit::Kind;
 use crate::hook::steps::Step;
 use crate::hook::when::When;
 
-/// Why `step` is left out of this run; none where it is not.
+/// Why `step` is left out; `None` if it is not.
 pub(super) fn why(step: &Step, context: &Context<'_>, session: &Session) -> Option<String> {
     let first_run = session.opened.as_ref().map(|opened| opened.first_run);
     step.when()?.unmet(&context::identity(context.hook), first_run)
 }
 
-/// Tells that a step is left out. It has its number among the steps like any other.
+/// Reports a step that is left out. It keeps its number.
 pub(super) fn tell(
     (title, step): (&str, &Step),
     why: &str,
@@ -28,8 +28,8 @@ pub(super) fn tell(
     outcome.borders.push(at..at);
 }
 
-/// The steps that this run may have, then those that may come after them: on a failure, at every end. As far as that is known
-/// before the log is open; a step of which it cannot be known is refused.
+/// The steps that this run may execute, and those that may follow (on failure, at every end), as far as `when` can be
+/// evaluated before the log is open. A step whose `when` can never be evaluated is refused.
 pub(super) fn possible(context: &Context<'_>) -> Result<(Vec<Step>, Vec<Step>), Failure> {
     let hook = context.hook;
     let identity = context::identity(hook);

@@ -1,5 +1,4 @@
-//! The ends that an attempt may come to while it waits for something: its time is over, a signal asks it to stop, a second
-//! one to stop at once.
+//! The limits of an attempt while it waits: its deadline, a signal to stop, and a second one to stop at once.
 
 use std::time::{Duration, Instant};
 
@@ -11,31 +10,31 @@ use crate::hook::spec::Hook;
 use crate::process::Supervisor;
 use crate::support::durations::milliseconds;
 
-/// What is kept for footer, sync and index when the attempt's time is over or the pod is being stopped.
+/// Time for footer, sync and index once the deadline has passed or the pod is being stopped.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
-/// From the attempt's time and the grace after it, at the latest, to its end.
+/// The latest end of the attempt, counted from its deadline plus the grace.
 const END: Duration = Duration::from_millis(4500);
-/// From there to the last word in the log: the index, and what is said of the end, come after it.
+/// The latest last word in the log, counted from the same moment; index and messages come after it.
 const LAST_WORD: Duration = Duration::from_millis(3500);
-/// What is left for a last word after a log that hangs: it most likely goes to the same volume.
+/// Time for a last word after the log hung; it probably goes to the same volume.
 pub(super) const AFTER_A_HANG: Duration = Duration::from_millis(500);
-/// What is kept free of the pod's grace period for writing the footer, syncing the log and exiting.
+/// The part of the pod's grace period that is reserved for the footer, the sync and the exit.
 const SEALING: Duration = Duration::from_secs(3);
-/// How long making things durable may take where nobody set a limit: a slow network volume takes minutes.
+/// Time limit for making things durable if none was given: a slow network volume takes minutes.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// The time that an attempt has.
+/// The time limits of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     began: Instant,
     timeout: Option<Duration>,
     pub(super) deadline: Option<Instant>,
-    /// From TERM to KILL.
+    /// Time from TERM to KILL.
     pub(super) grace: Duration,
 }
 
 impl Limits {
-    /// Of an attempt that begins now.
+    /// The limits of an attempt that begins now.
     pub(super) fn new(hook: &Hook) -> Self {
         let began = Instant::now();
         Self {
@@ -58,7 +57,7 @@ impl Limits {
         messages::timed_out(self.timeout, what)
     }
 
-    /// How long the end of the attempt may take from now on.
+    /// How long the end of the attempt may still take.
     pub(super) fn patience(&self, supervisor: &Supervisor) -> Duration {
         if supervisor.stop_requested() {
             return LAST_WORDS;
@@ -80,7 +79,7 @@ impl Limits {
         end.map_or(LAST_WORDS, |end| end.saturating_duration_since(Instant::now())).max(AFTER_A_HANG)
     }
 
-    /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled, and work that does not end
+    /// Runs `work` while signals are read. At the attempt's deadline `cancel` is cancelled; work that does not end
     /// within the grace after that is given up.
     pub(super) async fn cancellable<F: Future>(
         &self,
@@ -108,7 +107,7 @@ impl Limits {
         }
     }
 
-    /// As [`Limits::cancellable`], for work that has no token and may simply be dropped.
+    /// As [`Limits::cancellable`], for work without a token, which may simply be dropped.
     pub(super) async fn droppable<F: Future>(
         &self,
         supervisor: &mut Supervisor,
@@ -137,8 +136,8 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// The grace that still leaves time to end what the command left (`drain`), to write the footer and to sync it before
-/// the kubelet kills the pod, whose whole period (`terminationGracePeriodSeconds`) is `pod`. At least one second.
+/// The grace, shortened so that leftovers can be ended (`drain`) and the footer written and synced before the kubelet
+/// kills the pod. `pod` is its whole grace period (`terminationGracePeriodSeconds`). At least one second.
 fn within_pod_grace(grace: Duration, drain: Duration, pod: Option<Duration>) -> Duration {
     match pod {
         Some(pod) => grace.min(pod.saturating_sub(drain.saturating_add(SEALING)).max(Duration::from_secs(1))),

@@ -1,5 +1,5 @@
-//! What failed below, as the user's sentence: the kind of end it is, and what to do about it. The one place
-//! where the words of a lower room become the words of the exit-status table.
+//! Turns errors of lower rooms into the user's message: the kind of failure and what to do about it. The only place
+//! where they get their exit status.
 
 use std::io;
 use std::path::Path;
@@ -24,15 +24,14 @@ use crate::support::sizes::human_bytes;
 use crate::volume::lock::Holder;
 use crate::volume::{LogProblem, SealError, VolumeError};
 
-/// Kubernetes' own name for a stop (`kubectl delete pod`, a drain, a deadline) is TERM.
+/// Kubernetes stops a pod with TERM (`kubectl delete pod`, a drain, a deadline).
 const TERM: u8 = 15;
 
-/// The runner was told to stop.
 pub(crate) fn stopped(when: &str) -> Failure {
     stopped_by(None, when)
 }
 
-/// The runner was told to stop; `stop` is what is known of it.
+/// As [`stopped`], with what is known of the signal.
 pub(crate) fn stopped_by(stop: Option<&Stop>, when: &str) -> Failure {
     let signal = stop.map_or(TERM, |stop| stop.signal);
     let by = stop.map_or_else(|| "a signal".to_owned(), ToString::to_string);
@@ -41,18 +40,17 @@ pub(crate) fn stopped_by(stop: Option<&Stop>, when: &str) -> Failure {
     )
 }
 
-/// What to do when the system has no more of something for this process.
+/// Advice when the system has run out of a resource.
 const LIMITS: &str =
     "raise the limits of open files, processes or memory (ulimit -n, -u and -v, the pod's limits)";
 
-/// The volume does not answer.
 pub(crate) fn hung(what: &str) -> Failure {
     Failure::new(Kind::Io, format!("the volume hangs: {what} did not end"))
         .because(Cause::Hung.word())
         .advise(volume_advice(Cause::Hung))
 }
 
-/// A second signal to stop ended what the volume was still at.
+/// A second signal to stop interrupted work on the volume.
 pub(crate) fn cut_short(what: &str, stop: Option<&Stop>) -> Failure {
     let first = stop.map_or_else(String::new, |stop| format!("after {stop} "));
     Failure::new(Kind::Io, format!("{what} was cut short: {first}a second signal to stop came"))
@@ -60,17 +58,17 @@ pub(crate) fn cut_short(what: &str, stop: Option<&Stop>) -> Failure {
         .advise("leave the end of an attempt its time (terminationGracePeriodSeconds); the next attempt goes on from here")
 }
 
-/// A fault of ours, or of a machine without threads.
+/// A fault of ours, or of a machine that can start no thread.
 pub(crate) fn fault(error: io::Error) -> Failure {
     Failure::new(Kind::Fault, words(&error))
 }
 
-/// The output cannot be taken: no thread, pipe or descriptor is to be had.
+/// No thread, pipe or descriptor is left for the output.
 pub(crate) fn no_tee(error: &io::Error) -> Failure {
     Failure::new(Kind::Fault, format!("cannot take the output: {}", words(error))).advise(LIMITS)
 }
 
-/// The attempt did not open.
+/// The attempt could not be opened.
 pub(crate) fn open(error: OpenError, stop: Option<&Stop>) -> Failure {
     let message = error.to_string();
     match error {
@@ -90,7 +88,7 @@ pub(crate) fn open(error: OpenError, stop: Option<&Stop>) -> Failure {
     }
 }
 
-/// Somebody else has the volume.
+/// Another run holds the volume.
 pub(crate) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure {
     let waited = shown(waited);
     let message = format!("another run holds the volume ({}): {holder}; waited {waited}", state.display());
@@ -98,7 +96,7 @@ pub(crate) fn locked(state: &Path, holder: &Holder, waited: Duration) -> Failure
         .advise("wait for it or stop it, or raise --lock-timeout; the lock goes with its process")
 }
 
-/// A file of the runner's own.
+/// A file of the runner's own failed.
 pub(crate) fn store(error: &VolumeError) -> Failure {
     let cause = Cause::of(&error.source);
     let is_ours = error.source.raw_os_error().is_none();
@@ -119,7 +117,6 @@ pub(crate) fn store(error: &VolumeError) -> Failure {
     Failure::new(Kind::Io, error.to_string()).because(cause.word()).advise(advice)
 }
 
-/// The preserved log failed while the hook ran.
 pub(crate) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
     if failure.cause == Cause::Removed {
         return not_whole(log, &failure.message);
@@ -130,14 +127,13 @@ pub(crate) fn log(log: &str, failure: &LogFailure, missed: u64) -> Failure {
         .advise(volume_advice(failure.cause))
 }
 
-/// The hook did away with its log, or a part of it.
+/// The hook removed its log or a part of it.
 fn not_whole(log: &str, how: &str) -> Failure {
     Failure::new(Kind::Io, format!("the preserved log {log} is not whole: {how}"))
         .because(Cause::Removed.word())
         .advise("let the hook leave its log alone, or give --log outside of what it cleans")
 }
 
-/// The log is not durable under its name.
 pub(crate) fn seal(error: &SealError, log: Option<&str>) -> Failure {
     let log = log.unwrap_or_default();
     match error {
@@ -151,27 +147,26 @@ pub(crate) fn seal(error: &SealError, log: Option<&str>) -> Failure {
     }
 }
 
-/// A volume that steps wrote to could not be synced, or not be opened for that.
+/// A volume that steps wrote to could not be opened or synced.
 pub(crate) fn sync(error: &SyncError) -> Failure {
     let cause = Cause::of(&error.source);
     Failure::new(Kind::Io, error.to_string()).because(cause.word()).advise(volume_advice(cause))
 }
 
-/// What `sync` names is not there at the end.
+/// A path of `sync` does not exist at the end.
 pub(crate) fn nothing_to_sync(path: &Path) -> Failure {
     Failure::new(Kind::Io, format!("cannot sync the volume of {}: nothing is there", path.display()))
         .advise("give with --sync, or the hook file's sync, a path that the steps leave on the volume")
 }
 
-/// A wait that cannot be asked for: waiting does not help.
+/// A wait that can never succeed.
 pub(crate) fn wrong_wait(error: &NotMet) -> Failure {
     Failure::new(Kind::Config, error.to_string()).advise(error.advice())
 }
 
-/// The copy failed.
 pub(crate) fn copy(error: &copy::Error) -> Failure {
     if error.cause() == copy::Cause::Config {
-        // 78 says that nothing was made.
+        // 78 promises that nothing was changed.
         let kind = if error.begun { Kind::Io } else { Kind::Config };
         return Failure::new(kind, error.to_string())
             .advise("correct the copy's source, destination or options");
@@ -190,7 +185,7 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
     };
     let failure = Failure::new(Kind::Io, message).because(cause.word());
     match (cause, error.errno().map(Errno::from_raw)) {
-        // Without an answer of the system it is not about the volume, and the sentence says what to do.
+        // Without a system error this is not about the volume, and the message says what to do.
         (Cause::Io, None) => failure,
         (Cause::Io, Some(Errno::EACCES)) => {
             failure.advise("let the pod's user write there (fsGroup, or the directory's mode)")
@@ -201,7 +196,7 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
     }
 }
 
-/// The turn to copy was not had.
+/// The copy did not get its turn.
 pub(crate) fn turn(error: &TurnError) -> Failure {
     match error {
         TurnError::Lock(error) => store(error),
@@ -210,7 +205,6 @@ pub(crate) fn turn(error: &TurnError) -> Failure {
     }
 }
 
-/// The follow step failed.
 pub(crate) fn follow_step(error: &FollowError) -> Failure {
     match error {
         FollowError::Follow(error) => follow(error),
@@ -219,7 +213,6 @@ pub(crate) fn follow_step(error: &FollowError) -> Failure {
     }
 }
 
-/// The other container's log was not preserved.
 fn follow(error: &kubernetes::Failure) -> Failure {
     let message = error.to_string();
     match error {
@@ -236,7 +229,7 @@ fn follow(error: &kubernetes::Failure) -> Failure {
     }
 }
 
-/// How the other container ended: in words when it was well, else the failure.
+/// How the other container ended: in words if it succeeded, else the failure.
 pub(crate) fn followed(container: &str, ended: &kubernetes::Ended) -> Result<String, Failure> {
     let how = &ended.how;
     let reason = match (how.reason.as_str(), how.message.trim()) {
@@ -246,7 +239,7 @@ pub(crate) fn followed(container: &str, ended: &kubernetes::Ended) -> Result<Str
     };
     let verb = if how.never_started() { "could not be started, status" } else { "exited with" };
     let text = format!("container {container} {verb} {}{reason}", how.exit_code);
-    // The API's exit code is an int32; a Linux container's fits.
+    // The API's type is int32; the exit code of a Linux container fits.
     let status = u8::try_from(how.exit_code).unwrap_or(u8::MAX);
     match (status, ended.gaps) {
         (0, 0) => Ok(text),
@@ -265,7 +258,6 @@ pub(crate) fn followed(container: &str, ended: &kubernetes::Ended) -> Result<Str
     }
 }
 
-/// The attempt's time is over.
 pub(crate) fn timed_out(limit: Option<Duration>, what: &str) -> Failure {
     let limit = shown(limit.unwrap_or_default());
     Failure::new(Kind::Timeout, format!("the attempt's time of {limit} was over: {what}"))

@@ -1,5 +1,5 @@
-//! The result of an attempt for Prometheus: the text format of its textfile collector
-//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>), names and units by its conventions.
+//! The result of an attempt for Prometheus, in the text format of its textfile collector
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use super::outcome::Outcome;
 
-/// Puts the metrics of `outcome` in place of those of the attempt before; a collector never reads half of them.
+/// Replaces the metrics file by a rename, so that a collector never reads half of it.
 pub fn write(outcome: &Outcome, path: &Path) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
@@ -64,7 +64,7 @@ fn text(outcome: &Outcome, now: SystemTime) -> String {
     text
 }
 
-/// A label's value as the format has it.
+/// Escapes a label's value as the format requires.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

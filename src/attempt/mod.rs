@@ -1,5 +1,5 @@
-//! One attempt of a hook, straight down: load the secrets, open the volume, run the steps in order, settle the volume,
-//! finish the log. Everything that can go wrong is in the outcome.
+//! One attempt of a hook, from top to bottom: load the secrets, open the volume, run the steps in order, settle the
+//! volume, finish the log. Every failure goes into the outcome.
 
 mod changes;
 mod close;
@@ -35,7 +35,6 @@ use crate::process::Supervisor;
 use crate::steps::wait;
 use crate::support::blocking;
 
-/// Runs an attempt of `hook` to its end.
 pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
     let mut outcome = Outcome::new(context::identity(hook));
     let context = match Context::new(hook) {
@@ -66,7 +65,7 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
     context.secrets.clean_outcome(outcome)
 }
 
-/// A hook that cannot work is refused before anything on a volume is made or changed.
+/// Refuses a hook that cannot work, before anything on a volume is created or changed.
 async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<(), Failure> {
     let hook = context.hook.clone();
     let check = blocking::run(move || report_paths::check(&hook));
@@ -82,7 +81,7 @@ async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result
     context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?
 }
 
-/// The steps in their order; those for a failure, when one failed; those for every end; then the volume as they left it.
+/// Runs the steps; on failure, the steps for that; the final steps in any case. Then settles the volume.
 async fn work(
     context: &Context<'_>,
     session: &mut Session,
@@ -111,7 +110,7 @@ async fn work(
     }
 }
 
-/// Runs `steps` up to the first that fails.
+/// Runs `steps` up to the first failure.
 async fn all(
     (title, steps): (&str, &[Step]),
     context: &Context<'_>,
@@ -132,7 +131,7 @@ async fn all(
     }
 }
 
-/// Whether a step that begins now would only be cut short.
+/// Whether a new step would be interrupted at once.
 fn no_more(context: &Context<'_>, supervisor: &Supervisor) -> bool {
     supervisor.stop_requested() || context.limits.is_over()
 }

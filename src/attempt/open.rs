@@ -1,5 +1,5 @@
-//! Opens an attempt: the lock, the history, the log under its name, the header. All of it is made on the volume, so all of it
-//! runs on a thread of its own; what is left here is waiting for the lock.
+//! Opens an attempt: the lock, the history, the log under its name, the header. All of this touches the volume and so
+//! runs on its own thread; only waiting for the lock happens here.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -25,56 +25,52 @@ use crate::volume::{
     History, LogProblem, OpenLog, Placed, Volume, VolumeError, bring_over, check, known, place, prune,
 };
 
-/// Between two tries for the lock; doubled each time.
+/// The first pause between two tries for the lock; doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// An open attempt: the lock is held as long as this lives.
+/// An open attempt. Holds the lock as long as it lives.
 #[derive(Debug)]
 pub struct Opened {
-    /// The directories.
     pub volume: Volume,
-    /// As the header says.
+    /// The record that the header shows.
     pub started: Started,
-    /// The footer shows it.
+    /// Proves the footer to be ours: the command cannot know it.
     pub key: String,
-    /// The log, for its end. A call that hangs holds it for ever.
+    /// The log, for writing the end. A call that hangs keeps it locked for ever.
     pub log: Mutex<OpenLog>,
-    /// What the output was written through, when it has ended.
+    /// The file that the output was written to, once that has ended.
     pub written: Mutex<Option<File>>,
-    /// What is worth a line in the summary: a volume without locks, a log that was tidied up.
+    /// Remarks for the summary: a volume without locks, a log that was repaired.
     pub warnings: Vec<String>,
-    /// No run of the log has succeeded before.
+    /// No earlier run of this log has succeeded.
     pub first_run: bool,
-    /// Where the runner's own diagnostics go, if they can.
+    /// The file for the runner's own diagnostics, if it can be opened.
     pub diary: Option<File>,
-    /// Released when the attempt is over.
+    /// Released at the end of the attempt.
     _lock: Option<Lock>,
 }
 
-/// Why an attempt did not open.
+/// Why an attempt could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The log's path cannot be used.
     #[error(transparent)]
     Log(#[from] LogProblem),
-    /// A file or directory cannot be used.
     #[error(transparent)]
     Volume(#[from] VolumeError),
-    /// Another run holds the volume.
     #[error("another run holds the volume: {holder}")]
     Locked {
         /// The state directory.
         state: PathBuf,
         /// Who holds it.
         holder: Holder,
-        /// For how long it was waited.
+        /// Time waited.
         waited: Duration,
     },
     /// No thread can be started.
     #[error("cannot start a thread: {}", words(.0))]
     Thread(std::io::Error),
-    /// Cancelled while it waited for the lock.
+    /// Cancelled while waiting for the lock.
     #[error("cancelled while another run held the volume")]
     Cancelled,
 }
@@ -84,8 +80,8 @@ enum Try {
     Busy(Holder, PathBuf),
 }
 
-/// Opens the attempt, waiting for the lock at most the plan's time. Cancelled, it still gives an attempt that is open in
-/// that moment: it is in the log and must be ended there.
+/// Opens the attempt; waits for the lock no longer than the plan says. If cancellation comes just as the attempt has
+/// opened, it is still returned: its header is in the log, so it must be ended there.
 pub async fn open(plan: Plan, cancel: &CancellationToken) -> Result<(Opened, LogFile), OpenError> {
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
@@ -108,7 +104,6 @@ pub async fn open(plan: Plan, cancel: &CancellationToken) -> Result<(Opened, Log
     }
 }
 
-/// Opens the attempt if the lock is free.
 fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     check(&plan.log, plan.state.as_deref())?;
     let volume = Volume::create(&plan.log, plan.state.as_deref(), plan.log_mode)?;
@@ -136,7 +131,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     let key = key();
     let Begun { file, started, header, first_run } = begin(plan, &volume, &history, &key, &mut warnings)?;
     if let Err(error) = history.enter(&Line::Start(started.clone())) {
-        // The log is the truth, and has it.
+        // The log is the truth and holds the attempt.
         warnings.push(format!("the index has no entry for this attempt: {error}"));
     }
     let diary = diagnostics::open(&volume.state).ok();
@@ -157,15 +152,15 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     Ok(Try::Opened(Box::new(opened), sink))
 }
 
-/// What the command cannot know, so that it can print no footer that is believed.
+/// A random key that the command cannot know, so that it cannot forge a footer.
 fn key() -> String {
     let mut bytes = [0; 16];
-    // getrandom(2) gives so few bytes whole, and fails only before the system's first random numbers.
+    // getrandom(2) returns this few bytes in full, and fails only before the kernel's first entropy.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A log with the header of this attempt at its end.
+/// A log that ends with this attempt's header.
 struct Begun {
     file: File,
     started: Started,
@@ -173,7 +168,7 @@ struct Begun {
     first_run: bool,
 }
 
-/// The log under its name, with this attempt's header at its end, durable.
+/// Opens the log under its name and appends the header durably.
 fn begin(
     plan: &Plan,
     volume: &Volume,
@@ -201,7 +196,7 @@ fn begin(
         matches!(error.source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     };
     if written.as_ref().is_err_and(is_full) {
-        // Logs of earlier runs that are too many may be what fills the volume.
+        // Too many logs of earlier runs may be what fills the volume.
         tidy(warnings);
         written = write(&mut file, &text, size, volume);
     } else if placed == Placed::Moved {
@@ -222,7 +217,8 @@ fn begin(
     }
 }
 
-/// An attempt whose header could not be written is in no log. Best effort: the volume has just failed.
+/// Enters an attempt whose header could not be written, because no log shows it. Best effort: the volume has just
+/// failed.
 fn enter_unopened(history: &History, started: Started, error: &VolumeError) {
     let ended = Ended {
         run: started.run.clone(),
@@ -237,7 +233,8 @@ fn enter_unopened(history: &History, started: Started, error: &VolumeError) {
     let _ = history.enter(&Line::End(ended));
 }
 
-/// All of it, durable, or nothing; false where the filesystem does not sync names. From here on a power cut leaves at least that this attempt was begun.
+/// Appends the text durably or not at all. False if the filesystem cannot sync names. After this, even a power failure
+/// leaves the fact that the attempt began.
 fn write(file: &mut File, text: &str, size: u64, volume: &Volume) -> Result<bool, VolumeError> {
     let mut write = || {
         file.write_all(text.as_bytes()).map_err(VolumeError::at("write to", &volume.log_path))?;
@@ -245,7 +242,7 @@ fn write(file: &mut File, text: &str, size: u64, volume: &Volume) -> Result<bool
         volume.directory.sync().map_err(VolumeError::at("sync the directory of", &volume.log_path))
     };
     write().inspect_err(|_| {
-        // What is there of it stays when the volume does not even do that.
+        // If even this fails, the part that was written stays.
         let _ = file.set_len(size);
     })
 }
@@ -258,7 +255,7 @@ fn ends_mid_line(file: &File, size: u64) -> std::io::Result<bool> {
     Ok(last != [b'\n'])
 }
 
-/// Puts what `--max-log` kept apart at the end of the log of an attempt that was killed.
+/// After a killed attempt: appends what `--max-log` kept apart to its log.
 fn restore_tail(volume: &Volume) -> Result<bool, VolumeError> {
     let log = || volume.directory.open_regular(&volume.log_name, OFlags::RDWR | OFlags::APPEND, 0).ok();
     recover_tail(&volume.state, &volume.log_name, log)

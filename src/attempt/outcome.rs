@@ -1,5 +1,4 @@
-//! The outcome of an attempt, as people read it: one line, and the footer of the log. The sentence for the user is made
-//! here and nowhere else.
+//! The outcome of an attempt and its text: the line on stderr and the footer of the log.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -17,10 +16,10 @@ pub const SUCCEEDED: &str = "succeeded";
 /// Why an attempt failed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failure {
-    /// What kind of end it is, and with it the status.
+    /// The kind of failure, which decides the exit status.
     #[serde(skip)]
     pub kind: Kind,
-    /// A finer word where there is one: no-space, read-only, stale, io.
+    /// A more precise word, if any: no-space, read-only, stale, io.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'static str>,
     /// What failed, on what, and why.
@@ -31,26 +30,23 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with its sentence.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, cause: None, message: message.into(), advice: String::new() }
     }
 
-    /// Adds what to do.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = advice.into();
         self
     }
 
-    /// Adds the finer word.
     #[must_use]
     pub fn because(mut self, cause: &'static str) -> Self {
         self.cause = Some(cause);
         self
     }
 
-    /// The one line: what, where, why, what to do.
+    /// The message in one line: what, where, why, what to do.
     pub fn sentence(&self) -> String {
         if self.advice.is_empty() {
             self.message.clone()
@@ -60,54 +56,50 @@ impl Failure {
     }
 }
 
-/// How one step went.
+/// The result of one step.
 #[derive(Debug, Clone, Serialize)]
 pub struct StepReport {
     /// The step in words.
     pub step: String,
     /// How it ended, in words.
     pub result: String,
-    /// Milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
 }
 
-/// How an attempt went.
+/// The result of an attempt.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// Who ran.
     #[serde(flatten)]
     pub identity: Identity,
-    /// The attempt's number.
     pub attempt: u32,
-    /// The failure, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// Each step that was begun.
+    /// The steps that were started.
     pub steps: Vec<StepReport>,
-    /// Where each of them begins and ends in the attempt's output, in bytes.
+    /// The byte range of each step in the attempt's output.
     #[serde(skip)]
     pub borders: Vec<Range<u64>>,
-    /// Where the runner's own lines stand in it.
+    /// The byte ranges of the runner's own lines in the output.
     pub own: Vec<Range<u64>>,
-    /// What is no failure and worth knowing.
+    /// Remarks that are no failure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// Files that the copies brought.
+    /// Number of files that copies installed.
     pub files_copied: u64,
-    /// Starts of commands after the first, all steps together.
+    /// How often commands were started again, over all steps.
     pub retries: u32,
-    /// stdout and stderr are one, and the command did not end its last line there.
+    /// stdout and stderr are the same, and the command's last line there has no newline.
     #[serde(skip)]
     pub after_partial_line: bool,
-    /// The preserved log, when it holds something of this attempt.
+    /// The preserved log, if it holds anything of this attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }
 
 impl Outcome {
-    /// An outcome with nothing done yet.
     pub fn new(identity: Identity) -> Self {
         Self {
             identity,
@@ -125,7 +117,6 @@ impl Outcome {
         }
     }
 
-    /// The exit status.
     pub fn status(&self) -> u8 {
         self.failure.as_ref().map_or(0, |failure| failure.kind.status())
     }
@@ -135,14 +126,14 @@ impl Outcome {
         self.failure.as_ref().map_or(SUCCEEDED, |failure| failure.kind.word())
     }
 
-    /// As [`Outcome::fail`], but what failed before was only the effect of `failure`.
+    /// As [`Outcome::fail`], but `failure` replaces an earlier one, which was its effect.
     pub fn overrule(&mut self, failure: Failure) {
         if let Some(effect) = self.failure.replace(failure) {
             self.warnings.push(effect.sentence());
         }
     }
 
-    /// Records a failure; the first one stands, later ones of another kind or cause become warnings.
+    /// Records a failure. The first one stands; later ones of another kind or cause become warnings.
     pub fn fail(&mut self, failure: Failure) {
         match &self.failure {
             None => self.failure = Some(failure),
@@ -152,7 +143,7 @@ impl Outcome {
         }
     }
 
-    /// As [`Outcome::fail`], for an attempt that ends with it.
+    /// As [`Outcome::fail`], and returns the outcome.
     #[must_use]
     pub fn failed(mut self, failure: Failure) -> Self {
         self.fail(failure);
@@ -173,7 +164,6 @@ impl Outcome {
         )
     }
 
-    /// The line on stderr.
     pub fn line(&self) -> String {
         let mut text = self.title();
         if let Some(failure) = &self.failure {
@@ -188,7 +178,6 @@ impl Outcome {
         text
     }
 
-    /// The rows of the log's footer.
     pub fn rows(&self, ended: &str) -> Vec<(&'static str, String)> {
         let mut steps = String::new();
         for (number, step) in self.steps.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Where the attempt reports to beside its log: a path that would replace the log, or what is no file, is refused before
-//! anything is made.
+//! The files besides the log that an attempt reports to. A path that would replace the log, or that cannot be a file,
+//! is refused before anything is created.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,18 +11,16 @@ use crate::hook::steps::Step;
 use crate::support::own::STATE_DIRECTORY;
 use crate::support::real_path::real;
 
-/// Checks `--termination-log`, `--metrics-file` and the copies of single files.
+/// Checks `--termination-log`, `--metrics-file` and copies of single files.
 pub(super) fn check(hook: &Hook) -> Result<(), Failure> {
     let wrong = wrong_termination_log(hook).or_else(|| wrong_metrics_file(hook)).or_else(|| wrong_copy(hook));
     wrong.map_or(Ok(()), |wrong| Err(Failure::new(Kind::Config, wrong).advise("give it a path of its own")))
 }
 
-/// Where the termination message goes.
 pub fn termination_log(hook: &Hook) -> Option<&Path> {
     hook.termination_log.as_deref().filter(|_| wrong_termination_log(hook).is_none())
 }
 
-/// Where the metrics go.
 pub fn metrics_file(hook: &Hook) -> Option<&Path> {
     hook.metrics_file.as_deref().filter(|_| wrong_metrics_file(hook).is_none())
 }
@@ -43,7 +41,7 @@ fn wrong_termination_log(hook: &Hook) -> Option<String> {
 fn wrong_metrics_file(hook: &Hook) -> Option<String> {
     let path = hook.metrics_file.as_deref()?;
     let shown = path.display();
-    // It is replaced by rename.
+    // Written by a rename, which would replace whatever is there.
     let is_file = path.symlink_metadata().ok().is_none_or(|found| found.is_file());
     if is_log(hook, path) {
         Some(format!("--metrics-file {shown} is the preserved log"))
@@ -55,7 +53,7 @@ fn wrong_metrics_file(hook: &Hook) -> Option<String> {
     }
 }
 
-/// Neither is it there, nor do the log and the copies make it.
+/// Whether the directory is missing, and neither the log nor a copy will create it.
 fn has_no_directory(hook: &Hook, path: &Path) -> bool {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let path = absolute(path);
@@ -82,7 +80,7 @@ fn wrong_copy(hook: &Hook) -> Option<String> {
     steps.into_iter().find_map(wrong)
 }
 
-/// Also in a state directory that is not there yet.
+/// Also true in a state directory that does not exist yet.
 fn is_in_state(hook: &Hook, path: &Path) -> bool {
     let path = real(path);
     path.iter().any(|name| name == STATE_DIRECTORY)
@@ -93,7 +91,7 @@ fn is_log(hook: &Hook, path: &Path) -> bool {
     hook.log.as_deref().is_some_and(|log| are_one(path, log))
 }
 
-/// By name, or because both lead to one file.
+/// Whether two paths are equal or lead to the same file.
 fn are_one(a: &Path, b: &Path) -> bool {
     let absolute = |path: &Path| std::path::absolute(path).ok();
     let file = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));

@@ -1,4 +1,4 @@
-//! What must not be seen, taken out of the runner's own words as it is out of the command's.
+//! Takes secrets out of the runner's own words, as the tee does for the command's.
 
 use std::ffi::OsString;
 
@@ -7,15 +7,14 @@ use crate::exit::Kind;
 use crate::hook::redact::Redact;
 use crate::output::{Redactor, Sources};
 
-/// The secrets of a hook.
 pub(super) struct Secrets {
     pub(super) redactor: Option<Redactor>,
-    /// What is not redacted although it was asked for.
+    /// Redactions that were asked for but cannot be done.
     pub(super) warnings: Vec<String>,
 }
 
 impl Secrets {
-    /// Reads them. A secret that cannot be read is the hook's fault: going on would publish it.
+    /// Loads the secrets. Fails if one cannot be read, because going on would publish it.
     pub(super) fn load(redact: &Redact) -> Result<Self, Failure> {
         let sources = Sources {
             env: redact.env.iter().map(|name| OsString::from(&name.0)).collect(),
@@ -28,7 +27,7 @@ impl Secrets {
         Ok(Self { redactor: Redactor::new(&secrets), warnings })
     }
 
-    /// `text` without the secrets: the runner's own words may hold some, a command's arguments above all.
+    /// `text` without the secrets: the runner quotes commands, file names and system errors.
     pub(super) fn clean(&self, text: &str) -> String {
         match &self.redactor {
             Some(redactor) => String::from_utf8_lossy(&redactor.redact(text.as_bytes())).into_owned(),
@@ -36,7 +35,7 @@ impl Secrets {
         }
     }
 
-    /// Failures and warnings come from everywhere: names of files and what the system said about them.
+    /// Cleans failures and warnings, which quote file names and system errors.
     pub(super) fn clean_outcome(&self, mut outcome: Outcome) -> Outcome {
         let failure = outcome.failure.iter_mut();
         let failure = failure.flat_map(|failure| [&mut failure.message, &mut failure.advice]);

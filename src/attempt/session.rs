@@ -1,4 +1,4 @@
-//! What is open during an attempt: the volume with its lock and log, the tee, the runner's own log.
+//! What is open during an attempt: the volume with its lock and log, the tee, the diagnostics.
 
 use std::path::Path;
 use std::pin::pin;
@@ -21,20 +21,19 @@ use crate::support::durations::shown;
 use crate::support::observed::Observed;
 use crate::volume::{Keep, VolumeError};
 
-/// What is open.
 pub(super) struct Session {
-    /// None where neither a log nor a redaction asks for it: the command has the runner's own stdout then.
+    /// `None` if neither a log nor a redaction needs it; the command then inherits the runner's stdout.
     pub(super) tee: Option<Tee>,
     /// None with `--log none`.
     pub(super) opened: Option<Arc<Opened>>,
-    /// To be synced after the last step.
+    /// The volumes to sync after the last step.
     pub(super) volumes: Volumes,
-    /// Events go to `runner.log` as long as this lives.
+    /// Writes events to `runner.log` as long as it lives.
     pub(super) diagnostics: Option<Diagnostics>,
 }
 
 impl Session {
-    /// A line of the runner's own, in the log and on stderr.
+    /// Writes a line of the runner's own to the log and to stderr.
     pub(super) fn tell(&self, text: &str) {
         match &self.tee {
             Some(tee) => tee.note(text),
@@ -43,8 +42,8 @@ impl Session {
     }
 }
 
-/// Volumes, lock, log, header, tee. When a stop or the deadline came while the volume was opened, and it is open in that very
-/// moment, the failure is in the outcome and the attempt is ended like any other.
+/// Opens volumes, lock, log, header and tee. If a stop or the deadline comes just as the volume has opened, the failure
+/// goes into the outcome and the attempt is finished like any other.
 pub(super) async fn open(
     context: &Context<'_>,
     supervisor: &mut Supervisor,
@@ -66,7 +65,7 @@ pub(super) async fn open(
         let (run, log) = (&outcome.identity.run, opened.volume.log_path.display());
         tracing::info!(run, attempt = opened.started.attempt, %log, "attempt opened");
     }
-    // From here on there is an attempt in the log, which has to be ended there whatever fails.
+    // The log now holds an attempt, which has to be ended there whatever fails.
     let tee = start_tee(context, opened.as_deref(), log).unwrap_or_else(|failure| {
         outcome.fail(failure);
         None
@@ -131,7 +130,7 @@ fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
     })
 }
 
-/// None where `runner.log` cannot be opened: diagnostics never decide a result.
+/// `None` if `runner.log` cannot be opened: diagnostics never decide a result.
 fn start_diagnostics(context: &Context<'_>, opened: &Opened) -> Option<Diagnostics> {
     let file = opened.diary.as_ref()?.try_clone().ok()?;
     let redactor = context.secrets.redactor.clone();

@@ -1,5 +1,5 @@
-//! What the steps left on the volumes: recorded as the run left it, then made durable, each volume that a step may have
-//! written to.
+//! Settles what the steps left: records how they left each destination, then makes every volume durable that a step may
+//! have written to.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::process::Supervisor;
 use crate::steps::copy::{CopyFailure, seal_in_turn};
 use crate::support::blocking;
 
-/// Records each destination and syncs all volumes, within the time that the end of the attempt has.
+/// Records each destination and syncs all volumes, within the time limit for the end of the attempt.
 pub(super) async fn settle(
     context: &Context<'_>,
     session: &mut Session,
@@ -39,8 +39,8 @@ pub(super) async fn settle(
     settled.map_err(messages::fault)?
 }
 
-/// Records how an attempt that has failed leaves each destination, so that what users change from now on is theirs. Where that
-/// cannot be done, all that differs later is taken for the attempt's doing.
+/// Records how a failed attempt leaves each destination, so that later changes count as the user's. If this is
+/// impossible, all later differences count as the attempt's.
 pub(super) async fn record_failure(context: &Context<'_>, session: &Session, supervisor: &mut Supervisor) {
     let copies = all_requests(context, session);
     if copies.is_empty() {

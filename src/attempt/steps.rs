@@ -1,4 +1,4 @@
-//! One step of the attempt: what is handed to it, what is said while it goes on, how its end is told.
+//! Runs one step of the attempt: its input, its announcement, its result.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,12 +31,12 @@ use crate::support::observed::Observed;
 use crate::volume::STATE_DIRECTORY;
 use crate::volume::followed::Followed;
 
-/// How many changes of a copy are kept beside the log at most: about 150 bytes of memory each.
+/// How many changes of a copy are kept beside the log; each takes about 150 bytes of memory.
 const LISTED_CHANGES: usize = 20_000;
-/// How long a border of a step may wait for the volume.
+/// How long the position of a step in the log may wait for the volume.
 const BORDER_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Runs `step`, which `title` names, and records in the outcome how it went.
+/// Runs `step`, named `title`, and records its result in the outcome.
 pub(super) async fn run(
     (title, step): (&str, &Step),
     context: &Context<'_>,
@@ -57,7 +57,7 @@ pub(super) async fn run(
     let result = result.map_err(|failure| if outcome.steps.is_empty() { failure } else { too_late(failure) });
     let text = context.secrets.clean(result.as_ref().unwrap_or_else(|failure| &failure.message));
     let to = written(session, supervisor).await;
-    // Why it failed is told once, at the end of the attempt.
+    // The reason for a failure is told once, at the end of the attempt.
     let end = if result.is_ok() { format!(": {text}") } else { ", failed".to_owned() };
     announce(context, session, &format!("{title} ended after {}{end}", shown(began.elapsed())));
     let report = StepReport { step: words, result: text, duration_ms: milliseconds(began.elapsed()) };
@@ -67,8 +67,8 @@ pub(super) async fn run(
     result.map(drop)
 }
 
-/// 78 promises that nothing was made or changed. A mistake that shows itself once steps have run is 74: what they did stays, and
-/// the next attempt may find it otherwise.
+/// Turns 78 into 74: 78 promises that nothing was changed, but earlier steps have run, and the next attempt may find
+/// another state.
 fn too_late(failure: Failure) -> Failure {
     match failure.kind {
         Kind::Config => Failure { kind: Kind::Io, ..failure },
@@ -76,13 +76,14 @@ fn too_late(failure: Failure) -> Failure {
     }
 }
 
-/// Bytes of output in the log, for the borders of steps; 0 where the volume does not answer.
+/// Bytes of output in the log, for the byte ranges of steps; 0 if the volume does not answer.
 async fn written(session: &Session, supervisor: &mut Supervisor) -> u64 {
     let Some(tee) = &session.tee else { return 0 };
     supervisor.attend(tee.written(BORDER_PATIENCE)).await.ok().flatten().unwrap_or(0)
 }
 
-/// The border of a step, in the log and on stderr. The one command of a hook without other steps is framed by the attempt.
+/// Announces a step in the log and on stderr, unless the hook is a single command: the attempt's own frame is enough
+/// for that.
 fn announce(context: &Context<'_>, session: &Session, text: &str) {
     let hook = context.hook;
     let single = matches!(hook.steps.as_slice(), [Step::Exec { .. } | Step::Follow(_)]);
@@ -120,8 +121,8 @@ async fn dispatch(
     }
 }
 
-/// Repeats the copies among `steps`, as what one of them has was given back to it; answers how many files they installed. What
-/// later steps of this run have edited stays.
+/// Repeats those copies among `steps` that have entries given back to them. Returns the number of files that they
+/// installed. What later steps of this run have edited stays.
 async fn copy_again(
     steps: &[Step],
     context: &Context<'_>,
@@ -142,7 +143,7 @@ async fn copy_again(
     Ok(installed)
 }
 
-/// What the engine is asked for in a copy step.
+/// The engine's request for a copy step.
 pub(super) fn copy_request(
     context: &Context<'_>,
     session: &Session,
@@ -159,7 +160,7 @@ pub(super) fn copy_request(
     let here = |step: &Step| matches!(step, Step::Copy { options: of, .. } if std::ptr::eq(&raw const **of, options));
     let (before, after) = match steps.iter().position(here) {
         Some(at) => (&steps[..at], &steps[at + 1..]),
-        // A copy on failure, or at the end.
+        // A copy of `on-failure` or `finally`.
         None => (&steps[..], &[][..]),
     };
     copy::Request {
@@ -177,13 +178,13 @@ pub(super) fn copy_request(
     }
 }
 
-/// The copies of the hook, those on failure and at the end too: a command may change what an earlier run's installed.
+/// All copies of the hook, also those of `on-failure` and `finally`: a command may change what an earlier run's copies
+/// installed.
 pub(super) fn all_requests(context: &Context<'_>, session: &Session) -> Vec<copy::Request> {
     let hook = context.hook;
     requests(context, session, hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally))
 }
 
-/// The copies among `steps`.
 fn requests<'s>(
     context: &Context<'_>,
     session: &Session,
@@ -196,7 +197,7 @@ fn requests<'s>(
     steps.into_iter().filter_map(request).collect()
 }
 
-/// Where a copy goes and its name, of the steps that are one.
+/// A copy's destination and owner; `None` for other steps.
 fn copied(step: &Step) -> Option<(PathBuf, Vec<u8>)> {
     let Step::Copy { from, to, options, .. } = step else { return None };
     let options = (**options).clone();
@@ -204,8 +205,8 @@ fn copied(step: &Step) -> Option<(PathBuf, Vec<u8>)> {
     Some((to.clone(), owner))
 }
 
-/// Journals in each destination that a command may change from now on what was installed there. `done` steps of the hook
-/// have ended in this attempt.
+/// Journals in each destination that a command may now change what was installed there. `done` steps of the hook have
+/// ended in this attempt.
 async fn begin_run(
     context: &Context<'_>,
     session: &Session,
@@ -229,7 +230,7 @@ async fn begin_run(
     })
 }
 
-/// Copies, and keeps what was changed.
+/// Copies, and keeps the list of changes.
 async fn run_copy(
     mut request: copy::Request,
     context: &Context<'_>,
@@ -276,7 +277,7 @@ async fn run_wait(
     let cancel = supervisor.stop_token().child_token();
     let observed = Observed::default();
     let what = context.secrets.clean(&format!("waiting for {}", wait.condition));
-    // On the heap: a client with its connection is large.
+    // On the heap, because a client with its connection is large.
     let work = Box::pin(wait::until(wait, &cancel, &observed));
     let work = with_heartbeat(work, &what, || Some(context.secrets.clean(&observed.get())));
     let met = context.limits.cancellable(supervisor, work, &cancel).await?;
@@ -319,7 +320,7 @@ async fn run_exec(
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) -> Result<String, Failure> {
-    // Held until the command has ended, so that a copy beside it sees a run at work.
+    // Held until the command has ended, so that a concurrent copy sees a run at work.
     let _runs = begin_run(context, session, supervisor, outcome.steps.len()).await?;
     let name = command.command.first().map(|name| name.display().to_string()).unwrap_or_default();
     let exec = Exec {
@@ -356,8 +357,8 @@ async fn run_exec(
     })
 }
 
-/// A stop does not cancel it: the other container is told to stop at the same time, and its last lines are worth the
-/// grace.
+/// A stop does not cancel it: the other container is stopped at the same time, and its last lines are worth waiting
+/// for.
 async fn run_follow(
     follow: &Follow,
     context: &Context<'_>,

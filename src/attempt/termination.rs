@@ -1,4 +1,4 @@
-//! The termination message: the outcome as JSON, where the kubelet looks for it and `kubectl describe` shows it.
+//! The termination message: the outcome as JSON for the kubelet, which `kubectl describe` shows.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,18 +12,17 @@ use super::outcome::Outcome;
 use crate::output::{self, Level};
 use crate::support::cause::words;
 
-/// The most that a kubelet takes as termination message, in bytes (Kubernetes: "Determine the Reason for Pod
-/// Failure", 4096).
+/// Limit of a termination message in bytes (Kubernetes: "Determine the Reason for Pod Failure", 4096).
 const LIMIT: usize = 4096;
 
-/// Where the kubelet looks, unless the container says otherwise.
+/// The kubelet's default path.
 const DEFAULT: &str = "/dev/termination-log";
 
-/// Writes the message. That it cannot be written to a path that was given is said; the status stands.
+/// Writes the message. A failure to write to a given path is reported, but the status stands.
 pub fn write(outcome: &Outcome, path: Option<&Path>) {
-    // The default file is the kubelet's to make; outside a pod none appears in /dev.
+    // The kubelet creates the default file; outside a pod nothing must appear in /dev.
     let (file, create) = path.map_or((Path::new(DEFAULT), false), |path| (path, true));
-    // A FIFO that nobody reads is refused in place of being waited for.
+    // NONBLOCK: a FIFO without a reader must fail, not block.
     let mut options = File::options();
     options.write(true).create(create).truncate(true).custom_flags(libc::O_NONBLOCK);
     let written = options.open(file).and_then(|mut file| file.write_all(json(outcome, LIMIT).as_bytes()));
@@ -34,8 +33,8 @@ pub fn write(outcome: &Outcome, path: Option<&Path>) {
     }
 }
 
-/// The JSON, at most `limit` bytes: when it is longer, warnings go first, then steps, and then the failure's
-/// texts are cut on a character boundary, so that it stays valid JSON.
+/// The outcome as JSON of at most `limit` bytes. If it is longer, first the warnings, then the steps are left out, then
+/// the failure's texts are cut on a character boundary, so that it stays valid JSON.
 fn json(outcome: &Outcome, limit: usize) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
@@ -56,7 +55,7 @@ fn json(outcome: &Outcome, limit: usize) -> String {
             return text;
         }
         if room == 0 {
-            // An identity of that size is nobody's.
+            // Only an absurdly long identity gets here.
             return format!(r#"{{"status":{},"result":"{}"}}"#, outcome.status(), outcome.word());
         }
         room /= 2;
@@ -80,7 +79,6 @@ fn json(outcome: &Outcome, limit: usize) -> String {
     }
 }
 
-/// Cuts `text` to at most `limit` bytes on a character boundary.
 fn cut(text: &mut String, limit: usize) {
     if text.len() > limit {
         text.truncate(text.floor_char_boundary(limit.saturating_sub(3)));

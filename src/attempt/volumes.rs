@@ -1,6 +1,5 @@
-//! The volumes that the steps may write to: each is opened before the first step and synced after the last, so that a
-//! write that failed in between is told by syncfs(2), which reports what went wrong since the descriptor was opened
-//! (Linux 5.8). Touches nothing on them.
+//! The volumes that the steps may write to. Each is opened before the first step and synced after the last: syncfs(2)
+//! then reports every write error since the descriptor was opened (Linux 5.8). Writes nothing itself.
 
 use std::fs::File;
 use std::io;
@@ -15,15 +14,15 @@ use crate::hook::spec::Hook;
 use crate::hook::steps::Step;
 use crate::support::cause::words;
 
-/// The volumes of an attempt, each once.
+/// The volumes of an attempt, without duplicates.
 #[derive(Debug, Default)]
 pub(super) struct Volumes {
-    /// Where the steps write: each copy's destination, the log, what `sync` names.
+    /// The paths that steps write to: each copy's destination, the log, the paths of `sync`.
     paths: Vec<PathBuf>,
-    /// What `sync` names: something has to be there by the end.
+    /// The paths of `sync`: each must exist at the end.
     named: Vec<PathBuf>,
     open: Vec<(PathBuf, File)>,
-    /// Where copies of this attempt went.
+    /// The directories that copies of this attempt wrote to.
     copied: Vec<Arc<Place>>,
 }
 
@@ -36,7 +35,7 @@ pub(crate) struct SyncError {
 }
 
 impl Volumes {
-    /// Opens the volumes of `paths` and of what `sync` names. Blocks.
+    /// Opens the volumes of `paths` and of the `sync` paths. Blocks.
     pub(super) fn open(mut paths: Vec<PathBuf>, named: Vec<PathBuf>) -> Result<Self, SyncError> {
         paths.extend_from_slice(&named);
         let mut volumes = Self { paths, named, ..Self::default() };
@@ -44,16 +43,16 @@ impl Volumes {
         Ok(volumes)
     }
 
-    /// Makes durable whatever was written. Blocks.
+    /// Makes everything written durable. Blocks.
     pub(super) fn sync(&mut self) -> Result<(), SyncError> {
-        // A destination may have been made on a volume that was mounted meanwhile.
+        // A destination may have been created on a volume that was mounted later.
         self.add()?;
         self.open.iter().try_for_each(|(path, file)| {
             rustix::fs::syncfs(file).map_err(|errno| SyncError { path: path.clone(), source: errno.into() })
         })
     }
 
-    /// The first path that `sync` names and that is not there: what was to be made durable is then elsewhere. Blocks.
+    /// The first `sync` path that does not exist: what should be durable is then elsewhere. Blocks.
     pub(super) fn missing(&self) -> Option<&Path> {
         let is_absent = |path: &&PathBuf| {
             path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
@@ -61,13 +60,14 @@ impl Volumes {
         self.named.iter().find(is_absent).map(PathBuf::as_path)
     }
 
-    /// Holds a destination until the end. Of several copies to one path the last says which directory it is.
+    /// Keeps a destination open until the end. If several copies have one path, the last one decides which directory it
+    /// is.
     pub(super) fn hold(&mut self, place: &Arc<Place>) {
         self.copied.retain(|held| held.path() != place.path());
         self.copied.push(Arc::clone(place));
     }
 
-    /// Refuses destinations that a step has moved away with what was copied to them. Blocks.
+    /// Fails if a step has moved a destination away, with what was copied there. Blocks.
     pub(super) fn in_place(&self) -> Result<(), copy::Error> {
         self.copied.iter().try_for_each(|place| copy::check_kept(place))
     }
@@ -86,29 +86,28 @@ impl Volumes {
     }
 }
 
-/// The paths that the `sync` of `hook` names.
 pub(super) fn named_by(hook: &Hook) -> Vec<PathBuf> {
     hook.sync.iter().cloned().map(absolute).collect()
 }
 
-/// The paths that the steps of `hook` write to, as far as they say, and its log's directory.
+/// The paths that the steps of `hook` write to, as far as known, and the directory of its log.
 pub(super) fn written_by(hook: &Hook) -> Vec<PathBuf> {
     let steps = hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally);
     let copied = steps.filter_map(|step| match step {
         Step::Copy { to, .. } => Some(to.clone()),
         _ => None,
     });
-    // The log's name may be a link by the end; its directory is where it is. So may the working directory be gone.
+    // The log's own name may be a link by the end, so its directory is used. The working directory may be gone by then.
     let log = hook.log.clone().map(absolute).and_then(|log| Some(log.parent()?.to_path_buf()));
     copied.map(absolute).chain(log).collect()
 }
 
-/// As the working directory is now: by the end it may be gone.
+/// Resolved now, because the working directory may be gone at the end.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// The directory that `path` is, or the nearest one above it that is there.
+/// Opens the directory `path` or its nearest existing parent.
 fn nearest(path: &Path) -> io::Result<File> {
     let path = std::path::absolute(path)?;
     let mut result = Err(io::ErrorKind::NotFound.into());

@@ -1,4 +1,4 @@
-//! The HTTP statuses that a wait takes for an answer.
+//! The HTTP statuses that meet a wait's condition.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,9 +9,7 @@ use crate::hook::file_value::{FileValue, number_or_form, scalar, whole_number};
 use crate::hook::pattern::ascending;
 use crate::hook::yaml::{Mistake, Node, ScalarKind};
 
-/// The statuses that count as an answer: one, or a range with both ends in it.
-///
-/// The default, 200 to 399, is what the kubelet's `httpGet` probes take.
+/// Accepted statuses: one, or an inclusive range. The default, 200 to 399, is that of the kubelet's `httpGet` probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
     low: u16,
@@ -24,7 +22,6 @@ pub struct Accepted {
 pub struct StatusError(String);
 
 impl Accepted {
-    /// Whether `status` counts.
     pub fn holds(self, status: u16) -> bool {
         (self.low..=self.high).contains(&status)
     }

@@ -1,4 +1,4 @@
-//! What a wait waits for: a condition that the runner probes itself, or a command that has to succeed.
+//! What a wait is for: a condition that the runner probes itself, or a command that must succeed.
 
 use std::ffi::OsString;
 use std::str::FromStr;
@@ -13,19 +13,18 @@ use crate::hook::yaml::{Content, Mistake, Node};
 
 const EXPECTED: &str = "file:PATH, tcp:HOST:PORT, http://…, https://…, exec:COMMAND, or a command as a list";
 
-/// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Awaited {
     /// A file, a port, an answer.
     Condition(Condition),
-    /// Program and arguments that end with status 0.
+    /// A command (program and arguments) that must exit with 0.
     Command(Vec<OsString>),
 }
 
 /// Text that is neither.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AwaitedError {
-    /// `exec:` and nothing.
+    /// `exec:` without a command.
     #[error("exec: needs a command, as in exec:pg_isready -h db")]
     NoCommand,
     /// A command with quotes.
@@ -36,7 +35,7 @@ pub enum AwaitedError {
     /// A command with a NUL character.
     #[error("the command behind exec: holds a NUL character, which no argument can")]
     Nul,
-    /// All else.
+    /// Anything else.
     #[error(transparent)]
     Condition(#[from] ConditionError),
 }

@@ -1,4 +1,5 @@
-//! The conditions of a wait, as the command line and a hook file write them. Only values and their text; `steps::wait` probes.
+//! The conditions of a wait, as the command line and the hook file write them. Only values and their text;
+//! `steps::wait` probes.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -10,17 +11,16 @@ use crate::http::{Endpoint, Malformed, Url};
 /// One condition: `file:PATH`, `tcp:HOST:PORT`, `http://…` or `https://…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Something exists at the path: a file, a directory, anything. Symbolic links are followed, so a link
-    /// whose target is missing does not count.
+    /// Something exists at the path. Links are followed, so that a dangling link does not count.
     File(PathBuf),
-    /// The port takes a connection. Nothing is sent.
+    /// The port accepts a connection. Nothing is sent.
     Tcp(Endpoint),
-    /// A GET request is answered with an accepted status. Redirects are not followed: a redirect is an
-    /// answer (accepted by default), and what it points to may be another server.
+    /// A GET request gets an accepted status. Redirects are not followed: a redirect is an answer (accepted by
+    /// default), and its target may be another server.
     Http(Url),
 }
 
-/// Text that is no condition. None of the sentences shows a user name or password.
+/// Why a text is no condition. No message shows a user name or password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConditionError {
     /// None of the four forms.
@@ -28,18 +28,18 @@ pub enum ConditionError {
         "'{0}' is no condition; expected file:PATH, tcp:HOST:PORT, http://HOST/…, https://HOST/… or exec:COMMAND"
     )]
     Form(String),
-    /// `file:` and nothing.
+    /// `file:` without a path.
     #[error("file: needs a path, as in file:/data/ready")]
     NoPath,
     /// `file:` with a NUL byte.
     #[error("the path behind file: holds a NUL character, which no file name can")]
     Nul,
-    /// `https://user:password@host/`, or something that may be one.
+    /// `https://user:password@host/`, or something that could be one.
     #[error(
         "a URL or address with `@` or `%` in its host holds a user name or password, which would be printed in the log; leave them out"
     )]
     Credentials,
-    /// A host name with characters that none has.
+    /// Invalid characters in a host name.
     #[error(
         "'{0}' is no host name; expected letters, digits, dots and dashes, or an IPv6 address in brackets"
     )]
@@ -98,7 +98,7 @@ fn file(path: &str) -> Result<Condition, ConditionError> {
     Ok(Condition::File(path.into()))
 }
 
-/// Checks `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. Returns the port as it is written, or an empty text.
+/// Checks `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`. Returns the port as written, or an empty text.
 fn authority(text: &str) -> Result<&str, ConditionError> {
     if text.contains(['@', '%']) {
         return Err(ConditionError::Credentials);
@@ -124,7 +124,7 @@ fn authority(text: &str) -> Result<&str, ConditionError> {
     if fits { Ok(port) } else { Err(ConditionError::Port(text.into())) }
 }
 
-/// RFC 3986, appendix A: what path, query and fragment are made of.
+/// The characters of path, query and fragment (RFC 3986, appendix A).
 fn in_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c)
 }
@@ -134,7 +134,7 @@ pub fn pattern() -> String {
     let group = "[0-9a-fA-F]{1,4}";
     let dotted = "(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
     let last = format!("(?:{group}:{group}|{dotted})");
-    // RFC 3986, IPv6address, line by line.
+    // IPv6address of RFC 3986, line by line.
     let address = [
         format!("(?:{group}:){{6}}{last}"),
         format!("::(?:{group}:){{5}}{last}"),

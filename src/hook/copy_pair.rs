@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// One `--copy SRC:DST`. The last colon separates, so that a source may contain some.
+/// One `--copy SRC:DST`. The last colon separates, so that the source may contain colons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyPair {
     /// The content directory in the image.
@@ -14,7 +14,7 @@ pub struct CopyPair {
 }
 
 impl CopyPair {
-    /// Splits `SRC:DST`; either side may hold bytes that are not UTF-8.
+    /// Splits `SRC:DST`. Both sides may hold bytes that are not UTF-8.
     pub fn parse(text: &OsStr) -> Result<Self, String> {
         let bytes = text.as_bytes();
         match bytes.iter().rposition(|&byte| byte == b':') {

@@ -103,7 +103,7 @@ pub struct CopyStep {
 }
 
 impl CopyStep {
-    /// Replaces `shard: auto`, for `check`: only a pod of an Indexed Job knows its share.
+    /// Gives `shard: auto` a value for `check`, because only a pod of an Indexed Job knows its share.
     pub fn assume_shard(&mut self) {
         if self.shard == Some(Sharding::Auto) {
             self.shard = Some(Sharding::Of(Shard { index: 0, count: 1 }));
@@ -145,11 +145,11 @@ form!(ModeChange, "a mode in quotes such as '0644'", format!("0*[0-7]{{1,4}}|{CL
 /// A clause of chmod(1).
 const CLAUSE: &str = "[ugoa]*(?:[-+=](?:[ugo]|[rwxXst]*))+";
 
-/// 0 to 4294967294: the last one means "leave as it is" to chown(2).
+/// 0 to 4294967294. chown(2) takes 4294967295 for "unchanged".
 const ID: &str = "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|\
                   42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-4]";
 
-/// The engine's options: the command line's, else the step's own.
+/// The engine's options: those of the command line, else the step's own.
 pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, SpecError> {
     let patterns = |flags: &[Glob], step: &[Glob]| -> Vec<String> {
         let given = if flags.is_empty() { step } else { flags };
@@ -187,8 +187,8 @@ pub fn copy_options(flags: &CopyStep, step: &CopyStep) -> Result<copy::Options, 
     })
 }
 
-/// The share of an Indexed Job's pod: its index is 0-based (`JOB_COMPLETION_INDEX`, set by Kubernetes), the
-/// number of shares is the Job's completions, which Kubernetes does not tell; the charts set it.
+/// The share of an Indexed Job's pod. Kubernetes sets the 0-based index (`JOB_COMPLETION_INDEX`); it does not tell the
+/// number of completions, so the charts set that.
 fn shard_from_environment() -> Result<copy::Shard, SpecError> {
     let number = |variable: &'static str| -> Result<u32, SpecError> {
         let text = std::env::var(variable)
@@ -202,7 +202,7 @@ fn shard_from_environment() -> Result<copy::Shard, SpecError> {
     })
 }
 
-/// Refuses a share of a copy without a given run id: the other shares would have another one.
+/// Refuses a share without a given run id: each share would make up another one.
 pub fn check_share(shard: Option<Shard>, identity: &Identity) -> Result<(), SpecError> {
     match shard {
         Some(shard) if identity.new && shard.count > 1 => Err(SpecError::ShardWithoutRun { shard }),
@@ -210,12 +210,11 @@ pub fn check_share(shard: Option<Shard>, identity: &Identity) -> Result<(), Spec
     }
 }
 
-/// Which share of a copy is this process's.
+/// Which share of a copy this process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharding {
     /// From `JOB_COMPLETION_INDEX` and `HOOK_RUNNER_COMPLETIONS`.
     Auto,
-    /// This one.
     Of(Shard),
 }
 

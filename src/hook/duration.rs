@@ -1,21 +1,21 @@
-//! A length of time as people write it: one type for all options, variables and keys.
+//! Durations as people write them: one type for all options, variables and keys.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::hook::file_value::form;
 
-/// A length of time, written `30s`, `4m`, `1h30m`, `500ms`.
+/// A duration, written `30s`, `4m`, `1h30m`, `500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timespan(pub Duration);
 
-/// A time limit: a length of time that is not 0.
+/// A duration that is not 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(pub Duration);
 
-/// The units in the order in which they are written, and their milliseconds.
+/// The units with their milliseconds, in the order in which they must be written.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-/// The most digits of a number, so that every sum fits.
+/// Maximum digits of a number, so that sums fit.
 const DIGITS: usize = 9;
 const PATTERN: &str = "(?=[0-9])([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?";
 
@@ -45,7 +45,7 @@ impl FromStr for Limit {
     }
 }
 
-/// Milliseconds: numbers with units, the larger unit first, each once.
+/// The milliseconds. Each unit may occur once, larger units first.
 fn read(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut units = UNITS.iter();
@@ -65,7 +65,7 @@ fn read(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(time)
 }
 
-/// What is wrong with a text, with what was probably meant.
+/// The message for an invalid duration, with what was probably meant.
 fn wrong(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return format!("{text} has no unit; is {text}s meant?");
@@ -78,7 +78,7 @@ fn wrong(text: &str) -> String {
     }
 }
 
-/// Capitals, spaces and longer names of the units, as other programs take them.
+/// Corrects capitals, spaces and long unit names, which other programs accept.
 fn meant(text: &str) -> Option<String> {
     let mut plain: String = text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
     for (names, unit) in [
@@ -113,7 +113,7 @@ mod tests {
             let time: Timespan = text.parse().expect(text);
             assert_eq!(time.0, Duration::from_millis(milliseconds), "{text}");
         }
-        // As Go prints them, and with it Helm.
+        // As Go, and so Helm, prints them.
         assert_eq!("5m0s".parse::<Timespan>(), "5m".parse());
         assert_eq!("0s".parse(), Ok(Timespan(Duration::ZERO)));
     }

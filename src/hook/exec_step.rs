@@ -61,15 +61,15 @@ pub struct ExecStep {
 pub struct CommandSpec {
     /// Program and arguments.
     pub command: Vec<OsString>,
-    /// Its name in the log, in place of its words.
+    /// Its name in the log, instead of its words.
     pub name: Option<String>,
     /// Variables for it, in addition to the runner's own.
     pub env: Vec<(OsString, OsString)>,
-    /// The directory that it starts in, where it is not the runner's.
+    /// Its working directory, if not the runner's.
     pub workdir: Option<PathBuf>,
     /// Time limit of each try.
     pub timeout: Option<Duration>,
-    /// Starts after the first, while it fails.
+    /// How often it is started again after a failure.
     pub retries: u32,
     /// Pause before the first retry.
     pub backoff: Duration,
@@ -77,19 +77,19 @@ pub struct CommandSpec {
     pub when: Option<When>,
 }
 
-/// A command that is to succeed, tried again and again.
+/// A command that is repeated until it succeeds.
 #[derive(Debug, Clone)]
 pub struct PollSpec {
     /// Program and arguments.
     pub command: Vec<OsString>,
-    /// For how long it is tried.
+    /// How long it is repeated.
     pub timeout: Duration,
     /// Limits the step to some runs.
     pub when: Option<When>,
 }
 
 impl ExecStep {
-    /// The command that this step runs, with the command line's options over its own.
+    /// This step's command. Options of the command line override its own.
     pub fn checked(self, flags: &Self) -> Result<CommandSpec, SpecError> {
         if self.command.first().is_none_or(|name| name.is_empty()) {
             return Err(SpecError::EmptyCommand);
@@ -125,7 +125,7 @@ impl Keyed for ExecStep {
     }
 }
 
-/// Program and arguments, the program's name not empty.
+/// Program and arguments; the program's name is not empty.
 #[derive(Default)]
 pub struct Command(pub Vec<OsString>);
 

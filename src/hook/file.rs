@@ -1,4 +1,4 @@
-//! Reading a hook file (YAML), and naming the line and column of a mistake.
+//! Reads a hook file (YAML); messages name the line and column of a mistake.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::hook::yaml::{self, Mistake, Position};
 use crate::support::cause::words;
 use crate::support::small_file;
 
-/// Bytes of a hook file; a `ConfigMap` holds 1 MiB at the most (Kubernetes, "`ConfigMaps`").
+/// Size limit of a hook file in bytes; a `ConfigMap` holds at most 1 MiB (Kubernetes, "`ConfigMaps`").
 const LARGEST: u64 = 4 << 20;
 
 /// A hook file that cannot be used.
@@ -22,10 +22,10 @@ pub enum FileError {
     Unreadable {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         cause: std::io::Error,
     },
-    /// It is not a hook. The place is 1-based, as editors count.
+    /// It is not a valid hook file.
     #[error("{path}:{at}: {message}")]
     Wrong {
         /// The file.
@@ -45,7 +45,7 @@ pub fn read(path: &Path) -> Result<Layer, FileError> {
     parse(&name, &text)
 }
 
-/// Parses `text`; `path` is only for the message.
+/// Parses `text`; `path` is only used in messages.
 pub fn parse(path: &str, text: &[u8]) -> Result<Layer, FileError> {
     let wrong =
         |mistake: Mistake| FileError::Wrong { path: path.into(), at: mistake.at, message: mistake.message };
@@ -58,7 +58,7 @@ pub fn parse(path: &str, text: &[u8]) -> Result<Layer, FileError> {
     }
 }
 
-/// The place of the first byte that is no text.
+/// The position of the first byte that is not UTF-8.
 fn not_utf8(text: &[u8], at: usize) -> Mistake {
     let before = String::from_utf8_lossy(&text[..at]);
     let line = before.lines().count().max(1);

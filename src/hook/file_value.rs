@@ -1,4 +1,5 @@
-//! A value of the hook file: how it is read, and its JSON Schema. The two stand together so that they accept the same.
+//! A value in the hook file: how to read it, and its JSON Schema. Both are defined together, so that they accept the
+//! same.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -11,13 +12,12 @@ use crate::hook::yaml::{Content, Mistake, Node, Scalar, ScalarKind};
 
 /// A value of the hook file.
 pub trait FileValue: Sized {
-    /// Reads it, or says what was expected.
+    /// Reads it; the error says what was expected.
     fn read(node: &Node) -> Result<Self, Mistake>;
-    /// Its JSON Schema.
     fn schema() -> Value;
 }
 
-/// A text, number, date or boolean, as it is written.
+/// The text of a scalar (text, number, date or boolean) as written.
 pub fn scalar<'a>(node: &'a Node, expected: &str) -> Result<&'a Scalar, Mistake> {
     match &node.content {
         Content::Scalar(scalar) if scalar.kind == ScalarKind::Null => {
@@ -29,7 +29,7 @@ pub fn scalar<'a>(node: &'a Node, expected: &str) -> Result<&'a Scalar, Mistake>
     }
 }
 
-/// A scalar that YAML 1.1 and 1.2 both read as a text. Helm would print any other kind in a form of its own.
+/// A scalar that both YAML 1.1 and 1.2 read as text. Helm would rewrite any other kind.
 pub fn text<'a>(node: &'a Node, expected: &str) -> Result<&'a str, Mistake> {
     let Scalar { text, kind } = scalar(node, expected)?;
     let what = match kind {
@@ -41,7 +41,7 @@ pub fn text<'a>(node: &'a Node, expected: &str) -> Result<&'a str, Mistake> {
     Err(node.mistake(format!("{text} without quotes is {what} to YAML; expected {expected}: write '{text}'")))
 }
 
-/// A whole number as YAML has them. One with a leading zero is octal to YAML 1.1 and decimal to YAML 1.2.
+/// A whole number in YAML. A leading zero means octal in YAML 1.1 and decimal in YAML 1.2.
 pub fn whole_number(node: &Node, expected: &str) -> Result<u64, Mistake> {
     let Scalar { text, kind } = scalar(node, expected)?;
     let wrong = || node.mistake(format!("'{text}' is not {expected}"));
@@ -63,12 +63,12 @@ pub fn whole_number(node: &Node, expected: &str) -> Result<u64, Mistake> {
     digits.parse().map_err(|_| wrong())
 }
 
-/// The JSON Schema of every scalar; with a pattern for those that are texts.
+/// The JSON Schema of any scalar; the pattern applies to those that are texts.
 pub fn any_scalar(pattern: &str) -> Value {
     json!({"not": {"type": ["null", "array", "object"]}, "pattern": pattern})
 }
 
-/// A text without NUL, which no path and no argument can hold.
+/// A text without NUL, which no path or argument can hold.
 fn free_text<'a>(node: &'a Node, expected: &str) -> Result<&'a str, Mistake> {
     let text = &scalar(node, expected)?.text;
     if text.contains('\0') {
@@ -150,7 +150,7 @@ impl<T: FileValue> FileValue for Vec<T> {
     }
 }
 
-/// For a required key whose field the command line leaves empty.
+/// For a required key whose field is optional on the command line.
 impl<T: FileValue> FileValue for Option<T> {
     fn read(node: &Node) -> Result<Self, Mistake> {
         T::read(node).map(Some)
@@ -160,7 +160,7 @@ impl<T: FileValue> FileValue for Option<T> {
     }
 }
 
-/// Reads a text by `FromStr`; the pattern describes what that accepts.
+/// Reads a text with `FromStr`; the pattern describes what that accepts.
 macro_rules! form {
     ($type:ty, $expected:literal, $pattern:expr) => {
         impl crate::hook::file_value::FileValue for $type {
@@ -179,7 +179,7 @@ macro_rules! form {
 }
 pub(super) use form;
 
-/// Reads one of a few words by `FromStr`.
+/// Reads one of a few words with `FromStr`.
 macro_rules! words {
     ($type:ty) => {
         impl crate::hook::file_value::FileValue for $type {
@@ -196,7 +196,7 @@ macro_rules! words {
 }
 pub(super) use words;
 
-/// The JSON Schema of a whole number or of a text in a form.
+/// The JSON Schema of a whole number or a text with a pattern.
 pub fn number_or_form(least: u64, most: u64, pattern: &str) -> Value {
     json!({"anyOf": [
         {"type": "integer", "minimum": least, "maximum": most},

@@ -1,4 +1,4 @@
-//! A pattern of `exclude` and `include`, in gitignore(5) syntax. What it matches is the copy's business.
+//! A pattern of `exclude` or `include`, in gitignore(5) syntax. The copy applies it.
 
 use std::str::FromStr;
 

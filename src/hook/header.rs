@@ -1,4 +1,4 @@
-//! A header field that a wait sends, as it is written: `NAME: VALUE`.
+//! A header of a wait's requests, written `NAME: VALUE`.
 
 use std::str::FromStr;
 
@@ -6,16 +6,14 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use crate::hook::file_value::form;
 
-/// One header field. Its value may be a secret, so no sentence shows it.
+/// A header. Its value may be secret, so no message shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// As in `Host`.
     pub name: HeaderName,
-    /// What stands behind the colon, without spaces around it.
+    /// The text after the colon, without surrounding spaces.
     pub value: HeaderValue,
 }
 
-/// Text that is no header field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a header is written NAME: VALUE, as in 'Host: shop.example', in ASCII characters and on one line")]
 pub struct HeaderError;
@@ -24,7 +22,7 @@ impl FromStr for Header {
     type Err = HeaderError;
 
     fn from_str(text: &str) -> Result<Self, HeaderError> {
-        // hyper takes other bytes for a value too; RFC 9110, section 5.5, calls them obsolete.
+        // hyper also accepts other bytes, which RFC 9110, section 5.5, calls obsolete.
         let (name, value) = text.split_once(':').filter(|_| text.is_ascii()).ok_or(HeaderError)?;
         let name = name.parse().map_err(|_| HeaderError)?;
         let mut value = HeaderValue::from_str(value.trim_matches([' ', '\t'])).map_err(|_| HeaderError)?;

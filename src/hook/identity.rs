@@ -1,15 +1,15 @@
-//! Who runs: run id, release, revision, Job, pod. Read from the environment, which the charts fill by the
-//! downward API; each part may be missing, as when the runner is started locally.
+//! Identifies a run: run id, release, revision, Job, pod. Read from the environment, which the charts fill through the
+//! downward API. Each part may be missing, as when the runner is started locally.
 
 use serde::{Deserialize, Serialize};
 
-/// What is known of the run and of where it runs.
+/// What is known of the run and its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Identity {
     /// The run id; unique per Job.
     pub run: String,
-    /// The run id was made for this start: there is nothing of this run anywhere yet.
+    /// The run id was generated for this start, so no files of this run exist yet.
     #[serde(skip)]
     pub new: bool,
     /// Helm release.
@@ -39,9 +39,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the environment. `run_id` is what `--run-id` says; without it release and revision name the
-    /// run (with the event, so that two hooks of one revision do not share a log), and without those each
-    /// start is a run of its own.
+    /// Reads the environment. `run_id` comes from `--run-id`. Without it, release, revision and event name the run (the
+    /// event, so that two hooks of one revision do not share a log); without those, each start is a run of its own.
     pub fn from_environment(run_id: Option<&str>) -> Self {
         let get =
             |name: &str| std::env::var(format!("HOOK_RUNNER_{name}")).ok().filter(|value| !value.is_empty());
@@ -71,7 +70,7 @@ impl Identity {
         identity
     }
 
-    /// "release vote, revision 3, post-upgrade", or nothing when nothing is known.
+    /// "release vote, revision 3, post-upgrade"; empty if nothing is known.
     pub fn release_text(&self) -> String {
         let mut parts = Vec::new();
         if let Some(release) = &self.release {
@@ -84,7 +83,7 @@ impl Identity {
         parts.join(", ")
     }
 
-    /// "pod x, job y, namespace z, node n", or nothing when nothing is known.
+    /// "pod x, job y, namespace z, node n"; empty if nothing is known.
     pub fn place_text(&self) -> String {
         let named =
             [("pod", &self.pod), ("job", &self.job), ("namespace", &self.namespace), ("node", &self.node)];
@@ -94,13 +93,13 @@ impl Identity {
     }
 }
 
-/// `post-install,post-upgrade` is a legal event list and not a legal file name.
+/// Replaces characters that a file name should not have: `post-install,post-upgrade` is a legal list of events.
 fn file_name(text: &str) -> String {
     let fits = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     text.chars().map(fits).take(128).collect()
 }
 
-/// An id from the clock (microseconds) and the process, sortable by start.
+/// A unique id from the clock (microseconds) and the process id, which sorts by start time.
 fn unique() -> String {
     let now = humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string();
     let digits: String = now.chars().filter(char::is_ascii_alphanumeric).collect();

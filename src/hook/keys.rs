@@ -1,4 +1,4 @@
-//! The keys of a part of the hook file, each named once: the same lines read the file and make its JSON Schema.
+//! The keys of a part of the hook file. Each is named once: the same code reads the file and makes the JSON Schema.
 
 use serde_json::{Map, Value, json};
 
@@ -6,20 +6,19 @@ use crate::hook::file_value::FileValue;
 use crate::hook::yaml::{Content, Entry, Mistake, Node};
 use crate::support::nearest::nearest;
 
-/// A part of the hook file that has keys.
 pub trait Keyed: Default + clap::Args {
-    /// What it is called in a sentence: "a copy".
+    /// Its name in messages, such as "a copy".
     const NAME: &'static str;
-    /// What the long options of its keys begin with: `--wait-timeout` is the key `timeout` of a wait.
+    /// The prefix of its long options: `--wait-timeout` is the key `timeout` of a wait.
     const OPTIONS: &'static str = "";
 
-    /// Names each key.
+    /// Visits each key.
     fn keys<K: Keys>(&mut self, keys: &mut K) -> Result<(), Mistake>;
 }
 
-/// Visits the keys: reads them from a file, or describes them for the schema.
+/// A visitor of keys: reads them from a file, or describes them for the schema.
 pub trait Keys {
-    /// A key that must not be left out.
+    /// A key that is required.
     fn required<T: FileValue>(&mut self, key: &'static str, help: &str, value: &mut T)
     -> Result<(), Mistake>;
     /// A key that may be left out or null.
@@ -40,7 +39,7 @@ impl<T: Keyed> FileValue for T {
     fn schema() -> Value {
         let options = T::augment_args(clap::Command::new("options"));
         let mut writer = Writer { options, prefix: T::OPTIONS, properties: Map::new(), required: Vec::new() };
-        // Nothing is read, so nothing can be wrong.
+        // The schema reads no file, so no mistake is possible.
         let _ = T::default().keys(&mut writer);
         json!({
             "type": "object",
@@ -51,7 +50,7 @@ impl<T: Keyed> FileValue for T {
     }
 }
 
-/// The entries of a node that must have keys.
+/// The entries of a node that must be a map.
 pub fn entries(node: &Node) -> Result<&[Entry], Mistake> {
     match &node.content {
         Content::Map(entries) => Ok(entries),
@@ -76,7 +75,7 @@ impl Reader<'_> {
         match self.value(key).filter(|node| !node.is_null()) {
             None => Ok(None),
             Some(node) => T::read(node).map(Some).map_err(|mistake| {
-                // A mistake inside a list or a map has its own place in the file, which says more than the key.
+                // A mistake inside a list or map has a position of its own, which says more than the key.
                 let itself = mistake.at == node.at;
                 let subject = if itself { format!("{key}: ") } else { String::new() };
                 Mistake { message: format!("{subject}{}", mistake.message), ..mistake }
@@ -92,7 +91,7 @@ impl Reader<'_> {
     }
 }
 
-/// The sentence for an unknown key.
+/// The message for an unknown key.
 pub fn unknown(key: &str, part: &str, known: &[&'static str]) -> String {
     let advice = match nearest(key, known.iter().copied()) {
         Some(meant) => format!("is `{meant}` meant?"),
@@ -129,7 +128,7 @@ impl Keys for Reader<'_> {
 }
 
 impl Reader<'_> {
-    /// The sentence for a missing key. A misspelt one is named in its place.
+    /// The message for a missing key. If there is a misspelt one, it is named instead.
     fn missing(&self, key: &'static str, help: &str) -> Mistake {
         let near = |entry: &&Entry| nearest(&entry.key, [key]).is_some();
         match self.entries.iter().filter(|entry| entry.key != key).find(near) {
@@ -142,7 +141,7 @@ impl Reader<'_> {
     }
 }
 
-/// Makes the schema of a part. The description of a key is the help of its option.
+/// Makes the schema of a part. A key's description is its option's help.
 struct Writer {
     options: clap::Command,
     prefix: &'static str,

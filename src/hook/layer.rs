@@ -1,5 +1,5 @@
-//! A hook as one source describes it: the command line with the environment, or a hook file.
-//! Both are this one type, so that each option of `run` has a flag, an environment variable and a key.
+//! A hook as one source describes it: the command line with the environment, or a hook file. Both have this type, so
+//! that each option of `run` is a flag, an environment variable and a key.
 
 // Doc comments are the text of --help and of the schema, not Markdown.
 #![allow(clippy::doc_markdown)]
@@ -26,7 +26,7 @@ use crate::hook::wait_step::WaitStep;
 use crate::hook::word::word;
 use crate::hook::yaml::Mistake;
 
-/// A hook as one source describes it; what the source leaves out is `None` or empty.
+/// A hook as one source describes it. What the source leaves out is `None` or empty.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Layer {
     /// Copy the contents of SRC into DST (repeatable)
@@ -161,7 +161,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Replaces `shard: auto`, for `check`: only a pod of an Indexed Job knows its share.
+    /// Gives `shard: auto` a value for `check`, because only a pod of an Indexed Job knows its share.
     pub fn assume_shard(&mut self) {
         self.copy.assume_shard();
         let rest = self.on_failure.0.iter_mut().chain(&mut self.finally.0);

@@ -3,13 +3,12 @@
 use crate::hook::file_value::words;
 use crate::support::keywords::keywords;
 
-/// How the runner's own lines look on stderr.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// One JSON object a line, for a log pipeline.
+    /// One JSON object per line, for a log pipeline.
     Json,
 }
 

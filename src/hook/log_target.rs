@@ -10,7 +10,7 @@ use crate::hook::file_value::{FileValue, any_scalar, scalar, words};
 use crate::hook::yaml::{Mistake, Node};
 use crate::support::keywords::keywords;
 
-/// Where the preserved log goes: a file, or nowhere (`none`).
+/// The preserved log: a file, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
     /// No preserved log at all.
@@ -36,7 +36,7 @@ impl LogTarget {
     }
 }
 
-/// Whether a file can have this path: its last name is neither missing nor `.` nor `..`, and no slash follows it.
+/// Whether the path can name a file: the last name is not missing, `.` or `..`, and no slash follows it.
 fn names_file(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     let last = bytes.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
@@ -53,13 +53,13 @@ impl FileValue for LogTarget {
     }
 }
 
-/// What a log that fails while the hook runs does to the result.
+/// What a log failure during the hook does to the result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnLogFailure {
-    /// The attempt ends with 74, so that the pod and its log stay.
+    /// The attempt ends with 74, so that the pod and its log are kept.
     #[default]
     Fail,
-    /// The attempt's own result stands; the summary says that the log is incomplete.
+    /// The attempt's own result stands, and the summary says that the log is incomplete.
     Warn,
 }
 

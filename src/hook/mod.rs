@@ -1,4 +1,4 @@
-//! What a hook is: the hook file, the environment and the flags in, a checked [`spec::Hook`] out.
+//! What a hook is: turns hook file, environment and flags into a checked [`spec::Hook`].
 
 pub mod accepted;
 mod awaited;

@@ -1,4 +1,4 @@
-//! A name or version that a user gives. An empty one is a mistake: most likely a variable of a template that is not set.
+//! A name or version from the user. An empty one is a mistake, probably an unset variable in a template.
 
 use std::fmt;
 use std::str::FromStr;

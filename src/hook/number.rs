@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::hook::file_value::{FileValue, form, number_or_form, scalar, whole_number as read_whole};
 use crate::hook::yaml::{Mistake, Node, ScalarKind};
 
-/// Reads a whole number, and says what was expected where it is none.
+/// Reads a whole number; the error says what was expected.
 pub fn whole_number<T: FromStr>(text: &str) -> Result<T, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| digits);
@@ -37,14 +37,14 @@ impl FromStr for Size {
         let bytes = factor(unit.strip_prefix(' ').unwrap_or(unit)).ok_or_else(wrong)?;
         let whole: u64 = whole.parse().map_err(|_| wrong())?;
         let parts: u64 = fraction.parse().map_err(|_| wrong())?;
-        // Digits behind the point in bytes, upwards.
+        // Fractions are rounded up to whole bytes.
         let of = 10_u128.pow(u32::try_from(fraction.len()).unwrap_or_default());
         let parts = u64::try_from((u128::from(parts) * u128::from(bytes)).div_ceil(of)).unwrap_or(u64::MAX);
         Ok(Self(whole.saturating_mul(bytes).saturating_add(parts)))
     }
 }
 
-/// Bytes of a unit: `k` is 1000, `Ki` is 1024, as in Kubernetes; the case does not count.
+/// Bytes of a unit: `k` is 1000, `Ki` is 1024, as in Kubernetes. Case is ignored.
 fn factor(unit: &str) -> Option<u64> {
     let unit = unit.to_ascii_lowercase();
     let letters = unit.strip_suffix('b').unwrap_or(&unit);
@@ -69,7 +69,7 @@ impl FromStr for SizeLimit {
     }
 }
 
-/// A number in the file is a number of bytes; a text is one with a unit.
+/// Reads a number of bytes, or a text with a unit.
 fn read_size<T: FromStr<Err = String>>(node: &Node) -> Result<T, Mistake> {
     let written = scalar(node, "a size such as 64MiB")?;
     let text = match written.kind {
@@ -99,7 +99,7 @@ impl FileValue for SizeLimit {
     }
 }
 
-/// Permission bits of a log in octal, written `0640`: its owner can always read and write it.
+/// Octal permission bits of a log, written `0640`. Its owner must be able to read and write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub u32);
 

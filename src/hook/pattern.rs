@@ -1,17 +1,18 @@
-//! Regular expressions (ECMA 262) for the JSON Schema: a pattern for the whole text, and one number below another.
+//! Regular expressions (ECMA 262) for the JSON Schema: patterns for a whole text, and for one number below another.
 
-/// A pattern that fits a whole text. `$` alone would take a newline behind it where Python reads the schema.
+/// Anchors a pattern to the whole text. With `$` alone, Python would accept a trailing newline.
 pub fn whole(pattern: &str) -> String {
     format!("^(?:{pattern})$(?!\\n)")
 }
 
-/// Two numbers of as many digits, `separator` between them, the first not above the second. `number` must be one group.
+/// Two numbers with the same number of digits, joined by `separator`, the first not above the second. `number` must be
+/// one group.
 pub fn ascending(number: &str, digits: usize, separator: &str) -> String {
     format!("{number}{separator}\\1|{}", below(digits, 2, separator))
 }
 
 /// Two numbers without leading zeros, of up to `digits` digits, the first below the second. `group` is the number of
-/// the first group of the result.
+/// the result's first group.
 pub fn smaller(digits: usize, group: usize, separator: &str) -> String {
     let mut ways = Vec::new();
     let mut group = group;
@@ -26,12 +27,12 @@ pub fn smaller(digits: usize, group: usize, separator: &str) -> String {
     ways.join("|")
 }
 
-/// A number of so many digits.
+/// A number with exactly this many digits.
 fn exactly(length: usize) -> String {
     if length == 1 { "[0-9]".into() } else { format!("[1-9][0-9]{{{}}}", length - 1) }
 }
 
-/// Two numbers of `digits` digits, the first below the second: equal digits, then a smaller one, then any.
+/// Two numbers of `digits` digits, the first below the second: equal digits, then a smaller digit, then any.
 fn below(digits: usize, group: usize, separator: &str) -> String {
     let position = |at: usize| {
         let rest = format!("[0-9]{{{}}}", digits - at - 1);

@@ -1,5 +1,6 @@
-//! Mistakes in a copy's source and destination, found before anything is made or changed: a missing source, a destination that
-//! is no directory or that this user may not write to, one inside the other. Looks at paths only; may block on a hung volume.
+//! Finds mistakes in a copy's source and destination before anything is created or changed: a missing source, a
+//! destination that is no directory or not writable, one inside the other. Looks at paths only; may block on a hung
+//! volume.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,31 +14,30 @@ use crate::hook::made::Made;
 use crate::hook::steps::Step;
 use crate::support::real_path::real;
 
-/// Why a copy cannot work. The sentences end with what to do.
+/// Why a copy cannot work. Each message ends with what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
     /// The source does not exist.
     #[error("the source {} does not exist; check the path, and that the image has it{}", .0.display(), hint(.0))]
     NoSource(PathBuf),
-    /// The source is a device, socket or pipe.
+    /// The source is a device, socket or FIFO.
     #[error("the source {} is neither a directory nor a file; give one of them", .0.display())]
     SourceIsNoDirectory(PathBuf),
-    /// Pruning would remove all that was installed.
+    /// Pruning would remove everything installed.
     #[error("the source {} is empty, and pruning would remove all that it once had; check the image, or give --allow-empty-source", .0.display())]
     EmptySource(PathBuf),
-    /// Two sources with one owner: each copy would prune what the other installed.
+    /// Two sources with the same owner: each copy would prune what the other installed.
     #[error("{} and {} are both copied into {} under the owner {owner}, and each would take what the other installed for dropped; give each an owner of its own, or none", one.display(), other.display(), destination.display())]
     OneOwner {
         /// The source of the first.
         one: PathBuf,
         /// The source of the second.
         other: PathBuf,
-        /// Where both are copied.
         destination: PathBuf,
-        /// The name of both.
+        /// The owner of both.
         owner: String,
     },
-    /// A name that no copy replaces.
+    /// A name that no copy may install.
     #[error("{} is the filesystem's or hook-runner's own, and no copy replaces it; name the file otherwise", .0.display())]
     Reserved(PathBuf),
     /// The source is a file: its destination must be a file name.
@@ -51,22 +51,21 @@ pub enum PreflightError {
     /// The destination is a file, or below one.
     #[error("the destination {} is not a directory, as {} is a file; give a directory on the volume", destination.display(), file.display())]
     DestinationIsNoDirectory {
-        /// The destination.
         destination: PathBuf,
-        /// It, or what it is below.
+        /// That file.
         file: PathBuf,
     },
-    /// This user may not write there.
+    /// This user may not write to the destination.
     #[error("user {uid} may not write to {} (destination {}); let the pod's user write there (fsGroup, or the directory's mode)", directory.display(), destination.display())]
     NotWritable {
         /// The destination.
         destination: PathBuf,
-        /// It, or the nearest directory above it that exists.
+        /// The destination, or its nearest existing parent.
         directory: PathBuf,
-        /// Who may not.
+        /// The user id.
         uid: u32,
     },
-    /// The copy would meet its own work.
+    /// Source and destination are the same directory.
     #[error("source {} and destination {} are the same; copy into another directory", source_path.display(), destination.display())]
     Same {
         /// The source.
@@ -74,23 +73,23 @@ pub enum PreflightError {
         /// The destination.
         destination: PathBuf,
     },
-    /// The copy would meet its own work.
+    /// The copy would copy its own output.
     #[error("{} is inside {}; a copy needs its source and destination apart from each other", inner.display(), outer.display())]
     Inside {
-        /// The one within.
+        /// The inner directory.
         inner: PathBuf,
-        /// The one around it.
+        /// The outer directory.
         outer: PathBuf,
     },
 }
 
-/// A source with a colon in it is most likely several pairs in one value.
+/// A colon in the source suggests several pairs in one value.
 fn hint(source: &Path) -> &'static str {
     let has_colon = source.as_os_str().as_encoded_bytes().contains(&b':');
     if has_colon { "; give each SRC:DST a --copy of its own, or a line of HOOK_RUNNER_COPY" } else { "" }
 }
 
-/// Checks the copies among `steps`. A source may still have to be made by a step before its copy.
+/// Checks the copies among `steps`. A missing source may still be created by an earlier step.
 pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     let mut made = Made::default();
     for step in steps {
@@ -106,7 +105,8 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
     Ok(())
 }
 
-/// Refuses two source directories of one owner for one destination. Single files do not prune, so they may share an owner.
+/// Refuses two source directories with the same owner and destination. Single files are not pruned, so they may share
+/// an owner.
 pub fn owners(steps: &[Step]) -> Result<(), PreflightError> {
     let mut claimed: Vec<(&str, PathBuf, &Path)> = Vec::new();
     for step in steps {
@@ -131,7 +131,7 @@ pub fn empty(from: &Path, to: &Path, options: &Options) -> Result<(), PreflightE
     if allowed || !copy::empties(from, to) { Ok(()) } else { Err(PreflightError::EmptySource(from.into())) }
 }
 
-/// Checks one copy. `may_be_made`: an earlier step may make the source.
+/// Checks one copy. `may_be_made`: an earlier step may create the source.
 pub fn check_copy(from: &Path, to: &Path, may_be_made: bool) -> Result<(), PreflightError> {
     match fs::metadata(from) {
         Ok(metadata) if metadata.is_file() => return file(from, to),
@@ -139,7 +139,7 @@ pub fn check_copy(from: &Path, to: &Path, may_be_made: bool) -> Result<(), Prefl
         Err(error) if is_absent(error.kind()) && !may_be_made => {
             return Err(PreflightError::NoSource(from.into()));
         }
-        // The copy itself reports any other error.
+        // Other errors are reported by the copy itself.
         _ => {}
     }
     let (real_from, real_to) = (real(from), real(to));
@@ -154,7 +154,7 @@ pub fn check_copy(from: &Path, to: &Path, may_be_made: bool) -> Result<(), Prefl
     destination(to)
 }
 
-/// Checks the copy of a single file: it gets the destination's name.
+/// Checks the copy of a single file, whose destination is a file name.
 fn file(from: &Path, to: &Path) -> Result<(), PreflightError> {
     if to.is_dir() || to.file_name().is_none() {
         let (source_path, destination) = (from.into(), to.into());
@@ -184,7 +184,7 @@ fn destination(to: &Path) -> Result<(), PreflightError> {
     }
 }
 
-/// The path itself, or the nearest existing directory above it.
+/// The path itself, or its nearest existing parent.
 fn nearest(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
     path.ancestors().find_map(|at| {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
@@ -196,7 +196,7 @@ fn nearest(path: &Path) -> Option<(PathBuf, fs::Metadata)> {
     })?
 }
 
-/// A path below a file does not exist either.
+/// True also for a path below a file, which does not exist either.
 fn is_absent(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -1,4 +1,4 @@
-//! The id of a run, which becomes a part of file names.
+//! A run id, which becomes part of file names.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use crate::hook::file_value::{FileValue, any_scalar, scalar};
 use crate::hook::pattern::whole;
 use crate::hook::yaml::{Mistake, Node};
 
-/// A run's id that can be a plain file name.
+/// A run id that is valid as a file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunId(pub String);
 

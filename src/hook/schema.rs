@@ -1,4 +1,4 @@
-//! The JSON Schema (draft 2020-12) of a hook file, made of what its values say of themselves.
+//! The JSON Schema (draft 2020-12) of a hook file, assembled from its values' own schemas.
 
 use serde_json::{Value, json};
 
@@ -6,19 +6,18 @@ use crate::hook::file_value::FileValue;
 use crate::hook::layer::Layer;
 use crate::hook::step_layer::StepLayers;
 
-/// The schema as text.
 pub fn schema() -> String {
     let mut schema = Layer::schema();
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     schema["title"] = "hook-runner hook file".into();
-    // A file without steps is complete only with flags that name some.
+    // `steps` may be missing: flags can name the steps.
     schema["properties"]["steps"] = StepLayers::schema();
     schema["required"] = json!(["steps"]);
     schema["allOf"] = json!([has_place_for_log(), annotates_split_streams()]);
     format!("{schema:#}")
 }
 
-/// Without `log` it stands in the destination of the first copy.
+/// Without `log`, the log is in the first copy's destination, so there must be a copy.
 fn has_place_for_log() -> Value {
     json!({"anyOf": [
         {"required": ["log"], "properties": {"log": {"not": {"type": "null"}}}},
@@ -26,7 +25,7 @@ fn has_place_for_log() -> Value {
     ]})
 }
 
-/// One pipe for both streams does not tell them apart.
+/// With one pipe for both streams, lines of stderr cannot be marked.
 fn annotates_split_streams() -> Value {
     let yes = json!({"enum": [true, "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"]});
     json!({

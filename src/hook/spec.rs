@@ -1,5 +1,5 @@
-//! What a hook is: the layers merged (flags beat the environment, which beats the hook file), defaults put
-//! in, and everything checked that can be checked without touching a volume.
+//! The checked hook: merges the layers (flags override the environment, which overrides the hook file), fills in
+//! defaults, and checks everything that needs no volume.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,39 +20,39 @@ use crate::support::LOG_NAME;
 pub struct Hook {
     /// The preserved log; `None` runs without one.
     pub log: Option<PathBuf>,
-    /// The state directory, when it is not `.hook-runner` beside the log.
+    /// The state directory, if not `.hook-runner` beside the log.
     pub state: Option<PathBuf>,
-    /// The run's id, when it was given.
+    /// The run id, if given.
     pub run_id: Option<String>,
     /// Mode bits of a new log.
     pub log_mode: u32,
     /// What a failing log does to the result.
     pub log_failure: OnLogFailure,
-    /// Limit of the whole attempt.
+    /// Time limit of the whole attempt.
     pub timeout: Option<Duration>,
-    /// From TERM to KILL.
+    /// Time from TERM to KILL.
     pub grace: Duration,
-    /// The pod's own grace period, in which the attempt has to end.
+    /// The pod's grace period, within which the attempt has to end.
     pub pod_grace: Option<Duration>,
-    /// For output of processes that outlive the command.
+    /// Time for output of processes that outlive the command.
     pub drain: Duration,
     /// How long to wait for the volume's lock.
     pub lock_timeout: Duration,
     /// Logs of earlier runs to keep.
     pub keep: Keep,
-    /// How the command's output is treated on its way.
+    /// How the command's output is processed.
     pub output: Output,
-    /// The command gets a session of its own.
+    /// Start the command in a session of its own.
     pub setsid: bool,
-    /// The summary's JSON.
+    /// Where the summary goes as JSON.
     pub termination_log: Option<PathBuf>,
-    /// Paths whose volumes are synced after the last step, in addition to the log's and the copies'.
+    /// Paths whose volumes are synced after the last step, besides those of the log and the copies.
     pub sync: Vec<PathBuf>,
     /// What the logs must not show.
     pub redact: Redact,
     /// How the runner's own lines look on stderr.
     pub log_format: LogFormat,
-    /// The result becomes an Event on the Job.
+    /// Record the result as an Event on the Job.
     pub events: bool,
     /// Where the result goes for Prometheus.
     pub metrics_file: Option<PathBuf>,
@@ -60,44 +60,43 @@ pub struct Hook {
     pub steps: Vec<Step>,
     /// What to do when a step has failed.
     pub on_failure: Vec<Step>,
-    /// What to do at the end.
+    /// What to do at the end in any case.
     pub finally: Vec<Step>,
 }
 
-/// How many logs of earlier runs stay; both limits hold.
+/// How many logs of earlier runs to keep; all limits apply.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
-    /// In number.
+    /// Number of runs.
     pub runs: usize,
-    /// In bytes, all together.
+    /// Total bytes.
     pub bytes: u64,
-    /// In days since they were last written.
+    /// Days since they were last written.
     pub days: Option<u32>,
 }
 
-/// How the command's output is treated on its way.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    /// Two pipes in place of one.
+    /// Two pipes instead of one.
     pub split_streams: bool,
-    /// The time before each line in the log.
+    /// Write the time before each line in the log.
     pub timestamps: bool,
-    /// Lines of stderr marked in the log.
+    /// Mark lines of stderr in the log.
     pub annotate: bool,
-    /// Bytes of the command's output that the log holds at most.
+    /// Maximum bytes of the command's output in the log.
     pub max_log: Option<u64>,
 }
 
 impl Hook {
-    /// The share that the first copy has, of several that pods of the same run copy at the same time.
+    /// The share of the first copy, if several pods of the same run copy at the same time.
     pub fn shard(&self) -> Option<copy::Shard> {
         steps::shard(&self.steps)
     }
 
     /// Merges the command line (with the environment) over the hook file and checks the result.
     ///
-    /// Steps given on the command line replace the file's list of steps as a whole; an option of a step
-    /// kind (`--policy`, `--retries`, …) holds for each step of that kind, wherever it came from.
+    /// Steps on the command line replace the file's whole list of steps. An option of a step kind (`--policy`,
+    /// `--retries`, …) applies to every step of that kind.
     pub fn from_layers(flags: Layer, mut file: Layer) -> Result<Self, SpecError> {
         let ca_file = flags.ca_file.clone().or(file.ca_file.take());
         let steps = steps::merge(&flags, std::mem::take(&mut file.steps).0, ca_file.as_deref())?;
@@ -110,7 +109,7 @@ impl Hook {
         Ok(Self { on_failure, finally, ..hook })
     }
 
-    /// The hook of a sidecar: to follow another container is its one step.
+    /// The hook of a sidecar. Its only step is to follow another container.
     pub fn of_sidecar(flags: Layer, follow: Follow) -> Result<Self, SpecError> {
         Self::with_steps(flags, Layer::default(), vec![Step::Follow(follow)])
     }
@@ -162,10 +161,10 @@ impl Hook {
     }
 }
 
-/// The file that was given, none, or one in the first copy's destination.
+/// The given file or none, else the default file in the first copy's destination.
 fn place_of_log(given: Option<LogTarget>, steps: &[Step]) -> Result<Option<PathBuf>, SpecError> {
     let first_copy = steps.iter().find_map(|step| match step {
-        // For the copy of a single file: beside that file.
+        // For a single file: beside that file.
         Step::Copy { from, to, .. } if from.is_file() => {
             Some(to.parent().unwrap_or(Path::new("")).join(LOG_NAME))
         }
@@ -178,7 +177,7 @@ fn place_of_log(given: Option<LogTarget>, steps: &[Step]) -> Result<Option<PathB
         None => Some(first_copy.ok_or(SpecError::NoLog)?),
     };
     Ok(match (log, steps::shard(steps)) {
-        // Shards run at the same time: each has a log of its own.
+        // Shards run at the same time, each with a log of its own.
         (Some(log), Some(shard)) => {
             let mut name = log.into_os_string();
             name.push(format!(".shard-{}", shard.index));
@@ -198,13 +197,13 @@ impl Keep {
     }
 }
 
-/// Both lists: a secret stays redacted whichever layer names it.
+/// Joins both lists: a secret is redacted whichever layer names it.
 fn joined<T>(mut one: Vec<T>, other: Vec<T>) -> Vec<T> {
     one.extend(other);
     one
 }
 
-/// `terminationGracePeriodSeconds`, which the charts pass on; whole seconds, or a duration.
+/// `terminationGracePeriodSeconds`, set by the charts: whole seconds or a duration.
 fn pod_grace() -> Result<Option<Duration>, SpecError> {
     let Some(text) = std::env::var_os("HOOK_RUNNER_TERMINATION_GRACE_PERIOD") else { return Ok(None) };
     let text = text.to_string_lossy();

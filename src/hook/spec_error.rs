@@ -1,6 +1,5 @@
-//! Why a hook is refused, a sentence for each reason: what is wrong, where, why, and what to do. Status 78.
+//! Why a hook is refused with 78. Each message says what is wrong, where, why, and what to do.
 
-/// Why a hook is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     /// Nothing to do.
@@ -18,7 +17,6 @@ pub enum SpecError {
         "--shard auto: {variable} {problem}; use it in a Job with completionMode: Indexed, and set HOOK_RUNNER_COMPLETIONS to its completions"
     )]
     Shard {
-        /// The environment variable.
         variable: &'static str,
         /// What is wrong with it.
         problem: String,
@@ -31,27 +29,26 @@ pub enum SpecError {
         /// The share.
         shard: crate::copy::Shard,
     },
-    /// A path with nothing in it.
+    /// An empty path.
     #[error("the {what} of a copy is empty; give both, as in --copy /app:/data")]
     EmptyPath {
         /// Which side.
         what: &'static str,
     },
-    /// A command whose first word is empty: a variable that is not set, most likely.
+    /// A command with an empty first word, probably an unset variable.
     #[error("the command's name is empty; is a variable in it not set?")]
     EmptyCommand,
-    /// The pod's grace period is no number and no duration.
+    /// The pod's grace period is neither a number nor a duration.
     #[error(
         "HOOK_RUNNER_TERMINATION_GRACE_PERIOD is '{text}'; expected the pod's terminationGracePeriodSeconds, such as 30"
     )]
     PodGrace {
-        /// As given.
         text: String,
     },
     /// A wait with `auth-file` and `auth-env`.
     #[error("a wait has both auth-file and auth-env; keep one of them")]
     TwoCredentials,
-    /// `--annotate` without two pipes.
+    /// `--annotate` without `--split-streams`.
     #[error(
         "--annotate needs --split-streams: with one pipe for both streams, lines of stderr cannot be told apart"
     )]

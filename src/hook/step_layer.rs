@@ -1,4 +1,4 @@
-//! One step of a hook file: one of the kinds, with the keys of its kind.
+//! One step of a hook file, of one of the three kinds.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub enum StepLayer {
     Exec(ExecStep),
 }
 
-/// The steps of a hook file: at least one.
+/// The steps of a hook file, at least one.
 #[derive(Debug, Clone, Default)]
 pub struct StepLayers(pub Vec<StepLayer>);
 

@@ -1,5 +1,4 @@
-//! What a hook does, step by step: the command line's steps or the hook file's, each with its options put in, and
-//! checked.
+//! The checked steps of a hook: those of the command line or those of the hook file, with their options.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -19,7 +18,6 @@ use crate::hook::when::When;
 use crate::http::Roots;
 use crate::kubernetes::Follow;
 
-/// One step, checked.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Copy a directory onto the volume.
@@ -44,7 +42,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The runs that it is limited to; `None` for all.
+    /// The runs that the step is limited to; `None` for all.
     pub fn when(&self) -> Option<&When> {
         match self {
             Self::Copy { when, .. } => when.as_ref(),
@@ -75,12 +73,13 @@ impl std::fmt::Display for Step {
     }
 }
 
-/// The words of a command, a space before each.
+/// The words of a command, each preceded by a space.
 fn words(f: &mut std::fmt::Formatter<'_>, words: &[OsString]) -> std::fmt::Result {
     words.iter().try_for_each(|word| write!(f, " {}", quoted(&word.display().to_string())))
 }
 
-/// A word as a shell would need it. One that holds a quote stays unchanged, so that a secret in it is still found.
+/// Quotes a word as a shell would need it. A word with a quote stays unchanged, so that redaction still finds a secret
+/// in it.
 fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c) || !c.is_ascii();
     if word.contains('\'') || !word.is_empty() && word.chars().all(plain) {
@@ -89,7 +88,7 @@ fn quoted(word: &str) -> Cow<'_, str> {
     format!("'{word}'").into()
 }
 
-/// The share that the first copy has, of several that pods of the same run copy at the same time.
+/// The share of the first copy, if several pods of the same run copy at the same time.
 pub fn shard(steps: &[Step]) -> Option<copy::Shard> {
     steps.iter().find_map(|step| match step {
         Step::Copy { options, .. } => options.shard,
@@ -97,7 +96,7 @@ pub fn shard(steps: &[Step]) -> Option<copy::Shard> {
     })
 }
 
-/// The steps of a hook: those of the command line replace the file's as a whole.
+/// The steps of a hook: steps on the command line replace the file's.
 pub fn merge(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> Result<Vec<Step>, SpecError> {
     let mut given: Vec<StepLayer> = Vec::new();
     for pair in &flags.copies {
@@ -117,7 +116,7 @@ pub fn merge(flags: &Layer, file: Vec<StepLayer>, ca_file: Option<&Path>) -> Res
     all(steps, flags, ca_file)
 }
 
-/// The steps of `on-failure` and `finally`, which only a hook file has.
+/// The steps of `on-failure` or `finally`, which only a hook file has.
 pub fn all(steps: Vec<StepLayer>, flags: &Layer, ca_file: Option<&Path>) -> Result<Vec<Step>, SpecError> {
     steps.into_iter().map(|step| checked(step, flags, ca_file)).collect()
 }

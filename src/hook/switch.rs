@@ -5,10 +5,9 @@ use serde_json::{Value, json};
 use crate::hook::file_value::{FileValue, scalar};
 use crate::hook::yaml::{Mistake, Node};
 
-/// What a switch may say, in lower case; in upper case or with a capital too, as in YAML 1.1.
+/// The accepted words in lower case; all capitals or a leading capital are also accepted, as in YAML 1.1.
 const WORDS: [&str; 6] = ["true", "false", "yes", "no", "on", "off"];
 
-/// Reads true or false.
 pub fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(true),

@@ -1,4 +1,4 @@
-//! `env:` of an exec step.
+//! The `env:` of an exec step.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use crate::hook::file_value::FileValue;
 use crate::hook::keys::entries;
 use crate::hook::yaml::{Mistake, Node};
 
-/// Names with values, in the order of the file.
+/// Names with values, in file order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables(pub Vec<(OsString, OsString)>);
 

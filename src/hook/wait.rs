@@ -1,4 +1,4 @@
-//! What a wait step waits for, and how. The waiting itself is `steps::wait`.
+//! What a wait step waits for, and how. `steps::wait` does the waiting.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::hook::header::Header;
 use crate::hook::when::When;
 use crate::http::Roots;
 
-/// The longest pause between probes, unless told otherwise.
+/// Default of the longest pause between probes.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long one probe may take, unless told otherwise.
+/// Default time limit of one probe.
 pub const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A wait step.
@@ -19,38 +19,38 @@ pub const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Wait {
     /// What is waited for.
     pub condition: Condition,
-    /// How long, more than zero; `None` is without end (the attempt's own timeout ends it).
+    /// Time limit; `None` means until the attempt's own limit.
     pub timeout: Option<Duration>,
     /// The longest pause between probes.
     pub interval: Duration,
-    /// How long one probe may take.
+    /// Time limit of one probe.
     pub probe_timeout: Duration,
-    /// The statuses that count for `http` and `https`.
+    /// The accepted statuses for `http` and `https`.
     pub status: Accepted,
-    /// The certificates that are trusted for `https`.
+    /// The trusted authorities for `https`.
     pub roots: Roots,
-    /// Header fields of the request.
+    /// Headers of the request.
     pub headers: Vec<Header>,
-    /// Where user and password for HTTP basic authentication are read from.
+    /// The source of user name and password for HTTP basic authentication.
     pub auth: Option<Auth>,
-    /// Connect to this socket in place of the URL's host and port.
+    /// Connect to this socket instead of the URL's host and port.
     pub unix_socket: Option<PathBuf>,
     /// Limits the step to some runs.
     pub when: Option<When>,
 }
 
-/// Where `USER:PASSWORD` is read from.
+/// The source of `USER:PASSWORD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
-    /// In a file, such as a mounted Secret's; a line break at its end does not count.
+    /// A file, such as a mounted Secret's. A trailing newline is ignored.
     File(PathBuf),
-    /// In this environment variable.
+    /// An environment variable.
     Variable(String),
 }
 
 impl Wait {
-    /// A wait for `condition` with the defaults: no end, an interval of 1 s, probes of at most 10 s, any
-    /// status from 200 to 399, trust as the environment says ([`Roots::choose`]).
+    /// A wait with the defaults: no time limit, an interval of 1 s, probes of at most 10 s, statuses 200 to 399,
+    /// authorities from the environment ([`Roots::choose`]).
     pub fn new(condition: Condition) -> Self {
         Self {
             condition,

@@ -1,4 +1,4 @@
-//! `when:` limits a step of a hook file to some runs: hook events, the first run, revisions.
+//! `when:` limits a step of a hook file to some runs: by event, first run, or revision.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::hook::identity::Identity;
 use crate::hook::keys::{Keyed, Keys};
 use crate::hook::yaml::{Content, Mistake, Node, ScalarKind};
 
-/// Helm's hook events (Helm, "Chart Hooks"); `test` ends the list.
+/// Helm's hook events (Helm, "Chart Hooks"), and `test`, which is last.
 const EVENTS: [&str; 9] = [
     "pre-install",
     "post-install",
@@ -46,7 +46,7 @@ pub struct Revisions {
 }
 
 impl When {
-    /// The sentence for a variable or log that a condition needs and that is missing.
+    /// The message if the condition needs a variable or log that is missing.
     pub fn lacks(&self, identity: &Identity, has_log: bool) -> Option<String> {
         let needs = |key: &str, what: &str| Some(format!("`when: {{{key}: …}}` of a step needs {what}"));
         if self.event.is_some() && identity.event.is_none() {
@@ -63,7 +63,7 @@ impl When {
         None
     }
 
-    /// Why the step is left out of this run. `first_run` is unknown until the log is open.
+    /// Why the step is left out of this run. `first_run` is `None` until the log is open.
     pub fn unmet(&self, identity: &Identity, first_run: Option<bool>) -> Option<String> {
         if let (Some(events), Some(event)) = (&self.event, &identity.event)
             && !events.holds(event, identity.revision.as_deref())
@@ -99,8 +99,8 @@ impl std::fmt::Display for When {
 }
 
 impl Events {
-    /// The variable of a hook for several events names all of them. The revision rules some out: `-install`
-    /// events belong to revision 1, all others to later ones.
+    /// A hook for several events has all of them in its variable. The revision decides: `-install` events belong to
+    /// revision 1, all others to later ones.
     fn holds(&self, event: &str, revision: Option<&str>) -> bool {
         let all: Vec<&str> = event.split(',').map(str::trim).collect();
         let fits = |event: &&&str| event.ends_with("-install") == (revision == Some("1"));

@@ -1,8 +1,7 @@
-//! What a plain scalar is to YAML 1.1 (<https://yaml.org/type/>) or to YAML 1.2 (its core schema, chapter 10.3).
+//! The kind of a plain scalar in YAML 1.1 (<https://yaml.org/type/>) or YAML 1.2 (core schema, chapter 10.3).
 
 use super::ScalarKind;
 
-/// The kind of a scalar without quotes.
 pub fn plain(text: &str) -> ScalarKind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => ScalarKind::Null,
@@ -13,7 +12,7 @@ pub fn plain(text: &str) -> ScalarKind {
     }
 }
 
-/// A word in lower case, in upper case, or with one capital.
+/// In lower case, in upper case, or with one capital.
 fn is_boolean(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let capital = || lower[..1].to_ascii_uppercase() + &lower[1..];
@@ -42,7 +41,7 @@ fn is_number(text: &str) -> bool {
     is_decimal(digits)
 }
 
-/// 1:30 and 33:33.5, which are one number in YAML 1.1.
+/// 1:30 and 33:33.5 are numbers in YAML 1.1.
 fn is_base_60(digits: &str) -> bool {
     let whole = digits.split('.').next().unwrap_or_default();
     let mut parts = whole.split(':');
@@ -70,7 +69,7 @@ fn is_decimal(digits: &str) -> bool {
     exponent && starts && fits(whole) && fits(fraction)
 }
 
-/// 2026-11-28, and with a time of day.
+/// 2026-11-28, optionally with a time of day.
 fn is_date(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let (year, month, rest) = (parts.next(), parts.next(), parts.next());
@@ -88,7 +87,7 @@ fn is_date(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// From the regular expressions of <https://yaml.org/type/int.html>, float, bool, timestamp, and of YAML 1.2.
+    /// Taken from the regular expressions of <https://yaml.org/type/int.html>, float, bool, timestamp, and of YAML 1.2.
     #[test]
     fn a_plain_scalar_is_what_the_two_versions_of_yaml_say() {
         for (kind, texts) in [

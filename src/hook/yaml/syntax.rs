@@ -1,8 +1,8 @@
-//! What is wrong with a text that is no YAML, in our words.
+//! Our messages for text that is not YAML.
 
 use granit_parser::ErrorKind;
 
-/// The sentence for a finding of the parser.
+/// The message for an error of the parser.
 pub fn sentence(kind: &ErrorKind) -> &'static str {
     use ErrorKind as Kind;
     match kind {

@@ -1,4 +1,4 @@
-//! From the parser's events to the tree: aliases and merge keys (`<<`) are resolved, a key that stands twice is a mistake.
+//! Builds the tree from the parser's events: resolves aliases and merge keys (`<<`), and refuses a repeated key.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::{Content, Entry, Mistake, Node, Position, Scalar, ScalarKind, resolve, syntax};
 
-/// What aliases may make of a text: far more than any hook, far less than memory.
+/// Limit for what aliases may expand to: far more than any hook, far less than memory.
 const MOST_NODES: usize = 100_000;
 
-/// The one document of `text`; nothing for a text without one.
+/// The single document of `text`; `None` if there is none.
 pub fn parse(text: &str) -> Result<Option<Node>, Mistake> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
@@ -22,12 +22,12 @@ pub fn parse(text: &str) -> Result<Option<Node>, Mistake> {
     Ok(builder.root)
 }
 
-/// The parser counts columns from 0.
+/// Converts from the parser's columns, which start at 0.
 fn position(marker: &Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
 }
 
-/// A list or a map of which the end has not been seen.
+/// A list or map that is not closed yet.
 enum Open {
     List(Vec<Node>),
     Map { entries: Vec<(Node, Node)>, key: Option<Node> },
@@ -84,7 +84,7 @@ impl Builder {
         }
     }
 
-    /// Puts a complete node where it belongs.
+    /// Adds a complete node to its parent.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Mistake> {
         self.count(1, node.at)?;
         if anchor != 0 {
@@ -114,7 +114,7 @@ fn wrong(at: Position, message: &str) -> Mistake {
     Mistake { at, message: message.into() }
 }
 
-/// Nodes in a tree, itself included.
+/// The number of nodes in a tree, including its root.
 fn size(node: &Node) -> usize {
     1 + match &node.content {
         Content::Scalar(_) => 0,
@@ -123,7 +123,7 @@ fn size(node: &Node) -> usize {
     }
 }
 
-/// The kind that a tag gives. Of the tags only YAML's own mean anything.
+/// The kind that a tag gives. Only YAML's own tags have a meaning.
 fn tagged(kind: ScalarKind, tag: Option<&Tag>, at: Position) -> Result<ScalarKind, Mistake> {
     match tag {
         None => Ok(kind),
@@ -136,7 +136,7 @@ fn tagged(kind: ScalarKind, tag: Option<&Tag>, at: Position) -> Result<ScalarKin
     }
 }
 
-/// The entries of a map; those of a merged map (`<<: *NAME`) come where the map itself has none of the name.
+/// The entries of a map. Those of a merged map (`<<: *NAME`) are added where the map has no such key itself.
 fn entries_of(pairs: Vec<(Node, Node)>) -> Result<Vec<Entry>, Mistake> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut merged = Vec::new();
