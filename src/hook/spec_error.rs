@@ -42,9 +42,7 @@ pub enum SpecError {
     #[error(
         "HOOK_RUNNER_TERMINATION_GRACE_PERIOD is '{text}'; expected the pod's terminationGracePeriodSeconds, such as 30"
     )]
-    PodGrace {
-        text: String,
-    },
+    PodGrace { text: String },
     /// A wait with `auth-file` and `auth-env`.
     #[error("a wait has both auth-file and auth-env; keep one of them")]
     TwoCredentials,
