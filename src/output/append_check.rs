@@ -1,15 +1,15 @@
-//! Whether what was appended to the log is still in it: the command may truncate or overwrite the file while it is written.
-//! Opened with `O_APPEND`, its position says after each write where the write ended; what was written before it is read
-//! back, and at the end what was written last. Reads one descriptor, writes nothing.
+//! Checks that what was appended to the log is still there, because the command may truncate or overwrite the file.
+//! With `O_APPEND`, the position after a write is where it ended; each write checks the one before, and the end checks
+//! the last one. Reads one descriptor, writes nothing.
 
 use std::fs::File;
 use std::io::{ErrorKind, Seek};
 use std::os::unix::fs::FileExt;
 
-/// Bytes at the end of a write that are looked at again.
+/// How many bytes at the end of a write are read back.
 const LOOKED_AT: usize = 64;
 
-/// What was appended last, and where.
+/// The last write.
 #[derive(Debug)]
 pub(super) struct AppendCheck {
     /// Where it ended.
@@ -20,19 +20,19 @@ pub(super) struct AppendCheck {
 }
 
 impl AppendCheck {
-    /// For a file of `size` bytes, of which none is ours.
+    /// For a file of `size` bytes, none of them ours.
     pub(super) fn new(size: u64) -> Self {
         Self { end: size, last: Vec::with_capacity(LOOKED_AT), lost: false }
     }
 
-    /// To be called after each write of `bytes`.
+    /// Call after each write of `bytes`.
     pub(super) fn wrote(&mut self, file: &mut File, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         let expected = self.end + bytes.len() as u64;
         let end = file.stream_position().unwrap_or(expected);
-        // A file that was truncated may have been extended again, by anybody and to any size.
+        // After a truncation, anybody may have extended the file again to any size.
         self.lost |= end < expected || !self.is_last_there(file);
         self.end = end;
         self.last.clear();
@@ -44,13 +44,13 @@ impl AppendCheck {
         self.end
     }
 
-    /// The writer itself has cut the file to `size` bytes.
+    /// Records that the writer itself has shortened the file to `size` bytes.
     pub(super) fn cut(&mut self, size: u64) {
         self.end = size;
         self.last.clear();
     }
 
-    /// Whether nothing of what was written is known to be lost.
+    /// Whether no loss of written bytes is known.
     pub(super) fn is_whole(&self, file: &File) -> bool {
         !self.lost && self.is_last_there(file)
     }
@@ -61,7 +61,7 @@ impl AppendCheck {
         let at = self.end.saturating_sub(found.len() as u64);
         match file.read_exact_at(found, at) {
             Ok(()) => found == self.last.as_slice(),
-            // A volume that cannot be read now has failed otherwise, which its next sync tells.
+            // A read error is another failure of the volume, which the next sync reports.
             Err(error) => error.kind() != ErrorKind::UnexpectedEof,
         }
     }

@@ -1,5 +1,5 @@
-//! Writes that may wait for ever, by a thread that nobody has to wait for: a description that is shared with others and
-//! cannot be asked not to wait. One write at a time; must not know whose stream it is.
+//! Makes writes that may block for ever on a detached thread, for a file description that is shared with others and
+//! must not be made non-blocking. One write at a time; does not know whose stream it is.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::support::blocking;
 
-/// Bytes of one write: what a slow reader takes is seen after each.
+/// Bytes per write, small enough to see the progress of a slow reader.
 const CHUNK: usize = 4096;
 
-/// A description and the write that is under way.
+/// The file description and the write in progress.
 #[derive(Debug)]
 pub(super) struct BlockingWriter {
     fd: BorrowedFd<'static>,
@@ -21,13 +21,13 @@ pub(super) struct BlockingWriter {
 #[derive(Debug)]
 struct Pending {
     answer: Receiver<io::Result<usize>>,
-    /// Has come while it was waited for.
+    /// The answer, if it came while somebody waited.
     answered: Option<io::Result<usize>>,
     chunk: Vec<u8>,
     given_up: bool,
 }
 
-/// What was written after it had been given up.
+/// What was written after the write had been given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Late {
     pub(super) bytes: u64,
@@ -39,8 +39,8 @@ impl BlockingWriter {
         Self { fd, pending: None }
     }
 
-    /// The bytes written; [`io::ErrorKind::WouldBlock`] while the write is under way. It is then asked for with the same
-    /// bytes again, or given up.
+    /// Returns the bytes written, or [`io::ErrorKind::WouldBlock`] while the write is in progress. Then call again with
+    /// the same bytes, or give up.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &self.pending {
             Some(pending) if pending.given_up => return Err(io::ErrorKind::WouldBlock.into()),
@@ -50,18 +50,18 @@ impl BlockingWriter {
         let chunk = bytes[..bytes.len().min(CHUNK)].to_vec();
         let (fd, written, (tell, answer)) = (self.fd, chunk.clone(), mpsc::channel());
         let begun = blocking::detached(move || {
-            // Nobody asks any more when the program has ended.
+            // Nobody may be waiting any more.
             let _ = tell.send(nix::unistd::write(fd, &written).map_err(io::Error::from));
         });
         if begun.is_err() {
-            // No thread can be had (a limit of processes or memory): to wait is better than to say nothing.
+            // No thread can be started (a limit of processes or memory): blocking is better than losing the message.
             return Ok(nix::unistd::write(fd, &chunk)?);
         }
         self.pending = Some(Pending { answer, answered: None, chunk, given_up: false });
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Whether the write under way has ended within `left`; None when there is none.
+    /// Whether the write in progress has ended within `left`; `None` if there is none.
     pub(super) fn wait(&mut self, left: Option<Duration>) -> Option<bool> {
         let pending = self.pending.as_mut()?;
         if pending.answered.is_none() {
@@ -78,14 +78,14 @@ impl BlockingWriter {
         Some(pending.answered.is_some())
     }
 
-    /// The bytes of the write under way count as not written.
+    /// Counts the bytes of the write in progress as not written.
     pub(super) fn give_up(&mut self) {
         if let Some(pending) = &mut self.pending {
             pending.given_up = true;
         }
     }
 
-    /// What has been written since it was given up.
+    /// What was written since the last give-up.
     pub(super) fn late(&mut self) -> Option<Late> {
         let pending = self.pending.as_ref().filter(|pending| pending.given_up)?;
         let chunk = pending.chunk.clone();
@@ -93,7 +93,7 @@ impl BlockingWriter {
         Some(Late { bytes: written as u64, mid_line: chunk[..written].last() != Some(&b'\n') })
     }
 
-    /// The answer, if it has come; then the next write can be made.
+    /// The result of the write, if it has ended; then the next one may start.
     fn answer(&mut self) -> Option<io::Result<usize>> {
         let pending = self.pending.as_mut()?;
         let answer = match pending.answered.take() {

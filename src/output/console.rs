@@ -1,9 +1,9 @@
-//! The runner's own stdout or stderr as a sink that may be closed or blocked without holding up the log.
-//! Writes to descriptor 1 or 2 only.
+//! The runner's stdout or stderr as a sink that may be closed or blocked without blocking the log. Writes to descriptor
+//! 1 or 2 only.
 //!
-//! The description is shared with others, so it is never made non-blocking, and what poll(2) has said of it may not hold
-//! any more when it is written to: another may have filled it. So either a non-blocking description of our own can be
-//! had, or each write is told not to wait, or a thread writes that may wait for ever ([`super::blocking_writer`]).
+//! The file description is shared with others, so it is never made non-blocking; and what poll(2) says may be outdated
+//! at the write, because another process may have filled it. So one of three ways is used: a non-blocking description
+//! of our own; writes that are told not to wait; or a thread that may block for ever ([`super::blocking_writer`]).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
@@ -23,40 +23,39 @@ use super::blocking_writer::BlockingWriter;
 use super::progress::Progress;
 use crate::support::cause::words;
 
-/// How long a line of the runner's own is held up by a stream that is blocked.
+/// How long a blocked stream may delay a line of the runner's own.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks whether the output's end hurries.
+/// Interval of checks whether the attempt's end hurries.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Fewer bytes are written: moved, they would take a place for a whole page in the pipe.
+/// Smaller amounts are written: moved by splice(2), they would occupy a whole page of the pipe.
 const WORTH_MOVING: usize = 16 * 1024;
 
-/// One of the runner's own streams.
 #[derive(Debug)]
 pub(super) struct Console {
     number: i32,
     way: Option<Way>,
-    /// Closed: nobody will ever read it again.
+    /// Why the stream is closed for good.
     pub(super) gone: Option<String>,
     /// Bytes not written since it blocked.
     blocked: u64,
-    /// All bytes that were not written because it blocked or was closed.
+    /// All bytes not written because it was blocked or closed.
     pub(super) missed: u64,
     pub(super) mid_line: bool,
-    /// Says when nothing may be waited for any longer.
+    /// Tells when nothing may be waited for any longer.
     progress: Option<Arc<Progress>>,
 }
 
 /// How to write without blocking.
 #[derive(Debug)]
 enum Way {
-    /// Regular files do not block in the sense of poll(2).
+    /// Regular files never block in the sense of poll(2).
     Plain(BorrowedFd<'static>),
-    /// Our own description of the same pipe or terminal, non-blocking.
+    /// Our own non-blocking description of the same pipe or terminal.
     NonBlocking { file: File, pipe: bool },
-    /// The shared description, each write told not to wait (`RWF_NOWAIT`: pipes since Linux 6.4, sockets).
+    /// The shared description with writes that do not wait (`RWF_NOWAIT`: pipes since Linux 6.4, sockets).
     Unwaiting { fd: BorrowedFd<'static>, pipe: bool },
-    /// The shared description, written by a thread.
+    /// The shared description, written by a detached thread.
     BlockingWriter { beside: BlockingWriter, pipe: bool },
 }
 
@@ -70,13 +69,13 @@ impl Console {
         Self { progress: Some(progress), ..Self::new(number) }
     }
 
-    /// For a few lines: without a description of our own, which costs more than they do.
+    /// For a few lines: without a description of our own, which would cost more than they do.
     pub(super) fn careful(number: i32) -> Self {
         Self { way: Some(Way::Unwaiting { fd: shared(number), pipe: false }), ..Self::new(number) }
     }
 
-    /// As [`Console::write`], but where `holder` is a pipe that begins with the same bytes and this is one too, they are
-    /// moved without a copy (splice(2)). Returns how many were.
+    /// As [`Console::write`]. If `holder` is a pipe that begins with the same bytes and this stream is a pipe too, they
+    /// are moved without a copy (splice(2)). Returns how many were moved.
     pub(super) fn forward(
         &mut self,
         bytes: &[u8],
@@ -92,14 +91,14 @@ impl Console {
         if let Some(last) = moved.checked_sub(1) {
             self.mid_line = bytes[last] != b'\n';
         }
-        // Patience is had once.
+        // The patience holds for both together.
         let patience = patience.map(|patience| if blocked { Duration::ZERO } else { patience });
         self.write(&bytes[moved..], patience);
         moved
     }
 
-    /// Stops early when it cannot go on, whatever the reason: a write then meets the same and deals with it. Returns the
-    /// bytes moved, and whether `patience` has passed.
+    /// Stops early for any reason; the following write meets the same reason and handles it. Returns the bytes moved,
+    /// and whether `patience` has passed.
     fn move_from(
         &mut self,
         holder: BorrowedFd<'_>,
@@ -120,7 +119,7 @@ impl Console {
                     waited = false;
                 }
                 Err(Errno::EINTR) => {}
-                // Full, or somebody else has read the holder.
+                // The stream is full, or somebody else has emptied the holder.
                 Err(Errno::EAGAIN) if !waited => {
                     let since = Instant::now();
                     while !self.wait(until_next_look(patience, since)) {
@@ -136,8 +135,8 @@ impl Console {
         (done, false)
     }
 
-    /// Writes all of `bytes`; waits at most `patience` without progress, then leaves the rest out and says so once it
-    /// can be written to again.
+    /// Writes all of `bytes`. After `patience` without progress, skips the rest and reports that once the stream
+    /// accepts data again.
     pub(super) fn write(&mut self, bytes: &[u8], patience: Option<Duration>) {
         if bytes.is_empty() {
             return;
@@ -166,12 +165,12 @@ impl Console {
         }
     }
 
-    /// After a block: the reader learns what it did not get.
+    /// After a block: tells the reader what is missing.
     fn resume(&mut self) -> bool {
         if let Some(Way::BlockingWriter { beside, .. }) = &mut self.way
             && let Some(late) = beside.late()
         {
-            // Counted as missed when it was no longer waited for.
+            // They were counted as missed when they were given up.
             self.missed -= late.bytes;
             self.blocked -= late.bytes;
             self.mid_line = late.mid_line;
@@ -192,20 +191,20 @@ impl Console {
         true
     }
 
-    /// At the end of the output, if somebody reads it again.
+    /// At the end of the output: tells what is missing, if somebody reads again.
     pub(super) fn tell_what_is_missing(&mut self) {
         if self.gone.is_none() && self.blocked > 0 {
             self.resume();
         }
     }
 
-    /// Whether what began at `since` is not waited for any longer.
+    /// Whether to stop waiting for what began at `since`.
     fn is_over(&self, patience: Option<Duration>, since: Instant) -> bool {
         let hurries = self.progress.as_ref().is_some_and(|progress| progress.hurries());
         patience.is_some_and(|patience| hurries || since.elapsed() >= patience)
     }
 
-    /// Number of bytes written.
+    /// Returns the number of bytes written.
     fn push(&mut self, bytes: &[u8], patience: Option<Duration>) -> usize {
         let mut done = 0;
         let mut since = Instant::now();
@@ -252,7 +251,7 @@ impl Console {
         }
     }
 
-    /// Whether it can be written to within `left`.
+    /// Whether the stream accepts data within `left`.
     fn wait(&mut self, left: Option<Duration>) -> bool {
         if let Some(Way::BlockingWriter { beside, .. }) = &mut self.way
             && let Some(answered) = beside.wait(left)
@@ -266,14 +265,14 @@ impl Console {
             None => return false,
         };
         let timeout = left.map_or(PollTimeout::NONE, |left| {
-            // Rounded up, so that a rest below a millisecond does not spin.
+            // Rounded up, so that less than a millisecond does not become a busy loop.
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
         });
         ready(fd, timeout)
     }
 }
 
-/// How long of `patience`, which began at `since`, to wait before it is looked again whether the output's end hurries.
+/// How long to wait before the next check whether the attempt's end hurries, within `patience` from `since`.
 fn until_next_look(patience: Option<Duration>, since: Instant) -> Option<Duration> {
     patience.map(|patience| patience.saturating_sub(since.elapsed()).min(LOOK))
 }
@@ -291,7 +290,7 @@ impl Way {
                 .write(true)
                 .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
                 .open(format!("/proc/self/fd/{number}"));
-            // Refused when the pipe belongs to another user; ENXIO when a FIFO has lost its reader.
+            // Refused if the pipe belongs to another user; ENXIO if a FIFO has lost its reader.
             if let Ok(own) = own {
                 return Ok(Self::NonBlocking { file: own, pipe });
             }
@@ -299,7 +298,7 @@ impl Way {
         Ok(Self::Unwaiting { fd, pipe })
     }
 
-    /// In place of one that could not be written to without waiting. A regular file is on a volume, and that may hang.
+    /// Replaces a way that turned out to need waiting. A regular file may be on a volume that hangs.
     fn or_beside(self) -> Self {
         match self {
             Self::Plain(fd) => Self::BlockingWriter { beside: BlockingWriter::new(fd), pipe: false },
@@ -308,7 +307,7 @@ impl Way {
         }
     }
 
-    /// The pipe that this is, if it is one.
+    /// The descriptor, if it is a pipe.
     fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::NonBlocking { file, pipe: true } => Some(file.as_fd()),
@@ -319,22 +318,22 @@ impl Way {
     }
 }
 
-/// The runner's own stream. Not duplicated: what has to be said is said where no descriptor is left too.
+/// The runner's own stream. Not duplicated, so that messages work without a free descriptor.
 const fn shared(number: i32) -> BorrowedFd<'static> {
-    // SAFETY: 1 or 2, which are open for the whole life of the program: the standard library opens 0 to 2 where they are
+    // SAFETY: descriptors 1 and 2 stay open for the life of the program: the standard library opens 0 to 2 if they are
     // closed, and nothing here closes them.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
-/// Writes what there is room for, or says [`io::ErrorKind::WouldBlock`]. None where the kernel cannot tell without
+/// Writes what there is room for, or returns [`io::ErrorKind::WouldBlock`]. `None` if the kernel cannot do this without
 /// waiting: terminals, regular files, pipes before Linux 6.4.
 fn unless_it_waits(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
-    // At the description's own position, as write(2) does.
+    // An offset of -1 means the current position, as for write(2).
     let written = pwritev2(fd, &[IoSlice::new(bytes)], u64::MAX, ReadWriteFlags::NOWAIT);
     match written {
         Ok(written) => Ok(Some(written)),
         Err(Refusal::AGAIN) if !ready(fd, PollTimeout::ZERO) => Err(io::ErrorKind::WouldBlock.into()),
-        // Unknown to the kernel, to the file, or to a filter of system calls.
+        // Not supported by the kernel or the file, or refused by a seccomp filter.
         Err(Refusal::AGAIN | Refusal::OPNOTSUPP | Refusal::INVAL | Refusal::NOSYS | Refusal::PERM) => {
             Ok(None)
         }
@@ -343,11 +342,12 @@ fn unless_it_waits(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>
 }
 
 fn ready(fd: BorrowedFd<'_>, timeout: PollTimeout) -> bool {
-    // POLLERR (no reader left) counts: the write then says EPIPE.
+    // POLLERR (no reader left) counts: the write then answers EPIPE.
     matches!(poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], timeout), Ok(n) if n > 0)
 }
 
-/// Whether stdout and stderr are one file or terminal, so that what one has not ended the other goes on.
+/// Whether stdout and stderr are the same file or terminal, so that an unfinished line on one is continued on the
+/// other.
 pub(super) fn are_one() -> bool {
     let stat = |number| rustix::fs::fstat(shared(number)).map(|stat| (stat.st_dev, stat.st_ino));
     matches!((stat(1), stat(2)), (Ok(stdout), Ok(stderr)) if stdout == stderr)

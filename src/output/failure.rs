@@ -1,4 +1,4 @@
-//! What can go wrong with the preserved log, in the words of the exit-status table.
+//! The failure of the preserved log.
 
 use std::fmt;
 use std::io;
@@ -8,13 +8,13 @@ use crate::support::cause::{Cause, words};
 /// The first failure of the preserved log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFailure {
-    /// Why, for the summary.
+    /// The cause, for the summary.
     pub cause: Cause,
     /// The system call that failed, or that hangs.
     pub operation: &'static str,
-    /// Bytes of the file that were written before (its size then).
+    /// The size of the file at that moment: bytes written before.
     pub at: u64,
-    /// The system's words.
+    /// The system's answer in words.
     pub message: String,
 }
 
@@ -29,7 +29,7 @@ impl LogFailure {
         Self { cause: Cause::of(error), operation, at, message: words(error) }
     }
 
-    /// What was in the file up to `at` is no longer all there.
+    /// Part of the file up to `at` is gone.
     pub(super) fn truncated(at: u64) -> Self {
         let message = "it was truncated or overwritten while the hook ran".into();
         Self { cause: Cause::Removed, operation: "write", at, message }

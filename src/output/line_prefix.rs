@@ -1,14 +1,14 @@
-//! Times and stream marks at line starts of the log file (`--timestamps`, `--annotate`). Knows bytes and lines only.
+//! Prefixes lines of the log file with times and stream marks (`--timestamps`, `--annotate`). Knows bytes and lines
+//! only.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::stream::Stream;
 
-/// Put before a line that came from stderr.
+/// Precedes a line from stderr.
 const STDERR_MARK: &[u8] = b"stderr: ";
 
-/// What is put before each line.
 #[derive(Debug, Default)]
 pub(super) struct LinePrefix {
     timestamps: bool,
@@ -26,11 +26,11 @@ impl LinePrefix {
         !self.timestamps && !self.annotate
     }
 
-    /// `bytes` as they go into the file. `mid_line`: the file does not end in a newline.
+    /// `bytes` with prefixes. `mid_line`: the file does not end in a newline.
     pub(super) fn stamp(&mut self, bytes: &[u8], stream: Stream, mid_line: bool) -> &[u8] {
         self.out.clear();
         let mut mid_line = mid_line;
-        // A mark stands at the start of a line, so a line of one stream ends where the other's begins.
+        // A mark stands at the start of a line, so a change of stream ends the line.
         if self.annotate && mid_line && self.last.is_some_and(|last| last != stream) {
             self.out.push(b'\n');
             mid_line = false;
@@ -53,8 +53,8 @@ impl LinePrefix {
     }
 }
 
-/// `2026-01-31T23:59:59.123456Z ` (RFC 3339, UTC). Days to date after the civil calendar's 400-year era of 146097
-/// days, years beginning in March.
+/// `2026-01-31T23:59:59.123456Z ` (RFC 3339, UTC). The date is computed in the 400-year era of 146097 days, with years
+/// that start in March.
 fn write_time(out: &mut Vec<u8>, time: SystemTime) {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, micros) = (since.as_secs(), since.subsec_micros());

@@ -1,5 +1,5 @@
-//! The preserved log as a sink: verbatim bytes at its end, an account of what could not be written, and the way to the
-//! disk. Writes one descriptor, opened for appending by its owner, and syncs one directory.
+//! The preserved log as a sink: appends bytes unchanged, counts what could not be written, and starts writeback. Writes
+//! one descriptor, which its owner opened for appending, and syncs one directory.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ use super::report::LeftOut;
 use super::tail::{MaxLog, Tail};
 use crate::support::cause::words;
 
-/// How often a failed log is tried again while output goes on.
+/// Interval of retries while output goes on and the log fails.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// After so many bytes the disk is set to work, so that little is left to be written when the log is sealed.
+/// Bytes after which writeback is started, so that little is left to sync at the end.
 const WRITEBACK: u64 = 8 << 20;
 
 /// The log file of this attempt.
@@ -29,14 +29,14 @@ const WRITEBACK: u64 = 8 << 20;
 pub(super) struct Log {
     pub(super) file: Option<File>,
     name: PathBuf,
-    /// Size of the file.
+    /// Size of the file in bytes.
     size: u64,
-    /// Up to here the disk has been set to work.
+    /// Writeback was started up to this offset.
     started: u64,
     /// Bytes written by this sink.
     pub(super) written: u64,
     pub(super) mid_line: bool,
-    /// The first failure; stays.
+    /// The first failure; later ones do not replace it.
     pub(super) failure: Option<LogFailure>,
     /// Bytes not written since the last failure, for the marker.
     gap: u64,
@@ -45,7 +45,7 @@ pub(super) struct Log {
     last_error: String,
     retry_at: Option<Instant>,
     limit: Limit,
-    /// What `--max-log` has left out, when the output has ended.
+    /// What `--max-log` left out; known once the output has ended.
     pub(super) left_out: Option<LeftOut>,
     check: AppendCheck,
     /// Size of the file when this sink began.
@@ -62,7 +62,7 @@ enum Limit {
         max: MaxLog,
         taken: u64,
     },
-    /// The rest goes where only its end is kept.
+    /// Of the rest, the tail keeps the end.
     Tail(Tail),
 }
 
@@ -92,7 +92,7 @@ impl Log {
         }
     }
 
-    /// Appends `bytes`, or counts them. The first failure returns the line that tells of it.
+    /// Appends `bytes`, or counts them as missed. On the first failure, returns a line that reports it.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Option<String> {
         if bytes.is_empty() {
             return None;
@@ -110,7 +110,7 @@ impl Log {
         }
     }
 
-    /// As [`Log::append`], at the start of a line and even when it was tried a moment ago.
+    /// As [`Log::append`], but at the start of a line, and without the pause after a failed attempt.
     pub(super) fn append_line(&mut self, bytes: &[u8]) -> Option<String> {
         self.retry_at = None;
         let newline: &[u8] = if self.mid_line { b"\n" } else { b"" };
@@ -123,8 +123,8 @@ impl Log {
         failed
     }
 
-    /// The last `bytes` of the output are the runner's own. Others may append to the log, too: where they stand in the file
-    /// says it, but for what goes into the tail.
+    /// Records that the last `bytes` of the output are the runner's own. Others may append to the log too, so the
+    /// file's position counts, except for what went into the tail.
     fn is_own(&mut self, bytes: usize) {
         let end = match self.limit {
             Limit::Tail(_) => self.position(),
@@ -133,13 +133,13 @@ impl Log {
         self.own.add(end.saturating_sub(bytes as u64)..end);
     }
 
-    /// Where the runner's own lines stand, when the output has ended.
+    /// The ranges of the runner's own lines; for use once the output has ended.
     pub(super) fn own(&mut self) -> Vec<Range<u64>> {
         std::mem::take(&mut self.own).in_log(self.left_out)
     }
 
-    /// Ends the command's output: what `--max-log` kept of its end is appended, a gap at the end is marked, and the last
-    /// line ended. The first failure returns the line that tells of it.
+    /// Ends the command's output: appends what `--max-log` kept of its end, marks a gap at the end, and ends the last
+    /// line. On the first failure, returns a line that reports it.
     pub(super) fn finish(&mut self) -> Option<String> {
         let mut line = self.append_tail();
         if self.gap > 0 {
@@ -152,7 +152,7 @@ impl Log {
         line.or(self.look())
     }
 
-    /// Looks whether what was written is still there. Returns as [`Log::append`] does.
+    /// Checks that what was written is still there. Returns as [`Log::append`] does.
     fn look(&mut self) -> Option<String> {
         let whole = self.file.as_ref().is_none_or(|file| self.check.is_whole(file));
         if whole || self.failure.is_some() {
@@ -164,8 +164,8 @@ impl Log {
         Some(line)
     }
 
-    /// Bytes of output so far: those included that `--max-log` may leave out in the end, and those that the command itself has
-    /// appended to its log.
+    /// Bytes of output so far, including what `--max-log` may leave out later and what the command itself appended to
+    /// its log.
     pub(super) fn position(&self) -> u64 {
         let size = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.size());
         match &self.limit {
@@ -183,7 +183,7 @@ impl Log {
         if let Err(error) = finished {
             line = line.or(self.fail("read of its end in the state directory", &error));
         }
-        // It goes when the log has it on stable storage.
+        // The tail's files are removed once the log is on stable storage.
         match self.file.as_ref().map_or(Ok(()), File::sync_data) {
             Ok(()) if self.failure.is_none() => tail.remove(),
             Ok(()) => {}
@@ -209,7 +209,8 @@ impl Log {
         self.missed += bytes as u64;
     }
 
-    /// When the volume has recovered, the gap is marked where it is. A marker that does not fit whole is taken back.
+    /// Once the volume has recovered, writes a marker where the gap is. A marker that was written only in part is
+    /// removed again.
     fn mark_gap(&mut self) -> bool {
         let newline = if self.mid_line { "\n" } else { "" };
         let marker =
@@ -233,7 +234,7 @@ impl Log {
         }
     }
 
-    /// Takes the last `bytes` back, which the file has been larger than `size` since.
+    /// Removes the last `bytes`, if the file has only grown by them since it had `size`.
     fn take_back(&mut self, bytes: u64, size: u64) -> io::Result<()> {
         let in_file = self.size - size;
         if let Limit::Tail(tail) = &mut self.limit
@@ -262,7 +263,7 @@ impl Log {
         result.map_err(|(done, error)| (head + done, error))
     }
 
-    /// How many of `bytes` go into the log itself. Where its first part is full, the tail begins.
+    /// How many of `bytes` go into the log itself. When its first part is full, the tail begins.
     fn room_in_head(&mut self, bytes: usize) -> usize {
         match &mut self.limit {
             Limit::None => bytes,
@@ -280,7 +281,7 @@ impl Log {
         }
     }
 
-    /// Waits for nothing and fails at nothing: what cannot be written, fsync(2) will tell.
+    /// Does not wait; errors are found by the later fsync(2).
     fn start_writeback(&mut self) {
         let range = |at: u64| i64::try_from(at).unwrap_or(0);
         if let Some(file) = &self.file {
@@ -337,6 +338,6 @@ fn sentence(name: &std::path::Path, failure: &LogFailure) -> String {
 fn ends_mid_line(file: &File, size: u64) -> bool {
     use std::os::unix::fs::FileExt;
     let mut last = [b'\n'];
-    // A file opened for writing only cannot be asked; its owner has ended its last line.
+    // A file opened for writing only cannot be read; its owner has ended its last line.
     size > 0 && file.read_exact_at(&mut last, size - 1).is_ok() && last != [b'\n']
 }

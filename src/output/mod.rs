@@ -1,10 +1,10 @@
-//! The tee: everything the command prints goes through here to the preserved log and to the runner's stdout.
-//! A dedicated thread looks at what is in the pipe, writes the log, writes stdout, and only then takes it. Owns the log's descriptor during the attempt;
-//! must not know what a hook is, nor who wrote the header and the footer that it is given to frame the output with.
+//! The tee: everything that the command prints goes through here to the preserved log and to the runner's stdout. A
+//! dedicated thread looks at what the pipe holds, writes it to the log, then to stdout, and only then takes it out of
+//! the pipe. Owns the log's descriptor during the attempt; knows neither hooks nor who wrote the header and footer.
 //!
-//! The log is written first, so whatever was seen on stdout is in the file, and what was taken from the command is too,
-//! even when the runner is killed - but for what redaction holds back: written it would show the beginning of a secret,
-//! and left in the pipe it would die with the runner, who is its only reader. Stdout has not shown it either.
+//! The log is written first: whatever appeared on stdout is in the file. What was taken out of the pipe is there too,
+//! even if the runner is killed. The exception is what redaction holds back: writing it would show the beginning of a
+//! secret, and in the pipe it would be lost with the runner, its only reader. Stdout has not shown it either.
 
 mod append_check;
 mod blocking_writer;

@@ -1,4 +1,4 @@
-//! What the tee is given: the log, and what to do with the output.
+//! The tee's input: the log, and how to treat the output.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,25 +9,25 @@ use super::tail::MaxLog;
 /// The preserved log, opened for this attempt.
 #[derive(Debug)]
 pub struct LogFile {
-    /// Opened for reading and appending. Only the tee writes to it until the output has ended.
+    /// Open for reading and appending. Only the tee writes to it until the output has ended.
     pub file: File,
-    /// For messages.
+    /// The name for messages.
     pub name: PathBuf,
 }
 
-/// What the tee does with the output.
+/// How the tee treats the output.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// None with `--log none`.
+    /// `None` with `--log none`.
     pub log: Option<LogFile>,
-    /// Two pipes: stderr stays apart from stdout, at the price of the order between them.
+    /// Two pipes keep stderr apart from stdout; the order between them is lost.
     pub split_streams: bool,
-    /// A time before each line of the file.
+    /// Put the time before each line in the file.
     pub timestamps: bool,
-    /// `stderr: ` before each line of the file that came from there; needs and implies two pipes.
+    /// Put `stderr: ` before each line in the file that came from there; implies two pipes.
     pub annotate: bool,
-    /// Keeps the first and the last part of an endless log.
+    /// Keep only the first and last part of a long output.
     pub max_log: Option<MaxLog>,
-    /// What must not be seen, in either sink.
+    /// Secrets to mask in both sinks.
     pub redact: Option<Redactor>,
 }

@@ -1,4 +1,4 @@
-//! The runner's own lines on stderr: text, or one JSON object a line for a log pipeline.
+//! The runner's own lines on stderr: text, or one JSON object per line for a log pipeline.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,32 +7,32 @@ use serde::Serialize;
 
 use crate::support::times;
 
-/// For the whole process: a panic's line and that of a thread are the runner's own as well.
+/// Global, because lines of panics and threads are the runner's own as well.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// What a line of the runner's own begins with.
+/// The prefix of the runner's own lines.
 pub(super) const MARK: &str = "hook-runner: ";
-/// The same on a terminal, where it tells why something failed.
+/// The same on a terminal, for errors.
 pub(super) const RED_MARK: &str = "\u{1b}[31mhook-runner:\u{1b}[0m ";
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// What goes on.
+    /// Progress.
     Info,
-    /// No failure, and worth knowing.
+    /// Not a failure, but worth knowing.
     Warning,
-    /// Why something failed.
+    /// A failure.
     Error,
 }
 
-/// From now on each line is a JSON object.
+/// Switches the runner's own lines to JSON objects.
 pub fn own_lines_as_json() {
     JSON.store(true, Ordering::Relaxed);
 }
 
-/// `text`, which is one or more lines, as stderr gets it.
+/// `text` (one or more lines) in the chosen format.
 pub(super) fn own_lines(level: Level, text: &str) -> Cow<'_, str> {
     if !JSON.load(Ordering::Relaxed) {
         return text.into();
@@ -48,7 +48,7 @@ fn as_json(level: Level, time: &str, text: &str) -> String {
         logger: &'static str,
         message: &'a str,
     }
-    // An empty first line parts it from a line that the command did not end.
+    // An empty line first, because the command may not have ended its last line.
     let empty = if text.starts_with('\n') { "\n" } else { "" };
     let mut lines = empty.to_owned();
     for line in text.lines().filter(|line| !line.is_empty()) {

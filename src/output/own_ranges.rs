@@ -1,18 +1,18 @@
-//! Where in the log's output the runner's own lines stand, so that a reader can leave them out. Numbers only.
+//! Where the runner's own lines are in the log's output, so that a reader can leave them out. Only numbers.
 
 use std::ops::Range;
 
 use super::report::LeftOut;
 
-/// The most that are kept: a volume that fails and recovers for hours would otherwise make the footer long.
+/// Limit of the list: a volume that fails and recovers for hours would make the footer too long.
 const MOST: usize = 1000;
 
-/// The parts of the output that no command wrote, in their order.
+/// The ranges of the output that no command wrote, in order.
 #[derive(Debug, Default)]
 pub(super) struct OwnRanges(Vec<Range<u64>>);
 
 impl OwnRanges {
-    /// Adds what was written last; one that follows the last directly, or begins in it, makes it longer.
+    /// Adds the latest range. Extends the last one if they touch or overlap.
     pub(super) fn add(&mut self, range: Range<u64>) {
         let is_full = self.0.len() == MOST;
         match self.0.last_mut() {
@@ -22,7 +22,7 @@ impl OwnRanges {
         }
     }
 
-    /// As they stand in the log, where `left_out` is replaced by its marker, which is the runner's, too.
+    /// The ranges in the log, where `left_out` is replaced by its marker, which is also the runner's.
     pub(super) fn in_log(self, left_out: Option<LeftOut>) -> Vec<Range<u64>> {
         let Some(out) = left_out.filter(|out| out.bytes > 0) else { return self.0 };
         let moved = self.0.into_iter().map(|range| out.in_log(range.start)..out.in_log(range.end));
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(own.in_log(None), [0..9, 30..31]);
     }
 
-    /// 100 bytes of the head, 50 left out behind them, a marker of 10.
+    /// 100 bytes of the first part, then 50 bytes left out, a marker of 10 bytes.
     #[test]
     fn what_comes_after_a_part_that_is_left_out_moves_and_what_was_in_it_is_gone() {
         let own = of([10..20, 95..105, 110..120, 140..155, 200..210]);

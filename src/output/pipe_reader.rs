@@ -1,10 +1,10 @@
-//! The command's pipes, and how their bytes are taken: first looked at, then, when they are in the sinks, taken.
-//! Reads the pipes and owns them; must not know where the bytes go.
+//! Reads the command's pipes in two steps: look at the bytes, then, once they are in the sinks, take them. Owns the
+//! pipes; does not know where the bytes go.
 //!
-//! A look duplicates what the pipe holds into a pipe of our own (tee(2): references to pages, no copy) and reads it
-//! there. So a byte leaves the command's pipe only after it has been written to the log, and a runner killed in between
-//! has lost nothing that it read. What was looked at can also be moved to stdout as it is (splice(2)), without a
-//! copy. A kernel without these calls gets read(2).
+//! A look duplicates the pipe's content into a pipe of our own (tee(2): references to pages, no copy) and reads it
+//! there. A byte leaves the command's pipe only after it was written to the log, so that a killed runner loses nothing
+//! it has read. The duplicate can also be moved to stdout without a copy (splice(2)). Kernels without these calls get
+//! read(2).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -17,67 +17,67 @@ use rustix::buffer::spare_capacity;
 
 use super::stream::Stream;
 
-/// Bytes of one look. Larger ones leave the processor's second-level cache.
+/// Bytes per look. More would not fit the processor's second-level cache.
 const CHUNK: usize = 256 * 1024;
 
-/// pipe(7): 16 pages.
+/// Default capacity (pipe(7): 16 pages).
 const DEFAULT_CAPACITY: usize = 64 * 1024;
 
-/// In a burst of small writes the thread would be woken for each. After this many looks, none of them a `BURST_GAP`
-/// after the one before, it lets the pipe fill whenever it has emptied it. Measured: half the CPU at 4 KiB per write.
+/// A burst of small writes would wake the thread for each of them. After this many looks with less than `BURST_GAP`
+/// between them, the thread naps each time it has emptied the pipe, so that the pipe can fill. Measured: half the CPU
+/// at 4 KiB per write.
 const BURST: u32 = 16;
 const BURST_GAP: Duration = Duration::from_millis(1);
 
-/// Bytes per microsecond: a command that writes faster fills the pipe faster than the tee empties it, so it never
-/// meets a nap; a slower one does not fill it during a nap of its capacity by this.
+/// Bytes per microsecond. A faster command keeps the pipe full, so that the thread never naps; a slower one cannot fill
+/// the pipe during a nap of capacity divided by this.
 const FASTEST: u64 = 1024;
 
-/// One pipe of the command.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) stream: Stream,
     pub(super) fd: OwnedFd,
-    /// Bytes that the pipe holds.
+    /// The pipe's capacity in bytes.
     pub(super) capacity: usize,
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// Nothing will come any more.
+    /// The end of the pipe.
     End,
-    /// Not now.
+    /// Nothing yet.
     Nothing,
-    /// So many bytes: [`PipeReader::seen`].
+    /// This many bytes, in [`PipeReader::seen`].
     Bytes(usize),
 }
 
-/// The pipe of our own.
+/// The duplicate pipe.
 #[derive(Debug)]
 enum Spare {
     Untried,
     Open {
         read: OwnedFd,
         write: OwnedFd,
-        /// Bytes that it holds.
+        /// Its capacity in bytes.
         capacity: usize,
     },
-    /// The kernel does not have it.
+    /// The kernel does not support it.
     Refused,
 }
 
-/// Where the command's bytes come from.
+/// The command's pipes and the state of reading them.
 #[derive(Debug)]
 pub(super) struct PipeReader {
     pub(super) sources: Vec<Source>,
     spare: Spare,
-    /// The bytes of the last look. Made for the first: a command may print nothing.
+    /// The bytes of the last look. Allocated at the first look, because a command may print nothing.
     buffer: Vec<u8>,
-    /// Of the last look, still in the pipe.
+    /// Bytes of the last look that are still in the pipe.
     untaken: usize,
-    /// Looks in a row without a pause between them.
+    /// Looks in a row without a pause.
     burst: u32,
-    /// The last look has seen the pipe's end.
+    /// The last look emptied the pipe.
     emptied: bool,
     last_look: Instant,
 }
@@ -95,7 +95,7 @@ impl PipeReader {
         }
     }
 
-    /// Which source has something to say, without waiting.
+    /// A pipe that has something to read now.
     pub(super) fn readable(&self) -> Option<usize> {
         self.sources.iter().position(|source| {
             let mut fds = [PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)];
@@ -103,25 +103,25 @@ impl PipeReader {
         })
     }
 
-    /// How long the pipe should be let fill before the next look, in a burst.
+    /// During a burst: how long to let the pipe fill before the next look.
     pub(super) fn nap(&self) -> Option<Duration> {
         let capacity = self.sources.iter().map(|source| source.capacity).min()?;
         (self.burst >= BURST && self.emptied).then(|| Duration::from_micros(capacity as u64 / FASTEST))
     }
 
-    /// A nap is no pause of the command's.
+    /// A nap does not count as a pause of the command.
     pub(super) fn napped(&mut self) {
         self.last_look = Instant::now();
     }
 
-    /// Looks at what the source holds, [`CHUNK`] bytes at most.
+    /// Looks at what the pipe holds, at most [`CHUNK`] bytes.
     pub(super) fn look(&mut self, index: usize) -> Look {
         let Some(source) = self.sources.get(index) else { return Look::End };
         if matches!(self.spare, Spare::Untried) {
             if is_over(source) {
                 return Look::End;
             }
-            // Not zeroed: of a command that prints little, few pages are touched.
+            // Not zeroed, so that short output touches few pages.
             self.buffer.reserve_exact(CHUNK);
             self.spare = Spare::open();
         }
@@ -155,17 +155,16 @@ impl PipeReader {
         }
     }
 
-    /// The bytes of the last look.
     pub(super) fn seen(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// The pipe in which the bytes of the last look still are, in case they are.
+    /// The duplicate pipe, if it still holds the bytes of the last look.
     pub(super) fn holder(&self, index: usize) -> Option<BorrowedFd<'_>> {
         self.sources.get(index).filter(|_| self.untaken > 0).map(|source| source.fd.as_fd())
     }
 
-    /// The bytes of the last look are where they belong; the first `moved` of them have left the pipe already.
+    /// Takes the bytes of the last look out of the command's pipe. The first `moved` have left the duplicate already.
     pub(super) fn taken(&mut self, index: usize, moved: usize) {
         let mut left = std::mem::take(&mut self.untaken).saturating_sub(moved);
         while left > 0 {
@@ -179,7 +178,7 @@ impl PipeReader {
         }
     }
 
-    /// A look has found `bytes` of the `most` that it could have found.
+    /// Counts a look that found `bytes` of at most `most`.
     fn count(&mut self, bytes: usize, most: usize) {
         let now = Instant::now();
         self.burst = if now.duration_since(self.last_look) < BURST_GAP { self.burst + 1 } else { 0 };
@@ -191,27 +190,27 @@ impl PipeReader {
 impl Spare {
     fn open() -> Self {
         let Ok((read, write)) = pipe2(OFlag::O_CLOEXEC) else { return Self::Refused };
-        // Writes that do not fill their pages need more of them.
+        // Small writes leave their pages partly empty, so more pages are needed.
         let capacity = pipe_capacity(&write, 2 * CHUNK);
         Self::Open { read, write, capacity }
     }
 }
 
-/// Gives a pipe another capacity in bytes, if that is allowed: an unprivileged user gets up to
-/// /proc/sys/fs/pipe-max-size (1 MiB by default) and within pipe-user-pages-soft (pipe(7)). Returns what it has.
+/// Sets a pipe's capacity in bytes if permitted: an unprivileged user gets up to /proc/sys/fs/pipe-max-size (1 MiB by
+/// default), within pipe-user-pages-soft (pipe(7)). Returns the capacity.
 pub(super) fn pipe_capacity(pipe: &OwnedFd, bytes: usize) -> usize {
     let asked =
         i32::try_from(bytes).map_or(Err(Errno::EINVAL), |bytes| fcntl(pipe, FcntlArg::F_SETPIPE_SZ(bytes)));
     asked.ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(DEFAULT_CAPACITY)
 }
 
-/// Nobody has written anything, and nobody will.
+/// All writers have closed the pipe without writing anything.
 fn is_over(source: &Source) -> bool {
     let mut fds = [PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok() && fds[0].revents() == Some(PollFlags::POLLHUP)
 }
 
-/// Fills `buffer` to `bytes` from a pipe that holds no more.
+/// Fills `buffer` up to `bytes` from a pipe that holds no more.
 fn read_all(from: BorrowedFd<'_>, buffer: &mut Vec<u8>, bytes: usize) -> nix::Result<()> {
     while buffer.len() < bytes {
         match read_more(from, buffer) {
@@ -223,7 +222,7 @@ fn read_all(from: BorrowedFd<'_>, buffer: &mut Vec<u8>, bytes: usize) -> nix::Re
     Ok(())
 }
 
-/// Reads what fits behind what `buffer` holds; returns the bytes read.
+/// Appends what fits into `buffer`; returns the number of bytes read.
 fn read_more(from: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> nix::Result<usize> {
     rustix::io::read(from, spare_capacity(buffer)).map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }

@@ -1,4 +1,4 @@
-//! What the tee's thread is doing, readable by others while it hangs.
+//! The state of the tee's thread, readable while the thread hangs.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -6,7 +6,6 @@ use super::failure::LogFailure;
 use super::report::Report;
 use crate::support::cause::Cause;
 
-/// Shared by the thread and its handle.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     doing: AtomicU8,
@@ -20,7 +19,7 @@ pub(super) const WRITING_LOG: u8 = 1;
 pub(super) const WRITING_STDOUT: u8 = 2;
 
 impl Progress {
-    /// The report that the thread could not give.
+    /// The report for a thread that hangs.
     pub(super) fn hung(&self) -> Report {
         let at = self.log_bytes.load(Ordering::Relaxed);
         let mut report = Report {
@@ -37,7 +36,7 @@ impl Progress {
         report
     }
 
-    /// From now on nothing waits for a blocked stdout: the attempt ends.
+    /// The attempt ends: from now on nothing waits for a blocked stdout.
     pub(super) fn hurry(&self) {
         self.hurries.store(true, Ordering::Relaxed);
     }
@@ -46,7 +45,7 @@ impl Progress {
         self.hurries.load(Ordering::Relaxed)
     }
 
-    /// A write is under way.
+    /// Whether a write is in progress.
     pub(super) fn is_writing(&self) -> bool {
         self.doing.load(Ordering::Relaxed) != IDLE
     }

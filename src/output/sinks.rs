@@ -1,5 +1,5 @@
-//! Where the output goes: the preserved log first, then the runner's own stdout and stderr. Owns the three of them
-//! and tells the handle what is being done; must not know pipes, jobs and secrets.
+//! Writes the output to the preserved log first, then to the runner's stdout and stderr. Owns all three and reports its
+//! progress; knows nothing of pipes, jobs and secrets.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -15,22 +15,21 @@ use super::report::Report;
 use super::stream::Stream;
 use crate::support::harmless::harmless;
 
-/// How long stdout may hold up the log before the log goes on without it: a node that is busy stalls its container runtime
-/// for seconds.
+/// How long stdout may block the log before the log goes on without it: a busy node stalls its container runtime for
+/// seconds.
 const STDOUT_PATIENCE: Duration = Duration::from_secs(10);
-/// How long stderr may hold up the tee with one line of the runner's own.
+/// How long stderr may block the tee for one line of the runner's own.
 const NOTE_PATIENCE: Duration = PATIENCE;
 
-/// The sinks of one attempt.
 #[derive(Debug)]
 pub(super) struct Sinks {
     progress: Arc<Progress>,
     log: Option<Log>,
     prefix: LinePrefix,
     stdout: Console,
-    /// stderr of the runner, where the command's goes when the streams are kept apart.
+    /// The runner's stderr, for the command's stderr if the streams are kept apart.
     stderr: Console,
-    /// Both lead to one place.
+    /// stdout and stderr are the same file or terminal.
     one: bool,
 }
 
@@ -40,8 +39,8 @@ impl Sinks {
         Self { log, prefix, stdout: console(1), stderr: console(2), one: are_one(), progress }
     }
 
-    /// Bytes of the command, to the log and then to the runner's stream. `holder` is a pipe that begins with the same
-    /// bytes: how many of them were moved from there is returned.
+    /// Writes bytes of the command to the log, then to the runner's stream. `holder` is a pipe that begins with the
+    /// same bytes; returns how many were moved from it.
     pub(super) fn pass(&mut self, bytes: &[u8], stream: Stream, holder: Option<BorrowedFd<'_>>) -> usize {
         if bytes.is_empty() {
             return 0;
@@ -57,7 +56,7 @@ impl Sinks {
             self.complain(failed);
         }
         self.progress.doing(WRITING_STDOUT);
-        // Without a log there is nothing that could go on in place of stdout, so the command waits for its reader.
+        // Without a log only stdout is left, so the command waits for its reader.
         let patience = self.log.is_some().then_some(STDOUT_PATIENCE);
         let console = match stream {
             Stream::Stdout => &mut self.stdout,
@@ -68,7 +67,7 @@ impl Sinks {
         moved
     }
 
-    /// A line of the runner's own: into the log and to stderr.
+    /// Writes a line of the runner's own to the log and to stderr.
     pub(super) fn note(&mut self, sentence: &[u8]) {
         let line = format!("{MARK}{}\n", harmless(&String::from_utf8_lossy(sentence)));
         self.append_line(line.as_bytes());
@@ -78,12 +77,12 @@ impl Sinks {
         self.stdout.mid_line &= !self.one;
     }
 
-    /// What is said next on stderr would be glued to a line that the command did not end.
+    /// Whether the command has not ended its last line, to which the next message on stderr would be joined.
     fn is_mid_line(&self) -> bool {
         self.stderr.mid_line || self.one && self.stdout.mid_line
     }
 
-    /// Into the log only, at the start of a line.
+    /// Writes a line to the log only.
     pub(super) fn append_line(&mut self, bytes: &[u8]) {
         if let Some(log) = &mut self.log {
             self.progress.doing(WRITING_LOG);
@@ -94,13 +93,13 @@ impl Sinks {
         }
     }
 
-    /// Bytes of this attempt's output so far, in the log.
+    /// Bytes of this attempt's output in the log so far.
     pub(super) fn written(&self) -> u64 {
         self.log.as_ref().map_or(0, Log::position)
     }
 
-    /// Ends the output: what became of it all, and the log's file. To close it is left to who waits for nothing else:
-    /// close(2) on a volume that hangs cannot be interrupted.
+    /// Ends the output; returns the report and the log's file. The caller closes the file where nothing else waits,
+    /// because close(2) on a hung volume cannot be interrupted.
     pub(super) fn finish(&mut self) -> (Report, Option<File>) {
         let mut report = Report::default();
         let mut file = None;
@@ -131,7 +130,7 @@ impl Sinks {
         (report, file)
     }
 
-    /// The line that tells of the log's first failure.
+    /// Prints the line about the log's first failure.
     fn complain(&mut self, line: Option<String>) {
         if let Some(line) = line {
             self.stderr.write(own_lines(Level::Error, &line).as_bytes(), Some(NOTE_PATIENCE));

@@ -1,6 +1,5 @@
-//! Whose bytes they are.
+//! The streams of the command.
 
-/// Which stream of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     Stdout,

@@ -1,10 +1,10 @@
-//! `--max-log`: the first half of an endless log is in the log itself; of the rest, the last part is kept in two
-//! segment files that take turns, in the state directory. When the attempt ends they are appended to the log behind a
-//! marker that says how many bytes are left out. When the runner is killed they stay, and the next attempt does that.
+//! `--max-log`: the first half of a long output goes into the log itself. Of the rest, the last part is kept in two
+//! alternating segment files in the state directory. At the end of the attempt they are appended to the log, after a
+//! marker with the number of bytes left out. If the runner is killed they stay, and the next attempt appends them.
 //!
-//! Why files: the end of an endless log is what is worth reading after a kill too, so it may not be in memory; a log
-//! that is appended to verbatim cannot hold a ring itself; and cutting a file at its front is not portable.
-//! On the disk: at most the limit while the command runs, and at most half of it more while the end is appended.
+//! Why files: the end of a long output is also needed after a kill, so memory is not enough; a log that is only
+//! appended to cannot be a ring; and removing the start of a file is not portable. Disk use: at most the limit while
+//! the command runs, and at most half of it more while the end is appended.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,14 +15,14 @@ use rustix::fs::{FileType, OFlags};
 use crate::support::log_end::{append_all, first_line, marker, names, parse_segment};
 use crate::support::rooted_dir::{Dir, is_in_the_way};
 
-/// Where the end of the log is kept meanwhile, and how much is kept in all.
+/// Where the end is kept until then, and how much is kept in all.
 #[derive(Debug)]
 pub struct MaxLog {
     /// Bytes of one attempt's output that are kept.
     pub bytes: u64,
     /// The state directory.
     pub directory: Dir,
-    /// Name of the log file, which tells segments of several logs apart.
+    /// The log's file name, which tells segments of several logs apart.
     pub log_name: OsString,
 }
 
@@ -30,16 +30,16 @@ pub struct MaxLog {
 pub(super) struct Tail {
     directory: Dir,
     names: [OsString; 2],
-    /// Bytes that one segment takes.
+    /// Capacity of one segment in bytes.
     capacity: u64,
     /// Output bytes in the log's first part.
     head: u64,
-    /// Output bytes so far, those of the first part included.
+    /// Output bytes so far, including the first part.
     total: u64,
     current: Option<Segment>,
-    /// The other segment, if it is in use. Both stay open: the command may remove their names.
+    /// The other segment, if it is in use. Both stay open, because the command may remove their names.
     previous: Option<Segment>,
-    /// Which name is in use.
+    /// Which of the two names is in use.
     turn: usize,
 }
 
@@ -51,7 +51,7 @@ struct Segment {
 }
 
 impl Tail {
-    /// The tail of a log whose first part has taken `head` bytes.
+    /// The tail of a log whose first part has `head` bytes.
     pub(super) fn new(max: MaxLog, head: u64) -> Self {
         Self {
             names: names(&max.log_name),
@@ -65,7 +65,7 @@ impl Tail {
         }
     }
 
-    /// Keeps `bytes`; on an error, how many of them were kept.
+    /// Keeps `bytes`; an error comes with the number that were kept.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut done = self.pass_over(bytes.len()).map_err(|error| (0, error))?;
         while done < bytes.len() {
@@ -79,15 +79,15 @@ impl Tail {
         Ok(())
     }
 
-    /// Of more than both segments take, the beginning would be written only to be overwritten: how much of it to leave out, so
-    /// that the segments begin where they would have begun.
+    /// If there are more bytes than both segments hold, the first would be overwritten at once. Returns how many to
+    /// skip, so that the segments begin where they would otherwise have begun.
     fn pass_over(&mut self, bytes: usize) -> io::Result<usize> {
         let room = self.current.as_ref().map_or(0, |segment| segment.room);
         let segments = (bytes as u64).saturating_sub(room).div_ceil(self.capacity);
         if segments <= 2 {
             return Ok(0);
         }
-        // None may stay that a gap would follow.
+        // Segments before a gap must not stay.
         (self.current, self.previous) = (None, None);
         for name in &self.names {
             free(&self.directory, name)?;
@@ -112,12 +112,12 @@ impl Tail {
         Ok(n)
     }
 
-    /// Output bytes that came after the log's first part.
+    /// Output bytes after the log's first part.
     pub(super) fn taken(&self) -> u64 {
         self.total - self.head
     }
 
-    /// Output bytes that are not kept, and those of the marker in their place.
+    /// Output bytes that are not kept, and the length of the marker.
     pub(super) fn left_out(&self) -> (u64, u64) {
         let first = self.previous.as_ref().or(self.current.as_ref());
         match first.map_or(0, |segment| segment.start - self.head) {
@@ -126,7 +126,7 @@ impl Tail {
         }
     }
 
-    /// Takes the last `bytes` back, when they are all in the segment in use.
+    /// Removes the last `bytes`, if they are all in the current segment.
     pub(super) fn take_back(&mut self, bytes: u64) -> io::Result<()> {
         let Some(segment) = self.current.as_mut().filter(|segment| self.total - segment.start >= bytes)
         else {
@@ -140,7 +140,7 @@ impl Tail {
         Ok(())
     }
 
-    /// The other segment, older than everything kept, gives its place.
+    /// Starts the next segment under the name of the oldest.
     fn turn_over(&mut self) -> io::Result<()> {
         let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
         free(&self.directory, &self.names[next])?;
@@ -152,7 +152,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Appends what is kept to the log, through `append`. The segments stay until [`Tail::remove`].
+    /// Appends what is kept to the log through `append`. The segments stay until [`Tail::remove`].
     pub(super) fn finish(&mut self, mut append: impl FnMut(&[u8])) -> io::Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
         let (left_out, _) = self.left_out();
@@ -168,17 +168,17 @@ impl Tail {
         Ok(())
     }
 
-    /// Removes the segments, after what they held is durable in the log.
+    /// Removes the segments, once their content is durable in the log.
     pub(super) fn remove(&self) {
         remove(&self.directory, &self.names);
     }
 }
 
-/// Appends to `log` the end of an attempt that was killed, if there is one; returns whether there was. To be called
-/// before anything else is appended to the log or the log is archived. Should the runner be killed between this and
-/// the removal of the segments, the end is there twice, never missing.
+/// Appends to `log` the kept end of a killed attempt; returns whether there was one. Call it before anything else is
+/// appended to the log and before the log is archived. If the runner is killed before the segments are removed, the end
+/// is in the log twice, but never missing.
 ///
-/// `log` opens the log; where it does not, the segments stay.
+/// `log` opens the log; if it returns `None`, the segments stay.
 pub fn recover(directory: &Dir, log_name: &OsStr, log: impl FnOnce() -> Option<File>) -> io::Result<bool> {
     let names = names(log_name);
     let mut there = false;
@@ -216,18 +216,18 @@ pub fn recover(directory: &Dir, log_name: &OsStr, log: impl FnOnce() -> Option<F
     Ok(true)
 }
 
-/// Frees the name of a segment: one of an earlier attempt goes, what is none is set aside.
+/// Frees the name of a segment: removes one of an earlier attempt, and sets anything else aside.
 fn free(directory: &Dir, name: &OsStr) -> io::Result<()> {
     let freed = match directory.find(name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         None => Ok(()),
         Some(FileType::RegularFile) => directory.unlink(name),
         Some(_) => directory.set_aside(name).map(drop),
     };
-    // The command may remove it in the same moment.
+    // The command may have removed it at the same moment.
     freed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// None when there is none. What is no file of ours is set aside: a FIFO there would otherwise hold the start for ever.
+/// `None` if there is none. A foreign entry is set aside, because opening a FIFO would otherwise block for ever.
 fn open_segment(directory: &Dir, name: &OsStr) -> io::Result<Option<File>> {
     match directory.open_regular(name, OFlags::RDONLY, 0) {
         Ok(file) => Ok(Some(file)),
@@ -237,18 +237,17 @@ fn open_segment(directory: &Dir, name: &OsStr) -> io::Result<Option<File>> {
     }
 }
 
-/// A FIFO, a directory, a link, a socket.
 fn is_foreign(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput || is_in_the_way(error)
 }
 
-/// The first, which is made before the second, goes after it.
+/// In reverse order of creation.
 fn remove(directory: &Dir, names: &[OsString; 2]) {
     for name in names.iter().rev() {
         match directory.unlink(name) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // What cannot be removed is recognised and replaced later.
+            // A segment that stays is recognized and replaced later.
             Err(_) => return,
         }
     }

@@ -1,5 +1,5 @@
-//! The tee as its callers see it: pipes for the command, lines of the runner, the footer, and what became of it all.
-//! Every wait here is a future with a limit: a volume that does not answer holds a thread, never what is to be done.
+//! The tee as its callers see it: pipes for the command, lines of the runner, and the final report. Every wait here is
+//! a future with a time limit, so that a hung volume blocks a thread but never the attempt.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -29,26 +29,24 @@ use crate::support::blocking;
 use crate::support::color;
 use crate::support::harmless::harmless;
 
-/// Bytes of capacity asked for: fewer switches between the command and the tee.
+/// Requested capacity in bytes: a larger pipe needs fewer switches between the command and the tee.
 const PIPE_CAPACITY: usize = 1 << 20;
 
-/// For a write that the attempt's end has waited for already.
+/// For a write that the end of the attempt has already waited for.
 const SECOND_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Write ends for one command, and the news that all of them have been closed.
+/// The write ends for one command, and a notice when all of them are closed.
 #[derive(Debug)]
 pub struct Attached {
-    /// Becomes the command's descriptor 1.
     pub stdout: OwnedFd,
-    /// Becomes the command's descriptor 2; none: the same pipe as stdout.
+    /// Becomes the command's descriptor 2; `None` means the same pipe as stdout.
     pub stderr: Option<OwnedFd>,
-    /// Inode numbers of the pipes, to find who still holds them.
+    /// Inode numbers of the pipes, to find out who still holds them.
     pub inodes: Vec<u64>,
     /// Completes when nobody holds a write end any more and everything has been written.
     pub drained: oneshot::Receiver<()>,
 }
 
-/// The handle to the tee's thread.
 #[derive(Debug)]
 pub struct Tee {
     jobs: mpsc::Sender<Job>,
@@ -56,14 +54,14 @@ pub struct Tee {
     progress: Arc<Progress>,
     two_pipes: bool,
     name: PathBuf,
-    /// At most this long an answer is waited for.
+    /// The longest wait for an answer.
     patience: Cell<Duration>,
-    /// The caller has been told that there is no answer.
+    /// The caller knows that there is no answer.
     gave_up: Cell<bool>,
 }
 
 impl Tee {
-    /// Starts the thread. Signals must have been blocked before.
+    /// Starts the thread. Signals must be blocked already.
     pub fn start(options: Options) -> io::Result<Self> {
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let (jobs, queue) = mpsc::channel();
@@ -71,7 +69,7 @@ impl Tee {
         let two_pipes = options.split_streams || options.annotate;
         let name = options.log.as_ref().map(|log| log.name.clone()).unwrap_or_default();
         let (woken, told) = (Arc::clone(&wake), Arc::clone(&progress));
-        // Not joined: when the volume hangs the thread cannot end, and the process must.
+        // Never joined: on a hung volume the thread cannot end, but the process must.
         blocking::detached(move || Worker::new(options, queue, woken, told).work())?;
         Ok(Self {
             jobs,
@@ -84,7 +82,7 @@ impl Tee {
         })
     }
 
-    /// New pipes for one command.
+    /// Creates the pipes for one command.
     pub fn attach(&self) -> io::Result<Attached> {
         let (done, drained) = oneshot::channel();
         let mut inodes = Vec::with_capacity(2);
@@ -100,7 +98,7 @@ impl Tee {
         Ok(Attached { stdout, stderr, inodes, drained })
     }
 
-    /// Takes what is in the pipes and stops reading them; whoever still writes gets SIGPIPE.
+    /// Takes what is in the pipes and closes them; a process that still writes gets SIGPIPE.
     pub fn detach(&self) {
         self.progress.hurry();
         if self.progress.is_writing() {
@@ -109,26 +107,26 @@ impl Tee {
         self.send(Job::Detach);
     }
 
-    /// Whether the thread waits for output, and not for the log or for stdout.
+    /// Whether the thread is waiting for output, and not for the log or stdout.
     pub fn is_idle(&self) -> bool {
         !self.progress.is_writing()
     }
 
-    /// A line of the runner's own, put at the start of a line and marked `hook-runner: `.
+    /// Writes a line of the runner's own, marked `hook-runner: `, at the start of a line.
     pub fn note(&self, text: &str) {
         self.send(Job::Note(text.to_owned()));
     }
 
-    /// Bytes that the log has got so far, everything that was given before included. None when that is not told within
-    /// `patience`.
+    /// Bytes written to the log so far, including everything given before this call. `None` if the answer takes longer
+    /// than `patience`.
     pub async fn written(&self, patience: Duration) -> Option<u64> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Written(reply));
         tokio::time::timeout(patience, answer).await.ok()?.ok()
     }
 
-    /// Ends the output: everything given so far is written. What became of it, and the log's file, which the caller closes.
-    /// A thread that does not get there within `patience` is reported as a log that hangs.
+    /// Ends the output after writing everything given so far. Returns the report and the log's file, which the caller
+    /// closes. If the thread takes longer than `patience`, the report says that the log hangs.
     pub async fn finish(&self, patience: Duration) -> (Report, Option<File>) {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Finish(reply));
@@ -139,7 +137,7 @@ impl Tee {
         }
     }
 
-    /// What is known of a tee that is not waited for any longer. The first time, stderr says why.
+    /// The report for a tee that nobody waits for any longer. The first call says why on stderr.
     pub fn give_up(&self) -> Report {
         let report = self.progress.hung();
         if self.gave_up.replace(true) {
@@ -156,35 +154,35 @@ impl Tee {
     }
 
     fn send(&self, job: Job) {
-        // A thread that has ended with the output takes no more.
+        // Fails only if the thread has ended with the output.
         if self.jobs.send(job).is_ok() {
             let _ = self.wake.write(1);
         }
     }
 }
 
-/// Says a sentence of the runner's own on stderr, as one line whatever is in it.
+/// Prints a message of the runner's own on stderr, as one line.
 pub fn say(level: Level, sentence: &str) {
     let red = level == Level::Error && color::wanted(&io::stderr());
     let mark = if red { RED_MARK } else { MARK };
     write_stderr(level, &format!("{mark}{}\n", harmless(sentence)));
 }
 
-/// Shows how far something is: the text as it is, since a bar moves the cursor.
+/// Shows progress text unchanged, because a bar moves the cursor.
 pub fn show(text: &str) {
     write_stderr(Level::Info, text);
 }
 
-/// Waits a short time at most for a stderr that is blocked.
+/// Waits only a short time for a blocked stderr.
 fn write_stderr(level: Level, text: &str) {
     Console::careful(2).write(own_lines(level, text).as_bytes(), Some(PATIENCE));
 }
 
 fn command_pipe(inodes: &mut Vec<u64>) -> io::Result<(OwnedFd, OwnedFd, usize)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    // Less is slower, not wrong.
+    // A smaller pipe is slower, not wrong.
     let capacity = pipe_capacity(&write, PIPE_CAPACITY);
-    // So that a command that has changed its user can still open /dev/stdout, which is opening the pipe anew.
+    // A command that has changed its user can then still open /dev/stdout, which reopens the pipe.
     fchmod(&write, Mode::from_bits_truncate(libc::S_IRUSR | libc::S_IWUSR | libc::S_IWGRP | libc::S_IWOTH))?;
     let write = File::from(write);
     inodes.push(write.metadata()?.ino());

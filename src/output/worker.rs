@@ -1,5 +1,5 @@
-//! The tee's thread: what it is asked to do, the way from the command's pipes through the redaction to the sinks, and
-//! when it waits. The only place that reads and writes during the attempt.
+//! The tee's thread: its jobs, the way from the command's pipes through redaction to the sinks, and when it waits. The
+//! only code that reads and writes during the attempt.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,13 +20,14 @@ use super::report::Report;
 use super::sinks::Sinks;
 use super::stream::Stream;
 
-/// What is still taken from pipes that are given up: their capacity.
+/// How much is still read from pipes that are given up: their capacity.
 const LAST_BYTES: usize = 1 << 20;
 
-/// A command that has printed nothing for this many milliseconds pauses: what the redaction holds back is shown.
+/// After this many milliseconds without output, the command counts as pausing, and what redaction holds back is
+/// written.
 const PAUSE: u8 = 100;
 
-/// What the thread is asked to do, in order.
+/// The jobs of the thread, done in order.
 #[derive(Debug)]
 pub(super) enum Job {
     Attach { sources: Vec<Source>, done: oneshot::Sender<()> },
@@ -36,7 +37,6 @@ pub(super) enum Job {
     Finish(oneshot::Sender<(Report, Option<File>)>),
 }
 
-/// The state of the thread.
 #[derive(Debug)]
 pub(super) struct Worker {
     queue: mpsc::Receiver<Job>,
@@ -44,7 +44,7 @@ pub(super) struct Worker {
     pipes: PipeReader,
     done: VecDeque<oneshot::Sender<()>>,
     redactor: Option<Redactor>,
-    /// One state per stream of the command.
+    /// The redaction state of each stream.
     redacted: Vec<(Stream, redact::Stream)>,
     sinks: Sinks,
 }
@@ -69,13 +69,13 @@ impl Worker {
         }
     }
 
-    /// Until the output has ended or the handle is gone.
+    /// Runs until the output has ended or the handle is dropped.
     pub(super) fn work(mut self) {
         loop {
             self.nap();
             let ready = self.wait();
             if ready.jobs {
-                // The counter is only there to wake us; the queue says what to do.
+                // The counter only wakes us; the queue holds the jobs.
                 let _ = self.wake.read();
                 loop {
                     match self.queue.try_recv() {
@@ -100,7 +100,7 @@ impl Worker {
         }
     }
 
-    /// Lets the pipe fill in a burst; a job still wakes the thread.
+    /// Lets the pipe fill during a burst. A job still wakes the thread.
     fn nap(&mut self) {
         if let Some(nap) = self.pipes.nap() {
             let mut fds = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
@@ -114,7 +114,7 @@ impl Worker {
         fds.push(PollFd::new(self.wake.as_fd(), PollFlags::POLLIN));
         let sources = self.pipes.sources.iter();
         fds.extend(sources.map(|source| PollFd::new(source.fd.as_fd(), PollFlags::POLLIN)));
-        // All signals are blocked in this thread, so the only error left is a lack of kernel memory: try again.
+        // All signals are blocked in this thread, so that only a lack of kernel memory can fail this: try again.
         let held = self.redacted.iter().any(|(_, stream)| stream.holds());
         let timeout = if held { PollTimeout::from(PAUSE) } else { PollTimeout::NONE };
         let pause = poll(&mut fds, timeout) == Ok(0);
@@ -145,7 +145,7 @@ impl Worker {
         }
     }
 
-    /// One look, its writes, and then the bytes are taken. The source is removed at its end; returns their number.
+    /// Looks at a pipe, writes what it holds, then takes it. Removes the pipe at its end. Returns the number of bytes.
     fn pump(&mut self, index: usize) -> usize {
         let bytes = match self.pipes.look(index) {
             Look::Bytes(bytes) => bytes,
@@ -169,7 +169,7 @@ impl Worker {
         bytes
     }
 
-    /// The command pauses or has closed its output: nothing is held back any longer.
+    /// Writes what was held back: the command pauses or has closed its output.
     fn flush(&mut self) {
         for (stream, state) in self.redacted.iter_mut().filter(|(_, state)| state.holds()) {
             self.sinks.pass(state.flush(), *stream, None);
@@ -197,7 +197,7 @@ impl Worker {
 }
 
 struct Ready {
-    /// Nothing came for a while.
+    /// There was no output for a while.
     pause: bool,
     jobs: bool,
     sources: [bool; 2],

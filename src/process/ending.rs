@@ -1,13 +1,12 @@
-//! When a command must have ended, and how it did.
+//! The time limits of a command, and how it ended.
 
 use std::time::Instant;
 
-/// When the command must have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// TERM is sent at this time; none: no limit.
+    /// TERM is sent at this time; `None` means no limit.
     pub deadline: Option<Instant>,
-    /// From a stop request or the deadline to KILL.
+    /// Time from a stop request or the deadline to KILL.
     pub grace: std::time::Duration,
 }
 
@@ -21,7 +20,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// As a shell shows it: the exit status, or 128 + the signal (POSIX shell, 2.8.2).
+    /// The status as a shell shows it: the exit status, or 128 + the signal (POSIX shell, 2.8.2).
     pub fn code(self) -> u8 {
         let code = match self {
             Self::Exited(code) => code,
@@ -31,22 +30,21 @@ impl Status {
     }
 }
 
-/// The end of one command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
     /// Its status.
     pub status: Status,
-    /// Its process group, for what it may have left behind.
+    /// Its process group, in which leftovers may still run.
     pub group: i32,
-    /// It had not ended at its deadline.
+    /// It was still running at its deadline.
     pub timed_out: bool,
-    /// A TERM or INT came before it had ended by itself.
+    /// TERM or INT came before it had ended by itself.
     pub stopped: bool,
     /// It had to be killed.
     pub killed: bool,
-    /// It was killed and has still not gone (uninterruptible sleep); its status is assumed.
+    /// It was killed but does not end (uninterruptible sleep); its status is assumed.
     pub stuck: bool,
-    /// Processes of the container that the kernel's OOM killer ended meanwhile.
+    /// How many processes of the container the kernel's OOM killer ended meanwhile.
     pub oom_kills: u64,
 }
 

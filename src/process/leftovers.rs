@@ -1,5 +1,5 @@
-//! Processes that outlive the command and still hold its output pipe: found in /proc, named, ended.
-//! Reads /proc, sends TERM and KILL; must not know where the pipe leads.
+//! Finds processes in /proc that outlive the command and still hold its output pipe, and ends them. Does not know where
+//! the pipe leads.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +13,7 @@ pub struct Leftover {
     pub pid: i32,
     /// Its name, as in /proc/PID/comm (at most 15 bytes).
     pub name: String,
-    /// Whether it is still in the command's process group, and is so reached by a signal to the group.
+    /// Whether it is still in the command's process group, where a signal to the group reaches it.
     pub in_group: bool,
 }
 
@@ -29,9 +29,9 @@ struct Entry {
     name: String,
 }
 
-/// Our descendants that hold one of `pipes` (inode numbers of pipes) open. A member of `group` whose descriptors may
-/// not be read counts as holding it; one that has left the group and become another user only where nobody else does.
-/// Sorted by process id.
+/// Our descendants that hold one of `pipes` (inode numbers) open, sorted by process id. A member of `group` with
+/// unreadable descriptors counts as holding it. A process that left the group and changed its user counts only if
+/// nobody else holds it.
 pub fn leftovers(group: i32, pipes: &[u64]) -> Vec<Leftover> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let table = table();
@@ -53,7 +53,7 @@ pub fn leftovers(group: i32, pipes: &[u64]) -> Vec<Leftover> {
     found
 }
 
-/// Sends `signal` to the command's group and to those that left it but hold the pipe.
+/// Sends `signal` to the command's group and to holders of the pipe that left the group.
 pub fn end_leftovers(group: i32, found: &[Leftover], signal: i32) {
     if found.iter().any(|leftover| leftover.in_group) {
         send(-group, signal);
@@ -73,7 +73,7 @@ fn table() -> HashMap<i32, Entry> {
         .collect()
 }
 
-/// `proc_pid_stat(5)`: `pid (comm) state ppid pgrp …`; the name may hold blanks and parentheses, so it ends at the
+/// `proc_pid_stat(5)`: `pid (comm) state ppid pgrp …`. The name may contain blanks and parentheses, so it ends at the
 /// last one. Zombies hold nothing.
 fn parse_stat(stat: &[u8]) -> Option<Entry> {
     let open = stat.iter().position(|&byte| byte == b'(')?;
@@ -90,7 +90,7 @@ fn parse_stat(stat: &[u8]) -> Option<Entry> {
 
 fn descends(table: &HashMap<i32, Entry>, pid: i32, ancestor: i32) -> bool {
     let mut pid = pid;
-    // Bounded: the table is no snapshot, so its parents could form a circle.
+    // Bounded: the table is no snapshot, so that parents could form a circle.
     for _ in 0..table.len() {
         match table.get(&pid) {
             Some(entry) if entry.parent == ancestor => return true,

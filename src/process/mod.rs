@@ -1,8 +1,8 @@
-//! Being PID 1: starts the command of a hook, forwards signals to it, reaps whatever ends, and says how it ended.
-//! Knows nothing of hooks, logs or volumes; it never writes anything but through its caller.
+//! Being PID 1: starts the command of a hook, forwards signals to it, reaps all processes, and reports how the command
+//! ended. Knows nothing of hooks, logs or volumes, and writes only through its caller.
 //!
-//! Who may block here: nobody. Every wait is a future on the runtime of the main thread, so that a signal is
-//! answered at once whatever else hangs.
+//! Nothing may block here: every wait is a future on the main thread's runtime, so that a signal is answered at once
+//! whatever else hangs.
 
 mod command;
 mod ending;

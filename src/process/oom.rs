@@ -1,12 +1,12 @@
-//! How many processes of this container the kernel's OOM killer has ended. The command may survive its own child's death
-//! and even exit with 0, so its status does not tell.
+//! Counts the processes of this container that the kernel's OOM killer has ended. A command may survive the death of
+//! its child and even exit with 0, so its status does not tell.
 
 use std::fs;
 
-/// None where the kernel does not tell: outside a container, or without cgroups.
+/// `None` where the kernel does not tell: outside a container, or without cgroups.
 pub(super) fn oom_kills() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    // Seen from within a container the group is mostly `/`; where it is not, the container's own is mounted at the root.
+    // Within a container the group is usually `/`; otherwise the container's own group is mounted at the root.
     let version_2 = group(&groups, "").into_iter().chain([""]);
     let version_2 = version_2.map(|group| format!("/sys/fs/cgroup{group}/memory.events"));
     let version_1 = group(&groups, "memory").into_iter().chain([""]);
@@ -14,14 +14,15 @@ pub(super) fn oom_kills() -> Option<u64> {
     version_2.chain(version_1).find_map(|path| count(&fs::read_to_string(path).ok()?))
 }
 
-/// The path of this process' group (cgroups(7), `/proc/PID/cgroup`): lines of a number, controllers, and the path.
+/// The path of this process's group (cgroups(7), `/proc/PID/cgroup`): each line has a number, controllers, and the
+/// path.
 fn group<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
     let fields = groups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let mut found = fields.filter(|(controllers, _)| controllers.split(',').any(|name| name == controller));
     found.next().map(|(_, path)| path.trim_end_matches('/'))
 }
 
-/// The line `oom_kill N` (cgroup v2's `memory.events`; v1's `memory.oom_control` since Linux 4.13).
+/// Parses the line `oom_kill N` (cgroup v2's `memory.events`; v1's `memory.oom_control` since Linux 4.13).
 fn count(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }

@@ -1,7 +1,7 @@
-//! Starts one command: found in PATH as execvp(3) finds it, in its own process group or session, with the mask and
-//! the dispositions that the runner was started with, and with no descriptor but those it should have.
+//! Starts one command: looks it up in PATH as execvp(3) does, and starts it in its own process group or session, with
+//! the signal mask and dispositions that the runner was started with, and with only the descriptors it should have.
 //!
-//! `posix_spawn(3)` is vfork(2) inside: the cost does not grow with the runner, and the answer of execve(2) comes back.
+//! `posix_spawn(3)` uses vfork(2): the cost does not grow with the runner, and execve(2)'s error is returned.
 
 use nix::libc;
 use std::ffi::{CStr, CString, NulError, OsStr, OsString};
@@ -20,13 +20,13 @@ use super::spawn_error::{Reason, SpawnError};
 use super::terminal::{SessionTerminal, make_controlling};
 use crate::support::signal_mask::block_all;
 
-/// The environment of this process, as a command is given it.
+/// The environment of this process as C strings.
 pub(super) fn inherited() -> Vec<CString> {
-    // What came as C strings can be made into some again.
+    // Never drops a variable: they came as C strings.
     std::env::vars_os().filter_map(|(name, value)| entry(name, &value).ok()).collect()
 }
 
-/// Starts `command`; its process group (or session) has its process id. `terminal` becomes that session's.
+/// Starts `command`. Its process group (or session) has its process id. `terminal` becomes that session's terminal.
 pub(super) fn spawn(
     command: &Command,
     stdio: &ChildStdio,
@@ -67,13 +67,13 @@ pub(super) fn spawn(
         posix_spawn(file.as_os_str(), &actions, &attr, &argv, &env)
     };
     let started = start();
-    // It cannot fail here when it has not at the start.
+    // Cannot fail here if it did not at the start.
     let _ = block_all();
     started.map_err(|errno| SpawnError::explain(&file, errno))
 }
 
-/// The rare start for which the child must do what `posix_spawn(3)` cannot: ignore SIGCHLD, take a terminal, or
-/// start in another directory.
+/// For the rare start in which the child must do what `posix_spawn(3)` cannot: ignore SIGCHLD, take a terminal, or
+/// change the directory.
 fn spawn_by_fork(
     file: &Path,
     command: &Command,
@@ -99,14 +99,14 @@ fn spawn_by_fork(
         child.process_group(0);
     }
     let (before, setsid, terminal) = (*before, command.setsid, terminal.map(SessionTerminal::descriptor));
-    // SAFETY: the closure makes system calls only and allocates nothing.
+    // SAFETY: the closure only makes system calls and allocates nothing.
     unsafe {
         child.pre_exec(move || {
             if setsid {
                 nix::unistd::setsid()?;
             }
             if let Some(terminal) = terminal {
-                // One that has gone away meanwhile is nobody's.
+                // Fails if the terminal has gone away; then nobody needs it.
                 let _ = make_controlling(terminal);
             }
             if before.sigchld_ignored {
@@ -146,11 +146,11 @@ fn entry(name: OsString, value: &OsStr) -> Result<CString, NulError> {
     CString::new(entry)
 }
 
-/// The inherited environment with what is added in place of what has the same name.
+/// The inherited environment, with added variables replacing those of the same name.
 fn environment<'a>(added: &'a [CString], inherited: &'a [CString]) -> Vec<&'a CStr> {
     let name = |entry: &'a CString| {
         let entry = entry.as_bytes();
-        // As the standard library reads them: a name may begin with `=`.
+        // As in the standard library, a name may begin with `=`.
         let end = entry.iter().skip(1).position(|&byte| byte == b'=').map_or(entry.len(), |at| at + 1);
         &entry[..end]
     };
@@ -158,7 +158,7 @@ fn environment<'a>(added: &'a [CString], inherited: &'a [CString]) -> Vec<&'a CS
     kept.chain(added).map(CString::as_c_str).collect()
 }
 
-/// As [`find`], for a command that starts in `directory`: a relative path is seen from there.
+/// As [`find`], for a command that starts in `directory`: relative paths start there.
 fn find_from(directory: &Path, program: &OsStr) -> Result<PathBuf, SpawnError> {
     let refused =
         |why| SpawnError { command: program.into(), reason: Reason::Workdir { path: directory.into(), why } };
@@ -172,13 +172,13 @@ fn find_from(directory: &Path, program: &OsStr) -> Result<PathBuf, SpawnError> {
     Ok(std::path::absolute(&found).unwrap_or(found))
 }
 
-/// execvp(3): a name with a slash is a path; else the first executable file in PATH, and when there are only files
-/// that cannot be executed, the first of those, so that the cause can be named.
+/// As execvp(3): a name with a slash is a path, otherwise the first executable file in PATH. If there are only files
+/// that cannot be executed, returns the first of those, so that the reason can be reported.
 fn find(program: &OsStr) -> Result<PathBuf, SpawnError> {
     if program.as_bytes().contains(&b'/') {
         return Ok(program.into());
     }
-    // The default of execvp(3) in musl and of the container runtimes.
+    // The default in musl's execvp(3) and in container runtimes.
     let path = std::env::var_os("PATH")
         .unwrap_or_else(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
     let mut refused = None;

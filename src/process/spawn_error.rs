@@ -1,6 +1,5 @@
-//! Why a command cannot be started: looks at the file after execve(2) refused it and names the cause, because the
-//! kernel's answer rarely does (a script with a missing interpreter is "No such file or directory").
-//! Reads the file and its mount; changes nothing.
+//! Explains why a command cannot be started: after execve(2) refused the file, examines it for the cause, which the
+//! error rarely tells (a script with a missing interpreter gives "No such file or directory"). Changes nothing.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -15,17 +14,16 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::support::cause::words;
 
-/// A command that was not started. Its sentence says what, why and what to do.
+/// A command that could not be started. The message says what, why and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot execute {}: {reason}", command.display())]
 pub struct SpawnError {
-    /// The command as it was given, or as it was found in PATH.
+    /// The command as given, or as found in PATH.
     pub command: PathBuf,
-    /// Why.
     pub reason: Reason,
 }
 
-/// The cause, and with it the status (POSIX shells: 127 not found, 126 found but not executable).
+/// The cause, which decides the status (POSIX shells: 127 not found, 126 not executable).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -35,10 +33,10 @@ pub enum Reason {
         /// The PATH that was searched.
         path: OsString,
     },
-    /// The file is not there.
+    /// The file does not exist.
     #[error("no such file; is the volume or ConfigMap with it mounted there?")]
     Missing,
-    /// It cannot be read or a directory above it cannot be entered.
+    /// The file cannot be read, or a directory above it cannot be entered.
     #[error(
         "a directory above it may not be entered by user {uid}; see the directory's mode and the pod's runAsUser and fsGroup"
     )]
@@ -46,12 +44,12 @@ pub enum Reason {
         /// Effective user id of the runner.
         uid: u32,
     },
-    /// The directory that it is to start in.
+    /// The working directory cannot be used.
     #[error("its workdir {} cannot be entered: {why}; check the path, and what is mounted there", path.display())]
     Workdir {
         /// As given.
         path: PathBuf,
-        /// In words.
+        /// The reason in words.
         why: &'static str,
     },
     /// It is a directory.
@@ -60,7 +58,7 @@ pub enum Reason {
     /// A device, socket or FIFO.
     #[error("it is a device, a socket or a pipe; name a program or a script")]
     NotRegular,
-    /// A file without an execute bit; what a `ConfigMap` mounts by default.
+    /// The file has no execute bit, as `ConfigMap`s are mounted by default.
     #[error(
         "it has no execute permission for user {uid} (mode {mode:04o}); mount the ConfigMap or Secret with `defaultMode: 0555`, or run it by its interpreter"
     )]
@@ -70,15 +68,15 @@ pub enum Reason {
         /// Effective user id of the runner.
         uid: u32,
     },
-    /// The execute bits are there, the filesystem does not allow it.
+    /// The filesystem does not allow execution.
     #[error("its filesystem is mounted noexec; mount the script from a ConfigMap or put it into the image")]
     NoExec,
-    /// Made on Windows: the kernel takes the carriage return as part of the interpreter's name.
+    /// A script from Windows: the kernel takes the carriage return as part of the interpreter's name.
     #[error(
         "its first line ends in CRLF, so the kernel looks for the interpreter {interpreter:?}; save the script with LF line ends"
     )]
     CarriageReturn {
-        /// The interpreter, carriage return included.
+        /// The interpreter with the carriage return.
         interpreter: String,
     },
     /// The image has no such interpreter.
@@ -89,18 +87,18 @@ pub enum Reason {
         /// The interpreter in the `#!` line.
         interpreter: String,
     },
-    /// The interpreter is there and cannot be executed itself.
+    /// The interpreter exists but cannot be executed.
     #[error("its first line names the interpreter {interpreter}, which cannot be executed: {why}")]
     BadInterpreter {
         /// The interpreter in the `#!` line.
         interpreter: String,
-        /// The interpreter's own cause.
+        /// The reason for that.
         why: String,
     },
     /// A text file without `#!`.
     #[error("it is no program and its first line is no `#!` line; begin the script with `#!/bin/sh`")]
     NoShebang,
-    /// A byte order mark hides the `#!`.
+    /// A byte-order mark hides the `#!`.
     #[error("a byte order mark stands before its `#!` line; save the script as UTF-8 without BOM")]
     ByteOrderMark,
     /// An empty file.
@@ -109,12 +107,12 @@ pub enum Reason {
     /// A program for other hardware.
     #[error("it is a program for {found}, and this node is {node}; use an image for {node}")]
     Architecture {
-        /// What the ELF header says.
+        /// The architecture in the ELF header.
         found: String,
-        /// What this program runs on.
+        /// The architecture of this program.
         node: &'static str,
     },
-    /// A dynamic program in an image without its loader.
+    /// A dynamically linked program without its loader in the image.
     #[error(
         "it needs the loader {loader}, which is not in this image (a glibc program in a musl image, or the reverse)"
     )]
@@ -122,7 +120,7 @@ pub enum Reason {
         /// The path in the program's `PT_INTERP`.
         loader: String,
     },
-    /// Arguments and environment are more than the kernel takes.
+    /// Arguments and environment exceed the kernel's limit.
     #[error(
         "its arguments and environment are longer than the kernel allows; give the larger ones in a file"
     )]
@@ -133,18 +131,18 @@ pub enum Reason {
     /// The file is open for writing.
     #[error("it is being written by another process; let the step that writes it end first")]
     Busy,
-    /// ELF, for this hardware, and the kernel cannot load it all the same.
+    /// An ELF file for this hardware that the kernel nevertheless cannot load.
     #[error(
         "it is no program that this node can load ({why}); its file is cut short, or was made for another system"
     )]
     Damaged {
-        /// The system's words.
+        /// The system's answer in words.
         why: String,
     },
-    /// Anything else that its path is refused for: a circle of links, a name that is too long.
+    /// The path is refused for another reason: a loop of links, a name that is too long.
     #[error("{why}; check the path, and what is mounted there")]
     Path {
-        /// The system's words.
+        /// The system's answer in words.
         why: String,
     },
     /// Anything else.
@@ -153,7 +151,7 @@ pub enum Reason {
 }
 
 impl SpawnError {
-    /// 127 when there is nothing to execute, else 126.
+    /// 127 if there is nothing to execute, else 126.
     pub fn status(&self) -> u8 {
         match self.reason {
             Reason::NotInPath { .. } | Reason::Missing => 127,
@@ -161,7 +159,7 @@ impl SpawnError {
         }
     }
 
-    /// The pipes for its output could not be made.
+    /// The pipes for the output could not be created.
     pub fn pipes(command: &super::command::Command, error: io::Error) -> Self {
         let command = command.argv.first().cloned().unwrap_or_default().into();
         Self { command, reason: Reason::Other(error) }
@@ -171,7 +169,7 @@ impl SpawnError {
         Self { command: program.into(), reason: Reason::Nul }
     }
 
-    /// What execve(2) of `file` answered, explained.
+    /// Explains what execve(2) of `file` answered.
     pub(super) fn explain(file: &Path, errno: Errno) -> Self {
         Self { command: file.into(), reason: explain(file, errno, 0) }
     }
@@ -201,7 +199,7 @@ fn explain(file: &Path, errno: Errno, depth: u8) -> Reason {
         return Reason::NotRegular;
     }
     if errno == Errno::EACCES {
-        // Root passes access(2) only with some execute bit, as execve(2) does.
+        // For root, access(2) also needs one execute bit, as execve(2) does.
         let mode = meta.permissions().mode() & 0o7777;
         if mode & 0o111 == 0 {
             return Reason::NoExecuteBit { mode, uid };
@@ -233,7 +231,7 @@ fn from_contents(file: &Path, errno: Errno, depth: u8) -> Reason {
     from_shebang(line, errno, depth)
 }
 
-/// execve(2): the interpreter is the first word after `#!`, to the end of the line.
+/// execve(2): the interpreter is the first word after `#!`.
 fn from_shebang(line: &[u8], errno: Errno, depth: u8) -> Reason {
     let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let interpreter =
@@ -257,7 +255,7 @@ fn from_shebang(line: &[u8], errno: Errno, depth: u8) -> Reason {
     Reason::Other(errno.into())
 }
 
-/// elf(5): `e_ident[EI_DATA]` at 5 gives the byte order, `e_machine` stands at 18.
+/// elf(5): `e_ident[EI_DATA]` at offset 5 is the byte order, `e_machine` is at offset 18.
 fn from_elf(file: &Path, head: &[u8], errno: Errno) -> Reason {
     let Some(machine) = head.get(18..20).and_then(|bytes| <[u8; 2]>::try_from(bytes).ok()) else {
         return Reason::Damaged { why: words(&errno.into()) };
@@ -279,7 +277,7 @@ fn from_elf(file: &Path, head: &[u8], errno: Errno) -> Reason {
     }
 }
 
-/// `e_machine` in the words Rust and uname(1) use (elf.h).
+/// `e_machine` in the words of Rust and uname(1) (elf.h).
 fn machine_name(machine: u16) -> String {
     match machine {
         3 => "x86".into(),

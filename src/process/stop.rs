@@ -1,5 +1,5 @@
-//! Requests to stop: which signal, and who sent it, as far as the kernel tells. A second one of the same kind asks to stop
-//! at once; one of the other kind is the same request once more (`docker stop` after a Ctrl-C).
+//! Requests to stop: the signal, and its sender as far as the kernel tells. A second signal of the same kind means "at
+//! once"; one of the other kind repeats the request (`docker stop` after Ctrl-C).
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Received;
 
-/// The first request to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
     /// 15 or 2.
@@ -19,11 +18,11 @@ pub struct Stop {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sender {
-    /// Of this pid namespace; the name is empty when it has gone already.
+    /// A process of this PID namespace; the name is empty if it has ended.
     Process { pid: u32, name: String },
-    /// A terminal's Ctrl-C.
+    /// The terminal's Ctrl-C.
     Kernel,
-    /// Another pid namespace: the node's, where the kubelet is.
+    /// A process of another PID namespace, such as the kubelet.
     Outside,
 }
 
@@ -51,13 +50,11 @@ impl fmt::Display for Stop {
     }
 }
 
-/// The name of a process, as `ps` shows it.
 fn name_of(pid: u32) -> String {
     let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(&name).trim().chars().filter(|c| !c.is_control()).collect()
 }
 
-/// All requests so far.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     first: Arc<OnceLock<Stop>>,
@@ -78,12 +75,12 @@ impl Stops {
         self.first.get()
     }
 
-    /// Cancelled by the first request.
+    /// A token that the first request cancels.
     pub(super) fn token(&self) -> CancellationToken {
         self.requested.clone()
     }
 
-    /// The first request, when it comes.
+    /// Completes with the first request.
     pub(super) fn requested(&self) -> impl Future<Output = Stop> + use<> {
         let (token, first) = (self.requested.clone(), Arc::clone(&self.first));
         async move {
@@ -95,12 +92,12 @@ impl Stops {
         }
     }
 
-    /// How many requests came.
+    /// The number of requests.
     pub(super) fn count(&self) -> u32 {
         self.terms + self.ints
     }
 
-    /// How many of them were for a stop at once.
+    /// The number of requests to stop at once.
     pub(super) fn repeated(&self) -> u32 {
         self.terms.saturating_sub(1) + self.ints.saturating_sub(1)
     }

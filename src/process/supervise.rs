@@ -1,15 +1,14 @@
-//! The supervisor: one waiter for all children and one reader of all signals, from the start of the program to its
-//! end. Decides what each signal means; must not know what the command's output is or where it goes.
+//! The supervisor: reaps all children and reads all signals from the start of the program to its end. Decides what each
+//! signal means; knows nothing of the command's output.
 //!
-//! What is done with which signal:
-//! - SIGCHLD: everything that has ended is reaped; PID 1 and subreapers inherit orphans.
-//! - SIGTERM, SIGINT: a stop request. Forwarded; after the grace the group is killed; a second one of the same kind
-//!   kills at once.
-//!   While no command runs (copying, waiting) the first cancels [`Supervisor::stop_token`].
-//! - SIGTSTP, SIGTTIN, SIGTTOU: forwarded, and the runner stops too when a shell is there to continue it.
-//! - SIGCONT: forwarded, after the terminal is the command's again.
-//! - Sent by this process itself (SIGPIPE of a write to a closed stdout): dropped, it was not meant for the command.
-//! - Every other, real-time signals and SIGFPE, SIGILL, SIGSEGV sent by others included: forwarded.
+//! - SIGCHLD: reaps everything that has ended; PID 1 and subreapers inherit orphans.
+//! - SIGTERM, SIGINT: a stop request. It is forwarded; after the grace the group is killed; a second one of the same
+//! kind kills at once. While no command runs (copying, waiting) the first cancels [`Supervisor::stop_token`].
+//! - SIGTSTP, SIGTTIN, SIGTTOU: forwarded; the runner stops too if a shell can continue it.
+//! - SIGCONT: forwarded, after the terminal is given back to the command.
+//! - A signal from this process itself (SIGPIPE of a write to a closed stdout): dropped, it was not meant for the
+//! command.
+//! - All others, including real-time signals and SIGFPE, SIGILL, SIGSEGV sent by other processes: forwarded.
 
 use nix::libc;
 use std::ffi::CString;
@@ -33,38 +32,38 @@ use super::spawn_error::{Reason, SpawnError};
 use super::stop::{Stop, Stops};
 use super::terminal::{SessionTerminal, Terminal, can_be_continued};
 
-/// How long a killed command may take to go. One that sits in an uninterruptible call (a hung volume) may never, and
-/// must not keep the attempt from ending.
+/// How long to wait for a killed command. In an uninterruptible call (a hung volume) it may never end, but the attempt
+/// must.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
-/// In place of a time that the clock cannot show: thirty years.
+/// Stands for a time that the clock cannot represent: thirty years.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// A second signal of the same kind came while work without a command was being stopped: leave at once.
+/// Returned when a second signal of the same kind comes during work without a command: leave at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped by a second signal before the step had ended")]
 pub struct Abandoned;
 
-/// Reads all signals and reaps all children of this process. One for the whole life of the program.
+/// Reads all signals and reaps all children of this process. There is one for the whole life of the program.
 #[derive(Debug)]
 pub struct Supervisor {
-    /// Before the first wait; the runtime may not run yet when signals are blocked.
+    /// Used until the first wait: signals are blocked before the runtime runs.
     early: Option<Signals>,
     signals: Option<AsyncFd<Signals>>,
     before: Before,
-    /// For the command, once it is known.
+    /// The environment for the command, once it is known.
     environment: Option<Vec<CString>>,
     own_pid: u32,
     stops: Stops,
-    /// The command's process group while it, or what it left, may need signals.
+    /// The command's process group, as long as it or its leftovers may need signals.
     group: Option<Pid>,
     status: Option<Status>,
     terminal: Option<Terminal>,
 }
 
 impl Supervisor {
-    /// Blocks all signals and becomes the reaper of all descendants. Must be called before any thread is started.
-    /// (The standard library has opened descriptors 0, 1 and 2 on /dev/null before `main`, where they were closed.)
+    /// Blocks all signals and becomes the reaper of all descendants. Call it before any thread is started. (Descriptors
+    /// 0, 1 and 2 are open: if they were closed, the standard library has opened /dev/null before `main`.)
     pub fn new() -> io::Result<Self> {
         let (signals, before) = Signals::block()?;
         set_child_subreaper(true)?;
@@ -81,28 +80,27 @@ impl Supervisor {
         })
     }
 
-    /// Cancelled by the first TERM or INT.
+    /// A token that the first TERM or INT cancels.
     pub fn stop_token(&self) -> CancellationToken {
         self.stops.token()
     }
 
-    /// The first TERM or INT that came.
+    /// The first TERM or INT.
     pub fn stop(&self) -> Option<&Stop> {
         self.stops.first()
     }
 
-    /// Completes when the first TERM or INT has come.
+    /// Completes with the first TERM or INT.
     pub fn stopped(&self) -> impl Future<Output = Stop> + use<> {
         self.stops.requested()
     }
 
-    /// Whether a TERM or INT has come.
     pub fn stop_requested(&self) -> bool {
         self.stops.count() > 0
     }
 
-    /// Starts `command` and stays with it until it has ended, been killed, or cannot be killed. Further processes of
-    /// its group may still run; until [`Supervisor::forget_group`] they get the signals.
+    /// Starts `command` and waits until it has ended, was killed, or cannot be killed. Other processes of its group may
+    /// still run; they get signals until [`Supervisor::forget_group`].
     pub async fn run(
         &mut self,
         command: &Command,
@@ -123,7 +121,7 @@ impl Supervisor {
                 terminal.take_back();
             }
         })?;
-        // Our copies of the pipe's write end: the reader must see its end when the command's are closed.
+        // Our copies of the write end: the reader must see the end once the command's copies are closed.
         drop(stdio);
         if let Some(terminal) = &terminal {
             terminal.give(child);
@@ -141,13 +139,13 @@ impl Supervisor {
         ending
     }
 
-    /// No more signals for the last command's group.
+    /// Stops sending signals to the last command's group.
     pub fn forget_group(&mut self) {
         self.group = None;
     }
 
-    /// Drives `work` while signals are read and children reaped. Signals reach the last command's group, if it was
-    /// not forgotten.
+    /// Drives `work` while signals are read and children reaped. Signals go to the last command's group, unless it was
+    /// forgotten.
     pub async fn attend<F: Future>(&mut self, work: F) -> Result<F::Output, Abandoned> {
         let mut work = pin!(work);
         let repeated = self.stops.repeated();
@@ -156,7 +154,7 @@ impl Supervisor {
                 biased;
                 output = &mut work => return Ok(output),
                 read = self.next_signal() => {
-                    // Without signals there is still the work to be waited for.
+                    // If signals cannot be read, still wait for the work.
                     if read.is_err() {
                         return Ok(work.await);
                     }
@@ -214,7 +212,7 @@ impl Supervisor {
             let due = kill_at.is_some_and(|at| at <= now) || self.stops.repeated() > repeated;
             if due && !ending.killed && self.status.is_none() {
                 send(-group, libc::SIGKILL);
-                // It may have left its group; it is not reaped, so its number is nobody else's.
+                // It may have left its group. It is not reaped yet, so its number is not reused.
                 send(group, libc::SIGKILL);
                 ending.killed = true;
                 give_up_at = Some(now + AFTER_KILL);
@@ -224,14 +222,14 @@ impl Supervisor {
 
     fn register(&mut self) -> io::Result<&AsyncFd<Signals>> {
         if let Some(early) = self.early.take() {
-            // SAFETY: `Signals` owns its descriptor, always answers with it, and closes it only when dropped.
+            // SAFETY: `Signals` owns its descriptor, always returns the same one, and closes it only when dropped.
             let signals = unsafe { AsyncFd::register_with_interest(early, Interest::READABLE) };
             self.signals = Some(signals.map_err(|refused| refused.into_parts().1)?);
         }
         self.signals.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Waits for one signal and does what it asks for. Cancel-safe: a signal is handled in the poll that reads it.
+    /// Waits for one signal and handles it. Cancel-safe: the poll that reads a signal also handles it.
     async fn next_signal(&mut self) -> io::Result<()> {
         let received = {
             let signals = self.register()?;
@@ -277,7 +275,7 @@ impl Supervisor {
         }
     }
 
-    /// SIGSTOP, because the others are blocked here. Whoever continues us sends SIGCONT, which is read like any signal.
+    /// Uses SIGSTOP, because the other stop signals are blocked here. SIGCONT then arrives like any signal.
     fn stop_self(&self) {
         if let Some(terminal) = &self.terminal {
             terminal.take();
@@ -289,8 +287,8 @@ impl Supervisor {
         let options = libc::WNOHANG | if self.terminal.is_some() { libc::WUNTRACED } else { 0 };
         loop {
             let mut status = 0;
-            // SAFETY: waitpid(2) writes the status into an int that lives across the call. (nix refuses a status with
-            // a real-time signal after having reaped it.)
+            // SAFETY: waitpid(2) writes the status into an int that lives across the call. (nix rejects a status with a
+            // real-time signal after having reaped it.)
             let pid = unsafe { libc::waitpid(-1, &raw mut status, options) };
             if pid <= 0 {
                 return;
@@ -308,12 +306,13 @@ impl Supervisor {
         }
     }
 
-    /// The command stopped in a terminal: its shell gets the terminal back, as if the command were its own job.
+    /// The command stopped itself in a terminal: its shell gets the terminal back, as if the command were the shell's
+    /// own job.
     fn command_stopped(&self, group: Pid, signal: i32) {
         let Some(terminal) = &self.terminal else { return };
         let wants_terminal = signal == libc::SIGTTIN || signal == libc::SIGTTOU;
         if wants_terminal && terminal.is_foreground(group) {
-            // It asked for the terminal in the moment before it was given to it.
+            // It asked for the terminal just before getting it.
             send(-group.as_raw(), libc::SIGCONT);
         } else if can_be_continued() {
             self.stop_self();

@@ -1,15 +1,14 @@
-//! The controlling terminal, when there is one: handed to the command's process group, or to its session, and taken
-//! back. May touch the terminal's foreground group and whose controlling terminal it is.
+//! Hands the controlling terminal, if there is one, to the command's process group or session, and takes it back.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::libc;
 use nix::unistd::{Pid, getpgrp, getpid, getppid, getsid, tcgetpgrp, tcsetpgrp};
-// Those of the standard library have buffers, which asking for a terminal would make.
+// The standard library's handles allocate buffers.
 use rustix::stdio::{stderr, stdin, stdout};
 
-/// The terminal on one of the standard descriptors, of which this process was in the foreground.
+/// The terminal on a standard descriptor, with this process in its foreground.
 #[derive(Debug)]
 pub(super) struct Terminal {
     /// 0, 1 or 2.
@@ -18,16 +17,16 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// None when no standard descriptor is our controlling terminal, or when we run in its background: then it is
-    /// not ours to give.
+    /// `None` if no standard descriptor is our controlling terminal, or if we run in its background: then it is not
+    /// ours to give.
     pub(super) fn held() -> Option<Self> {
         let own_group = getpgrp();
         (0..3).find(|&which| foreground(which) == Ok(own_group)).map(|which| Self { which, own_group })
     }
 
-    /// Makes `group` the foreground group. Allowed from the background because SIGTTOU is blocked (tcsetpgrp(3)).
+    /// Makes `group` the foreground group. Permitted from the background because SIGTTOU is blocked (tcsetpgrp(3)).
     pub(super) fn give(&self, group: Pid) {
-        // A terminal that has gone away cannot be handed over, and nobody waits for it any more.
+        // Fails if the terminal has gone away; then nobody waits for it.
         let _ = match self.which {
             0 => tcsetpgrp(stdin(), group),
             1 => tcsetpgrp(stdout(), group),
@@ -35,38 +34,36 @@ impl Terminal {
         };
     }
 
-    /// Gives it again after a stop, when the shell that continued us has put us into the foreground.
+    /// Gives it again after a stop, if the shell that continued us has put us into the foreground.
     pub(super) fn give_again(&self, group: Pid) {
         if self.is_foreground(self.own_group) {
             self.give(group);
         }
     }
 
-    /// Takes the terminal back.
     pub(super) fn take(&self) {
         self.give(self.own_group);
     }
 
-    /// Whether `group` is in the foreground.
     pub(super) fn is_foreground(&self, group: Pid) -> bool {
         foreground(self.which) == Ok(group)
     }
 }
 
-/// The controlling terminal of the session that this process leads, given up so that the command's session can have it:
-/// a terminal belongs to one session at a time (`ioctl_tty(2)`). PID 1 of a container with a terminal leads one; started
-/// from a shell this process does not, and the terminal stays the shell's.
+/// The controlling terminal of the session that this process leads, given up for the command's session: a terminal
+/// belongs to one session at a time (`ioctl_tty(2)`). PID 1 of a container with a terminal leads a session; a process
+/// started from a shell does not, and the terminal stays the shell's.
 #[derive(Debug)]
 pub(super) struct SessionTerminal(OwnedFd);
 
 impl SessionTerminal {
-    /// Gives it up. The kernel sends SIGHUP and SIGCONT to the foreground group, which is ours: signals of our own
-    /// making, so they go no further.
+    /// Gives it up. The kernel then sends SIGHUP and SIGCONT to the foreground group, which is ours; as signals of our
+    /// own making they are not forwarded.
     pub(super) fn give_up() -> Option<Self> {
         if getsid(None) != Ok(getpid()) {
             return None;
         }
-        // Of a terminal that is not this process's own the foreground group is not told (tcgetpgrp(3)).
+        // tcgetpgrp(3) fails for a terminal that is not this process's controlling one.
         let terminal = match (0..3).find(|&which| foreground(which).is_ok())? {
             0 => stdin().try_clone_to_owned(),
             1 => stdout().try_clone_to_owned(),
@@ -78,12 +75,12 @@ impl SessionTerminal {
         (given == 0).then_some(Self(terminal))
     }
 
-    /// The descriptor with which the command's session takes it.
+    /// The descriptor through which the command's session takes it.
     pub(super) fn descriptor(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 
-    /// Takes it back. Refused while the command's session has it: one that could not be killed.
+    /// Takes it back. Fails while the command's session has it, which then could not be killed.
     pub(super) fn take_back(&self) {
         let _ = make_controlling(self.descriptor());
     }
@@ -92,13 +89,13 @@ impl SessionTerminal {
 /// Makes `terminal` the controlling terminal of the session that this process leads, and its group the foreground
 /// group, unless another session has it.
 pub(super) fn make_controlling(terminal: RawFd) -> io::Result<()> {
-    // SAFETY: the request takes a number; 0: it is not taken away from anybody.
+    // SAFETY: takes a number; 0 means that it is not taken from another session.
     let made = unsafe { libc::ioctl(terminal, libc::TIOCSCTTY, 0) };
     if made == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether somebody above us could continue us after a stop: a shell with job control. A session leader (PID 1 of a
-/// container with a terminal) has nobody.
+/// Whether a shell with job control could continue us after a stop. A session leader (PID 1 of a container with a
+/// terminal) has none.
 pub(super) fn can_be_continued() -> bool {
     let me = nix::unistd::getpid();
     me.as_raw() != 1

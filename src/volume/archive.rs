@@ -1,5 +1,5 @@
-//! Logs of earlier runs beside the index: moved there when another run begins, brought back when their run is retried.
-//! Nothing is ever replaced: a name that is taken gets a number.
+//! Archives the log when another run begins, and brings it back when its run is retried. Replaces nothing: a name that
+//! is taken gets a number.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,10 +11,10 @@ use super::history_dir::{History, SUFFIX};
 use super::paths::Volume;
 use crate::support::rooted_dir::{Dir, copy_range};
 
-/// More logs of one run than this are nobody's.
+/// Limit of archived logs of one run.
 const MOST: u32 = 10_000;
 
-/// Moves the current log, which belongs to `run`, among the earlier ones.
+/// Archives the current log, which belongs to `run`.
 pub(super) fn put_away(volume: &Volume, history: &History, run: &str) -> Result<OsString, VolumeError> {
     for number in 1..MOST {
         let name = if number == 1 { format!("{run}{SUFFIX}") } else { format!("{run}~{number}{SUFFIX}") };
@@ -27,14 +27,14 @@ pub(super) fn put_away(volume: &Volume, history: &History, run: &str) -> Result<
     Err(VolumeError::at("archive", &volume.log_path)(io::ErrorKind::AlreadyExists.into()))
 }
 
-/// Brings an archived log back as the current one, whose name must be free.
+/// Brings an archived log back as the current one. The log's name must be free.
 pub(super) fn bring_back(volume: &Volume, history: &History, name: &OsStr) -> Result<(), VolumeError> {
     shift(&history.directory, name, &volume.directory, &volume.log_name)
         .map_err(VolumeError::at("bring back", history.path.join(name)))
 }
 
-/// rename(2) that replaces nothing, durable in both directories; where they are on different mounts (`--state`, or a log that
-/// is itself a mounted file), a copy that is durable before the original goes.
+/// A durable rename that replaces nothing. Across mounts (`--state`, or a log that is itself a mounted file) it copies
+/// durably and then removes the original.
 fn shift(from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr) -> io::Result<()> {
     match from.rename_to_free(name, to, new_name) {
         Err(error) if matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::ResourceBusy) => {
@@ -55,13 +55,13 @@ fn copy_over(from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr) -> io::Result
     let (temporary, mut copy) = to.create_temporary(mode)?;
     let copied = copy_range(&source, 0..u64::MAX, &mut copy).and_then(|()| copy.sync_all());
     if let Err(error) = copied.and_then(|()| to.rename_to_free(&temporary, to, new_name)) {
-        // Best effort: the original is still there.
+        // Best effort: the original still exists.
         let _ = to.unlink(&temporary);
         return Err(error);
     }
     to.sync()?;
     match from.unlink(name) {
-        // A file that is mounted cannot go: the log of the next run begins in it.
+        // A mounted file cannot be removed: the next run's log begins in it.
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             from.open_regular(name, OFlags::WRONLY, 0)?.set_len(0)
         }

@@ -1,6 +1,6 @@
-//! What version 0.1 left in the state directory: `index.jsonl` and `runs/<run>.log` of all logs of the directory together.
-//! It is read where it is, and brought over to a log's history when that log is used again. Each step can be repeated
-//! after a kill.
+//! Migrates what version 0.1 left in the state directory: `index.jsonl` and `runs/<run>.log`, for all logs of the
+//! directory together. It is read in place, and moved to a log's history when that log is used again. Each step can be
+//! repeated after a kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -14,19 +14,19 @@ use super::index;
 use super::paths::Volume;
 use super::record::Line;
 
-/// Holds the earlier logs.
+/// The directory of earlier logs.
 pub(super) const RUNS: &str = "runs";
 
-/// What 0.1 left of one log.
+/// What version 0.1 left of one log.
 #[derive(Debug, Default)]
 pub(super) struct Old {
     /// Its lines of the index.
     pub(super) lines: Vec<Line>,
-    /// Names of its earlier logs in `runs`.
+    /// The names of its earlier logs in `runs`.
     pub(super) runs: Vec<OsString>,
 }
 
-/// What 0.1 left of the volume's log. A run of which the index does not say the log belongs to it.
+/// What version 0.1 left of the volume's log. A run without a log in the index belongs to it.
 pub(super) fn old(volume: &Volume) -> Old {
     let lines = lines(volume);
     let mut log_of_run: BTreeMap<String, String> = BTreeMap::new();
@@ -49,7 +49,6 @@ pub(super) fn old(volume: &Volume) -> Old {
     Old { lines: own_lines.cloned().collect(), runs }
 }
 
-/// The logs that 0.1's index names.
 pub(super) fn old_logs(volume: &Volume) -> BTreeSet<OsString> {
     let logs = lines(volume).into_iter().filter_map(|line| match line {
         Line::Start(started) => Some(OsString::from(started.log)),
@@ -58,8 +57,8 @@ pub(super) fn old_logs(volume: &Volume) -> BTreeSet<OsString> {
     logs.collect()
 }
 
-/// Brings over what concerns the volume's log; does nothing where 0.1 has left nothing. The old index goes with the last
-/// log that it names.
+/// Migrates what belongs to the volume's log, if there is anything. The old index is removed with the last log that it
+/// names.
 pub fn bring_over(volume: &Volume, history: &History) -> Result<(), VolumeError> {
     let old = old(volume);
     if old.lines.is_empty() && old.runs.is_empty() {
@@ -89,7 +88,7 @@ pub fn bring_over(volume: &Volume, history: &History) -> Result<(), VolumeError>
     if old_logs(volume).is_subset(&brought) {
         let index = volume.state.unlink(index::NAME);
         index.map_err(VolumeError::at("remove", volume.state_path.join(index::NAME)))?;
-        // What else somebody put there stays.
+        // Foreign entries stay.
         let _ = volume.state.remove_dir(RUNS);
     }
     Ok(())

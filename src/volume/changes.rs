@@ -1,5 +1,5 @@
-//! What the copies of an attempt changed: `<run>.<attempt>.changes` beside the archived logs, one JSON object an entry. It is
-//! kept as long as a log of its run is.
+//! What the copies of an attempt changed: `<run>.<attempt>.changes` beside the archived logs, one JSON object per
+//! entry. Kept as long as a log of its run is.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use super::history_dir::History;
 
 const SUFFIX: &str = ".changes";
 
-/// What became of one entry.
+/// One changed entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Change {
@@ -21,28 +21,27 @@ pub struct Change {
     pub to: String,
     /// Relative to the destination.
     pub path: String,
-    /// `file`, `directory`, `link`, `other`; empty where nothing is there any more.
+    /// `file`, `directory`, `link`, `other`; empty if nothing is there any more.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// Of a link.
+    /// The target of a link.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target: String,
     /// `installed`, `replaced`, `kept`, `conflict`, `removed`, `left`.
     pub action: String,
-    /// In words.
+    /// The reason in words.
     pub reason: String,
 }
 
-/// All that an attempt kept.
+/// The changes of an attempt.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// In the order of the copies, each sorted by path.
     pub items: Vec<Change>,
-    /// How many more there were.
+    /// The number of those not listed.
     pub more: u64,
 }
 
-/// A line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -51,7 +50,7 @@ enum Line {
 }
 
 impl History {
-    /// Adds what a copy of the attempt changed, which may be nothing.
+    /// Adds the changes of one copy of the attempt, possibly none.
     pub fn keep_changes(&self, run: &str, attempt: u32, changes: Changes) -> Result<(), VolumeError> {
         let name = name(run, attempt);
         let more = (changes.more > 0).then_some(Line::More { more: changes.more });
@@ -68,7 +67,7 @@ impl History {
         write().map_err(VolumeError::at("write to", self.path.join(&name)))
     }
 
-    /// What the attempt kept; none where it copied nothing or its run's logs are gone.
+    /// The changes of the attempt; `None` if it copied nothing or its run's logs are gone.
     pub fn changes(&self, run: &str, attempt: u32) -> Result<Option<Changes>, VolumeError> {
         let name = name(run, attempt);
         let file = match self.directory.open_regular(&name, OFlags::RDONLY, 0) {
@@ -81,14 +80,14 @@ impl History {
             match serde_json::from_slice(&line) {
                 Ok(Line::Change(change)) => changes.items.push(change),
                 Ok(Line::More { more }) => changes.more += more,
-                // Torn by a power cut.
+                // Torn by a power failure.
                 Err(_) => changes.more += 1,
             }
         }
         Ok(Some(changes))
     }
 
-    /// Removes what was kept for runs that have no log any more.
+    /// Removes the changes of runs without a log.
     pub(super) fn prune_changes(&self, runs: &HashSet<&str>) -> Result<(), VolumeError> {
         let entries = self.directory.entries().map_err(VolumeError::at("list", &self.path))?;
         for (name, _) in entries {

@@ -1,4 +1,5 @@
-//! Which start of another container was preserved last: a restarted sidecar must not preserve it twice.
+//! Remembers which start of another container was preserved last, so that a restarted sidecar does not preserve it
+//! twice.
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -9,12 +10,11 @@ use super::error::VolumeError;
 use super::paths::Volume;
 use crate::support::rooted_dir::Dir;
 
-/// Holds the id of the start of the container that was preserved last.
+/// The file with the id of that start.
 const NAME: &str = "followed";
-/// An id is `containerd://` and 64 hexadecimal digits; no runtime's is much longer.
+/// An id is `containerd://` and 64 hexadecimal digits; other runtimes' are not much longer.
 const LONGEST_ID: u64 = 1024;
 
-/// The file in the state directory.
 #[derive(Debug)]
 pub struct Followed {
     state: Dir,
@@ -22,14 +22,14 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// That of `volume`; it may not be there yet.
+    /// The file of `volume`; it need not exist yet.
     pub fn of(volume: &Volume) -> Result<Self, VolumeError> {
         let path = volume.state_path.join(NAME);
         let state = volume.state.reopen().map_err(VolumeError::at("open", &volume.state_path))?;
         Ok(Self { state, path })
     }
 
-    /// The id that was remembered last.
+    /// The remembered id.
     pub fn last(&self) -> Option<String> {
         let file = self.state.open_regular(NAME, OFlags::RDONLY, 0).ok()?;
         let mut text = String::new();
@@ -37,8 +37,8 @@ impl Followed {
         Some(text.trim().to_owned()).filter(|id| !id.is_empty())
     }
 
-    /// Remembers `id`. A torn one is an id that no container has: then the start is preserved twice, which is better than
-    /// never.
+    /// Remembers `id`. A torn write leaves an id that no container has: that start is then preserved twice, which is
+    /// better than never.
     pub fn remember(&self, id: &str) -> Result<(), VolumeError> {
         let mut file =
             self.state.open_own(NAME, OFlags::WRONLY).map_err(VolumeError::at("open", &self.path))?;

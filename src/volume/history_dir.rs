@@ -1,5 +1,4 @@
-//! The history of one preserved log: its directory in the state directory, with the index and the archived logs. No two
-//! logs share one.
+//! The history of one preserved log: its own directory in the state directory, with the index and the archived logs.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
@@ -15,12 +14,11 @@ use super::record::Line;
 use crate::support::own::{HISTORIES, decoded, encoded};
 use crate::support::rooted_dir::Dir;
 
-/// How the name of an archived log ends.
+/// The suffix of archived logs.
 pub(super) const SUFFIX: &str = ".log";
-/// Holds a log's name where its directory has only the beginning of it.
+/// The file with the log's name, if the directory's name holds only its beginning.
 const NAME: &str = "name";
 
-/// The history of one log.
 #[derive(Debug)]
 pub struct History {
     pub(super) directory: Dir,
@@ -28,7 +26,7 @@ pub struct History {
 }
 
 impl History {
-    /// Opens the history of the volume's log, making it where it is missing.
+    /// Opens the history of the volume's log, creating it if missing.
     pub fn create(volume: &Volume) -> Result<Self, VolumeError> {
         let key = key(volume);
         let path = volume.state_path.join(HISTORIES).join(&key);
@@ -42,7 +40,7 @@ impl History {
         Ok(Self { directory, path })
     }
 
-    /// Opens it for reading; none where there is none.
+    /// Opens it for reading; `None` if there is none.
     pub fn open(volume: &Volume) -> Result<Option<Self>, VolumeError> {
         let relative = Path::new(HISTORIES).join(key(volume));
         let path = volume.state_path.join(&relative);
@@ -52,17 +50,17 @@ impl History {
         }
     }
 
-    /// Enters a line in the index.
+    /// Adds a line to the index.
     pub fn enter(&self, line: &Line) -> Result<(), VolumeError> {
         Index::new(&self.directory, &self.path).append(line)
     }
 
-    /// Keeps the index from growing without bound.
+    /// Limits the size of the index.
     pub fn trim(&self) -> Result<(), VolumeError> {
         Index::new(&self.directory, &self.path).trim()
     }
 
-    /// The archived logs.
+    /// The names of the archived logs.
     pub(super) fn archived(&self) -> Result<Vec<OsString>, VolumeError> {
         let entries = self.directory.entries().map_err(VolumeError::at("list", &self.path))?;
         let is_log = |name: &OsStr, kind| {
@@ -72,7 +70,7 @@ impl History {
     }
 }
 
-/// The names of the logs that have a history.
+/// The names of all logs that have a history.
 pub(super) fn logs_with_history(volume: &Volume) -> Vec<OsString> {
     let entries = volume.state.open_dir(HISTORIES).and_then(|directory| directory.entries());
     let directories =
@@ -81,7 +79,7 @@ pub(super) fn logs_with_history(volume: &Volume) -> Vec<OsString> {
     directories.filter_map(|(name, _)| name_of(name)).collect()
 }
 
-/// A long name stands in a file, as its directory has the beginning only.
+/// Writes a long name to a file, because the directory's name holds only its beginning.
 fn write_name(directory: &Dir, name: &OsStr) -> io::Result<()> {
     let mut file = directory.open_own(NAME, OFlags::WRONLY)?;
     file.write_all(name.as_bytes())
@@ -96,9 +94,9 @@ fn read_name(volume: &Volume, directory: &OsStr) -> Option<OsString> {
     Some(OsString::from_vec(name)).filter(|name| !name.is_empty())
 }
 
-/// The directory of a log's history. A state directory that was given may serve logs of one name in several directories:
-/// there the directory's path is a part of the key: two volumes may have the same
-/// inode number for their roots.
+/// The directory name of a log's history. A state directory given with `--state` may serve logs of the same name in
+/// several directories, so the directory's path is part of the key. (Two volumes may have the same inode number for
+/// their roots, so the inode is no key.)
 fn key(volume: &Volume) -> OsString {
     let mut key = encoded(&volume.log_name);
     if volume.state_is_elsewhere {

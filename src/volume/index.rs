@@ -1,7 +1,7 @@
-//! `index.jsonl`: one line when an attempt starts, one when it ends. A cache: what it says of an attempt whose log is
-//! there is checked against the log, and a lost index costs only what retention has removed the logs of.
+//! `index.jsonl`: one line when an attempt starts, one when it ends. A cache: what it says is checked against the logs,
+//! and if it is lost, only attempts whose logs were removed by retention are lost with it.
 //!
-//! A line is appended by one write; a power cut may tear the last one, which the next writer closes.
+//! Each line is appended by one write. A power failure may tear the last one; the next writer ends it.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -14,22 +14,21 @@ use super::record::{Ended, Line, Started};
 use crate::support::rooted_dir::Dir;
 
 pub(super) const NAME: &str = "index.jsonl";
-/// Beyond this size the older half of the lines goes at the next start; about 3,000 attempts.
+/// Above this size, the next start removes the older half of the lines; about 3,000 attempts.
 const LIMIT: u64 = 2 << 20;
 
-/// The index of one history.
 #[derive(Debug)]
 pub(super) struct Index<'a> {
     directory: &'a Dir,
     path: PathBuf,
 }
 
-/// What the index says.
+/// The content of the index.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    /// In the order of their starts.
+    /// In order of their starts.
     pub(super) attempts: Vec<(Started, Option<Ended>)>,
-    /// Lines that cannot be read.
+    /// The number of lines that cannot be read.
     pub(super) unreadable: usize,
 }
 
@@ -38,7 +37,7 @@ impl<'a> Index<'a> {
         Self { directory, path: path.join(NAME) }
     }
 
-    /// All attempts; an index that is not there is empty, one that is no file cannot be read.
+    /// All attempts. A missing index is empty; one that is no file is unreadable.
     pub(super) fn read(&self) -> Entries {
         let mut text = Vec::new();
         match self.directory.open_regular(NAME, OFlags::RDONLY, 0) {
@@ -51,7 +50,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Appends a line and makes it durable. What stands in the index's place and is no file is set aside.
+    /// Appends a line durably. An entry in its place that is no file is set aside.
     pub(super) fn append(&self, line: &Line) -> Result<(), VolumeError> {
         let opened = self.directory.open_own(NAME, OFlags::RDWR | OFlags::APPEND);
         let mut file = opened.map_err(VolumeError::at("open", &self.path))?;
@@ -71,7 +70,7 @@ impl<'a> Index<'a> {
         written.map_err(VolumeError::at("write to", &self.path))
     }
 
-    /// Drops the older half of an index that has grown beyond its limit.
+    /// Removes the older half of an index above its limit.
     pub(super) fn trim(&self) -> Result<(), VolumeError> {
         let too_long = self
             .directory
@@ -110,7 +109,7 @@ fn join(text: &[u8]) -> Entries {
     entries
 }
 
-/// Each attempt with its end; an end without a start cannot be told.
+/// Joins starts and ends. An end without a start is dropped.
 pub(super) fn joined(lines: Vec<Line>) -> Entries {
     let mut entries = Entries::default();
     for line in lines {

@@ -1,5 +1,5 @@
-//! All attempts that a log, its archived logs and the index know. The logs are the truth: the index adds attempts whose log
-//! is gone, and ends that no footer could be written for.
+//! All attempts known from a log, its archived logs and the index. The logs are the truth: the index only adds attempts
+//! whose log is gone, and ends without a footer.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -18,44 +18,42 @@ use super::record::{Ended, Started};
 use crate::support::rooted_dir::Dir;
 use crate::support::times;
 
-/// How often logs that move are looked at again.
+/// How often to look again at logs that are being moved.
 const TRIES: usize = 100;
 /// The result of a text from before hook-runner was used.
 pub(super) const ADOPTED: &str = "adopted";
 
-/// Which file holds an attempt's bytes.
+/// The file that holds an attempt's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogFile {
     /// The log itself.
     Current,
     /// An archived log of this name.
     Archived(OsString),
-    /// An archived log where version 0.1 kept them.
+    /// An archived log in version 0.1's directory.
     Old(OsString),
 }
 
-/// One attempt of a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// How it started.
+    /// The record of its start.
     pub started: Started,
-    /// How it ended; an attempt that was killed has no end.
+    /// The record of its end; `None` if it was killed.
     pub ended: Option<Ended>,
-    /// Where its bytes are; none when they are no longer kept.
+    /// Where its bytes are; `None` if they are not kept.
     pub bytes: Option<(LogFile, Frame)>,
 }
 
-/// What is known of a history.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// In the order of their starts.
+    /// In order of their starts.
     pub attempts: Vec<Attempt>,
-    /// What could not be read, a sentence each.
+    /// A sentence for each thing that could not be read.
     pub problems: Vec<String>,
 }
 
-/// All attempts of the volume's log, from the log, its archived logs and the index. Nothing that cannot be read ends this.
-/// Logs that move meanwhile, as other runs begin, are looked at once more.
+/// All attempts of the volume's log, from the log, its archived logs and the index. Goes on past unreadable files. If
+/// another run moves logs meanwhile, looks again.
 pub fn known(volume: &Volume, history: Option<&History>) -> Known {
     for _ in 0..TRIES {
         let before = logs_now(volume, history);
@@ -67,7 +65,7 @@ pub fn known(volume: &Volume, history: Option<&History>) -> Known {
     known_now(volume, history)
 }
 
-/// Which file each name of the history leads to.
+/// The inode of each log name of the history.
 fn logs_now(volume: &Volume, history: Option<&History>) -> Vec<(OsString, u64)> {
     let inode =
         |directory: &Dir, name: &OsString| directory.find(name).ok().flatten().map_or(0, |stat| stat.st_ino);
@@ -96,7 +94,7 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
         let file = open_log(volume, history, &log);
         match file.and_then(|file| in_log(&log, &file).map_err(VolumeError::at("read", &volume.log_path))) {
             Ok(attempts) => {
-                // A log that was copied back from elsewhere holds what an archived one does, too.
+                // A log that was copied back may hold the same attempts as an archived one.
                 let is_new = |attempt: &Attempt| seen.insert(identity(&attempt.started));
                 known.attempts.extend(attempts.into_iter().filter(is_new));
             }
@@ -118,7 +116,7 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     known
 }
 
-/// The attempts whose frames are in a log.
+/// The attempts in a log.
 fn in_log(log: &LogFile, file: &File) -> std::io::Result<Vec<Attempt>> {
     let mut frames = frames::read(file)?;
     if frames.is_empty() {
@@ -132,7 +130,7 @@ fn in_log(log: &LogFile, file: &File) -> std::io::Result<Vec<Attempt>> {
     Ok(frames.into_iter().map(attempt).collect())
 }
 
-/// What the shell one-liner had left, known by its archived name: it has no frames.
+/// The text that the shell one-liner left, recognized by its archived name: it has no frames.
 fn adopted(log: &LogFile, file: &File) -> std::io::Result<Option<Frame>> {
     let LogFile::Archived(name) = log else { return Ok(None) };
     let run = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).filter(|run| run.starts_with(ADOPTED));
@@ -145,8 +143,8 @@ fn adopted(log: &LogFile, file: &File) -> std::io::Result<Option<Frame>> {
     Ok(Some(Frame { started, ended: Some(ended), start: 0, output: 0..end, closed: end, end }))
 }
 
-/// What the index says is added to what the logs say: attempts whose log is gone, and ends that no footer could be
-/// written for, or that turned out to be none after the footer was written.
+/// Adds what only the index knows: attempts whose log is gone, and ends that have no footer or that turned out to be
+/// wrong after the footer was written.
 fn add(attempts: &mut Vec<Attempt>, (started, ended): (Started, Option<Ended>)) {
     let same = |known: &&mut Attempt| {
         let other = &known.started;
@@ -181,7 +179,6 @@ fn order(started: &Started) -> (u64, &str, u64) {
     (started.seq, &started.at, started.offset)
 }
 
-/// Opens the file of `log` for reading.
 pub fn open_log(volume: &Volume, history: Option<&History>, log: &LogFile) -> Result<File, VolumeError> {
     match (log, history) {
         (LogFile::Old(name), _) => {
@@ -197,7 +194,7 @@ pub fn open_log(volume: &Volume, history: Option<&History>, log: &LogFile) -> Re
     }
 }
 
-/// Where the attempt stands in `file`, which was opened as `log`; none when it is another log's.
+/// Where the attempt is in `file`, which was opened as `log`; `None` if it belongs to another log.
 pub fn frame_of(log: &LogFile, file: &File, attempt: &Attempt) -> std::io::Result<Option<Frame>> {
     let started = &attempt.started;
     let same = |known: &Attempt| {
@@ -208,7 +205,7 @@ pub fn frame_of(log: &LogFile, file: &File, attempt: &Attempt) -> std::io::Resul
     Ok(found.and_then(|attempt| attempt.bytes).map(|(_, frame)| frame))
 }
 
-/// The names of all logs of the volume's directory that have a history.
+/// The names of all logs in the volume's directory that have a history.
 pub fn histories(volume: &Volume) -> Vec<OsString> {
     let mut names = old_logs(volume);
     names.extend(logs_with_history(volume));

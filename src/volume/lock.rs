@@ -1,10 +1,10 @@
-//! The volume's locks: flock(2) on files in the state directory. `lock` is held for an attempt; `copy.lock` only
-//! while content is copied, so that a pod that starts while a hook waits for it can still fill its volume. The
-//! kernel releases them with the process, however that ends; the files stay, with the last holder in them.
+//! The volume's locks: flock(2) on files in the state directory. `lock` is held during an attempt; `copy.lock` only
+//! during a copy, so that a pod that starts while a hook waits for it can still fill its volume. The kernel releases
+//! them when the process ends, in whatever way; the files stay and name the last holder.
 //!
-//! As long as `lock` an attempt holds a second one on `running`, of the kind that can be asked about without being taken
-//! (fcntl(2), `F_OFD_GETLK`): so no reader is ever in the way of a run, or of another reader. Two files, as NFS makes one
-//! kind of lock of both. They are opened for reading and writing, as NFS answers EBADF to an exclusive lock otherwise.
+//! With `lock`, an attempt also holds a lock on `running` of a kind that can be queried without being taken (fcntl(2),
+//! `F_OFD_GETLK`), so that readers never block a run or each other. It takes two files, because NFS maps both kinds to
+//! one. They are opened for reading and writing, because NFS otherwise answers EBADF to an exclusive lock.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -20,12 +20,11 @@ use super::error::VolumeError;
 use crate::support::own::RUNNING;
 use crate::support::rooted_dir::Dir;
 
-/// Which lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Name {
-    /// Held for an attempt.
+    /// Held during an attempt.
     Attempt,
-    /// Held while content is copied.
+    /// Held during a copy.
     Copy,
 }
 
@@ -38,15 +37,14 @@ impl Name {
     }
 }
 
-/// Who holds the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Holder {
     /// The run's id.
     pub run: String,
-    /// The pod, where there is one.
+    /// The pod, if there is one.
     pub pod: String,
-    /// Process id in the holder's own namespace.
+    /// Process id in the holder's own PID namespace.
     pub pid: u32,
     /// RFC 3339.
     pub since: String,
@@ -63,25 +61,25 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// The lock while it is held; dropping it releases it.
+/// A held lock. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
     _running: Option<File>,
 }
 
-/// What trying to take the lock gave.
+/// The result of trying to take a lock.
 #[derive(Debug)]
 pub enum Taken {
-    /// It is ours.
+    /// We hold it.
     Held(Lock),
     /// Somebody else holds it.
     Busy(Holder),
-    /// The volume does not tell (`ENOLCK`, `EOPNOTSUPP`, …): some network filesystems.
+    /// The volume does not support locks (`ENOLCK`, `EOPNOTSUPP`, …), as some network filesystems.
     Unsupported(io::Error),
 }
 
-/// Tries once; does not block. `shared` is for the shards of one copy, which exclude all others but each other.
+/// Tries once without blocking. `shared` is for shards of one copy, which exclude others but not each other.
 pub fn try_take(
     state: &Dir,
     state_path: &Path,
@@ -100,7 +98,7 @@ pub fn try_take(
         Name::Attempt => match take_running(state, shared) {
             // Somebody removed `lock` while its holder was at work.
             Err(Errno::AGAIN | Errno::ACCESS) => return Ok(Taken::Busy(Holder::default())),
-            // Where the volume has no such locks, readers are not told either.
+            // Without such locks on the volume, readers cannot tell either.
             taken => taken.ok(),
         },
         Name::Copy => None,
@@ -119,16 +117,15 @@ fn take_running(state: &Dir, shared: bool) -> rustix::io::Result<File> {
     Ok(file)
 }
 
-/// A lock of all bytes of a file.
+/// Describes a lock on all bytes of a file.
 fn whole_file(kind: libc::c_int) -> libc::flock {
     let short = |number: libc::c_int| libc::c_short::try_from(number).unwrap_or_default();
     libc::flock { l_type: short(kind), l_whence: short(libc::SEEK_SET), l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-/// Whether an attempt is at work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AtWork {
-    /// By this holder.
+    /// This holder's attempt.
     Yes(Holder),
     /// Nobody holds the lock.
     No,
@@ -136,7 +133,7 @@ pub enum AtWork {
     Unknown,
 }
 
-/// Asks whether an attempt is at work; takes nothing.
+/// Asks whether an attempt is at work, without taking a lock.
 pub fn at_work(state: &Dir) -> AtWork {
     let file = match state.open_regular(RUNNING, OFlags::RDONLY, 0) {
         Ok(file) => file,
@@ -154,7 +151,7 @@ pub fn at_work(state: &Dir) -> AtWork {
     }
 }
 
-/// Where only version 0.1 has run there is nothing to ask: its lock is taken for a moment.
+/// For a volume where only version 0.1 has run: its lock can only be tested by taking it for a moment.
 fn at_work_by_flock(state: &Dir) -> AtWork {
     let mut file = match state.open_regular(Name::Attempt.file(), OFlags::RDWR, 0) {
         Ok(file) => file,
@@ -171,7 +168,7 @@ fn at_work_by_flock(state: &Dir) -> AtWork {
 enum Answer {
     Taken,
     Held,
-    /// An answer that is neither never means free.
+    /// An answer that means neither taken nor held, and never free.
     Unknown(io::Error),
 }
 
@@ -187,7 +184,7 @@ fn flock(file: &File, shared: bool) -> Answer {
 
 fn read(file: &mut File) -> Holder {
     let mut text = Vec::new();
-    // A holder that is just writing its name is one whose name is not known.
+    // A holder that is just writing its name is reported without one.
     let _ = file.take(4096).read_to_end(&mut text);
     serde_json::from_slice(&text).unwrap_or_default()
 }

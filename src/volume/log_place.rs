@@ -1,5 +1,5 @@
-//! What stands at the log's path when a run begins: this run's log, another run's, the text of the shell one-liner, a file
-//! of somebody else. Only the first is written to; only logs of ours and the one-liner's are ever moved.
+//! Handles what is at the log's path when a run begins: this run's log, another run's, the text of the shell one-liner,
+//! or a foreign file. Only the first is written to; only our logs and the one-liner's text are ever moved.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,11 +22,10 @@ use crate::support::real_path::real;
 use crate::support::rooted_dir::Dir;
 use crate::support::times;
 
-/// How much of a file is looked at to tell text from something else.
+/// How much of a file is read to tell whether it is text.
 const SAMPLE: usize = 64 << 10;
 
-/// Files of the state, and what is kept beside a log, have names that are longer by a few bytes; 255 is the most (limits.h,
-/// `NAME_MAX`).
+/// Names derived from the log's name are longer by a few bytes, and 255 is the limit (limits.h, `NAME_MAX`).
 const LONGEST_NAME: usize = 248;
 
 /// Why the log's path cannot be used.
@@ -35,48 +34,43 @@ pub enum LogProblem {
     /// A file that is no log of ours.
     #[error("{} exists and is no log of hook-runner", path.display())]
     Foreign {
-        /// The path.
         path: PathBuf,
     },
-    /// A link, a directory, a device: what a log cannot be.
+    /// An entry that cannot be a log: a link, a directory, a device.
     #[error("{} is {what}, and a log is a file of its own", path.display())]
     NoFile {
-        /// The path.
         path: PathBuf,
-        /// What stands there.
+        /// What it is.
         what: &'static str,
     },
-    /// Too long, or not to be resolved.
+    /// The path is too long or cannot be resolved.
     #[error("{} cannot be a log: {why}", path.display())]
     Path {
-        /// The path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// A state directory that cannot be one.
+    /// The path cannot be a state directory.
     #[error("{} cannot be the state directory: {why}", path.display())]
     State {
-        /// The path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
-    /// A path among the runner's own files.
+    /// The path is among the runner's own files.
     #[error("{} is among hook-runner's own files", path.display())]
     InState {
-        /// The path.
         path: PathBuf,
     },
-    /// A file of the volume cannot be used.
+    /// A file on the volume failed.
     #[error(transparent)]
     Volume(#[from] VolumeError),
 }
 
-/// What was done to have the log's path for a run.
+/// What was done to make room for a run's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placed {
-    /// The log was this run's, or there was none.
+    /// Nothing: the log was this run's, or there was none.
     AsItWas,
     /// A log was archived or brought back.
     Moved,
@@ -91,8 +85,8 @@ enum Found {
     Foreign,
 }
 
-/// Looks before anything is made: a file of somebody else is refused, a path among the runner's own files, and paths that
-/// can be none.
+/// Checks the paths before anything is created: refuses foreign files, paths among the runner's own files, and invalid
+/// paths.
 pub fn check(log: &Path, state: Option<&Path>) -> Result<(), LogProblem> {
     let (path, parent, name) = split(log)?;
     if path.components().any(|part| part.as_os_str() == STATE_DIRECTORY) {
@@ -114,13 +108,13 @@ pub fn check(log: &Path, state: Option<&Path>) -> Result<(), LogProblem> {
     }
     match look(&directory, &name) {
         Ok(Found::Foreign) => Err(LogProblem::Foreign { path }),
-        // Opening it says what is wrong with it.
+        // Opening it reports the reason.
         _ => Ok(()),
     }
 }
 
-/// Sees to it that the log's path is free or holds the log of `run`: another run's log is archived first, and this run's
-/// own is brought back when another ran in between.
+/// Makes sure that the log's path is free or holds the log of `run`: archives another run's log, and brings this run's
+/// own log back if another ran in between.
 pub fn place(
     volume: &Volume,
     history: &History,
@@ -165,7 +159,7 @@ pub fn place(
     Ok(placed)
 }
 
-/// Why `state` cannot be the state directory of `log`; neither needs to be there.
+/// Why `state` cannot be the state directory of `log`; neither has to exist.
 fn no_state(state: &Path, log: &Path) -> Option<&'static str> {
     match state.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Some("it is below a file"),
@@ -223,7 +217,7 @@ fn look(directory: &Dir, name: &OsStr) -> io::Result<Found> {
     Ok(Found::Foreign)
 }
 
-/// No NUL byte in its first part.
+/// Whether its first part has no NUL byte.
 fn is_text(file: &File) -> io::Result<bool> {
     let mut sample = vec![0; SAMPLE];
     let length = file.read_at(&mut sample, 0)?;

@@ -1,4 +1,4 @@
-//! Files on the volume: where they are, the histories of the preserved logs, the lock. docs/formats.md states each byte.
+//! Files on the volume: their paths, the histories of the preserved logs, the locks. docs/formats.md states each byte.
 
 mod archive;
 mod bring_over;

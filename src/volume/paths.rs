@@ -1,7 +1,7 @@
-//! Handles of the log's directory and of the state directory.
+//! Opens the log's directory and the state directory.
 //!
-//! The path of the log is the hook author's up to the mount point, and links in it are followed there. From
-//! the mount point on it lies on the volume, where anybody may have planted a link, and none is followed.
+//! Up to the mount point, the log's path is the hook author's, and links in it are followed. Below the mount point it
+//! is on the volume, where anybody may have planted a link, and none is followed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,12 +16,12 @@ use crate::support::rooted_dir::{Dir, state_mode};
 
 pub use crate::support::own::STATE_DIRECTORY;
 
-/// The log's place and the state directory.
+/// The log's directory and the state directory.
 #[derive(Debug)]
 pub struct Volume {
     /// The directory that holds the log.
     pub directory: Dir,
-    /// The log's name in it.
+    /// The log's file name.
     pub log_name: OsString,
     /// The log's path, for messages.
     pub log_path: PathBuf,
@@ -31,19 +31,19 @@ pub struct Volume {
     pub state_path: PathBuf,
     /// The state directory was given: it may serve logs of several directories.
     pub state_is_elsewhere: bool,
-    /// Of a new log.
+    /// Mode of a new log.
     pub log_mode: u32,
-    /// What stood in the state directory's place is kept under this name.
+    /// The new name of an entry that was in the state directory's place.
     set_aside: Option<OsString>,
 }
 
 impl Volume {
-    /// Opens the directories for writing, creating what is missing, for the volume's group whatever the umask is. `log_mode` is
-    /// that of a new log; where it lets others read, they may read the state, too.
+    /// Opens the directories for writing and creates what is missing, with permission for the volume's group whatever
+    /// the umask. `log_mode` is the mode of a new log; others who may read the log may also read the state.
     pub fn create(log: &Path, state: Option<&Path>, log_mode: u32) -> Result<Self, VolumeError> {
         let (log, parent, name) = split(log)?;
         let others = log_mode & 0o004 != 0;
-        // It may be the destination of a copy: a setgid bit of its own would be passed on to what is copied.
+        // It may be the destination of a copy, which would inherit a setgid bit.
         let directory = open_or_create(&parent, 0o775)?;
         let state_path = state.map_or_else(|| parent.join(STATE_DIRECTORY), Path::to_path_buf);
         let mut set_aside = None;
@@ -67,7 +67,7 @@ impl Volume {
         })
     }
 
-    /// Opens the directories for reading; nothing is created.
+    /// Opens the directories for reading. Creates nothing.
     pub fn open(log: &Path, state: Option<&Path>) -> Result<Self, VolumeError> {
         let (log, parent, name) = split(log)?;
         let directory = Dir::open(&parent).map_err(VolumeError::at("open", &parent))?;
@@ -89,8 +89,8 @@ impl Volume {
         })
     }
 
-    /// Opens the log for appending: a regular file of its own, created where it is missing; and its size. One that has other
-    /// names, of a user who links it to keep it, is copied first: what they keep is never written to.
+    /// Opens the log for appending, creating it if missing; returns its size too. If it has other hard links, because a
+    /// user linked it to keep it, it is replaced by a copy first: what a user keeps is never written to.
     pub fn open_log(&self) -> Result<(File, u64), VolumeError> {
         let unshared = self.workshop().and_then(|workshop| self.directory.unshare(&self.log_name, workshop));
         unshared.map_err(VolumeError::at("make a file of its own of", &self.log_path))?;
@@ -99,25 +99,24 @@ impl Volume {
         let opened = self.directory.open_regular_stat(&self.log_name, flags, self.log_mode);
         let (file, stat) = opened.map_err(VolumeError::at("open the preserved log", &self.log_path))?;
         if is_new {
-            // Whatever the umask is. A volume that refuses modes has its own.
+            // Overrides the umask. A volume that refuses modes has its own.
             let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(self.log_mode));
         }
         Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
     }
 
-    /// What is to be said where something stood in the state directory's place.
+    /// A sentence about an entry that was in the state directory's place.
     pub fn moved_aside(&self) -> Option<String> {
         let kept = self.set_aside.as_ref()?.to_string_lossy();
         let state = self.state_path.display();
         Some(format!("{state} was no directory and is {kept} now; logs and history of earlier runs are gone"))
     }
 
-    /// Where files are made that are then renamed to the log's name.
+    /// The directory for files that are then renamed to the log's name.
     pub(super) fn workshop(&self) -> io::Result<&Dir> {
         Ok(if self.state.is_on_mount_of(&self.directory)? { &self.state } else { &self.directory })
     }
 
-    /// Opens the log for reading.
     pub fn read_log(&self) -> Result<File, VolumeError> {
         self.directory
             .open_regular(&self.log_name, OFlags::RDONLY, 0)
@@ -125,7 +124,7 @@ impl Volume {
     }
 }
 
-/// The absolute path, the parent directory and the name.
+/// Splits the path into its absolute form, the parent directory and the name.
 pub(super) fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), VolumeError> {
     let wrong = |what: &str| VolumeError {
         operation: "use as the preserved log",
@@ -141,10 +140,10 @@ pub(super) fn split(log: &Path) -> Result<(PathBuf, PathBuf, OsString), VolumeEr
     }
 }
 
-/// Opens `path`, links in it included, creating what is missing below the deepest directory that exists.
+/// Opens `path`, following links up to the deepest existing directory, and creates what is missing below.
 fn open_or_create(path: &Path, mode: u32) -> Result<Dir, VolumeError> {
     let path = std::path::absolute(path).map_err(VolumeError::at("resolve", path))?;
-    // Where there is no link on the whole way, it does not matter where the volume begins.
+    // Without any link on the way, the mount point does not matter.
     if let Some(dir) = Dir::open_without_links(&path) {
         return Ok(dir);
     }
@@ -154,8 +153,8 @@ fn open_or_create(path: &Path, mode: u32) -> Result<Dir, VolumeError> {
     dir.open_or_create_dirs(below, mode).map_err(VolumeError::at("open the directory", &path))
 }
 
-/// Where the volume begins: the topmost existing ancestor on the same device as the deepest existing one; on
-/// the root filesystem, which is no volume, the deepest existing one itself.
+/// Where the volume begins: the topmost existing ancestor on the same device as the deepest existing one. On the root
+/// filesystem, which is no volume, the deepest existing one itself.
 fn mount_point(path: &Path) -> PathBuf {
     let mut existing =
         path.ancestors().filter_map(|at| std::fs::metadata(at).ok().map(|meta| (at, meta.dev())));

@@ -1,5 +1,5 @@
-//! Puts the log of the attempt in progress back under its name, from the open file. What stands in its place is renamed beside
-//! it; nothing of a user's is removed.
+//! Puts the log of the running attempt back under its name, from the open file. Another entry under that name is
+//! renamed; nothing of a user's is removed.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,22 +11,22 @@ use rustix::fs::OFlags;
 use super::paths::Volume;
 use crate::support::rooted_dir::copy_range;
 
-/// Bytes that are compared at a time.
+/// Bytes per read in a comparison.
 const BLOCK: usize = 1 << 20;
 
-/// Where the log's name leads.
+/// What the log's name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
-    /// To the file that was written.
+    /// The file that we write.
     Here,
-    /// To nothing.
+    /// Nothing.
     Nowhere,
-    /// To something else.
+    /// Another file.
     Elsewhere,
 }
 
 impl Name {
-    /// Whether `path` leads to `file`.
+    /// What `path` leads to, compared with `file`.
     pub(super) fn of(file: &File, path: &Path) -> Self {
         let Ok(own) = file.metadata() else { return Self::Nowhere };
         match std::fs::symlink_metadata(path) {
@@ -37,8 +37,8 @@ impl Name {
     }
 }
 
-/// Copies `file` into the log's place, with `header` inserted at `border`. Returns the new file, and under which name is kept
-/// what stood there, unless it was the beginning of this log.
+/// Copies `file` to the log's name, with `header` inserted at `border`. Returns the new file, and the new name of an
+/// entry that was there, unless that was just a beginning of this log.
 pub(super) fn restore(
     file: &File,
     volume: &Volume,
@@ -61,13 +61,14 @@ pub(super) fn restore(
         Ok(kept.map(|name| name.to_string_lossy().into_owned()))
     });
     if placed.is_err() {
-        // Best effort: the error that ended it is the one to tell.
+        // Best effort: the first error is the one to report.
         let _ = workshop.unlink(&temporary);
     }
     placed.map(|kept| (copy, kept))
 }
 
-/// A program that edits files in place (`sed -i`) leaves a copy of what the log was then: nothing is lost with it.
+/// Whether the entry is an earlier copy of the log, as programs leave it that edit in place (`sed -i`): removing it
+/// loses nothing.
 fn begins_with_what_is_at(file: &File, volume: &Volume) -> bool {
     let Ok(other) = volume.directory.open_regular(&volume.log_name, OFlags::RDONLY, 0) else {
         return false;

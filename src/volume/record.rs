@@ -1,18 +1,16 @@
-//! What is recorded of an attempt: the same JSON stands in the frames of the log and in the index. A reader ignores
-//! fields that it does not know.
+//! The record of an attempt: the same JSON in the frames of the log and in the index. Readers ignore unknown fields.
 
 use serde::{Deserialize, Serialize};
 
 /// The version of frames and index.
 pub const FORMAT: u32 = 2;
 
-/// An attempt started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Started {
-    /// [`FORMAT`]; 0 in what version 0.1 wrote.
+    /// [`FORMAT`]; 0 if version 0.1 wrote it.
     pub format: u32,
-    /// Counts the attempts of one history, whatever the clock says.
+    /// Numbers the attempts of a history, independent of the clock.
     pub seq: u64,
     /// The run's id.
     pub run: String,
@@ -24,7 +22,7 @@ pub struct Started {
     pub log: String,
     /// Bytes in the log before this attempt's header.
     pub offset: u64,
-    /// BLAKE3 of the key that the footer shows.
+    /// BLAKE3 of the key that the footer will show.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub seal: String,
     /// Helm release.
@@ -44,7 +42,6 @@ pub struct Started {
     pub pod: Option<String>,
 }
 
-/// An attempt ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ended {
@@ -58,20 +55,20 @@ pub struct Ended {
     pub status: u8,
     /// The kind of end: succeeded, command, signal, io, …
     pub result: String,
-    /// One sentence: what failed.
+    /// One sentence about the failure.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// Files that the copies brought.
+    /// Number of files that copies installed.
     pub files_copied: u64,
-    /// Starts of commands after the first, all steps together.
+    /// How often commands were started again, over all steps.
     #[serde(skip_serializing_if = "is_zero")]
     pub retries: u32,
-    /// The steps that were begun, in their order.
+    /// The steps that were started, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepEnd>,
-    /// The parts of the output that are the runner's own lines: from and to, in bytes.
+    /// Byte ranges of the runner's own lines in the output: from, to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub own: Vec<(u64, u64)>,
     /// Bytes of the footer before the row with this record.
@@ -79,48 +76,47 @@ pub struct Ended {
     pub above: u64,
     /// Bytes of output between the header and the first footer.
     pub output: u64,
-    /// Bytes of earlier footers of this attempt, which this one corrects.
+    /// Bytes of this attempt's earlier footers, which this one corrects.
     #[serde(skip_serializing_if = "is_zero")]
     pub corrects: u64,
     /// The last byte of the output is a newline that the command did not print.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub newline_added: bool,
-    /// What the header's seal is the hash of: nobody but the runner knows it before the attempt ends.
+    /// The key whose hash is the header's seal. Only the runner knows it before the attempt ends.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub key: String,
 }
 
 impl Started {
-    /// Whether `ended` was written by who wrote this.
+    /// Whether the same runner wrote `ended`.
     pub fn is_sealed_by(&self, ended: &Ended) -> bool {
         let is_key = self.seal == seal(&ended.key);
         self.run == ended.run && self.attempt == ended.attempt && is_key
     }
 }
 
-/// What a header shows of a footer's key.
+/// The seal in the header, made from a footer's key.
 pub fn seal(key: &str) -> String {
     blake3::hash(key.as_bytes()).to_hex().to_string()
 }
 
-/// A step ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StepEnd {
     /// What it does, as in the header: `exec ./migrate`.
     pub step: String,
-    /// How it ended.
+    /// Its result.
     pub result: String,
     /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// Bytes of output before this step's.
+    /// Bytes of output before this step.
     pub from: u64,
     /// Bytes of output at its end.
     pub to: u64,
 }
 
 impl Ended {
-    /// The end with the numbers of what stands in the log before its footer.
+    /// The record with the numbers of what precedes its footer.
     #[must_use]
     pub fn after(&self, written: Written) -> Self {
         Self {
@@ -132,14 +128,14 @@ impl Ended {
     }
 }
 
-/// What stands in the log after the header.
+/// What the log holds after the header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
     /// Bytes of output.
     pub output: u64,
-    /// The last of them is a newline that the command did not print.
+    /// The last byte is a newline that the command did not print.
     pub newline_added: bool,
-    /// Bytes of footers that do not hold.
+    /// Bytes of footers that are no longer valid.
     pub corrects: u64,
 }
 
@@ -147,7 +143,6 @@ fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
 
-/// A line of the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Line {

@@ -1,5 +1,5 @@
-//! Which archived logs stay. The log of the run in progress is not archived; of the others the newest, and that of the
-//! last run that failed, stay whatever their size.
+//! Decides which archived logs to keep. The running run's log is not archived. The newest archived log and that of the
+//! last failed run are kept whatever their size.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -9,18 +9,18 @@ use super::error::VolumeError;
 use super::history_dir::History;
 use super::known::{Attempt, LogFile};
 
-/// How many logs of earlier runs stay; all limits hold.
+/// How many earlier logs to keep; all limits apply.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
-    /// In number.
+    /// Number of logs.
     pub runs: usize,
-    /// In bytes, all together.
+    /// Total bytes.
     pub bytes: u64,
-    /// In days since they were last written.
+    /// Days since they were last written.
     pub days: Option<u32>,
 }
 
-/// Removes archived logs that are too many. `attempts` are in the order of their starts.
+/// Removes surplus archived logs. `attempts` are in order of their starts.
 pub fn prune(history: &History, attempts: &[Attempt], keep: Keep) -> Result<(), VolumeError> {
     let newest_first = newest_first(attempts);
     let failed = newest_first.iter().find(|(_, failed)| *failed).map(|(name, _)| name.clone());
@@ -48,7 +48,7 @@ pub fn prune(history: &History, attempts: &[Attempt], keep: Keep) -> Result<(), 
     history.prune_changes(&runs)
 }
 
-/// The archived logs and whether the last attempt in each did not succeed.
+/// The archived logs, newest first, and whether the last attempt in each failed.
 fn newest_first(attempts: &[Attempt]) -> Vec<(OsString, bool)> {
     let mut seen = HashSet::new();
     let mut logs = Vec::new();

@@ -1,5 +1,5 @@
-//! The log of the attempt in progress, as its end needs it: the footer, the way to the disk, and the check of the name as the
-//! last thing before success. What the command did to the log before is undone in `put_back`.
+//! The end of the running attempt's log: the footer, the sync, and the check of the log's name, which is the last thing
+//! before success. `put_back` repairs what the command did to the log.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,29 +16,29 @@ use super::record::{Started, Written};
 use crate::support::cause::words;
 use crate::support::rooted_dir::Dir;
 
-/// How often a footer is written anew because another process appended to the log in that moment.
+/// How often the footer is repeated because another process appended to the log at that moment.
 const TRIES: u32 = 100;
 
 /// Why the log is not durable under its name.
 #[derive(Debug)]
 pub enum SealError {
-    /// A call failed.
+    /// A system call failed.
     Io {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The log was removed and cannot be put back, or what is in it is not what was written.
+    /// The log was removed and cannot be put back, or its content is not what was written.
     Removed(String),
 }
 
-/// The log of the attempt in progress.
+/// The log of the running attempt.
 #[derive(Debug)]
 pub struct OpenLog {
     /// Open for reading and appending.
     file: File,
-    /// The log's path; where the state directory was given, its path.
+    /// The log's path and, if given, the state directory's.
     log: PathBuf,
     state: Option<PathBuf>,
     /// Says where this attempt's header begins.
@@ -58,9 +58,9 @@ impl OpenLog {
         }
     }
 
-    /// Puts the log back under its name where the command removed, moved or replaced it, or its directory; says so in a
-    /// line for the log. `output` bytes were written after the header. A log whose header is gone gets it anew, so that what
-    /// is left can be read.
+    /// Puts the log back under its name if the command removed, moved or replaced it or its directory; returns a line
+    /// for the log that says so. `output` is the number of bytes written after the header. A log without its header
+    /// gets it again, so that the rest can be read.
     pub fn put_back(&mut self, output: u64) -> Result<Option<String>, SealError> {
         let whole = self.check_content(self.output_start() + output);
         let has_header = self.has_header().map_err(failed("read"))?;
@@ -81,13 +81,12 @@ impl OpenLog {
         Ok(Some(format!("hook-runner: the log was {what} while the hook ran, and is put back{kept}\n")))
     }
 
-    /// Appends bytes of the runner's own.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), SealError> {
         self.file.write_all(bytes).map_err(failed("write"))
     }
 
-    /// What stands after the header. That is more than the tee wrote where the command appended to its own log, or a
-    /// process of another pod.
+    /// What follows the header. This is more than the tee wrote if the command, or a process of another pod, appended
+    /// to the log.
     pub fn written(&mut self, newline_added: bool) -> Result<Written, SealError> {
         let start = self.output_start();
         let mut end = self.file.metadata().map_err(failed("read"))?.len();
@@ -104,18 +103,18 @@ impl OpenLog {
         Ok(Written { output: end.saturating_sub(start), newline_added, corrects: 0 })
     }
 
-    /// What writes footers, also while another call on the log does not return.
+    /// A writer for footers that works even while another call on the log hangs.
     pub fn footers(&self) -> Result<Footers, SealError> {
         let file = self.file.try_clone().map_err(failed("open"))?;
         Ok(Footers { file, output_start: self.output_start() })
     }
 
-    /// Makes the log durable, and closes the descriptor that the output was written
-    /// through; then checks that the log's name leads to it and that it holds all that was `written`. Success is never
-    /// said before this has returned. One that had to be put back once more gets a line after its footer, which is returned.
+    /// Makes the log durable and closes the descriptor of the output; then checks that the log's name leads to it and
+    /// that it holds everything `written`. Success is never reported before this has returned. If the log had to be put
+    /// back once more, returns the line about it, which was written after the footer.
     pub fn seal(&mut self, output: Option<File>, written: Written) -> Result<Option<String>, SealError> {
         self.sync()?;
-        // close(2) is where NFS and FUSE may first tell of a failed write.
+        // NFS and FUSE may report a failed write only at close(2).
         if let Some(Err(errno)) = output.map(|file| close(OwnedFd::from(file))) {
             return Err(failed("close")(errno.into()));
         }
@@ -136,10 +135,10 @@ impl OpenLog {
         }
     }
 
-    /// fsync of the log and of the directory that names it.
+    /// fsync of the log and of its directory.
     pub fn sync(&self) -> Result<(), SealError> {
         self.file.sync_all().map_err(failed("fsync"))?;
-        // A directory that is gone is found by the check of the name.
+        // If the directory is gone, the check of the name finds that.
         let directory = self.log.parent().and_then(|parent| Dir::open(parent).ok());
         directory.map_or(Ok(true), |directory| directory.sync()).map_err(failed("fsync of its directory"))?;
         Ok(())
@@ -149,7 +148,7 @@ impl OpenLog {
         self.started.offset + self.header.len() as u64
     }
 
-    /// The file holds at least `size` bytes, this attempt's header among them.
+    /// Checks that the file holds at least `size` bytes and this attempt's header.
     fn check_content(&self, size: u64) -> Result<(), SealError> {
         let found = self.file.metadata().map_err(failed("read"))?.len();
         if found < size {
@@ -173,7 +172,7 @@ impl OpenLog {
         }
     }
 
-    /// Writes the log anew under its name, from the open file. Returns under which name something else is kept.
+    /// Writes the log again under its name, from the open file. Returns the new name of an entry that was in its place.
     fn restore(&mut self, has_header: bool) -> io::Result<Option<String>> {
         let own = self.file.metadata()?;
         let volume = Volume::create(&self.log, self.state.as_deref(), own.mode());
@@ -181,7 +180,7 @@ impl OpenLog {
         let mut border = own.size();
         let mut header = None;
         if !has_header {
-            // What no footer accounts for is this attempt's output.
+            // Bytes that no footer accounts for are this attempt's output.
             border = frames::read(&self.file)?.last().map_or(0, |frame| frame.closed);
             self.started.offset = border;
             self.header = frames::moved(&self.header, &self.started);
@@ -193,7 +192,7 @@ impl OpenLog {
     }
 }
 
-/// Writes the footers of the attempt in progress.
+/// Writes the footers of the running attempt.
 #[derive(Debug)]
 pub struct Footers {
     /// Open for reading and appending.
@@ -202,8 +201,8 @@ pub struct Footers {
 }
 
 impl Footers {
-    /// Appends a footer that accounts for all bytes before it, and returns what it accounts for. One that another process
-    /// came in between of is followed by one that is right, and so is one that corrects what was not written after all.
+    /// Appends a footer that accounts for all bytes before it, and returns the numbers. If another process wrote in
+    /// between, or an earlier footer was wrong, a corrected footer follows.
     pub fn close(
         &mut self,
         mut written: Written,
@@ -213,7 +212,7 @@ impl Footers {
             let bytes = footer(written);
             self.file.write_all(&bytes).map_err(failed("write"))?;
             let accounted = written.output + written.corrects + bytes.len() as u64;
-            // Opened for appending, so its position is where the write ended.
+            // After an append, the position is where the write ended.
             let end = io::Seek::stream_position(&mut self.file).map_err(failed("read"))? - self.output_start;
             let footers = Written { corrects: written.corrects + bytes.len() as u64, ..written };
             if end == accounted {

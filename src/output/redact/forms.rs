@@ -1,30 +1,29 @@
-//! The forms a secret takes on its way into a log: as it is, in base64 at each of the three alignments, URL-encoded,
-//! escaped in JSON, quoted by a shell that traces itself; of several lines, each long one too, which others may indent or
-//! number. Pure functions of bytes.
+//! The forms in which a secret may appear: verbatim, in base64 at each of the three alignments, URL-encoded, escaped in
+//! JSON, quoted in a shell's trace. Of a multi-line secret also each long line, because others may indent or number
+//! lines. Pure functions of bytes.
 //!
-//! Not known here: base64 that breaks its lines, but for that of the secret alone; and what is encoded twice, but for JSON
-//! in JSON.
+//! Not covered: base64 with line breaks, except of the secret alone; and double encoding, except JSON in JSON.
 
 use std::fmt::Write;
 
-/// Shorter encoded pieces would mask ordinary words.
+/// Shorter encoded pieces would also mask ordinary words.
 const SHORTEST: usize = 6;
 
-/// Shorter lines of a secret of several lines are ordinary words more often than not: `[default]`, `}`.
+/// Shorter lines of a multi-line secret are often ordinary words: `[default]`, `}`.
 const SHORTEST_LINE: usize = 16;
 
-/// Longer ones are keys and certificates, which go into few URLs: of these only the commonest encodings are known, because
-/// each byte of each takes some 40 bytes of memory while the automaton is made.
+/// Longer secrets are keys and certificates, which rarely go into URLs: only their most common encodings are searched
+/// for, because building the automaton takes about 40 bytes of memory per byte of each form.
 const LONGEST_OF_ALL_FORMS: usize = 1024;
 
-/// Characters after which encoders break base64: base64(1) and MIME (RFC 2045, 6.8), openssl(1) and PEM (RFC 7468, 2).
+/// Where encoders break base64 lines: base64(1) and MIME (RFC 2045, 6.8), openssl(1) and PEM (RFC 7468, 2).
 const WIDTHS: [usize; 2] = [76, 64];
 
 /// RFC 4648, sections 4 and 5.
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// All forms of all secrets, each once.
+/// All forms of all secrets, without duplicates.
 pub(super) fn all(secrets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut forms: Vec<Vec<u8>> = secrets.iter().flat_map(|secret| of(secret)).collect();
     forms.retain(|form| form.len() >= SHORTEST);
@@ -43,13 +42,13 @@ fn of(secret: &[u8]) -> Vec<Vec<u8>> {
     }
     forms.extend(url(secret));
     forms.extend(json(secret));
-    // Most are the same for most secrets.
+    // Most secrets have many identical forms.
     forms.sort();
     forms.dedup();
     forms
 }
 
-/// The characters that depend on nothing but `secret`, when `before` bytes (modulo 3) stand before it.
+/// The base64 characters that depend only on `secret`, when it is preceded by `before` bytes (modulo 3).
 fn base64(secret: &[u8], before: usize, alphabet: &[u8; 64]) -> Vec<u8> {
     let mut padded = vec![0; before];
     padded.extend_from_slice(secret);
@@ -66,7 +65,7 @@ fn base64(secret: &[u8], before: usize, alphabet: &[u8; 64]) -> Vec<u8> {
         .collect()
 }
 
-/// The long lines of a secret that has several.
+/// The long lines of a multi-line secret.
 fn lines(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let lines = secret.contains(&b'\n').then(|| secret.split(|&byte| byte == b'\n'));
     lines
@@ -77,13 +76,13 @@ fn lines(secret: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         .map(<[u8]>::to_vec)
 }
 
-/// The base64 of a secret alone, as it is broken into lines.
+/// The base64 of the secret alone, broken into lines.
 fn wrapped(base64: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let long = WIDTHS.into_iter().filter(|&width| base64.len() > width);
     long.map(|width| base64.chunks(width).collect::<Vec<_>>().join(&b'\n'))
 }
 
-/// In single quotes, as bash and as dash write it when they trace what they execute (`set -x`).
+/// Single-quoted, as bash and dash trace commands (`set -x`).
 fn shell(secret: &[u8]) -> Vec<Vec<u8>> {
     if !secret.contains(&b'\'') {
         return Vec::new();
@@ -92,20 +91,21 @@ fn shell(secret: &[u8]) -> Vec<Vec<u8>> {
     [&br"'\''"[..], br#"'"'"'"#].map(|quote| pieces.join(quote)).into()
 }
 
-/// Percent-encoding (RFC 3986, 2.1), by the sets of characters that common encoders leave alone, and whether they write
-/// a blank as `+` (HTML forms).
+/// Percent-encoding (RFC 3986, 2.1) in the variants of common encoders: which characters stay, and whether a blank
+/// becomes `+` (HTML forms).
 fn url(secret: &[u8]) -> Vec<Vec<u8>> {
-    // The RFC's unreserved characters: `@uri` of jq, `QueryEscape` of Go, `quote_plus` of Python, `rawurlencode` of PHP.
+    // RFC 3986's unreserved characters: `@uri` of jq, `QueryEscape` of Go, `quote_plus` of Python, `rawurlencode` of
+    // PHP.
     const COMMON: &[u8] = b"-._~";
     // `quote` of Python.
     const QUOTE: &[u8] = b"-._~/";
     // `encodeURIComponent` and `encodeURI` of JavaScript.
     const COMPONENT: &[u8] = b"-._~!'()*";
     const URI: &[u8] = b"-._~!'()*;/?:@&=+$,#";
-    // Forms in browsers and in Java; `urlencode` of PHP.
+    // HTML forms in browsers and Java; `urlencode` of PHP.
     const FORM: &[u8] = b"-._*";
     const PHP: &[u8] = b"-._";
-    // `user:password@` and one name of a path in Go.
+    // Go: `user:password@`, and one name of a path.
     const USER: &[u8] = b"-._~$&+,;=";
     const NAME: &[u8] = b"-._~$&+:=@";
     const SETS: [(&[u8], bool); 9] = [
@@ -140,8 +140,8 @@ fn url(secret: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// Inside a JSON string (RFC 8259, 7), as encoders differ: `/` escaped or not; what HTML gives a meaning escaped or not,
-/// and how much of it; everything beyond ASCII escaped or not; hexadecimal digits small or large. And JSON in JSON.
+/// Escapes in a JSON string (RFC 8259, 7). Encoders differ in whether they escape `/`, HTML characters (and which), and
+/// non-ASCII characters, and in the case of hexadecimal digits. Also JSON in JSON.
 fn json(secret: &[u8]) -> Vec<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(secret) else { return Vec::new() };
     let style = |html, bits| Style { html, slash: bits & 1 != 0, ascii: bits & 2 != 0, large: bits & 4 != 0 };
@@ -150,11 +150,11 @@ fn json(secret: &[u8]) -> Vec<Vec<u8>> {
     if secret.len() > LONGEST_OF_ALL_FORMS {
         return forms;
     }
-    // None; those of Go; those that PHP has flags for; those of .NET.
+    // None; those of Go; those of PHP's flags; those of .NET.
     let html = ["", "<>&", "<>&'\"", "<>&'\"+`"];
     let further = html.into_iter().flat_map(|html| (0..8).map(move |bits| (html, bits)));
     forms.extend(further.map(|(html, bits)| style(html, bits).escape(text).into_bytes()));
-    // In JSON again.
+    // JSON in JSON.
     let [plain, ascii] = [style("", 0), style("", 2)];
     for (inner, outer) in [(&plain, &plain), (&plain, &ascii), (&ascii, &ascii)] {
         forms.push(outer.escape(&inner.escape(text)).into_bytes());
@@ -162,14 +162,14 @@ fn json(secret: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
-/// How an encoder of JSON escapes what it need not.
+/// An encoder's optional escapes.
 struct Style {
-    /// By their numbers.
+    /// HTML characters that are escaped by number.
     html: &'static str,
     slash: bool,
-    /// Everything beyond it is escaped.
+    /// Escapes everything that is not ASCII.
     ascii: bool,
-    /// Hexadecimal digits.
+    /// Hexadecimal digits in upper case.
     large: bool,
 }
 

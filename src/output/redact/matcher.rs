@@ -1,10 +1,10 @@
-//! Finds needles in bytes. An Aho-Corasick automaton says exactly what matches; a sampled filter of four-byte grams
-//! in front of it skips what cannot. Measured with 50 secrets in all their forms: the automaton alone takes several
-//! times as long as the rest of the tee, the filter a fraction of it.
+//! Finds needles in bytes. An Aho-Corasick automaton decides exactly; a sampling filter of four-byte grams in front of
+//! it skips what cannot match. Measured with 50 secrets in all their forms: the automaton alone takes several times as
+//! long as the rest of the tee, the filter a fraction of it.
 //!
-//! The filter: a needle of at least m bytes covers one of every `step` = m - 3 consecutive positions together with
-//! the three that follow, so it is enough to look at every step-th position, and to know each needle's grams at its
-//! first `step` offsets (the idea of Wu and Manber, 1994).
+//! The filter: let m be the length of the shortest needle and `step` = m - 3. A needle always covers the four bytes at
+//! one of every `step` consecutive positions. So it is enough to look at every `step`-th position, and to know each
+//! needle's grams at its first `step` offsets (the idea of Wu and Manber, 1994).
 
 use std::ops::Range;
 
@@ -15,10 +15,10 @@ use aho_corasick::{Anchored, MatchKind};
 /// Bytes of a gram.
 const GRAM: usize = 4;
 
-/// More would make the table larger for little.
+/// A longer step would enlarge the table for little gain.
 const LONGEST_STEP: usize = 16;
 
-/// Steps of the automaton that are spent at most on what is open at the end: a quarter of a millisecond.
+/// Limit of automaton steps spent on an incomplete needle at the end: a quarter of a millisecond.
 const EFFORT: usize = 1 << 16;
 
 #[derive(Debug)]
@@ -26,19 +26,19 @@ pub(super) struct Matcher {
     automaton: NFA,
     longest: usize,
     step: usize,
-    /// One bit per hash of a gram; its length in bits is a power of two.
+    /// One bit per hash of a gram; the number of bits is a power of two.
     grams: Vec<u64>,
     shift: u32,
 }
 
 impl Matcher {
-    /// None without needles, or when they are too many to be held (never with what [`super::Sources`] lets through).
+    /// `None` without needles, or if they are too many for the automaton ([`super::Sources`] prevents that).
     pub(super) fn new(needles: &[Vec<u8>]) -> Option<Self> {
         let shortest = needles.iter().map(Vec::len).min()?;
         let longest = needles.iter().map(Vec::len).max()?;
         debug_assert!(shortest >= GRAM, "the sources refuse short values");
         let step = (shortest + 1).saturating_sub(GRAM).clamp(1, LONGEST_STEP);
-        // Sixty-four bits per gram: one position in 64 is looked at for nothing.
+        // 64 bits per gram: one position in 64 is a false positive.
         let bits = (needles.len() * step * 64).next_power_of_two().clamp(1 << 10, 1 << 20);
         let mut grams = vec![0_u64; bits / 64];
         let shift = 32 - bits.trailing_zeros();
@@ -52,16 +52,16 @@ impl Matcher {
         Some(Self { automaton, longest, step, grams, shift })
     }
 
-    /// Bytes of the longest needle.
+    /// Length of the longest needle in bytes.
     pub(super) fn longest(&self) -> usize {
         self.longest
     }
 
-    /// Calls `found` with the place of the needles in `bytes` that begin at `from` or later. Of the needles that
-    /// end at one place only the longest is told.
+    /// Calls `found` with the range of each needle in `bytes` that begins at or after `from`. Of needles with the same
+    /// end, only the longest is reported.
     pub(super) fn find(&self, bytes: &[u8], from: usize, mut found: impl FnMut(Range<usize>)) {
         let mut at = from;
-        // Up to here the automaton has looked.
+        // The automaton has searched up to here.
         let mut done = from;
         while let Some(candidate) = self.next_candidate(bytes, at) {
             if candidate >= done {
@@ -72,8 +72,8 @@ impl Matcher {
         }
     }
 
-    /// The first of the sampled positions from `at` on at which a needle could lie. All that is done for each of them is
-    /// here, in few instructions: the program is built for size.
+    /// The first sampled position from `at` on where a needle could be. This loop is written by hand, because the
+    /// program is optimized for size.
     fn next_candidate(&self, bytes: &[u8], at: usize) -> Option<usize> {
         let (grams, step, shift) = (&*self.grams, self.step, self.shift);
         let mut rest = bytes.get(at..)?;
@@ -87,7 +87,7 @@ impl Matcher {
         None
     }
 
-    /// Runs the automaton from `start` until no needle is open and at least to `least`.
+    /// Runs the automaton from `start` to at least `least`, and until no needle is incomplete.
     fn confirm(
         &self,
         bytes: &[u8],
@@ -112,7 +112,7 @@ impl Matcher {
         bytes.len()
     }
 
-    /// How many bytes at the end begin a needle that is not yet whole: at most the longest needle minus one.
+    /// The number of bytes at the end that could begin an incomplete needle: less than the longest needle.
     pub(super) fn open_suffix(&self, bytes: &[u8]) -> usize {
         let Ok(root) = self.automaton.start_state(Anchored::No) else { return 0 };
         let start = bytes.len().saturating_sub(self.longest - 1);
@@ -124,14 +124,14 @@ impl Matcher {
                 open_since = index + 1;
             }
         }
-        // Not before it, but later perhaps: with many needles some byte or other always begins one.
+        // Shared by all positions: with many needles, some byte always begins one.
         let mut effort = EFFORT;
         let open = (open_since..bytes.len()).find(|&from| self.is_open(&bytes[from..], &mut effort));
         bytes.len() - open.unwrap_or(bytes.len())
     }
 
-    /// Whether `bytes` are the beginning of a needle and not all of it. True as well when `effort` is used up: what is
-    /// held back for nothing comes a moment later, no more.
+    /// Whether `bytes` are the beginning of a needle and not all of it. Also true if `effort` is used up: bytes that
+    /// are held back needlessly only come a moment later.
     fn is_open(&self, bytes: &[u8], effort: &mut usize) -> bool {
         let Ok(mut state) = self.automaton.start_state(Anchored::Yes) else { return true };
         for &byte in bytes {
@@ -145,7 +145,7 @@ impl Matcher {
             }
         }
         let goes_on = |byte| !self.automaton.is_dead(self.automaton.next_state(Anchored::Yes, state, byte));
-        // Where no needle ends there is always more.
+        // A state in which no needle ends always goes on.
         !self.automaton.is_match(state) || (0..=u8::MAX).any(goes_on)
     }
 }

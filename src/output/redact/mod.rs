@@ -1,9 +1,9 @@
-//! Redaction: known secrets are replaced by `***` before the bytes reach either sink, whatever the chunk boundaries.
-//! Knows bytes and needles; must not know where the bytes come from or go.
+//! Redaction: replaces known secrets by `***` before the bytes reach a sink, whatever the chunk boundaries. Knows bytes
+//! and needles only.
 //!
-//! The rule, which makes the result independent of chunks: a byte is masked when it lies in an occurrence of any
-//! needle, occurrences that overlap included, and each run of masked bytes becomes one `***`. To decide that, bytes at
-//! the end of what has come are held back while they could begin a needle: at most the longest needle minus one.
+//! The rule that makes the result independent of chunks: a byte is masked if it lies in an occurrence of any needle,
+//! overlapping ones included, and each run of masked bytes becomes one `***`. For this, bytes at the end of a chunk are
+//! held back while they could begin a needle: less than the longest needle.
 
 mod forms;
 mod matcher;
@@ -16,46 +16,44 @@ pub use sources::Sources;
 
 use matcher::Matcher;
 
-/// What stands in place of a secret.
+/// The replacement of a secret.
 const MASK: &[u8] = b"***";
 
-/// The secrets of one attempt, ready to be looked for.
+/// The secrets of one attempt, prepared for searching.
 #[derive(Debug, Clone)]
 pub struct Redactor {
     matcher: Arc<Matcher>,
 }
 
-/// What can be passed on after a chunk.
+/// What can be written after a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pushed<'a> {
-    /// Comes first.
+    /// To be written first.
     pub bytes: &'a [u8],
-    /// Then so many bytes of the chunk, from its beginning, as they came.
+    /// The number of bytes of the chunk, from its start, that follow unchanged.
     pub verbatim: usize,
 }
 
-/// Redaction of one stream.
 #[derive(Debug)]
 pub struct Stream {
     matcher: Arc<Matcher>,
-    /// The last bytes that were passed on, as they came, then the bytes held back.
+    /// The last bytes that were written, then the bytes held back, both unredacted.
     bytes: Vec<u8>,
-    /// Where needles lie in `bytes`: apart from each other, in order.
+    /// The ranges of needles in `bytes`, disjoint and in order.
     hits: Vec<Range<usize>>,
-    /// How many of `bytes` were passed on.
+    /// How many of `bytes` were written.
     passed: usize,
-    /// The last byte that was passed on was masked.
+    /// The last byte that was written was masked.
     in_mask: bool,
     out: Vec<u8>,
 }
 
 impl Redactor {
-    /// Looks for `secrets` and their encoded forms. None when there is nothing to look for.
+    /// Prepares the search for `secrets` and their encoded forms. `None` if there is nothing to search for.
     pub fn new(secrets: &[Vec<u8>]) -> Option<Self> {
         Some(Self { matcher: Arc::new(Matcher::new(&forms::all(secrets))?) })
     }
 
-    /// State for one stream.
     pub fn stream(&self) -> Stream {
         Stream {
             matcher: Arc::clone(&self.matcher),
@@ -67,7 +65,6 @@ impl Redactor {
         }
     }
 
-    /// All of `text` at once.
     pub fn redact(&self, text: &[u8]) -> Vec<u8> {
         let mut stream = self.stream();
         let Pushed { bytes, verbatim } = stream.push(text);
@@ -78,11 +75,11 @@ impl Redactor {
 }
 
 impl Stream {
-    /// Takes `chunk`, gives what can be passed on. A chunk without a needle is not copied.
+    /// Takes a chunk; returns what can be written. A chunk without a needle is not copied.
     pub fn push(&mut self, chunk: &[u8]) -> Pushed<'_> {
         self.forget();
         let seen = self.bytes.len();
-        // A needle that was not whole before begins at most its length minus one before the new bytes.
+        // A needle that was incomplete before can begin at most its length minus one before the new bytes.
         let reach = self.matcher.longest() - 1;
         let (start, rest) = chunk.split_at(chunk.len().min(reach));
         self.bytes.extend_from_slice(start);
@@ -102,7 +99,7 @@ impl Stream {
         Pushed { bytes: self.pass(self.bytes.len() - held), verbatim: 0 }
     }
 
-    /// No needle is in what came before, up to `seen`, nor in `chunk`, which is longer than any.
+    /// For a chunk longer than any needle, where neither it nor the bytes up to `seen` hold one.
     fn pass_clean(&mut self, chunk: &[u8], seen: usize) -> Pushed<'_> {
         self.out.clear();
         self.out.extend_from_slice(&self.bytes[self.passed..seen]);
@@ -115,13 +112,12 @@ impl Stream {
         Pushed { bytes: &self.out, verbatim: chunk.len() - held }
     }
 
-    /// Whether bytes are held back.
     pub fn holds(&self) -> bool {
         self.passed < self.bytes.len()
     }
 
-    /// Gives what is held back: the command pauses, or has ended. Should the rest of a needle come later, that rest is
-    /// still masked.
+    /// Returns what is held back, because the command pauses or has ended. If the rest of a needle comes later, that
+    /// rest is still masked.
     pub fn flush(&mut self) -> &[u8] {
         self.pass(self.bytes.len())
     }
@@ -156,7 +152,7 @@ impl Stream {
         &self.out
     }
 
-    /// Hits that overlap or touch become one.
+    /// Joins ranges that overlap or touch.
     fn join_hits(&mut self) {
         self.hits.sort_by_key(|hit| hit.start);
         self.hits.dedup_by(|next, hit| {
@@ -168,7 +164,7 @@ impl Stream {
         });
     }
 
-    /// Drops what no needle to come can reach back to.
+    /// Drops bytes that no later needle can include.
     fn forget(&mut self) {
         let keep = (self.matcher.longest() - 1).max(self.bytes.len() - self.passed);
         let drop = self.bytes.len().saturating_sub(keep);

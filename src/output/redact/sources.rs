@@ -1,5 +1,5 @@
-//! Where secrets come from: named environment variables, files and directories (a mounted Secret), literals. Reads
-//! them once, before the first step; what is wrong with them is said by name, never by value.
+//! Reads secrets from named environment variables, files and directories (a mounted Secret), and literals, once, before
+//! the first step. Problems are reported with the name, never the value.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,39 +10,35 @@ use std::path::{Path, PathBuf};
 use crate::support::cause::words;
 use crate::support::small_file;
 
-/// Shorter values occur by chance: their redaction would spoil the log and tell that it is them.
+/// Shorter values occur by chance: masking them would spoil the log and even reveal them.
 const SHORTEST: usize = 6;
 
-/// A Secret holds at most 1 MiB in all (Kubernetes, "Secrets"); a single value beyond this is no password or key.
+/// A whole Secret holds at most 1 MiB (Kubernetes, "Secrets"). A longer single value is no password or key.
 const LONGEST: usize = 64 * 1024;
-/// Bytes of a file that are looked at.
+/// How many bytes of a file are read.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// The `redact` of a hook. Newlines at the end of a value belong to how it was written down (`echo … | base64`), not to
-/// the secret: programs that use it take them off.
+/// The `redact` of a hook. Trailing newlines come from how a value was written (`echo … | base64`) and are not part of
+/// the secret: programs that use it strip them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
-    /// Names of environment variables.
     pub env: Vec<OsString>,
-    /// Files, whose whole content is a secret, and directories of such files.
+    /// Files, each a secret, and directories of such files.
     pub files: Vec<PathBuf>,
-    /// Values as they are.
     pub literals: Vec<OsString>,
 }
 
-/// A file with a secret that cannot be read. Going on without it would publish what it holds.
+/// A file with a secret cannot be read. Going on would publish the secret.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the secret to redact from {}: {}", path.display(), words(source))]
 pub struct SourceError {
-    /// The file or directory.
     pub path: PathBuf,
-    /// Why.
     #[source]
     pub source: io::Error,
 }
 
 impl Sources {
-    /// The secrets, and warnings about what is not redacted.
+    /// The secrets, and warnings about those that cannot be redacted.
     pub fn read(&self) -> Result<(Vec<Vec<u8>>, Vec<String>), SourceError> {
         let mut taken = Taken::default();
         for name in &self.env {
@@ -84,8 +80,8 @@ impl Taken {
         let mut files = Vec::new();
         for entry in fs::read_dir(path).map_err(failed(path))? {
             let entry = entry.map_err(failed(path))?;
-            // The kubelet keeps the versions of a mounted Secret in entries that begin with two dots; the keys are
-            // links into them.
+            // The kubelet keeps versions of a mounted Secret in entries with two leading dots; the keys are links into
+            // them.
             if !entry.file_name().as_bytes().starts_with(b"..") {
                 files.push(entry.path());
             }

@@ -1,5 +1,5 @@
-//! Logs that version 0.1 wrote: their frames hold no record and no lengths, so they are known by their looks only. Nothing
-//! else is read so.
+//! Reads logs of version 0.1, whose frames have no record and no lengths: they are recognized by their text. Only used
+//! for such logs.
 
 use std::fs::File;
 use std::io;
@@ -10,14 +10,14 @@ use super::write::FOOTER;
 use crate::support::own::HEADER_START;
 use crate::volume::record::{Ended, Started};
 
-/// The rule after the rows of a header.
+/// The line after the rows of a header.
 const OUTPUT: &str = "\n--- output ---\n";
-/// The line that ends a footer.
+/// The last line of a footer.
 const CLOSE: &str = "=== end of attempt ===";
-/// No header or footer of 0.1 is longer.
+/// Limit of a header or footer of version 0.1.
 const LONGEST: u64 = 1 << 20;
 
-/// The attempts in the first `end` bytes, which must begin with one.
+/// The attempts in the first `end` bytes, which must begin with a header.
 pub(super) fn read(file: &File, end: u64) -> io::Result<Vec<Frame>> {
     let mut frames: Vec<Frame> = Vec::new();
     let (mut end, mut before) = (end, end);
@@ -32,7 +32,7 @@ pub(super) fn read(file: &File, end: u64) -> io::Result<Vec<Frame>> {
     Ok(if frames.first().is_some_and(|first| first.start == 0) { frames } else { Vec::new() })
 }
 
-/// The attempt whose header begins at `start` and that reaches up to `end`.
+/// The attempt between `start`, where its header begins, and `end`.
 fn frame(file: &File, start: u64, end: u64) -> io::Result<Option<Frame>> {
     let head = range(file, start, end.min(start + LONGEST))?;
     let Some(rule) = head.windows(OUTPUT.len()).position(|window| window == OUTPUT.as_bytes()) else {

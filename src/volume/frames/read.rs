@@ -13,12 +13,12 @@ use super::write::{CLOSE, FOOTER, OUTPUT, RECORD};
 use crate::support::own::HEADER_START;
 use crate::volume::record::{Ended, Started};
 
-/// What a header begins with, and a number of ten digits.
+/// Enough for the beginning of a header and ten digits.
 const FIRST_WORDS: usize = 64;
-/// Rows of a header hold names of steps; nothing of ours is longer.
+/// Limit of a header: its rows hold names of steps.
 const LONGEST_HEADER: u64 = 4 << 20;
 
-/// Whether `file` begins as each preserved log does, or has an attempt in it: its beginning may have been overwritten.
+/// Whether `file` begins like a preserved log or contains an attempt: its beginning may have been overwritten.
 pub fn is_log(file: &File) -> io::Result<bool> {
     let mut first = [0; FIRST_WORDS];
     let length = file.read_at(&mut first, 0)?;
@@ -28,8 +28,8 @@ pub fn is_log(file: &File) -> io::Result<bool> {
     Ok(begins || !read(file)?.is_empty())
 }
 
-/// The attempts of the log, in the order of the file. Bytes before the first frame of ours that can be read are told by
-/// nobody's header; those of version 0.1 are read by their looks.
+/// The attempts of the log, in file order. Bytes before the first readable frame belong to no attempt; frames of
+/// version 0.1 are recognized by their text.
 pub fn read(file: &File) -> io::Result<Vec<Frame>> {
     let (mut end, mut before) = (file.metadata()?.len(), file.metadata()?.len());
     let mut frames = Vec::new();
@@ -53,7 +53,6 @@ pub fn read(file: &File) -> io::Result<Vec<Frame>> {
     Ok(all)
 }
 
-/// The attempt whose last footer ends at `end`.
 fn ended_at(file: &File, end: u64) -> io::Result<Option<Frame>> {
     let Some((ended, record)) = record_before::<Ended>(file, end, CLOSE)? else { return Ok(None) };
     let Some(footer) = record.checked_sub(ended.above) else { return Ok(None) };
@@ -73,7 +72,7 @@ fn ended_at(file: &File, end: u64) -> io::Result<Option<Frame>> {
     }))
 }
 
-/// The attempt without an end whose header begins at `start` and whose output reaches up to `end`.
+/// The attempt without a footer whose header begins at `start` and whose output ends at `end`.
 fn interrupted_at(file: &File, start: u64, end: u64) -> io::Result<Option<Frame>> {
     let header = header_starting_at(file, start, end)?;
     Ok(header.map(|(started, output)| Frame {
@@ -107,7 +106,7 @@ fn header_starting_at(file: &File, start: u64, end: u64) -> io::Result<Option<(S
     Ok(header.filter(|(_, begins)| *begins == start).map(|(started, _)| (started, output)))
 }
 
-/// The record before the line `last`, which ends at `end`; and where the record's row begins.
+/// The record before the line `last`, which ends at `end`, and where the record's row begins.
 fn record_before<T: DeserializeOwned>(file: &File, end: u64, last: &str) -> io::Result<Option<(T, u64)>> {
     let Some((last_line, text)) = line_before(file, end)? else { return Ok(None) };
     if text != last.as_bytes() {

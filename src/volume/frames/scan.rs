@@ -1,16 +1,15 @@
-//! Looks into a log at given places: lines, ranges, and the last place where some bytes stand.
+//! Reads parts of a log: lines, ranges, and the last occurrence of a text.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// How much is looked at for the start of a line, and at the most.
+/// How many bytes are read first to find the start of a line.
 const FIRST_LOOK: u64 = 512;
 const LONGEST_LINE: u64 = 4 << 20;
-/// Bytes that are searched at a time.
+/// Bytes per read in a search.
 const BLOCK: u64 = 1 << 20;
 
-/// The bytes from `from` to `to`.
 pub(super) fn range(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
     let length = usize::try_from(to.saturating_sub(from)).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut bytes = vec![0; length];
@@ -18,7 +17,7 @@ pub(super) fn range(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The line that ends at `end`, without its newline, and where it begins. None where none of ours ends there.
+/// The line that ends at `end`, without its newline, and where it begins. `None` if no line of a frame ends there.
 pub(super) fn line_before(file: &File, end: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
     let mut look = FIRST_LOOK;
     loop {
@@ -38,7 +37,7 @@ pub(super) fn line_before(file: &File, end: u64) -> io::Result<Option<(u64, Vec<
     }
 }
 
-/// Where one of the texts `wanted` stands last at the start of a line, before `end`.
+/// The last line start before `end` at which one of the texts `wanted` occurs.
 pub(super) fn last_line_start(file: &File, end: u64, wanted: &[&str]) -> io::Result<Option<u64>> {
     let mut end = end;
     let longest = wanted.iter().map(|text| text.len()).max().unwrap_or(0) as u64;
@@ -56,7 +55,7 @@ pub(super) fn last_line_start(file: &File, end: u64, wanted: &[&str]) -> io::Res
         match last {
             Some(at) => return Ok(Some(from + at as u64)),
             None if from == 0 => return Ok(None),
-            // One that lies across the border, or begins right after it, is in the next block.
+            // An occurrence across the border is found in the next block.
             None => end = from + longest + 1,
         }
     }

@@ -1,30 +1,31 @@
-//! Writes frames: a title, rows of a name and a text for people, the row with the record for programs, and a last line.
+//! Writes frames: a title, rows of name and text for people, a row with the record for programs, and a last line.
 
 use std::fmt::Write as _;
 
 use crate::support::own::HEADER_START;
 use crate::volume::record::{Ended, Started};
 
-/// How each footer begins.
+/// The beginning of each footer.
 pub(super) const FOOTER: &str = "--- attempt ";
 /// The last line of a header.
 pub(super) const OUTPUT: &str = "--- output ---";
 /// The last line of a footer.
 pub(super) const CLOSE: &str = "=== end of attempt ===";
-/// How the row with the record begins, which is the one before the last line.
+/// The beginning of the row with the record, which is the last but one.
 pub(super) const RECORD: &str = "record     ";
 
 /// A header. Its record says where in the file it begins.
 pub fn header(title: &str, rows: &[(&str, String)], started: &Started) -> String {
     let mut text = format!("{HEADER_START}{} ===\n", harmless(title).replace('\n', " "));
     table(&mut text, rows);
-    // Strings and numbers can always be written as JSON.
+    // Strings and numbers always have a JSON form.
     let record = serde_json::to_string(started).unwrap_or_default();
     let _ = writeln!(text, "{RECORD}{record}\n{OUTPUT}");
     text
 }
 
-/// A footer, which begins at the start of a line. Its record says how many bytes of it, and of output, precede the record.
+/// A footer, to be written at the start of a line. Its record says how many bytes of output and of the footer precede
+/// it.
 pub fn footer(title: &str, rows: &[(&str, String)], ended: &Ended) -> String {
     let mut text = format!("--- {} ---\n", harmless(title).replace('\n', " "));
     table(&mut text, rows);
@@ -34,7 +35,7 @@ pub fn footer(title: &str, rows: &[(&str, String)], ended: &Ended) -> String {
     text
 }
 
-/// The header that was made by [`header`], for another place in the file.
+/// The same header for another place in the file.
 pub fn moved(header: &str, started: &Started) -> String {
     let record = serde_json::to_string(started).unwrap_or_default();
     let rows = header.rfind(&format!("\n{RECORD}")).map_or("", |end| &header[..=end]);
@@ -43,14 +44,13 @@ pub fn moved(header: &str, started: &Started) -> String {
 
 fn table(text: &mut String, rows: &[(&str, String)]) {
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        // A value of several lines keeps its column, so that a row can be told from the next.
+        // Further lines of a value are indented, so that they are not taken for rows.
         let value = harmless(value.trim_end()).replace('\n', "\n           ");
         let _ = writeln!(text, "{name:<10} {value}");
     }
 }
 
-/// Control characters but the newline as escapes: who looks at a log in a terminal must not be at the mercy of the name
-/// of a release.
+/// Escapes control characters except newlines: a release's name must not control the reader's terminal.
 fn harmless(text: &str) -> String {
     let escape = |c: char| c.is_control() && c != '\n';
     text.chars().flat_map(|c| if escape(c) { c.escape_default().collect() } else { vec![c] }).collect()
