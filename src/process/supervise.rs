@@ -3,11 +3,11 @@
 //!
 //! - SIGCHLD: reaps everything that has ended; PID 1 and subreapers inherit orphans.
 //! - SIGTERM, SIGINT: a stop request. It is forwarded; after the grace the group is killed; a second one of the same
-//! kind kills at once. While no command runs (copying, waiting) the first cancels [`Supervisor::stop_token`].
+//!   kind kills at once. While no command runs (copying, waiting) the first cancels [`Supervisor::stop_token`].
 //! - SIGTSTP, SIGTTIN, SIGTTOU: forwarded; the runner stops too if a shell can continue it.
 //! - SIGCONT: forwarded, after the terminal is given back to the command.
 //! - A signal from this process itself (SIGPIPE of a write to a closed stdout): dropped, it was not meant for the
-//! command.
+//!   command.
 //! - All others, including real-time signals and SIGFPE, SIGILL, SIGSEGV sent by other processes: forwarded.
 
 use nix::libc;

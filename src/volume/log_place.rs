@@ -33,9 +33,7 @@ const LONGEST_NAME: usize = 248;
 pub enum LogProblem {
     /// A file that is no log of ours.
     #[error("{} exists and is no log of hook-runner", path.display())]
-    Foreign {
-        path: PathBuf,
-    },
+    Foreign { path: PathBuf },
     /// An entry that cannot be a log: a link, a directory, a device.
     #[error("{} is {what}, and a log is a file of its own", path.display())]
     NoFile {
@@ -59,9 +57,7 @@ pub enum LogProblem {
     },
     /// The path is among the runner's own files.
     #[error("{} is among hook-runner's own files", path.display())]
-    InState {
-        path: PathBuf,
-    },
+    InState { path: PathBuf },
     /// A file on the volume failed.
     #[error(transparent)]
     Volume(#[from] VolumeError),

@@ -54,6 +54,7 @@ impl Redactor {
         Some(Self { matcher: Arc::new(Matcher::new(&forms::all(secrets))?) })
     }
 
+    /// The state for one stream.
     pub fn stream(&self) -> Stream {
         Stream {
             matcher: Arc::clone(&self.matcher),
@@ -65,6 +66,7 @@ impl Redactor {
         }
     }
 
+    /// Redacts a whole text.
     pub fn redact(&self, text: &[u8]) -> Vec<u8> {
         let mut stream = self.stream();
         let Pushed { bytes, verbatim } = stream.push(text);
