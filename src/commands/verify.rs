@@ -13,6 +13,8 @@ use crate::exit::Kind;
 use crate::history::SCHEMA;
 use crate::volume::{self, LOG_NAME, Volume};
 
+const AS_WHO_MAY: &str = "verify as the user who copied, or another who may read all of it";
+
 /// The object of `--json`; docs/formats.md has its fields.
 #[derive(Serialize)]
 struct Row<'a> {
@@ -23,12 +25,14 @@ struct Row<'a> {
 
 /// Compares a volume with its manifest; status 1 when it differs.
 pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
-    let mut report = copy::verify(&arguments.destination, arguments.state.as_deref())
-        .map_err(|error| messages::copy(&error))
-        .map_err(|failure| match failure.kind {
-            Kind::Config => failure.advise("give the directory that a copy was made into"),
+    let mut report = copy::verify(&arguments.destination, arguments.state.as_deref()).map_err(|error| {
+        let failure = messages::copy(&error);
+        match (failure.kind, error.errno()) {
+            (Kind::Config, _) => failure.advise("give the directory that a copy was made into"),
+            (_, Some(nix::libc::EACCES)) => failure.advise(AS_WHO_MAY),
             _ => failure,
-        })?;
+        }
+    })?;
     let logs = logs_in(&arguments.destination);
     report.added.items.retain(|path| !logs.contains(path));
     let mut out = std::io::stdout().lock();
@@ -42,6 +46,7 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
             ("missing", &report.missing),
             ("modified", &report.modified),
             ("mode", &report.mode),
+            ("denied", &report.denied),
             ("kept", &report.users),
             ("added", &report.added),
         ] {
@@ -50,6 +55,17 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
             }
         }
         let _ = writeln!(out, "{}", report.summary());
+    }
+    if !report.denied.is_empty() {
+        let (count, at) = (report.denied.len(), arguments.destination.display());
+        let (what, them) = if count == 1 { ("entry", "it") } else { ("entries", "them") };
+        let others = if report.is_clean() { "" } else { "; others are not as the last copy left them" };
+        return Err(Failure::new(
+            Kind::Io,
+            format!("cannot compare {count} {what} of {at}, as this user may not read {them}{others}"),
+        )
+        .because("io")
+        .advise(AS_WHO_MAY));
     }
     if report.is_clean() {
         return Ok(());

@@ -305,6 +305,8 @@ pub struct VerifyReport {
     pub mode: List,
     /// Entries that are missing.
     pub missing: List,
+    /// Entries that this user may not read: not compared.
+    pub denied: List,
     /// Entries that a copy left to the user, which are not compared.
     pub kept: u64,
     /// Those entries.
@@ -321,8 +323,12 @@ impl VerifyReport {
 
     /// A one-line summary.
     pub fn summary(&self) -> String {
+        let denied = match self.denied.len() {
+            0 => String::new(),
+            denied => format!(", {denied} not readable"),
+        };
         format!(
-            "{} as installed, {} modified, {} with another mode, {} missing, {} kept by the user",
+            "{} as installed, {} modified, {} with another mode, {} missing, {} kept by the user{denied}",
             self.matching,
             self.modified.len(),
             self.mode.len(),
@@ -339,11 +345,12 @@ impl VerifyReport {
         self.modified.merge(other.modified);
         self.mode.merge(other.mode);
         self.missing.merge(other.missing);
+        self.denied.merge(other.denied);
     }
 
     pub(crate) fn sort(&mut self) {
-        for list in [&mut self.modified, &mut self.mode, &mut self.missing, &mut self.users, &mut self.added]
-        {
+        let Self { modified, mode, missing, denied, users, added, .. } = self;
+        for list in [modified, mode, missing, denied, users, added] {
             list.items.sort_unstable();
         }
     }

@@ -23,13 +23,17 @@ def make(seed, owners, manners=()):
     dice = random.Random(seed)
     count = iter(range(1, 1000))
     here = dice.sample(list(owners), dice.randint(1, min(3, len(owners))))
-    images, history = {}, []
+    images, history, linked, made = {}, [], set(), set()
     policy = dice.choice(["replace", "keep-modified", "keep-modified", "missing"])
     prune = dice.choice(["none", "owned", "owned", "all"])
     chosen = None
 
     def new_image(owner):
-        images[owner] = image(dice, owner, images.get(owner, {}), manners)
+        files = image(dice, owner, images.get(owner, {}), manners)
+        prefix = OWNERS[owner].prefix
+        in_the_way = lambda p, e: isinstance(e, Directory) and prefix + p in linked  # noqa: E731
+        images[owner] = {p: File("i0", 0o644, None, None) if in_the_way(p, e) else e for p, e in files.items()}
+        made.update(prefix + p for p, e in files.items() if isinstance(e, Directory))
         history.append(("image", owner, images[owner]))
 
     new_image(here[0])
@@ -44,7 +48,8 @@ def make(seed, owners, manners=()):
         elif what == "filter":
             chosen = dice.choice([None, *FILTERS])
         elif what == "user":
-            history.append(user(dice, f"u{next(count)}", manners))
+            history.append(user(dice, f"u{next(count)}", manners, made))
+            linked.update(history[-1][2:3] if history[-1][1] == "link" else [])
         elif what in ("run", "failed-run"):
             # --dereference is for all copies of a run, and a link that leads nowhere cannot be followed.
             together = tuple(o for o in here if o in images and (o == owner or "D" not in (o, owner) and dice.random() < 0.4))
@@ -60,7 +65,7 @@ def make(seed, owners, manners=()):
     return history
 
 
-def user(dice, token, manners):
+def user(dice, token, manners, made):
     kind = dice.choice(["write", "write", "remove", "touch", "mkdir", "link", "rewrite", "chmod", "xattr", "hardlink"])
     name = dice.choice(USERS)
     if kind == "link" and "no-symlinks" in manners or kind == "hardlink" and "no-hard-links" in manners:
@@ -69,6 +74,8 @@ def user(dice, token, manners):
     # So is a file that would be copied to the name of a directory.
     if kind == "link" and name in ("x", "d/e") or kind == "mkdir" and name == "s":
         name = "b"
+    if kind == "link" and name in made:
+        kind = "write"
     return ("user", kind, name, token)
 
 

@@ -129,7 +129,9 @@ class Reference:
             deleted = record and record.installed and not record.half_done
             if policy == "keep-modified" and deleted and record.source == wanted:
                 # Where nothing of this owner is left, the volume was emptied, which is no user's edit.
-                emptied = not any(r.installed and r.source != ("d",) and p in self.volume for p, r in self.mine.items())
+                # One file alone that is gone was deleted.
+                files = [p for p, r in self.mine.items() if r.installed and r.source != ("d",) and r.left is not None]
+                emptied = len(files) > 1 and not any(p in self.volume for p in files)
                 return self.install(path, wanted) if emptied and self.choose(path, None, wanted) == wanted else record
             if policy == "keep-modified" and record and not record.half_done and self.choose(path, wanted, None) is None:
                 return Record(wanted, record.left, record.installed)
@@ -193,7 +195,7 @@ class Reference:
             if path in new or not record.installed or path not in self.volume:
                 continue
             if record.left == ("d",):
-                if path in claimed:
+                if path in claimed or self.volume[path] != ("d",):
                     continue
                 if not any(p.startswith(path + "/") for p in self.volume):
                     self.choose(path, *([record.left] if path in self.empty else []), None)

@@ -15,7 +15,7 @@ use crate::copy::io::lacks::Lacks;
 use crate::copy::io::path::{beside_what, join, parent, shown, shown_path};
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Content, Kind, Manifest, Reading, Record, records};
-use crate::copy::plan::compare::{Baseline, compare_content};
+use crate::copy::plan::compare::{Baseline, has_payload, is_denied};
 use crate::copy::plan::layers::{Claims, Layers};
 use crate::copy::plan::spelling::{Listed, pairs};
 use crate::copy::report::VerifyReport;
@@ -25,30 +25,78 @@ use crate::support::rooted_dir::Dir;
 
 /// As [`crate::copy::verify`].
 pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result<VerifyReport, Error> {
-    let root = Dir::open(destination).map_err(|e| Error::unusable("open", destination, e))?;
+    let unopened = |e| {
+        let why = if is_denied(&e) { Error::system } else { Error::unusable };
+        why("open", destination, e)
+    };
+    let root = Dir::open(destination).map_err(unopened)?;
     let failed = |e| Error::system("verify", destination, e);
     let mut report = VerifyReport::default();
     for manifest in manifests(&root, destination, earlier_state)? {
         let own = manifest::file_name(&manifest.head.owner);
         let layers = Layers::read(destination, &own, manifest.head.since, None).map_err(failed)?;
         let follow = manifest.head.follows.then_some(destination);
+        let mut closed = Vec::new();
         // Looked for first: what is below another destination is not this one's.
         for at in (0..manifest.len()).filter(|at| !manifest.path(*at).is_empty()) {
-            if let Some(dir) = open(&root, manifest.path(at), follow).map_err(failed)? {
-                layers.discover(manifest.path(at), &dir).map_err(failed)?;
+            let path = manifest.path(at);
+            match open(&root, path, follow)
+                .and_then(|dir| dir.map_or(Ok(()), |dir| look_into(&dir, path, &layers)))
+            {
+                Err(error) if is_denied(&error) => closed.push(path),
+                looked => looked.map_err(failed)?,
             }
         }
         let found = Mutex::new(VerifyReport::default());
         let pool = Pool::new((0..manifest.len()).collect::<Vec<_>>());
         pool.run(vec![(Vec::new(), Vec::new()); WORKERS], |(block, data), at| {
             let at_path = || destination.join(OsStr::from_bytes(manifest.path(at)));
-            let one = verify_block((&root, follow), &manifest, at, &layers, (block, data));
+            let is_closed = closed.iter().any(|dir| is_at_or_below(manifest.path(at), dir));
+            let one = if is_closed {
+                denied_block(&manifest, at, &layers, block)
+            } else {
+                verify_block((&root, follow), &manifest, at, &layers, (block, data))
+            };
             mutex::lock(&found).merge(one.map_err(|e| Error::system("verify", at_path(), e))?);
             Ok(())
         })?;
         report.merge(std::mem::take(&mut *mutex::lock(&found)));
     }
     report.sort();
+    Ok(report)
+}
+
+/// Takes in the owners of a directory that is a destination of its own. Fails where this user may not see what is in it.
+fn look_into(dir: &Dir, path: &[u8], layers: &Layers) -> io::Result<()> {
+    if dir.find(STATE)?.is_some() {
+        match dir.open_dir(Path::new(STATE).join(MANIFESTS)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => layers.discover(path, dir)?,
+        }
+    }
+    Ok(())
+}
+
+fn is_at_or_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// What is in a directory that this user may not look into.
+fn denied_block(
+    manifest: &Manifest,
+    at: usize,
+    layers: &Layers,
+    block: &mut Vec<u8>,
+) -> io::Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    manifest.load(at, block)?;
+    let claims = layers.directory(manifest.path(at))?;
+    for record in records(block) {
+        let later = claims.later(&CString::new(record.name.to_vec())?).is_some();
+        if !(record.flags.orphan || record.flags.kept || later) {
+            report.denied.push(shown(&join(manifest.path(at), &record.name)));
+        }
+    }
     Ok(report)
 }
 
@@ -205,7 +253,13 @@ fn verify_entry(
     let name = CString::new(record.name.to_vec())?;
     let same = match kind {
         Kind::Dir => FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
-        _ => compare_content(dir, &name, left, stat, buffer)?,
+        _ => match has_payload(dir, &name, left, stat, buffer) {
+            Err(error) if is_denied(&error) => {
+                report.denied.push(path);
+                return Ok(());
+            }
+            compared => compared?,
+        },
     };
     let found = if lacks.modes { mode } else { stat.st_mode & 0o7777 };
     // A directory inherits the set-group-ID bit from its parent (mkdir(2)), as on a volume with an fsGroup. A file

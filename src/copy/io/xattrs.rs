@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 /// Extended attributes of one entry, in a buffer that a worker reuses.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Xattrs {
     pub(super) all: Vec<(CString, Vec<u8>)>,
 }

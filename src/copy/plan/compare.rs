@@ -114,7 +114,20 @@ pub(crate) fn as_it_is(
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {
             let how = record.content.hashing();
-            let Some((content, seen)) = hash_of(made, &name, how, buffer)? else { return Ok(Left::Absent) };
+            let (content, seen) = match hash_of(made, &name, how, buffer) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Left::Absent),
+                // What this user may not read is taken to be what it was.
+                Err(error) if is_denied(&error) => {
+                    return Ok(match record.as_left() {
+                        Some((Kind::File, size, _, _, content)) if size == transfer::size(&stat) => {
+                            other(Kind::File, size, mode, content.clone().into_owned())
+                        }
+                        _ => record.clone().into_owned().left,
+                    });
+                }
+                Err(error) => return Err(error),
+            };
             let as_image = content == record.content
                 && (time_of(&seen), seen.st_mode & 0o7777) == (record.mtime, record.mode);
             if as_image { Left::AsImage } else { other(Kind::File, transfer::size(&seen), mode, content) }
@@ -130,8 +143,27 @@ pub(crate) fn as_it_is(
     })
 }
 
-/// Compares an entry with content that is known by its hash or link target.
+/// Whether this user may not read something.
+pub(crate) fn is_denied(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::ACCESS)
+}
+
+/// As [`has_payload`]; what this user may not read is not known to be the same.
 pub(crate) fn compare_content(
+    dir: impl AsFd,
+    name: &CStr,
+    wanted: Payload<'_>,
+    stat: &Stat,
+    buffer: &mut Vec<u8>,
+) -> io::Result<bool> {
+    match has_payload(dir, name, wanted, stat, buffer) {
+        Err(error) if is_denied(&error) => Ok(false),
+        compared => compared,
+    }
+}
+
+/// Compares an entry with content that is known by its hash or link target.
+pub(crate) fn has_payload(
     dir: impl AsFd,
     name: &CStr,
     Payload { kind, size, content }: Payload<'_>,
@@ -152,7 +184,7 @@ pub(crate) fn compare_content(
     }
 }
 
-/// The hash of a regular file; `None` if it cannot be read as one.
+/// The hash of a regular file; `None` if it is none, or is gone.
 pub(crate) fn hash_of(
     dir: impl AsFd,
     name: &CStr,
@@ -162,7 +194,7 @@ pub(crate) fn hash_of(
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(Errno::LOOP | Errno::NOENT | Errno::ACCESS | Errno::NXIO) => return Ok(None),
+        Err(Errno::LOOP | Errno::NOENT | Errno::NXIO) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     };
     let stat = rustix::fs::fstat(&file)?;

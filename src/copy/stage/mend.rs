@@ -73,6 +73,8 @@ impl Stager<'_> {
         if matches!(data, Data::Trusted) {
             worker.xattrs.clear();
         }
+        let attributes = || self.attributes(worker, &there).map_err(failed);
+        let attributes_before = attributes()?;
         let found = Before::Found(&before);
         let set = match version.kind {
             Kind::Link => self.permissions.apply_link(&there, c"", &version.meta, found),
@@ -88,13 +90,22 @@ impl Stager<'_> {
             Err(error) => return Err(failed(error)),
         }
         let after = rustix::fs::fstat(&there).map_err(|e| failed(e.into()))?;
-        if all(&before) == all(&after) {
+        if all(&before) == all(&after) && attributes_before == attributes()? {
             worker.report.unchanged += 1;
         } else {
             worker.report.metadata += 1;
             worker.report.changes.push(&here.child(entry.name), "metadata", "not as in the source");
         }
         Ok(true)
+    }
+
+    /// The attributes of a file on the volume, where the image has some for it and the volume keeps them.
+    fn attributes(&self, worker: &Worker, there: &OwnedFd) -> io::Result<Xattrs> {
+        let mut found = Xattrs::default();
+        if !worker.xattrs.is_empty() && !self.permissions.lacks().unwrap_or_default().xattrs {
+            found.read(there)?;
+        }
+        Ok(found)
     }
 }
 

@@ -76,8 +76,14 @@ impl Stager<'_> {
 pub(crate) fn plan_parents(worker: &mut Worker, node: &Node) {
     node.for_unplanned(&mut |node| {
         worker.report.dirs += 1;
-        worker.report.changes.push(&node.path(), "installed", "a directory of the source");
-        worker.report.plan.push(format!("create {}/", shown(&node.path())));
+        let path = node.path();
+        let (action, line) = if node.is_replacing() {
+            ("replaced", format!("replace {} by a directory", shown(&path)))
+        } else {
+            ("installed", format!("create {}/", shown(&path)))
+        };
+        worker.report.changes.push(&path, action, "a directory of the source");
+        worker.report.plan.push(line);
     });
 }
 

@@ -257,3 +257,20 @@ fn a_manifest_without_digests_of_directories_is_read() {
     assert_eq!((report.metadata, report.kept), (1, 1), "brought once, and recorded: {}", report.summary());
     assert!(volume.read(".hook-runner/manifests/image").contains(&format!("\n{line}\n")), "as before");
 }
+
+#[test]
+fn an_attribute_that_is_the_images_again_is_told_where_nothing_else_differs() {
+    let mut volume = Volume::new();
+    volume.put("f", "1");
+    let set = |path: &Path, value: &[u8]| {
+        rustix::fs::setxattr(path, "user.x", value, rustix::fs::XattrFlags::empty()).is_ok()
+    };
+    if !set(&volume.image("f"), b"image") {
+        return; // no attributes on this filesystem
+    }
+    volume.copy();
+    assert!(set(&volume.at("f"), b"user"));
+    let (plan, report) = as_planned(&mut volume);
+    assert_eq!((plan.items, report.metadata), (vec!["set the metadata of f".to_owned()], 1));
+    assert_eq!(report.changes.lines(), ["metadata  f (not as in the source)"]);
+}

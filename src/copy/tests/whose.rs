@@ -48,16 +48,20 @@ fn what_a_user_removed_or_edited_before_a_run_is_not_the_runs_whoever_installed_
 fn an_emptied_volume_is_filled_again_after_a_run_that_another_copy_belongs_to() {
     let mut volume = Volume::new();
     volume.options.policy = Policy::KeepModified;
-    put(&volume, "a/one", "1");
+    for name in ["a/one", "a/two"] {
+        put(&volume, name, "1");
+    }
     put(&volume, "b/other", "4");
     done(&request(&mut volume, "a", None));
-    std::fs::remove_file(volume.at("one")).unwrap();
+    for name in ["one", "two"] {
+        std::fs::remove_file(volume.at(name)).unwrap();
+    }
     let run = request(&mut volume, "b", None);
     done(&run);
     drop(begin_run(&run, std::slice::from_ref(&run)).unwrap());
     seal(&run, Ended::Well).unwrap();
     done(&request(&mut volume, "a", None));
-    assert_eq!(volume.read("one"), "1");
+    assert_eq!(volume.read("one") + &volume.read("two"), "11");
 }
 
 #[test]

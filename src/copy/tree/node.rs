@@ -55,6 +55,8 @@ pub(crate) struct Node {
     pub(crate) touched: AtomicBool,
     /// Created only when something is put into it.
     pub(crate) on_demand: bool,
+    /// The record, as written, of what stays under its name if nothing is.
+    pub(crate) instead: Option<Box<[u8]>>,
     /// Links on the volume may be followed.
     pub(crate) follow: bool,
     /// Links in the source are followed.
@@ -122,6 +124,7 @@ impl Node {
             pending: AtomicUsize::new(1),
             touched: AtomicBool::new(false),
             on_demand: false,
+            instead: None,
             follow,
             redated: false,
             changed: false,
@@ -151,6 +154,11 @@ impl Node {
     /// Whether it gets a record only once it is created.
     pub(crate) fn is_recorded_when_made(&self) -> bool {
         self.on_demand && self.unrecorded
+    }
+
+    /// Whether something else on the volume makes way for it.
+    pub(crate) fn is_replacing(&self) -> bool {
+        self.parent.as_ref().is_some_and(|parent| parent.replaced.seen(&self.name).is_some())
     }
 
     /// The nearest directory at or above this one that is already on the volume, and the path from there.

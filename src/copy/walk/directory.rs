@@ -55,8 +55,11 @@ impl Walk<'_> {
         };
         let mut is_recorded = !here.node.aside;
         if let Some(child) = child {
-            let child = self.compared(child, entry, &meta);
-            is_recorded &= !child.is_recorded_when_made();
+            let mut child = self.compared(child, entry, &meta);
+            if child.is_recorded_when_made() {
+                is_recorded = false;
+                child.instead = self.instead(worker, here, entry)?;
+            }
             self.descend(worker, here, child);
         }
         if is_recorded {
@@ -114,6 +117,22 @@ impl Walk<'_> {
         worker.report.changes.push(&path, "replaced", "a directory of the source");
         worker.report.dirs += 1;
         here.node.child(entry.name, self.new_target())
+    }
+
+    /// The record of a file or link that stays where nothing is put into the directory which would take its place.
+    fn instead(
+        &self,
+        worker: &mut Worker,
+        here: &Here<'_>,
+        entry: Entry<'_>,
+    ) -> Result<Option<Box<[u8]>>, Error> {
+        let noted = self.known.as_noted(worker, here, entry)?;
+        let Some(record) = noted.as_ref().or(entry.record) else { return Ok(None) };
+        let is_left_out = self.scope.leaves_out(here, &record.name, false);
+        let flags = Flags { orphan: record.flags.orphan || !is_left_out, ..record.flags };
+        let mut written = Vec::new();
+        Record { flags, ..record.clone() }.write(&mut written);
+        Ok(Some(written.into()))
     }
 
     /// A directory beside the user's entry; `None` if that was reported before.

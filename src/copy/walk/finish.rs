@@ -22,6 +22,10 @@ impl Walk<'_> {
                 self.finish_existing(worker, &node)?;
             } else if node.made.is_known() {
                 self.finish_made(worker, &node)?;
+            } else if let (Some(records), Some(parent), false) =
+                (&node.instead, &node.parent, node.touched.load(Ordering::Relaxed))
+            {
+                self.blocks.add(&parent.path(), Block::New { records, orphans: true })?;
             }
             match node.parent.clone() {
                 Some(parent) => node = parent,
@@ -47,7 +51,8 @@ impl Walk<'_> {
     fn finish_made(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
         if node.target == Target::Lazy && !node.others {
             worker.report.dirs += 1;
-            worker.report.changes.push(&node.path(), "installed", "a directory of the source");
+            let action = if node.is_replacing() { "replaced" } else { "installed" };
+            worker.report.changes.push(&node.path(), action, "a directory of the source");
         }
         let Some(meta) = node.meta.get() else { return Ok(()) };
         if let Some(parent) = node.parent.as_ref().filter(|_| node.is_recorded_when_made() && !node.aside) {

@@ -80,6 +80,32 @@ fn excludes_and_includes_are_those_of_a_gitignore_and_what_is_left_out_is_left_a
     assert!(done.path("volume/deep/b.py").exists() && !done.path("volume/deep/c").exists());
 }
 
+/// What takes no part keeps its record, so that the next copy of everything knows its own file.
+#[test]
+fn a_file_stays_this_copys_where_nothing_is_put_into_the_directory_that_would_take_its_place() {
+    for policy in ["replace", "keep-modified"] {
+        for prune in ["none", "owned"] {
+            let options = ["copy", "image", "volume", "--policy", policy, "--prune", prune];
+            let first =
+                Test::new().file("image/a", "1").file("image/k", "1").args(options).any_stdout().run();
+            std::fs::remove_file(first.path("image/a")).unwrap();
+            let next = first.then().file("image/a/n", "2").file("image/a/sub/m", "2");
+            let partly = next.args(options).args(["--include", "k", "--changes"]);
+            let partly = partly.stdout_contains("1 unchanged").run();
+            assert_eq!(partly.read("volume/a"), "1");
+            let verified = partly.then().args(["verify", "volume"]).stdout_contains("2 as installed").run();
+            assert!(!verified.stdout.contains("added"), "{}", verified.stdout);
+            let part = verified.then().args(options).args(["--include", "/a/sub", "--dry-run"]);
+            let part = part.stdout_contains("replace a by a directory\n").run();
+            assert!(!part.stdout.contains("create a/\n"), "{}", part.stdout);
+            let whole = part.then().args(options).args(["--changes"]);
+            let whole = whole.stdout_contains("replaced  a (a directory of the source)\n").run();
+            assert_eq!((whole.read("volume/a/n"), whole.read("volume/a/sub/m")), ("2".into(), "2".into()));
+            assert!(!whole.path("volume/a.from-volume").exists());
+        }
+    }
+}
+
 /// Copies as another user.
 fn copy_as(user: u32, home: &Path, options: &[&str]) -> Output {
     let mut command = Command::new(home.join("hook-runner"));

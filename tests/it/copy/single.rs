@@ -127,3 +127,36 @@ fn two_sources_of_one_owner_for_one_destination_are_refused() {
     assert_eq!(std::fs::read_to_string(at.join("d/a")).unwrap(), "a");
     assert_eq!(std::fs::read_to_string(at.join("d/other/b")).unwrap(), "b");
 }
+
+/// By the table of docs/guarantees.md: the only file that is gone was deleted; of several that are all gone the volume was emptied.
+#[test]
+fn the_only_file_that_a_user_deleted_stays_deleted_and_an_emptied_volume_is_filled() {
+    for (source, to) in [("a/conf", "d/conf"), ("a", "d")] {
+        let temp = tempfile::tempdir().unwrap();
+        let at = temp.path();
+        std::fs::create_dir(at.join("a")).unwrap();
+        std::fs::write(at.join("a/conf"), "1").unwrap();
+        let copy = ["copy", source, to, "--policy", "keep-modified"];
+        succeed(at, &copy);
+        std::fs::remove_file(at.join("d/conf")).unwrap();
+        for _ in 0..2 {
+            let said = String::from_utf8(succeed(at, &copy).stderr).unwrap();
+            assert!(names(at).is_empty() && !said.contains("nothing of the last copy"), "{source}: {said}");
+        }
+        let run = ["run", "--log", "none", "--copy", &format!("{source}:{to}"), "--", "true"];
+        succeed(at, &[&run[..3], &["--policy", "keep-modified"], &run[3..]].concat());
+        assert!(names(at).is_empty(), "{source}: after a run");
+        succeed(at, &["copy", source, to]);
+        assert_eq!(names(at), ["conf"], "{source}: with replace");
+        if source == "a" {
+            std::fs::write(at.join("a/second"), "2").unwrap();
+            succeed(at, &copy);
+            for name in ["conf", "second"] {
+                std::fs::remove_file(at.join("d").join(name)).unwrap();
+            }
+            let said = String::from_utf8(succeed(at, &copy).stderr).unwrap();
+            assert!(said.contains("nothing of the last copy is left on the volume"), "{said}");
+            assert_eq!(names(at), ["conf", "second"]);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! `verify` after a copy that returned 0: nothing differs.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -128,5 +129,80 @@ fn a_file_that_is_mounted_on_a_name_stays_and_is_remarked() {
             let remarked = said.contains(&format!("{name} is a mount on the volume: not copied"));
             assert!(remarked || policy != "replace", "{name} {policy}: {said}");
         }
+    }
+}
+
+/// Of the state's group, as with an `fsGroup`, but not the owner of the files.
+#[test]
+fn what_this_user_may_not_read_is_neither_as_installed_nor_changed() {
+    needs!(OtherUsers);
+    let temp = image();
+    let at = temp.path();
+    std::fs::set_permissions(at, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::copy(PROGRAM, at.join("hook-runner")).unwrap();
+    let chmod =
+        |path: &str, mode| std::fs::set_permissions(at.join(path), PermissionsExt::from_mode(mode)).unwrap();
+    for (path, mode) in [("d", 0o755), ("s", 0o755), ("s/x", 0o700), ("s/f", 0o600)] {
+        chmod(path, mode);
+    }
+    std::fs::write(at.join("s/open"), "image").unwrap();
+    chmod("s/open", 0o644);
+    let copied =
+        Command::new(at.join("hook-runner")).args(["copy", "s", "d"]).current_dir(at).gid(0).status();
+    assert!(copied.unwrap().success());
+    let verify = |group: u32| {
+        let mut command = Command::new(at.join("hook-runner"));
+        let output = command.args(["verify", "d"]).current_dir(at).uid(65532).gid(group).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let denied = "denied    f\ndenied    x/a\ndenied    x/sub\ndenied    x/sub/b\n";
+    let as_who = "verify as the user who copied, or another who may read all of it";
+    let (status, out, said) = verify(0);
+    let counts = "0 modified, 0 with another mode, 0 missing, 0 kept by the user, 4 not readable\n";
+    assert_eq!((status, &*out), (Some(74), &*format!("{denied}2 as installed, {counts}")), "{said}");
+    assert_eq!(
+        said,
+        format!("hook-runner: cannot compare 4 entries of d, as this user may not read them; {as_who}\n")
+    );
+    // What differs is told all the same, of a file that cannot be read if its size does.
+    std::fs::write(at.join("d/open"), "user's").unwrap();
+    std::fs::write(at.join("d/f"), "longer than the image's").unwrap();
+    chmod("d/x", 0o744);
+    let (status, out, said) = verify(0);
+    let differ = format!("modified  f\nmodified  open\nmode      x\n{}", &denied["denied    f\n".len()..]);
+    assert!(status == Some(74) && out.starts_with(&differ), "{out}{said}");
+    assert!(said.contains("read them; others are not as the last copy left them; "), "{said}");
+    let (status, out, said) = verify(65532);
+    assert!(status == Some(74) && out.is_empty() && said.contains(as_who), "{out}{said}");
+    assert_eq!(hook_runner(at, &["verify", "d"]).status.code(), Some(1));
+}
+
+#[test]
+fn what_a_run_makes_unreadable_is_as_the_run_left_it() {
+    needs!(OtherUsers);
+    let temp = image();
+    let at = temp.path();
+    std::fs::copy(PROGRAM, at.join("hook-runner")).unwrap();
+    let owned = Command::new("chown").args(["-R", "65532:65532", "."]).current_dir(at).status().unwrap();
+    assert!(owned.success());
+    let hook_runner = |arguments: &[&str]| {
+        let mut command = Command::new(at.join("hook-runner"));
+        command.args(arguments).current_dir(at).uid(65532).gid(65532).output().unwrap()
+    };
+    let options = ["--log", "none", "--policy", "keep-modified", "--copy", "s:d"];
+    let run = hook_runner(&[&["run"], &options[..], &["--", "chmod", "0", "d/f"]].concat());
+    assert!(run.status.success(), "{run:?}");
+    for arguments in
+        [&["verify", "d"][..], &["copy", "s", "d", "--policy", "keep-modified"], &["verify", "d"]]
+    {
+        let output = hook_runner(arguments);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let is_right = if arguments[0] == "verify" {
+            said.starts_with("denied    f\n4 as")
+        } else {
+            said.contains("3 unchanged")
+        };
+        assert!(is_right, "{arguments:?}: {said}");
     }
 }
