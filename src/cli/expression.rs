@@ -2,7 +2,7 @@
 
 use regex_lite::Regex;
 
-/// Reads one. The sentence is ours, as the library's are written for programmers.
+/// Parses a regular expression. The message is ours, because the library's is written for programmers.
 pub fn expression(text: &str) -> Result<Regex, String> {
     Regex::new(text).map_err(|_| {
         format!(

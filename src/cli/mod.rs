@@ -37,7 +37,7 @@ pub use self::sidecar::Sidecar;
 pub use self::verify::Verify;
 pub use self::which::Which;
 
-/// What `--version` says; `-V` says the version alone.
+/// The text of `--version`; `-V` prints only the version.
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILD_DESCRIPTION"), ")");
 
 /// Runs a Helm hook in its pod: copies content onto a volume, runs the hook's command, preserves its log.

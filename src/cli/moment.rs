@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::hook::duration::Timespan;
 
-/// A point in time: so long ago (`2h`), a date, or a time (RFC 3339).
+/// A point in time: a duration before now (`2h`), a date, or a time (RFC 3339).
 #[derive(Debug, Clone, Copy)]
 pub struct Moment(pub SystemTime);
 

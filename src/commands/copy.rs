@@ -26,7 +26,7 @@ use crate::support::rooted_dir::Dir;
 use crate::volume::LOG_NAME;
 use crate::volume::lock::{self, AtWork};
 
-/// Copies, and leaves the termination message.
+/// Copies, and writes the termination message.
 pub(super) fn run(arguments: cli::Copy) -> Result<(), Failure> {
     let began = Instant::now();
     let arguments = Arc::new(arguments);
@@ -53,7 +53,7 @@ fn supervised(arguments: &Arc<cli::Copy>) -> Result<String, Failure> {
             }
             copied => copied,
         },
-        // A second signal: a copy that hangs is not waited for.
+        // A second signal: do not wait for a copy that hangs.
         Err(_) => Err(messages::stopped_by(supervisor.stop(), "during the copy")),
     }
 }
@@ -68,7 +68,7 @@ fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Fai
         print_report(arguments, &report, &report.plan.items)?;
         return Ok(report.summary());
     }
-    // A hook that holds the volume may be waiting for the pod that this copy belongs to.
+    // A hook that holds the volume's lock may be waiting for the pod of this copy, so only the copies' lock is taken.
     let state = Dir::open(copy::state_of(&request));
     request.beside_run = state.is_ok_and(|state| lock::at_work(&state) != AtWork::No);
     let patience = arguments.lock_timeout.map_or(Duration::from_secs(60), |time| time.0);
@@ -83,7 +83,7 @@ fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Fai
     Ok(report.summary())
 }
 
-/// What the engine is asked for, or what is wrong with it.
+/// The engine's request, or what is wrong with it.
 fn checked_request(arguments: &cli::Copy) -> Result<Request, String> {
     let (source, destination) = (arguments.source.clone(), arguments.destination.clone());
     let mut options = copy_options(&arguments.options, &CopyStep::default()).map_err(told)?;

@@ -10,7 +10,7 @@ use crate::support::nearest::nearest;
 
 const PREFIX: &str = "HOOK_RUNNER_";
 
-/// Ignores the variable of an option if it is empty, as `env: [{name: …, value: ""}]` makes it.
+/// Ignores an option's variable if it is empty, as `env: [{name: …, value: ""}]` makes it.
 pub fn without_empty(command: Command) -> Command {
     let empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let command = command.mut_args(|argument| match argument.get_env() {
@@ -20,8 +20,8 @@ pub fn without_empty(command: Command) -> Command {
     command.mut_subcommands(without_empty)
 }
 
-/// `words` with an option for each line in the variable of a repeatable option, if the command line does not give that option.
-/// Empty lines do not count: a YAML block (`value: |`) ends with one.
+/// Adds an option to `words` for each line in the variable of a repeatable option, unless the command line gives that
+/// option. Empty lines are skipped: a YAML block (`value: |`) ends with one.
 pub fn with_lists(program: &Command, words: &[OsString]) -> Vec<OsString> {
     let command = words.get(1).and_then(|name| program.find_subcommand(name));
     let repeatable = command
@@ -34,7 +34,7 @@ pub fn with_lists(program: &Command, words: &[OsString]) -> Vec<OsString> {
         let lines = value.as_bytes().split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| OsString::from_vec([b"--", name, b"=", line].concat())).collect::<Vec<_>>()
     });
-    // Behind the other options, so that --help and a mistake among them come first.
+    // After the other options, so that --help and mistakes in them come first.
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
     words[..end].iter().cloned().chain(options).chain(words[end..].iter().cloned()).collect()
 }
@@ -48,7 +48,7 @@ pub fn is_given(argument: &Arg, words: &[OsString]) -> bool {
     })
 }
 
-/// A sentence for each variable that is set and unknown: most likely misspelt.
+/// A sentence for each unknown variable, which is probably misspelt.
 pub fn unknown(command: &Command) -> Vec<String> {
     let mut known: Vec<String> = VARIABLES.iter().map(|(name, _)| (*name).to_owned()).collect();
     collect(command, &mut known);

@@ -1,5 +1,5 @@
-//! A panic becomes a sentence on stderr and in the termination message, and status 70. By default the process would abort, and a
-//! podFailurePolicy could not tell its SIGABRT from a command's.
+//! Turns a panic into a sentence on stderr and in the termination message, and status 70. By default the process would
+//! abort, and a podFailurePolicy could not tell its SIGABRT from the command's.
 
 use std::ffi::OsString;
 use std::panic::{self, PanicHookInfo};
@@ -10,7 +10,8 @@ use crate::exit::Kind;
 use crate::output::{self, Level};
 use crate::support::leave::leave;
 
-/// From now on a panic of any thread ends the process with 70. `words`: the command line, which names the termination message.
+/// From now on a panic in any thread ends the process with 70. `words` is the command line, which names the termination
+/// message.
 pub(super) fn install(words: Vec<OsString>) {
     panic::set_hook(Box::new(move |fault| {
         let failure = failure(fault);

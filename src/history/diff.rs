@@ -11,12 +11,12 @@ use super::select::{Chosen, Selection, select};
 use crate::support::harmless::harmless;
 use crate::volume::Change;
 
-/// The runs whose changes count.
+/// The runs to compare.
 #[derive(Debug, Clone, Default)]
 pub struct Range {
-    /// Runs after this one count.
+    /// Only runs after this one.
     pub after: Option<String>,
-    /// The last run that counts; without one the last of all.
+    /// Up to this run; by default the last one.
     pub up_to: Option<String>,
 }
 

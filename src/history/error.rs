@@ -10,22 +10,22 @@ use crate::volume::VolumeError;
 /// Why a preserved log cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// A file of the volume.
+    /// A file on the volume cannot be read.
     #[error(transparent)]
     Volume(#[from] VolumeError),
-    /// Nothing was ever written there.
+    /// No run was found.
     #[error("there is no run in {}; give the log that a hook was run with, or its directory", path.display())]
     Empty {
         /// Where runs were looked for.
         path: PathBuf,
     },
-    /// The path leads nowhere.
+    /// The path does not exist.
     #[error("there is nothing at {}; give the log that a hook was run with, or its directory", path.display())]
     Missing {
         /// The path.
         path: PathBuf,
     },
-    /// A file without a frame of ours.
+    /// A file without any frame.
     #[error("{} is no log of hook-runner; give one, or the directory of one", path.display())]
     NoLog {
         /// The file.
@@ -33,14 +33,10 @@ pub enum HistoryError {
     },
     /// No run has this id.
     #[error("no run's id begins with '{}'; `hook-runner history` lists them", harmless(id))]
-    UnknownRun {
-        /// As asked.
-        id: String,
-    },
-    /// Several runs have ids that begin so.
+    UnknownRun { id: String },
+    /// Several ids begin with this text.
     #[error("'{}' is the beginning of {} runs' ids; give more of one: {}", harmless(id), runs.len(), runs.join(", "))]
     Ambiguous {
-        /// As asked.
         id: String,
         /// The runs.
         runs: Vec<String>,
@@ -50,7 +46,6 @@ pub enum HistoryError {
     UnknownAttempt {
         /// The run.
         run: String,
-        /// As asked.
         attempt: u32,
     },
     /// The attempt has no such step.
@@ -63,7 +58,6 @@ pub enum HistoryError {
         run: String,
         /// The attempt.
         attempt: u32,
-        /// As asked.
         step: usize,
     },
     /// Retention removed the log.
@@ -74,7 +68,6 @@ pub enum HistoryError {
     NotKept {
         /// The run.
         run: String,
-        /// The attempt.
         attempt: u32,
     },
     /// No changes of the run are kept.
@@ -92,12 +85,7 @@ pub enum HistoryError {
         harmless(later),
         harmless(earlier)
     )]
-    NoOrder {
-        /// As asked.
-        earlier: String,
-        /// As asked.
-        later: String,
-    },
+    NoOrder { earlier: String, later: String },
     /// The output cannot be written.
     #[error("cannot print: {}", words(.0))]
     Print(#[from] io::Error),

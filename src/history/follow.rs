@@ -1,5 +1,5 @@
-//! `logs -f`: prints a run's attempts as they are written, through the archive, the Job's next attempt and, if asked, the
-//! next run. Each look reads the volume anew, so nothing depends on where the log was a moment ago.
+//! `logs -f`: prints a run's attempts as they are written, and follows the log into the archive, the Job's next attempt
+//! and, if asked, the next run. Each look reads the volume again, so that nothing depends on where the log was before.
 
 use std::fs::File;
 use std::io::Write;
@@ -16,46 +16,45 @@ use crate::exit::Kind;
 use crate::support::harmless::harmless;
 use crate::volume::frames::Frame;
 
-/// Between two looks; on a large log no shorter than four times what a look takes.
+/// Interval of looks; for a large log at least four times the duration of a look.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The delay of a Job's first retry, doubled for each further one up to six minutes (Kubernetes, "Pod backoff failure
-/// policy").
+/// The delay of a Job's first retry; it doubles up to six minutes (Kubernetes, "Pod backoff failure policy").
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(360);
-/// For a pod to be scheduled and started after that.
+/// Time to schedule and start the pod after that delay.
 const POD_START: Duration = Duration::from_secs(30);
-/// What `--exit-status` gives for an attempt that was interrupted: 128 + SIGKILL.
+/// The result of `--exit-status` for an interrupted attempt: 128 + SIGKILL.
 const INTERRUPTED: u8 = 137;
 
-/// What is followed, and how.
+/// What to follow, and how.
 #[derive(Debug, Clone)]
 pub struct Follow {
     /// The log, or its directory.
     pub place: PathBuf,
     /// The state directory, if it was given.
     pub state: Option<PathBuf>,
-    /// Which run; without one the last.
+    /// The run; by default the last.
     pub selection: Selection,
-    /// The command's bytes alone.
+    /// Only the command's bytes.
     pub raw: bool,
-    /// Of what is there at the beginning, so many lines.
+    /// How many lines of the existing output to print.
     pub tail: Option<usize>,
-    /// Goes on with the next run.
+    /// Go on with the next run.
     pub forever: bool,
 }
 
-/// Where the printing has got to.
+/// How far the printing has got.
 struct Cursor {
     log: String,
     run: String,
     attempt: u32,
     /// The next byte to print.
     at: u64,
-    /// It has been said that the next attempt is waited for.
+    /// The wait for the next attempt was announced.
     waits: bool,
 }
 
-/// Prints until the run is over; returns the status of its last attempt. What is not of the log goes to `say`.
+/// Prints until the run is over; returns the status of its last attempt. Messages besides the log go to `say`.
 pub fn follow(follow: &Follow, out: &mut dyn Write, say: &dyn Fn(&str)) -> Result<u8, HistoryError> {
     let mut cursor: Option<Cursor> = None;
     let mut told = false;
@@ -84,12 +83,12 @@ pub fn follow(follow: &Follow, out: &mut dyn Write, say: &dyn Fn(&str)) -> Resul
     }
 }
 
-/// The log may still be made where its directory is there.
+/// Whether the log may still appear: its directory exists.
 fn waits_for(path: &Path) -> bool {
     path.is_dir() || path.parent().is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir())
 }
 
-/// The first attempt of what was asked for; of several logs, of that whose last attempt is the newest.
+/// The first attempt to print. Of several logs, the one with the newest last attempt is followed.
 fn first(all: &[Records], follow: &Follow) -> Result<Option<Cursor>, HistoryError> {
     let chosen = select(all, &follow.selection)?;
     let Some(newest) = chosen.iter().max_by_key(|chosen| &chosen.attempt.started.at) else { return Ok(None) };
@@ -107,7 +106,7 @@ fn first(all: &[Records], follow: &Follow) -> Result<Option<Cursor>, HistoryErro
     Ok(Some(cursor))
 }
 
-/// Prints what is new; returns the status when the run is over.
+/// Prints what is new; returns the status once the run is over.
 fn look(
     all: &[Records],
     follow: &Follow,
@@ -122,23 +121,23 @@ fn look(
         };
         let Some(attempt) = records.attempts.iter().rfind(is_current) else { return Ok(None) };
         let chosen = Chosen { records, attempt };
-        // How it stands is read before its bytes: what was written before its end is printed.
+        // Read the state before the bytes, so that everything written before the end is printed.
         let state = State::of(records, attempt);
         let Some((file, frame)) = records.bytes_of(attempt)? else {
             if matches!(state, State::Running | State::Unfinished) {
-                // The command has removed the log; the runner puts it back.
+                // The command has removed the log; the runner will put it back.
                 return Ok(None);
             }
             return Err(HistoryError::NotKept { run: cursor.run.clone(), attempt: cursor.attempt });
         };
         let (shown, frame) = match (state, file.try_clone()?) {
-            // The end that is kept beside the log still changes.
+            // The end kept beside the log (`--max-log`) still changes.
             (State::Running | State::Unfinished, log) => (log, frame),
             (_, log) => log_end::with_end(records, attempt, log, frame)?,
         };
         print(&shown, &frame, follow.raw, cursor, out)?;
         if state != State::Ended && frame.ended.is_some() {
-            // It has ended since: the next look sees both its end and what came before.
+            // It has ended since: the next look sees the end and everything before it.
             return Ok(None);
         }
         if matches!(state, State::Running | State::Unfinished) {
@@ -187,7 +186,7 @@ fn print(
     Ok(())
 }
 
-/// The run's next attempt or, where runs are followed for ever, that of the next run.
+/// The run's next attempt or, with `forever`, the next run's first.
 fn next<'a>(chosen: &Chosen<'a>, follow: &Follow) -> Option<Chosen<'a>> {
     let records = chosen.records;
     let place = records.attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen.attempt))?;
@@ -199,7 +198,7 @@ fn next<'a>(chosen: &Chosen<'a>, follow: &Follow) -> Option<Chosen<'a>> {
     Some(Chosen { records, attempt })
 }
 
-/// Whether the Job may start the run once more: it is in a cluster, its status is none that ends a Job, no other run has
+/// Whether the Job may still start the run again: it runs in a cluster, its status does not end a Job, no other run has
 /// begun, and the Job's delay is not over.
 fn waits_for_retry(chosen: &Chosen<'_>, follow: &Follow, file: &File) -> bool {
     let (started, ended) = (&chosen.attempt.started, chosen.attempt.ended.as_ref());

@@ -1,5 +1,5 @@
-//! The end of an attempt's output that `--max-log` keeps beside the log: while the attempt is at work, and after it was killed,
-//! until the log's next attempt puts it there. Only reads.
+//! Reads the end of an attempt's output that `--max-log` keeps beside the log while the attempt runs and, after a kill,
+//! until the next attempt appends it to the log.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -14,13 +14,13 @@ use crate::support::rooted_dir::is_in_the_way;
 use crate::volume::frames::Frame;
 use crate::volume::{Attempt, LogFile, Volume, VolumeError};
 
-/// The file that holds the bytes of `attempt`, and where; none when they are no longer kept.
+/// The file with the bytes of `attempt`, and its frame there; `None` if they are not kept.
 pub(super) fn bytes_of(records: &Records, attempt: &Attempt) -> Result<Option<(File, Frame)>, HistoryError> {
     let kept = records.bytes_of(attempt)?;
     kept.map(|(file, frame)| with_end(records, attempt, file, frame)).transpose()
 }
 
-/// As `file` and `frame`, with what is kept beside the log behind the attempt's output, at the same places.
+/// Adds the end that is kept beside the log to `file`, after the attempt's output. Offsets stay the same.
 pub(super) fn with_end(
     records: &Records,
     attempt: &Attempt,
@@ -57,7 +57,7 @@ fn segments(volume: &Volume) -> io::Result<Vec<Segment<File>>> {
     Ok(segments)
 }
 
-/// One file of the log's part and the segments. What comes before the attempt takes no memory in it.
+/// One file from the log's part and the segments. The part before the attempt is a hole and takes no memory.
 fn joined(log: &File, frame: Frame, segments: Vec<Segment<File>>) -> io::Result<(File, Frame)> {
     let mut file = File::from(memfd_create("log", MemfdFlags::CLOEXEC)?);
     file.seek(SeekFrom::Start(frame.start))?;

@@ -36,7 +36,7 @@ pub struct Records {
 #[derive(Debug)]
 enum Source {
     Volume(Box<Volume>, Option<History>),
-    /// A log without its history: copied off its volume, an archived one, standard input.
+    /// A log without its history: copied off its volume, archived, or from standard input.
     Alone(File),
     /// A log that cannot be read.
     Nothing,
@@ -61,7 +61,7 @@ pub fn open(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryE
     Ok(records)
 }
 
-/// The ids of the runs that are known at `place`, the newest first, each with when its last attempt began.
+/// The ids of the known runs at `place`, newest first, each with the start of its last attempt.
 pub fn run_ids(place: &Path, state: Option<&Path>) -> Vec<(String, String)> {
     let all = open(place, state).unwrap_or_default();
     let attempts = all.iter().flat_map(|records| records.attempts.iter().rev());
@@ -75,7 +75,7 @@ pub fn run_ids(place: &Path, state: Option<&Path>) -> Vec<(String, String)> {
     ids
 }
 
-/// All logs that have a history in the state directory; where it is lost, those that are named as the default log is.
+/// All logs with a history in the state directory. If that is lost, all logs with the default name.
 fn directory(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
     let mut names = match Volume::open(&place.join(LOG_NAME), state) {
         Ok(volume) => volume::histories(&volume),

@@ -7,10 +7,9 @@ use super::select::Chosen;
 use super::state::{State, shard};
 use crate::volume::record::StepEnd;
 
-/// The version of all JSON that reading commands print. No field is removed or changes its meaning without a new one.
+/// The version of all JSON output. Removing a field or changing its meaning needs a new version.
 pub const SCHEMA: u32 = 2;
 
-/// An attempt.
 #[derive(Debug, Serialize)]
 pub(super) struct Row<'a> {
     schema: u32,
@@ -32,7 +31,7 @@ pub(super) struct Row<'a> {
     pub(super) files_copied: Option<u64>,
     retries: Option<u32>,
     pub(super) steps: &'a [StepEnd],
-    /// Its bytes are on the volume.
+    /// Its bytes are still on the volume.
     kept: bool,
 }
 

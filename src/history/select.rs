@@ -12,7 +12,7 @@ use crate::volume::Attempt;
 /// The fewest characters of a run's id that are shown, as git's.
 const SHORTEST_ID: usize = 7;
 
-/// The attempts that are asked for.
+/// What to select.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// The run whose id begins with this.
@@ -101,7 +101,7 @@ impl Chosen<'_> {
 
 enum Run {
     One(String),
-    /// All shares of a run.
+    /// All shards of a run.
     Group(String),
 }
 

@@ -7,13 +7,13 @@ use crate::volume::lock::AtWork;
 /// The state of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// It ended.
+    /// It has a footer.
     Ended,
     /// No footer, and its run holds the lock.
     Running,
     /// No footer, and nobody holds the lock.
     Interrupted,
-    /// No footer, and the lock tells nothing: a log without its volume, or a volume without locks.
+    /// No footer, and the lock is unknown: a log without its volume, or a volume without locks.
     Unfinished,
 }
 

@@ -1,4 +1,4 @@
-//! The command line. Options of the plugin stand before the reading command; what follows that is the runner's own.
+//! The command line. The plugin's options come before the reading command; everything after it is for the runner.
 
 use std::path::PathBuf;
 

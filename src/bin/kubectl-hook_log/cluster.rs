@@ -1,4 +1,5 @@
-//! The way to the cluster: kubeconfig, context, namespace, the user to act as. The one that knows what Helm hands on.
+//! The connection to the cluster: kubeconfig, context, namespace, the user to act as. The only file that knows Helm's
+//! variables.
 
 use std::env;
 
@@ -38,7 +39,7 @@ impl Cluster {
         Ok(Self { client, namespace })
     }
 
-    /// The objects of a kind.
+    /// The API for objects of one kind.
     pub fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
@@ -47,13 +48,14 @@ impl Cluster {
     }
 }
 
-/// What Helm tells its plugins (helm.sh/helm: pkg/cli/environment.go); the same variables mean nothing below kubectl.
+/// Reads a variable that Helm sets for its plugins (helm.sh/helm: pkg/cli/environment.go). Under kubectl the same names
+/// mean nothing.
 fn from_helm(name: &str) -> Option<String> {
     env::var_os("HELM_PLUGIN_NAME")?;
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// kube compares `NO_PROXY` with the proxy's own address; what counts is the cluster's.
+/// kube compares `NO_PROXY` with the proxy's address instead of the cluster's; this corrects it.
 fn through_no_needless_proxy(config: &mut Config) {
     let variable = |names: [&str; 2]| {
         names.iter().find_map(|name| env::var(name).ok()).filter(|value| !value.is_empty())

@@ -1,5 +1,5 @@
-//! What may stand where the cursor is: the releases, then the reading commands. For kubectl_complete-hook_log and Helm's
-//! plugin.complete: one candidate a line, then a directive of cobra's.
+//! Completion candidates: the releases, then the reading commands. For kubectl_complete-hook_log and Helm's
+//! plugin.complete: one candidate per line, then a directive of cobra's.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use crate::arguments::Arguments;
 use crate::cluster::Cluster;
 use crate::reading::COMMANDS;
 
-/// Neither names of files nor other candidates of the shell (cobra: `ShellCompDirectiveNoFileComp`).
+/// No file names and no other candidates of the shell (cobra: `ShellCompDirectiveNoFileComp`).
 const NO_FILES: &str = ":4";
 
-/// The candidates for the last of `words`. A cluster that cannot be asked has none.
+/// The candidates for the last of `words`; none if the cluster cannot be asked.
 pub async fn complete(words: &[String]) -> String {
     let before = &words[..words.len().saturating_sub(1)];
     let program = ["hook-log".to_owned()];

@@ -1,4 +1,4 @@
-//! Runs a program in a container that runs, its output to ours, and takes its status.
+//! Runs a program in a running container, prints its output, and returns its status.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -11,10 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::failure::{Failure, Request};
 
-/// Bytes of output on their way.
+/// Buffer size in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// A container.
 pub struct Target<'a> {
     pub pods: &'a Api<Pod>,
     pub namespace: &'a str,
@@ -26,29 +25,29 @@ pub struct Target<'a> {
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Status(u8),
-    /// It was not started, with the node's words.
+    /// It could not be started; the node's message.
     NotStarted(String),
-    /// The connection ended first.
+    /// The connection was lost first.
     Lost,
 }
 
 impl Target<'_> {
-    /// Runs the program to its end: its exit status.
+    /// Runs the program to its end and returns its exit status.
     pub async fn run(&self, words: &[String]) -> Result<u8, Failure> {
-        // With a terminal at both ends the table fits and has its colours.
+        // Only with a terminal at both ends do the table's width and colours fit.
         let terminal = io::stdout().is_terminal() && io::stderr().is_terminal();
         let mut process = self.start(words, terminal).await?;
         if let (Some(mut size), Some((width, height))) =
             (process.terminal_size(), terminal_size::terminal_size())
         {
-            // Where it fails the program has 80 columns.
+            // If this fails, the program assumes 80 columns.
             let _ = size.send(TerminalSize { width: width.0, height: height.0 }).await;
         }
         let status = process.take_status();
         let (stdout, stderr) = (process.stdout(), process.stderr());
         let passed = tokio::try_join!(pass(stdout, io::stdout()), pass(stderr, io::stderr()));
         if passed.is_err() {
-            // `kubectl hook-log vote | head`: nobody reads what would follow.
+            // `kubectl hook-log vote | head`: nobody reads any more.
             return Ok(0);
         }
         let status = match status {
@@ -68,7 +67,7 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the container has the program and may start it.
+    /// Whether the container has the program and can start it.
     pub async fn has(&self, program: &str) -> Result<bool, Failure> {
         let mut process = self.start(&[program.to_owned(), "--version".to_owned()], false).await?;
         let status = process.take_status();
@@ -110,8 +109,8 @@ async fn pass(from: Option<impl AsyncRead + Unpin>, mut to: impl Write) -> io::R
     }
 }
 
-/// How a program ended, from what the API says when it has. A status arrives as the text of a cause
-/// (k8s.io/apimachinery: pkg/util/remotecommand/constants.go).
+/// How a program ended, from the API's status, in which the exit status is the text of a cause (k8s.io/apimachinery:
+/// pkg/util/remotecommand/constants.go).
 fn end(status: Option<&Status>) -> End {
     let Some(status) = status else { return End::Lost };
     if status.status.as_deref() == Some("Success") {

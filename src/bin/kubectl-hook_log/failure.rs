@@ -1,15 +1,15 @@
-//! What ends the program, as one sentence: what, on which object, why, what to do. Knows the API's refusals.
+//! The failures of the plugin, each one sentence: what, on which object, why, what to do. Knows how the API refuses.
 
 use kube::Error;
 
-/// What was asked for is wrong or not there.
+/// What was asked for is wrong or does not exist.
 pub const WRONG: u8 = 78;
-/// The cluster refused, or the way to it was lost.
+/// The cluster refused, or the connection was lost.
 pub const REFUSED: u8 = 74;
-/// A fault of the program.
+/// A fault of the plugin.
 pub const FAULT: u8 = 70;
 
-/// A sentence, and the status it ends with.
+/// A sentence and its exit status.
 #[derive(Debug)]
 pub struct Failure {
     pub sentence: String,
@@ -26,15 +26,15 @@ impl Failure {
     }
 }
 
-/// What was asked of the API server: "list", "secrets", the namespace.
+/// A request to the API server: verb ("list"), resource ("secrets"), namespace.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     verb: &'a str,
     resource: &'a str,
     namespace: &'a str,
-    /// What it is needed for, as `, and …`; empty where that is plain.
+    /// What it is needed for, as `, and …`; empty if that is obvious.
     why: &'a str,
-    /// What else can be done, as `, or …`.
+    /// An alternative, as `, or …`.
     instead: &'a str,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Request<'a> {
         Self { why, instead, ..self }
     }
 
-    /// The sentence for a refusal.
+    /// The failure for a refused request.
     pub fn failure(self, error: &Error) -> Failure {
         let Self { verb, resource, namespace, why, instead } = self;
         let what = format!("{verb} {resource} in the namespace {namespace}");
@@ -57,7 +57,7 @@ impl<'a> Request<'a> {
                 "the cluster does not accept your credentials; log in again, or choose another --context"
                     .to_owned()
             }
-            // Pod Security, a quota or a webhook refuse with RBAC's status, and with reasons of their own.
+            // Pod Security, quotas and webhooks refuse with the same status as RBAC, but give reasons of their own.
             Some((403, message)) if message.is_empty() || message.contains(" cannot ") => format!(
                 "you may not {what}{why}; ask for that right (kubectl auth can-i {verb} {resource} --namespace {namespace}){instead}"
             ),
@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The HTTP status and the server's message, where it answered.
+/// The HTTP status and the server's message, if it answered.
 pub fn status_of(error: &Error) -> Option<(u16, String)> {
     match error {
         Error::Api(status) => Some((status.code, status.message.clone())),
@@ -98,7 +98,7 @@ mod tests {
     fn a_refusal_says_what_is_missing_and_what_to_do() {
         let rbac = "pods is forbidden: User \"joe\" cannot create resource \"pods\" in API group \"\"";
         let security = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"";
-        // the answer, words of the sentence, words that it must not have
+        // the answer; words that the sentence must have; words that it must not have
         let table = [
             (
                 403,

@@ -1,4 +1,4 @@
-//! Which hook of the release is read: by the labels of the library chart, else from what Helm keeps.
+//! Finds the hook to read: by the labels of the library chart, else in Helm's records.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
@@ -11,7 +11,7 @@ use crate::failure::{Failure, Request};
 use crate::helm_release;
 use crate::hook::{Hook, Runner};
 
-/// The hook that is read.
+/// The hook to read.
 pub async fn hook(cluster: &Cluster, arguments: &Arguments) -> Result<Hook, Failure> {
     let mut hooks = by_labels(cluster, &arguments.release).await?;
     let refused = match from_helm(cluster, &arguments.release).await {
@@ -45,17 +45,17 @@ pub async fn hook(cluster: &Cluster, arguments: &Arguments) -> Result<Hook, Fail
     Ok(hook)
 }
 
-/// The release's hook Jobs that are there: running, or failed.
+/// The release's hook Jobs that still exist, running or failed.
 async fn by_labels(cluster: &Cluster, release: &str) -> Result<Vec<Hook>, Failure> {
     match cluster.api::<Job>().list(&labelled(release)).await {
         Ok(jobs) => Ok(jobs.items.iter().filter_map(helm_release::of_job).collect()),
-        // Whoever may not list Jobs may still read what Helm keeps.
+        // A user who may not list Jobs may still read Helm's records.
         Err(Error::Api(_)) => Ok(Vec::new()),
         Err(error) => Err(Request::new("list", "jobs", &cluster.namespace).failure(&error)),
     }
 }
 
-/// The hooks of the release's last revision. The other revisions' Secrets are not fetched: each may have a megabyte.
+/// The hooks of the release's last revision. Other revisions' Secrets are not fetched: each may have a megabyte.
 async fn from_helm(cluster: &Cluster, release: &str) -> Result<Vec<Hook>, Failure> {
     let kept = ListParams::default().labels(&format!("owner=helm,name={release}"));
     let secrets = cluster.api::<Secret>();
@@ -94,7 +94,7 @@ fn labelled(release: &str) -> ListParams {
     ListParams::default().labels(&format!("app.kubernetes.io/instance={release},hook-runner/hook"))
 }
 
-/// Why no hook could be chosen.
+/// Why no hook can be chosen.
 #[derive(Debug, PartialEq, Eq)]
 enum NotOne {
     NoHook,
@@ -120,7 +120,7 @@ impl NotOne {
     }
 }
 
-/// One place to read: that of the hook that is asked for, of the only one, or the folder that all have their logs in.
+/// The place to read: that of the hook asked for, of the only hook, or the folder in which all hooks have their logs.
 fn choose(mut hooks: Vec<Hook>, wanted: Option<&str>) -> Result<Hook, NotOne> {
     let names: Vec<String> = hooks.iter().map(|hook| hook.name.clone()).collect();
     if let Some(wanted) = wanted {
@@ -138,7 +138,7 @@ fn choose(mut hooks: Vec<Hook>, wanted: Option<&str>) -> Result<Hook, NotOne> {
             return Err(NotOne::Several(names));
         }
         if other.log != chosen.log {
-            // With a name that no log has, the rest of the hooks are compared by the folder alone.
+            // Several hooks: the path ends with `/` and stands for the folder.
             chosen.log = format!("{}/", folder(&chosen.log));
         }
         let more = other.destinations.into_iter().filter(|path| !chosen.destinations.contains(path));

@@ -1,4 +1,4 @@
-//! What Helm keeps of a release: the hooks as they were rendered, also when their Jobs are gone. Pure.
+//! Reads hooks from Helm's record of a release, as they were rendered, even if their Jobs are gone. Pure.
 //!
 //! A Secret sh.helm.release.v1.NAME.vN holds base64(gzip(JSON)) (helm.sh/helm: pkg/storage/driver/util.go).
 
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use crate::hook::Hook;
 
-/// The API server takes no object above 3 MiB; what unpacks to more than this is no release.
+/// The API server accepts no object above 3 MiB; more than this after unpacking is no release.
 const LARGEST: u64 = 256 << 20;
 
-/// The hooks with a log, from what a release's Secret holds; `None` where that cannot be read.
+/// The hooks with a log in a release's Secret; `None` if it cannot be read.
 pub fn hooks(data: &[u8]) -> Option<Vec<Hook>> {
     let packed = STANDARD.decode(data).ok()?;
     let text = if packed.starts_with(&[0x1f, 0x8b]) {
@@ -44,7 +44,7 @@ fn hook(manifest: &str) -> Option<Hook> {
     }
 }
 
-/// The hook that a Job is.
+/// The hook of a Job.
 pub fn of_job(job: &Job) -> Option<Hook> {
     let template = &job.spec.as_ref()?.template;
     of_pod(&job.metadata, template.spec.as_ref()?, &template.metadata.clone().unwrap_or_default())

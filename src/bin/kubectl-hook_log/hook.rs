@@ -1,4 +1,4 @@
-//! What a hook's pod says about its log: the claim, the paths on it, and which image has the runner. Pure.
+//! Reads from a hook's pod where its log is: the claim, the paths on it, and the image with the runner. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,28 +7,28 @@ use serde_json::Value;
 
 use crate::mount::{Mount, mounts};
 
-/// The log's name where a hook does not say another.
+/// The default name of the log.
 const LOG_NAME: &str = "post-hook-output.txt";
-/// Where an image of hook-runner has the program.
+/// The path of the program in hook-runner's own image.
 const PROGRAM: &str = "/hook-runner";
-/// The library chart puts the steps of a hook there.
+/// The annotation in which the library chart puts a hook's steps.
 const STEPS: &str = "hook-runner/hook";
 
 /// A hook that keeps a log on a claim.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hook {
-    /// Its Job.
+    /// The name of its Job.
     pub name: String,
     pub claim: String,
-    /// Paths on the volume, from its top.
+    /// Paths on the volume, relative to its root.
     pub log: String,
     pub state: Option<String>,
     pub destinations: Vec<String>,
     /// The folder of the volume that the hook mounts.
     pub sub_path: String,
-    /// Which image has hook-runner, and where.
+    /// The image with hook-runner, and the program's path in it.
     pub runner: Option<Runner>,
-    /// The hook's pod: its user, its nodes, its secrets for images.
+    /// The hook's pod: its user, nodes and image pull secrets.
     pub spec: PodSpec,
 }
 
@@ -47,7 +47,7 @@ impl Runner {
 }
 
 impl Hook {
-    /// Reads a Job's pod; none where it keeps no log on a claim.
+    /// Reads a Job's pod; `None` if it keeps no log on a claim.
     pub fn of_pod(name: &str, spec: &PodSpec, annotations: &BTreeMap<String, String>) -> Option<Self> {
         let (container, words) = spec.containers.iter().find_map(|container| {
             let words = runner_words(container)?;
@@ -73,7 +73,7 @@ impl Hook {
         })
     }
 
-    /// What the library chart notes on the claim, for those who may read neither the Job nor Helm's Secret.
+    /// Reads what the library chart notes on the claim, for users who may read neither the Job nor Helm's Secret.
     pub fn of_claim(claim: &PersistentVolumeClaim) -> Option<Self> {
         let noted = |key: &str| claim.metadata.annotations.as_ref()?.get(key).cloned();
         let name = claim.metadata.name.clone()?;
@@ -87,14 +87,14 @@ impl Hook {
     }
 }
 
-/// The mount that has the path, and the path on its volume; of nested mounts the inner one.
+/// The mount that contains the path, and the path on its volume; of nested mounts the inner one.
 fn on_volume<'a>(mounts: &'a [Mount], path: &str) -> Option<(&'a Mount, String)> {
     let found = mounts.iter().filter_map(|mount| Some((mount, mount.on_volume(path)?)));
     found.max_by_key(|(mount, _)| mount.path.trim_end_matches('/').len())
 }
 
-/// What the runner is called with, where the container is the runner, by its command or by its image's entry point. What
-/// follows `--` is the hook's own command.
+/// The runner's arguments, if the container runs it as its command or through its image's entry point. What follows
+/// `--` is the hook's own command.
 fn runner_words(container: &Container) -> Option<Vec<&str>> {
     let all =
         || container.command.iter().flatten().chain(container.args.iter().flatten()).map(String::as_str);
@@ -135,7 +135,7 @@ fn options(container: &Container, words: &[&str], name: &str) -> Vec<String> {
     values
 }
 
-/// Where the hook copies to, in the container.
+/// The destinations of the hook's copies, in the container.
 fn destinations(container: &Container, words: &[&str], steps: Option<&str>) -> Vec<String> {
     let pairs = options(container, words, "copy");
     let of_options =
@@ -146,7 +146,7 @@ fn destinations(container: &Container, words: &[&str], steps: Option<&str>) -> V
     of_options.chain(of_steps.map(str::to_owned)).collect()
 }
 
-/// Which image has the runner: the container's own, the one that is mounted into it, or the one that installs it.
+/// The image with the runner: the container's own, one that is mounted into it, or one that installs it.
 fn runner(spec: &PodSpec, hook: &Container) -> Option<Runner> {
     let of = |container: &Container, program: &str| {
         Some(Runner {
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_hooks_log_is_found_in_what_its_pod_says() {
         let folder = json!([{"name": "content", "mountPath": "/data", "subPath": "shop"}, {"name": "hook-runner", "mountPath": "/runner"}]);
-        // what is changed, then: the log, the destinations
+        // what is changed; then the log and the destinations
         let table: [(&str, Value, &str, &[&str]); 8] = [
             ("the chart's", json!({}), "hook-logs/a.txt", &[""]),
             ("two words", json!({"command": ["/hook-runner", "run", "--log", "/data/b.txt"]}), "b.txt", &[]),

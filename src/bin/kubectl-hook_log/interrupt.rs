@@ -1,8 +1,8 @@
-//! A stop from outside: Ctrl-C, and where there are signals TERM and HUP (the terminal is gone).
+//! Interruptions: Ctrl-C and, where signals exist, TERM and HUP (the terminal is gone).
 
 use tokio::sync::mpsc;
 
-/// Listens from the beginning, so that a stop that comes while a pod is made is not lost.
+/// Listens from the beginning, so that an interruption while a pod is being created is not lost.
 pub struct Interrupt(mpsc::UnboundedReceiver<u8>);
 
 impl Interrupt {
@@ -12,7 +12,7 @@ impl Interrupt {
         Self(receive)
     }
 
-    /// Waits for a stop: the status to end with.
+    /// Waits for an interruption; returns the exit status for it.
     pub async fn comes(&mut self) -> u8 {
         match self.0.recv().await {
             Some(status) => status,

@@ -1,4 +1,4 @@
-//! The label by which readers are known, of this call and of others.
+//! The label of reader pods, by which this call and others recognize them.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;

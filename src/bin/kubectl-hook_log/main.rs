@@ -1,8 +1,8 @@
-//! `kubectl hook-log RELEASE` and `helm hook-log RELEASE`: a hook's preserved log, read from outside the cluster.
+//! `kubectl hook-log RELEASE` and `helm hook-log RELEASE`: reads a hook's preserved log from outside the cluster.
 //!
-//! Finds the claim that the log is on (`find`), and has the runner read it there: in a container that has both the volume
-//! and the runner, else in a pod made for it (`read`). Knows nothing of logs and histories: it hands words to the
-//! runner, and the runner's bytes and status back.
+//! Finds the claim that holds the log (`find`), and has the runner read it there: in a container that has both the
+//! volume and the runner, else in a pod made for it (`read`). Knows nothing of logs and histories: it passes words to
+//! the runner, and returns the runner's output and status.
 
 mod arguments;
 mod cluster;
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(read::read(arguments));
-    // A lookup of a name that hangs is not waited for.
+    // Does not wait for a hanging name lookup.
     runtime.shutdown_background();
     match result {
         Ok(status) => ExitCode::from(status),

@@ -1,7 +1,7 @@
-//! The reader as Kubernetes objects: a pod of its own, or a container in a pod that alone may have the volume. Pure.
+//! The reader as Kubernetes objects: a pod of its own, or a container in the only pod that may have the volume. Pure.
 //!
-//! Within Pod Security `restricted`, the volume read-only. The program waits for the end of its stdin, which the plugin
-//! holds: when the plugin is gone, whatever the reason, the reader ends.
+//! It satisfies Pod Security `restricted` and mounts the volume read-only. The program waits for the end of its stdin,
+//! which the plugin keeps open: when the plugin ends for any reason, so does the reader.
 
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
@@ -13,23 +13,23 @@ use crate::mounted::Container;
 
 /// The container of a reader pod.
 pub const CONTAINER: &str = "reader";
-/// Where a reader has the volume.
+/// The mount point of the volume in a reader.
 const VOLUME: &str = "/volume";
-/// The user of our image, in place of root.
+/// The user of our image; used instead of root.
 const NOBODY: i64 = 65532;
 
-/// What a reader pod is made from.
+/// The input for a reader pod.
 pub struct Reader<'a> {
     pub name: &'a str,
     pub hook: &'a Hook,
     pub runner: &'a Runner,
-    /// The node that has the volume, where the volume can be on one alone.
+    /// The node with the volume, if the volume can only be on one.
     pub node: Option<&'a str>,
     /// Seconds after which it ends in any case.
     pub deadline: u32,
 }
 
-/// How a reader pod has the volume: the same folder of it as the hook.
+/// The reader pod's mount: the same folder of the volume as the hook's.
 pub fn mount(hook: &Hook) -> Mount {
     Mount { claim: hook.claim.clone(), path: VOLUME.into(), sub_path: hook.sub_path.clone() }
 }
@@ -56,7 +56,7 @@ pub fn pod(reader: &Reader<'_>) -> Value {
             "enableServiceLinks": false,
             "securityContext": security(spec),
             "containers": [container],
-            // Read-only here too: else the node would give all files on the volume to the fsGroup first.
+            // Read-only here too: otherwise the node would first change all files on the volume to the fsGroup.
             "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": reader.hook.claim, "readOnly": true}}]
         }
     });
@@ -65,7 +65,7 @@ pub fn pod(reader: &Reader<'_>) -> Value {
         ("tolerations", json!(spec.tolerations)),
         ("nodeSelector", json!(spec.node_selector)),
         ("runtimeClassName", json!(spec.runtime_class_name)),
-        // Past the scheduler: a node that takes no new pods still has the volume.
+        // Bypasses the scheduler: a node that takes no new pods may still have the volume.
         ("nodeName", json!(reader.node)),
     ];
     for (field, value) in of_hook.into_iter().filter(|(_, value)| !value.is_null()) {
@@ -74,8 +74,8 @@ pub fn pod(reader: &Reader<'_>) -> Value {
     pod
 }
 
-/// The change of a pod by which it gets a reader as an ephemeral container, beside `target`, which has the volume. Such a
-/// container cannot mount a folder of a volume, so it has the whole.
+/// The patch that adds a reader to a pod as an ephemeral container beside `target`, which has the volume. An ephemeral
+/// container cannot mount a folder of a volume, so it mounts the whole.
 pub fn ephemeral(name: &str, runner: &Runner, spec: &PodSpec, target: &Container) -> Value {
     let mut container = container(name, runner, user(spec));
     let mounts = spec.containers.iter().find(|one| one.name == target.name);
@@ -89,7 +89,7 @@ pub fn ephemeral(name: &str, runner: &Runner, spec: &PodSpec, target: &Container
     json!({"spec": {"ephemeralContainers": [container]}})
 }
 
-/// How an ephemeral container has the volume.
+/// The mount of an ephemeral container: the whole volume.
 pub fn whole(hook: &Hook) -> Mount {
     Mount { claim: hook.claim.clone(), path: VOLUME.into(), sub_path: String::new() }
 }
@@ -115,7 +115,7 @@ fn container(name: &str, runner: &Runner, user: Value) -> Value {
     container
 }
 
-/// The hook's user and group; in place of root its group alone, by which the log can be read.
+/// The hook's user and group. Instead of root, only its group, which may read the log.
 fn user(spec: &PodSpec) -> Value {
     let pod = spec.security_context.as_ref();
     let container = spec.containers.first().and_then(|one| one.security_context.as_ref());
@@ -131,7 +131,7 @@ fn user(spec: &PodSpec) -> Value {
     ids
 }
 
-/// The pod's security context: the groups and the `SELinux` label of the hook's.
+/// The pod's security context: the hook's groups and `SELinux` label.
 fn security(spec: &PodSpec) -> Value {
     let mut context = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
     if let Some(of_hook) = &spec.security_context {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_reader_is_restricted_and_cannot_write_whatever_the_hook_is() {
-        // the hook's pod, the reader's user and group
+        // the hook's pod; the reader's user and group
         let table = [
             (json!({}), json!(null), json!(null)),
             (json!({"runAsUser": 1000, "runAsGroup": 2000, "fsGroup": 3000}), json!(1000), json!(2000)),

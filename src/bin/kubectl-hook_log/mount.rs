@@ -2,31 +2,31 @@
 
 use k8s_openapi::api::core::v1::{PodSpec, VolumeMount};
 
-/// A claim as one container has it.
+/// A claim as mounted in one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub claim: String,
-    /// Where the container has it.
+    /// The mount point in the container.
     pub path: String,
-    /// The folder of the volume that is mounted; empty: all of it.
+    /// The folder of the volume that is mounted; empty for the whole volume.
     pub sub_path: String,
 }
 
 impl Mount {
-    /// The path on the volume, from its top, of what the container has at `path`.
+    /// The path on the volume, relative to its root, of `path` in the container.
     pub fn on_volume(&self, path: &str) -> Option<String> {
         let rest = below(path, &self.path)?;
         Some(join(&self.sub_path, rest))
     }
 
-    /// Where the container has what is at `path` on the volume.
+    /// The path in the container of `path` on the volume.
     pub fn in_container(&self, path: &str) -> Option<String> {
         let rest = below(path, &self.sub_path)?;
         Some(join(self.path.trim_end_matches('/'), rest))
     }
 }
 
-/// The claims that a container has.
+/// The claims that a container mounts.
 pub fn mounts(spec: &PodSpec, container: &[VolumeMount]) -> Vec<Mount> {
     let claim = |volume: &str| {
         let volume = spec.volumes.iter().flatten().find(|one| one.name == volume)?;
@@ -42,7 +42,7 @@ pub fn mounts(spec: &PodSpec, container: &[VolumeMount]) -> Vec<Mount> {
     container.iter().filter_map(mount).collect()
 }
 
-/// What of `path` follows `folder`; empty for the folder itself.
+/// The part of `path` below `folder`; empty for the folder itself.
 fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     let rest = path.trim_end_matches('/').strip_prefix(folder.trim_end_matches('/'))?;
     if folder.is_empty() || rest.is_empty() {

@@ -1,4 +1,4 @@
-//! The pods that have the claim mounted: whom a reading can go through, and which node has the volume.
+//! The pods that have the claim mounted: which containers can read it, and which node has the volume.
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::ResourceExt;
@@ -9,20 +9,20 @@ use crate::failure::{Failure, Request};
 use crate::label::is_reader;
 use crate::mount::{Mount, mounts};
 
-/// A pod that has the claim and has not ended.
+/// A pod that mounts the claim and has not ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Holder {
     pub pod: String,
     pub node: Option<String>,
     pub containers: Vec<Container>,
-    /// A pod of a Job ends when its work is done, a reader when its reading is; neither is read through.
+    /// False for a Job's pod and for a reader, which end on their own: they are not used for reading.
     pub stays: bool,
-    /// Made by this program, perhaps by another call.
+    /// Made by this program, perhaps in another call.
     pub is_reader: bool,
     pub spec: PodSpec,
 }
 
-/// A container of it that has the claim.
+/// A container that mounts the claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Container {
     pub running: bool,
 }
 
-/// The pods of the namespace that have the claim.
+/// The pods of the namespace that mount the claim.
 pub async fn holders(cluster: &Cluster, claim: &str) -> Result<Vec<Holder>, Failure> {
     let pods = cluster.api::<Pod>().list(&ListParams::default()).await.map_err(|error| {
         Request::new("list", "pods", &cluster.namespace)
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_pod_has_a_claim_until_it_has_ended() {
-        // what is changed; whether it has the claim, whether it is read through, whether its container runs
+        // what is changed; whether it mounts the claim, whether it is used for reading, whether its container runs
         let table: [(&str, fn(&mut Value), Option<(bool, bool)>); 6] = [
             ("nothing", |_| {}, Some((true, true))),
             (

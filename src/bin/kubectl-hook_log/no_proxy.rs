@@ -1,11 +1,11 @@
-//! `NO_PROXY`: which hosts are reached without the proxy of `HTTPS_PROXY`. As Go reads it (golang.org/x/net: http/httpproxy),
-//! and so kubectl and Helm do. Pure.
+//! `NO_PROXY`: the hosts that are reached without the proxy of `HTTPS_PROXY`. Interpreted as in Go (golang.org/x/net:
+//! http/httpproxy), and so in kubectl and Helm. Pure.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Whether `host` is in the list: `*`, a domain with those below it, an address, a network.
+/// Whether the list contains `host`: `*`, a domain with its subdomains, an address, or a network.
 pub fn covers(list: &str, host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
     let address: Option<IpAddr> = host.parse().ok();

@@ -1,4 +1,4 @@
-//! The way of a reading, from top to bottom.
+//! A reading from beginning to end.
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use crate::mounted::{Container, Holder, holders};
 use crate::reader::Reader;
 use crate::reading::Reading;
 
-/// Seconds after which a reader ends in any case: one that reads, one that follows.
+/// Seconds after which a reader ends in any case: one that reads, and one that follows.
 const DEADLINE: u32 = 3600;
 const DEADLINE_OF_FOLLOWING: u32 = 24 * 3600;
 
-/// What is known before anything is read.
+/// What is known before reading.
 struct Found {
     cluster: Cluster,
     hook: Hook,
-    /// How the claim can be mounted.
+    /// The claim's access modes.
     modes: Vec<String>,
     holders: Vec<Holder>,
 }
 
-/// Reads what is asked for: the exit status of the reading command.
+/// Reads what is asked for; returns the exit status of the reading command.
 pub async fn read(arguments: Arguments) -> Result<u8, Failure> {
     let mut interrupt = Interrupt::listen();
     let reading = Reading::of(&arguments.reading)?;
@@ -37,7 +37,7 @@ pub async fn read(arguments: Arguments) -> Result<u8, Failure> {
         found = look(&arguments) => found?,
         status = interrupt.comes() => return Ok(status),
     };
-    // What follows may outlive this program, and in a pod that is not ours nobody would end it.
+    // A following command could outlive this program, and in a foreign pod nobody would end it.
     if !reading.follows() {
         let status = tokio::select! {
             status = through_container(&found, &reading) => status?,
@@ -50,7 +50,7 @@ pub async fn read(arguments: Arguments) -> Result<u8, Failure> {
     let hook = with_pod_of_holder(&found);
     let runner = hook.runner.as_ref().ok_or_else(|| no_image(&arguments.release))?;
     let limit = Duration::from_secs(arguments.start_timeout);
-    // Not given up on a stop: a pod that was asked for must be known to be removed.
+    // Not cancelled by an interruption: a pod that was requested must also be removed.
     let reader = match timeout(limit, make(&found, &hook, runner, &reading)).await {
         Ok(made) => made?,
         Err(_) => return Err(Failure::refused("the cluster does not answer; try kubectl get pods")),
@@ -73,7 +73,7 @@ async fn look(arguments: &Arguments) -> Result<Found, Failure> {
     Ok(Found { cluster, hook, modes, holders })
 }
 
-/// A reader where the volume is.
+/// Makes a reader where the volume is.
 async fn make<'a>(
     found: &'a Found,
     hook: &Hook,
@@ -90,7 +90,7 @@ async fn make<'a>(
     Reader::in_own_pod(cluster, hook, runner, node, deadline).await
 }
 
-/// How the claim can be mounted. It is also the proof that it is there.
+/// The claim's access modes. Also checks that the claim exists.
 async fn access_modes(cluster: &Cluster, claim: &str) -> Result<Vec<String>, Failure> {
     let namespace = &cluster.namespace;
     match cluster.api::<PersistentVolumeClaim>().get(claim).await {
@@ -106,12 +106,12 @@ async fn access_modes(cluster: &Cluster, claim: &str) -> Result<Vec<String>, Fai
         Err(error) if status_of(&error).is_some_and(|(code, _)| code == 404) => Err(Failure::wrong(format!(
             "the claim {claim} is not there in the namespace {namespace}, and the log was on it; was the release uninstalled?"
         ))),
-        // Whoever may not look at it may still read through it; it is taken to be on one node.
+        // A user who may not look at the claim may still read through it. Assume that it is on one node.
         Err(_) => Ok(vec!["ReadWriteOnce".to_owned()]),
     }
 }
 
-/// Reads through a container that is there and has both the volume and the runner; none where no container has.
+/// Reads through an existing container with both the volume and the runner; `None` if there is none.
 async fn through_container(found: &Found, reading: &Reading) -> Result<Option<u8>, Failure> {
     let Found { cluster, hook, holders, .. } = found;
     let pods = cluster.api::<Pod>();
@@ -129,7 +129,7 @@ async fn through_container(found: &Found, reading: &Reading) -> Result<Option<u8
             };
             for program in &programs {
                 let Some(lines) = reading.command_lines(program, hook, &container.mount) else { break };
-                // Whoever may not exec here may still make a pod.
+                // A user who may not exec here may still create a pod.
                 match target.has(program).await {
                     Ok(true) => return run_all(&target, &lines).await.map(Some),
                     Ok(false) => {}
@@ -159,7 +159,7 @@ async fn through_reader(
     run_all(&reader.target(), &lines).await
 }
 
-/// One after the other; the highest status stands for all.
+/// Runs them one after the other; returns the highest status.
 async fn run_all(target: &Target<'_>, lines: &[Vec<String>]) -> Result<u8, Failure> {
     let mut highest = 0;
     for words in lines {
@@ -168,7 +168,7 @@ async fn run_all(target: &Target<'_>, lines: &[Vec<String>]) -> Result<u8, Failu
     Ok(highest)
 }
 
-/// Of a hook that is known by its claim alone, the user is that of whoever has the volume now.
+/// If only the claim of the hook is known, the reader gets the user of a pod that has the volume.
 fn with_pod_of_holder(found: &Found) -> Hook {
     let mut hook = found.hook.clone();
     if let (true, Some(holder)) = (hook.spec.containers.is_empty(), found.holders.first()) {
@@ -177,7 +177,7 @@ fn with_pod_of_holder(found: &Found) -> Hook {
     hook
 }
 
-/// The pod that alone may have the volume, and its container that has it.
+/// The only pod that may have the volume, and its container with the volume.
 fn the_one_pod(holders: &[Holder]) -> Option<(&Holder, &Container)> {
     holders
         .iter()

@@ -1,4 +1,4 @@
-//! The life of a reader: made, waited for, held, removed.
+//! The life of a reader: create, wait for, keep, remove.
 
 use std::time::Duration;
 
@@ -17,26 +17,25 @@ use crate::mount::Mount;
 use crate::mounted::{Container, Holder};
 use crate::started::{Start, start};
 
-/// Between two looks at a reader that starts.
+/// Interval of checks while a reader starts.
 const LOOK: Duration = Duration::from_millis(250);
-/// For the removal: a cluster that does not answer does not keep the user waiting.
+/// Time limit of the removal, so that a silent cluster does not keep the user waiting.
 const REMOVAL: Duration = Duration::from_secs(10);
 
-/// A reader in the cluster.
 pub struct Reader<'a> {
     cluster: &'a Cluster,
     pods: Api<Pod>,
     pod: String,
     container: String,
     runner: &'a Runner,
-    /// How it has the volume.
+    /// Its mount of the volume.
     pub mount: Mount,
-    /// Whether the pod is the reader's own, and goes with it.
+    /// Whether the pod is the reader's own and is removed with it.
     own: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// A pod of its own.
+    /// Creates a pod for the reader.
     pub async fn in_own_pod(
         cluster: &'a Cluster,
         hook: &Hook,
@@ -66,7 +65,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A container in the pod that alone may have the volume (`ReadWriteOncePod`).
+    /// Adds a container to the only pod that may have the volume (`ReadWriteOncePod`).
     pub async fn in_pod_of(
         cluster: &'a Cluster,
         hook: &Hook,
@@ -93,7 +92,7 @@ impl<'a> Reader<'a> {
         Ok(Self { cluster, pods, pod: holder.pod.clone(), container: name, runner, mount, own: false })
     }
 
-    /// Waits until it has started; says once what it waits for.
+    /// Waits until it has started; prints the reason for the wait once.
     pub async fn started(&self, limit: Duration) -> Result<(), Failure> {
         let deadline = Instant::now() + limit;
         let mut said = None;
@@ -126,7 +125,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What the cluster last warned of, such as a volume that another node has.
+    /// The cluster's last warning, such as that another node has the volume.
     async fn last_warning(&self) -> String {
         let of_pod = ListParams::default().fields(&format!("involvedObject.name={},type=Warning", self.pod));
         let events = self.cluster.api::<Event>().list(&of_pod).await;
@@ -134,15 +133,15 @@ impl<'a> Reader<'a> {
         last.unwrap_or_else(|| format!("kubectl describe pod {} says more while it is there", self.pod))
     }
 
-    /// Holds its stdin: it ends with the value that is returned, also when this program is killed or the network goes.
-    /// Where that is not permitted the reader's deadline remains.
+    /// Keeps the reader's stdin open. The reader ends when the returned value is dropped, or when this program is
+    /// killed or the network fails. If attaching is not permitted, only the reader's deadline ends it.
     pub async fn hold(&self) -> Option<AttachedProcess> {
         let stdin =
             AttachParams::default().container(&self.container).stdin(true).stdout(false).stderr(false);
         self.pods.attach(&self.pod, &stdin).await.ok()
     }
 
-    /// Where its programs are started.
+    /// The container in which its programs are started.
     pub fn target(&self) -> Target<'_> {
         Target {
             pods: &self.pods,
@@ -152,7 +151,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Removes it, and what earlier calls that were killed have left.
+    /// Removes the reader, and those that earlier, killed calls have left.
     pub async fn remove(self) {
         if !self.own {
             return;
@@ -187,9 +186,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Letters that no other call has taken in this moment.
+/// Random letters, to make the name unique.
 fn suffix() -> String {
     use std::hash::{BuildHasher, RandomState};
-    // Seeded at random for each process; the API server refuses a name that is taken.
+    // The hasher has a random seed per process; the API server refuses a name that is taken.
     format!("{:010x}", RandomState::new().hash_one(std::process::id()) >> 24)
 }

@@ -1,4 +1,4 @@
-//! What the runner is asked: a reading command with the user's options, and the place on the volume. Pure.
+//! The request to the runner: a reading command with the user's options, and the path of the log. Pure.
 
 use crate::failure::Failure;
 use crate::hook::Hook;
@@ -7,7 +7,6 @@ use crate::mount::Mount;
 /// The runner's commands that read.
 pub const COMMANDS: [&str; 5] = ["logs", "history", "verify", "diff", "report"];
 
-/// One reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     command: String,
@@ -15,7 +14,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// From the words after the release's name; options alone are those of `logs`.
+    /// Reads the words after the release's name. Options without a command belong to `logs`.
     pub fn of(words: &[String]) -> Result<Self, Failure> {
         let is_command = |word: &String| COMMANDS.contains(&word.as_str());
         match words.split_first() {
@@ -30,13 +29,13 @@ impl Reading {
         }
     }
 
-    /// Whether it ends only when the run does.
+    /// Whether it only ends when the run does.
     pub fn follows(&self) -> bool {
         let follows = |word: &String| word == "--follow" || word.starts_with("-f");
         self.command == "logs" && self.options.iter().any(follows)
     }
 
-    /// The command lines, one after the other: one, or for `verify` one for each destination.
+    /// The command lines to run in order: one or, for `verify`, one per destination.
     pub fn command_lines(&self, program: &str, hook: &Hook, mount: &Mount) -> Option<Vec<Vec<String>>> {
         let log = mount.in_container(hook.log.trim_end_matches('/'))?;
         let state = match &hook.state {
@@ -54,7 +53,7 @@ impl Reading {
             "diff" => vec![vec!["--log".into(), log]],
             _ => vec![vec![log]],
         };
-        // What a pod's image has for a pager would wait for keys that nobody can press.
+        // A pager in a pod's image would wait for keys that nobody can press.
         let no_pager = if self.command == "logs" { vec!["--no-pager".to_owned()] } else { Vec::new() };
         let before: Vec<String> =
             [program.to_owned(), self.command.clone()].into_iter().chain(no_pager).chain(state).collect();

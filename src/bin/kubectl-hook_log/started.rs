@@ -1,18 +1,18 @@
-//! Whether a reader has started, and if not, why: what the node, the scheduler and the image say. Pure.
+//! Whether a reader has started and if not, why, according to node, scheduler and image. Pure.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
-/// How a reader's start stands.
+/// The state of a reader's start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     Running,
-    /// Not yet; with what it waits for, where that is known.
+    /// Not yet, with the reason if known.
     Waiting(Option<String>),
-    /// Never, and why.
+    /// It will never start, with the reason.
     Never(String),
 }
 
-/// How the start of a container of a pod stands.
+/// The state of a container's start.
 pub fn start(pod: &Pod, container: &str, image: &str) -> Start {
     let Some(status) = &pod.status else { return Start::Waiting(None) };
     let mut all =

@@ -1,4 +1,4 @@
-//! Wrong usage: a sentence of ours for each kind of clap's errors. Pure.
+//! Wrong usage: our own sentence for each kind of clap's errors. Pure.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 

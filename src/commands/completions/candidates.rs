@@ -1,5 +1,5 @@
-//! What may stand at the cursor: commands, options, their values, ids of runs. For files and directories only the kind is
-//! returned, and the shell lists them.
+//! Completion candidates at the cursor: commands, options, their values, run ids. For files and directories only the
+//! kind is returned, and the shell lists them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl fmt::Display for Candidates {
     }
 }
 
-/// What may stand at the cursor of `line`.
+/// The candidates at the cursor of `line`.
 pub fn at(line: &Line<'_>) -> Candidates {
     let program = parse::definition();
     let command = line.command(&program);

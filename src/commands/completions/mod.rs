@@ -1,4 +1,5 @@
-//! `completions`: the script for a shell. Each script calls `hook-runner complete` to ask what may stand at the cursor.
+//! `completions`: prints the script for a shell. The scripts call `hook-runner complete` for the candidates at the
+//! cursor.
 
 mod candidates;
 mod words;
@@ -17,7 +18,7 @@ pub(super) fn completions(arguments: &Completions) -> Result<(), Failure> {
     print(script.as_bytes())
 }
 
-/// Prints the kind of what may stand at the cursor, then each candidate with its help behind a tab.
+/// Prints the kind of the candidates, then each candidate and its help, separated by a tab.
 pub(super) fn complete(arguments: &Complete) -> Result<(), Failure> {
     let words: Vec<String> = arguments.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let line = words::Line::new(&words, arguments.cursor);
