@@ -1,5 +1,5 @@
 # The one interface to the project; .ci/run calls the same targets.
-.PHONY: help build install plugin demo test lint long-test root-test bare-test model-test fault-test image release publish release-test chart-test plugin-test report-test e2e bench bench-copy bench-output fuzz
+.PHONY: help build install plugin demo test lint long-test root-test bare-test model-test fault-test image release publish release-test chart-test plugin-test off-linux-test report-test e2e bench bench-copy bench-output fuzz
 
 help:            ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -84,6 +84,9 @@ chart-test:      ## rendering, lint and unit tests of the charts
 
 plugin-test:     ## lints and tests of the plugin
 	@tests/run plugin
+
+off-linux-test:  ## the commands that read, as macOS and Windows have them; type-checks for both
+	@tests/off_linux/run
 
 report-test:     ## the HTML report in a real browser
 	@tests/report/run

@@ -69,6 +69,49 @@ impl Kind {
     }
 }
 
+/// Why a command or an attempt failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// The kind of failure, which decides the exit status.
+    #[serde(skip)]
+    pub kind: Kind,
+    /// A more precise word, if any: no-space, read-only, stale, io.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
+    /// What failed, on what, and why.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub advice: String,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, cause: None, message: message.into(), advice: String::new() }
+    }
+
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = advice.into();
+        self
+    }
+
+    #[must_use]
+    pub fn because(mut self, cause: &'static str) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// The message in one line: what, where, why, what to do.
+    pub fn sentence(&self) -> String {
+        if self.advice.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{}; {}", self.message, self.advice)
+        }
+    }
+}
+
 /// The table in `--help` and in the README: status, meaning, and the action for a Job's podFailurePolicy (KEP-3329:
 /// `Count` retries within backoffLimit, `FailJob` does not).
 pub const TABLE: &[(&str, &str, &str)] = &[

@@ -2,8 +2,7 @@
 //! writes everything printed both to a log on the volume and to the pod's log, and exits 0 only when every step
 //! succeeded and content and log are durable.
 //!
-//! On systems other than Linux the library is empty, because reading a volume takes Linux's system calls. The plugin
-//! (`src/bin/kubectl-hook_log`) builds there and has a pod read the volume.
+//! On systems other than Linux the library is empty, and `main.rs` has the commands that read (`off_linux/`).
 //!
 //! Data flow: cli -> commands -> hook -> attempt -> steps -> (copy | process -> output) -> volume -> exit.
 

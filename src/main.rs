@@ -1,57 +1,13 @@
-//! The program: everything is in the library.
+//! The program. On Linux it is in the library; on other systems it is `off_linux/`, the commands that read and check.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!(
-    "hook-runner runs in Linux containers; for this system build the plugin: cargo build --features plugin --bin kubectl-hook_log"
-);
+#[cfg_attr(target_os = "linux", path = "main/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "off_linux/mod.rs")]
+mod program;
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::process::ExitCode;
+// Off Linux, the rooms are in it and are found as `crate::…`.
+#[allow(clippy::wildcard_imports)]
+use program::*;
 
-use nix::libc;
-
-/// musl's allocator takes single pages from the kernel and returns them at once, which would be most of a short run's
-/// time.
-#[global_allocator]
-static ALLOCATOR: OrEnd = OrEnd(dlmalloc::GlobalDlmalloc);
-
-/// Out of memory: prints a sentence and exits with 70. The default is SIGABRT, which a podFailurePolicy cannot tell
-/// from the command's.
-struct OrEnd(dlmalloc::GlobalDlmalloc);
-
-// SAFETY: forwards each call to dlmalloc and returns its answer, or never returns.
-unsafe impl GlobalAlloc for OrEnd {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the same contract.
-        or_end(unsafe { self.0.alloc(layout) })
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
-        or_end(unsafe { self.0.alloc_zeroed(layout) })
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above.
-        or_end(unsafe { self.0.realloc(memory, layout, size) })
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { self.0.dealloc(memory, layout) }
-    }
-}
-
-fn or_end(memory: *mut u8) -> *mut u8 {
-    if memory.is_null() {
-        let said = b"hook-runner: there is no memory left; raise the limit of memory (ulimit -v, the pod's limits)\n";
-        let _ = rustix::io::write(rustix::stdio::stderr(), said);
-        // SAFETY: never returns, and allocates nothing.
-        unsafe { libc::_exit(70) }
-    }
-    memory
-}
-
-fn main() -> ExitCode {
-    hook_runner::main()
+fn main() -> std::process::ExitCode {
+    run()
 }

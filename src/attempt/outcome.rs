@@ -6,55 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::exit::Kind;
+pub use crate::exit::Failure;
 use crate::hook::identity::Identity;
 use crate::support::durations::shown;
 
 /// The word for an attempt without a failure.
 pub const SUCCEEDED: &str = "succeeded";
-
-/// Why an attempt failed.
-#[derive(Debug, Clone, Serialize)]
-pub struct Failure {
-    /// The kind of failure, which decides the exit status.
-    #[serde(skip)]
-    pub kind: Kind,
-    /// A more precise word, if any: no-space, read-only, stale, io.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<&'static str>,
-    /// What failed, on what, and why.
-    pub message: String,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub advice: String,
-}
-
-impl Failure {
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, cause: None, message: message.into(), advice: String::new() }
-    }
-
-    #[must_use]
-    pub fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = advice.into();
-        self
-    }
-
-    #[must_use]
-    pub fn because(mut self, cause: &'static str) -> Self {
-        self.cause = Some(cause);
-        self
-    }
-
-    /// The message in one line: what, where, why, what to do.
-    pub fn sentence(&self) -> String {
-        if self.advice.is_empty() {
-            self.message.clone()
-        } else {
-            format!("{}; {}", self.message, self.advice)
-        }
-    }
-}
 
 /// The result of one step.
 #[derive(Debug, Clone, Serialize)]
@@ -204,6 +161,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Kind;
 
     fn outcome(message: &str) -> Outcome {
         let identity = Identity { run: "r".into(), ..Identity::default() };

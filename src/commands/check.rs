@@ -4,9 +4,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::say::{complain, print};
-use crate::attempt::outcome::Failure;
 use crate::cli;
-use crate::exit::Kind;
+use crate::exit::{Failure, Kind};
 use crate::hook::{file, layer::Layer, spec::Hook, steps::Step};
 use crate::support::cause::words;
 use crate::support::harmless::harmless;

@@ -1,8 +1,8 @@
 //! `diff`: what a run changed on the volume.
 
 use super::logs::{closed_pipe_is_no_failure, last_problem_fails, open, say_problems, unreadable};
-use crate::attempt::outcome::Failure;
 use crate::cli;
+use crate::exit::Failure;
 use crate::history::diff::{Range, diff, print};
 
 pub(super) fn print_diff(arguments: &cli::Diff) -> Result<(), Failure> {

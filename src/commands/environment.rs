@@ -1,12 +1,12 @@
 //! The `HOOK_RUNNER_…` variables: an empty one counts as unset, and an unknown one is named in a warning.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, ArgAction, Command};
 
 use super::examples::VARIABLES;
 use crate::support::nearest::nearest;
+use crate::support::os::{OsStrExt, OsStringExt};
 
 const PREFIX: &str = "HOOK_RUNNER_";
 

@@ -3,11 +3,12 @@
 use std::io::IsTerminal;
 
 use super::logs::{closed_pipe_is_no_failure, open, say_problems, selection};
-use crate::attempt::outcome::Failure;
 use crate::cli::{self, Format, When};
+use crate::exit::Failure;
 use crate::history::table::{self, Style};
 use crate::history::{Selection, select};
 use crate::support::color;
+use crate::support::os::columns;
 
 /// Columns of a terminal that does not tell its width.
 const WIDTH: usize = 80;
@@ -34,10 +35,4 @@ pub(super) fn print_history(options: &cli::History) -> Result<(), Failure> {
     };
     let done = select(&all, &selection).and_then(|chosen| table::print(&chosen, style, &mut stdout.lock()));
     closed_pipe_is_no_failure(done)
-}
-
-/// Columns of the terminal.
-fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
 }

@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use super::pager::Out;
-use crate::attempt::outcome::Failure;
 use crate::cli;
-use crate::exit::Kind;
+use crate::exit::{Failure, Kind};
 use crate::history::follow::{Follow, follow};
 use crate::history::logs::{View, print};
 use crate::history::{self, Filter, HistoryError, Records, Selection, select};

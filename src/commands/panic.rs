@@ -4,19 +4,20 @@
 use std::ffi::OsString;
 use std::panic::{self, PanicHookInfo};
 
-use super::termination;
-use crate::attempt::outcome::Failure;
-use crate::exit::Kind;
+use crate::exit::{Failure, Kind};
 use crate::output::{self, Level};
 use crate::support::leave::leave;
 
+/// Writes the termination message for a command line that failed before its command could, if the command is a pod's.
+pub type LeaveMessage = fn(&Failure, &[OsString]);
+
 /// From now on a panic in any thread ends the process with 70. `words` is the command line, which names the termination
-/// message.
-pub(super) fn install(words: Vec<OsString>) {
+/// message that `leave_message` writes.
+pub(super) fn install(words: Vec<OsString>, leave_message: LeaveMessage) {
     panic::set_hook(Box::new(move |fault| {
         let failure = failure(fault);
         output::say(Level::Error, &failure.sentence());
-        termination::wrong_usage(&failure, &words);
+        leave_message(&failure, &words);
         leave(failure.kind.status())
     }));
 }
@@ -36,7 +37,8 @@ mod tests {
     #[test]
     fn a_process_that_panics() {
         let Some(message) = std::env::var_os("HOOK_RUNNER_TEST_PANIC") else { return };
-        super::install(vec!["hook-runner".into(), "run".into(), "--termination-log".into(), message]);
+        let words = vec!["hook-runner".into(), "run".into(), "--termination-log".into(), message];
+        super::install(words, crate::commands::termination::wrong_usage);
         let thread = std::thread::spawn(|| panic!("on purpose"));
         let _ = thread.join();
     }

@@ -4,9 +4,8 @@ use std::io::{self, IsTerminal};
 
 use super::logs::{last_problem_fails, open, say_problems, selection, unreadable};
 use super::say::print;
-use crate::attempt::outcome::Failure;
 use crate::cli;
-use crate::exit::Kind;
+use crate::exit::{Failure, Kind};
 use crate::history::{report, select};
 use crate::support::cause::words;
 

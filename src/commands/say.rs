@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use crate::attempt::outcome::Failure;
-use crate::exit::Kind;
+use crate::exit::{Failure, Kind};
 use crate::output::{self, Level};
 use crate::support::cause::words;
 

@@ -7,8 +7,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{dashed, environment, not_utf8};
-use crate::attempt::outcome::Failure;
-use crate::exit::Kind;
+use crate::exit::{Failure, Kind};
 
 /// The failure for an error of clap; `None` for `--help` and `--version`.
 pub fn failure(error: &clap::Error, definition: &Command, words: &[OsString]) -> Option<Failure> {

@@ -16,6 +16,7 @@ mod manifest;
 mod open;
 mod options;
 mod own_files;
+mod pattern;
 mod plan;
 mod preflight;
 mod progress;
@@ -41,7 +42,7 @@ use crate::support::rooted_dir::Dir;
 pub use commit::seal::Ended;
 pub use error::{Cause, Error};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
-pub use plan::filter::is_pattern;
+pub use pattern::is_pattern;
 #[cfg(test)]
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 
 use regex_lite::Regex;
+
+use crate::support::os::FileExt;
 
 /// Bytes that are read at a time.
 const BLOCK: usize = 64 << 10;

@@ -4,13 +4,12 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 
-use rustix::fs::{MemfdFlags, OFlags, memfd_create};
-
 use super::error::HistoryError;
 use super::filter::pieces;
 use super::records::Records;
 use crate::support::log_end::{Segment, marker, names, parse_segment};
-use crate::support::rooted_dir::is_in_the_way;
+use crate::support::os;
+use crate::support::rooted_dir::{OFlags, is_in_the_way};
 use crate::volume::frames::Frame;
 use crate::volume::{Attempt, LogFile, Volume, VolumeError};
 
@@ -59,7 +58,7 @@ fn segments(volume: &Volume) -> io::Result<Vec<Segment<File>>> {
 
 /// One file from the log's part and the segments. The part before the attempt is a hole and takes no memory.
 fn joined(log: &File, frame: Frame, segments: Vec<Segment<File>>) -> io::Result<(File, Frame)> {
-    let mut file = File::from(memfd_create("log", MemfdFlags::CLOEXEC)?);
+    let mut file = os::memory_file()?;
     file.seek(SeekFrom::Start(frame.start))?;
     pieces(log, frame.start..frame.end, &mut |_, piece| file.write_all(piece))?;
     let left_out = segments.first().map_or(0, |first| first.start.saturating_sub(first.head));

@@ -3,13 +3,11 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Seek};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-use rustix::fs::{MemfdFlags, OFlags};
 
 use super::error::HistoryError;
 use crate::support::harmless::harmless;
+use crate::support::os;
 use crate::volume::frames::{self, Frame};
 use crate::volume::lock::{self, AtWork};
 use crate::volume::record::Started;
@@ -45,8 +43,7 @@ enum Source {
 /// Opens what belongs to `place`: a directory's histories, a log with its history, a log alone, or standard input (`-`).
 pub fn open(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
     if place == Path::new("-") {
-        let stdin = rustix::io::dup(rustix::stdio::stdin()).map_err(io::Error::from);
-        let file = stdin.map(File::from).and_then(seekable);
+        let file = os::stdin().and_then(seekable);
         return Ok(vec![Records::alone(file.map_err(VolumeError::at("read", place))?, place)?]);
     }
     let mut records = if place.is_dir() { directory(place, state)? } else { log(place, state)? };
@@ -114,8 +111,7 @@ fn log(path: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> 
         Err(error) if error.is_absence() => {}
         Err(error) => return Err(error.into()),
     }
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
+    let file = match os::open_at_once(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(HistoryError::Missing { path: path.to_path_buf() });
         }
@@ -133,9 +129,8 @@ fn seekable(mut file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         return Ok(file);
     }
-    let flags = rustix::fs::fcntl_getfl(&file)?;
-    rustix::fs::fcntl_setfl(&file, flags.difference(OFlags::NONBLOCK))?;
-    let mut memory = File::from(rustix::fs::memfd_create("log", MemfdFlags::CLOEXEC)?);
+    os::let_wait(&file)?;
+    let mut memory = os::memory_file()?;
     io::copy(&mut file, &mut memory)?;
     memory.rewind()?;
     Ok(memory)

@@ -1,8 +1,9 @@
 //! `SRC:DST` of `--copy`.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+
+use crate::support::os::{OsStrExt, OsStringExt};
 
 /// One `--copy SRC:DST`. The last colon separates, so that the source may contain colons.
 #[derive(Debug, Clone, PartialEq, Eq)]

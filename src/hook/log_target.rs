@@ -1,7 +1,6 @@
 //! Where the preserved log goes, and what its failure does to the result.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -9,6 +8,7 @@ use serde_json::Value;
 use crate::hook::file_value::{FileValue, any_scalar, scalar, words};
 use crate::hook::yaml::{Mistake, Node};
 use crate::support::keywords::keywords;
+use crate::support::os::OsStrExt;
 
 /// The preserved log: a file, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]

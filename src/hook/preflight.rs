@@ -6,12 +6,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::io::Errno;
-
 use crate::copy::{self, Options, Prune};
 use crate::hook::made::Made;
 use crate::hook::steps::Step;
+use crate::support::os::user_who_may_not_write;
 use crate::support::real_path::real;
 
 /// Why a copy cannot work. Each message ends with what to do.
@@ -174,13 +172,9 @@ fn destination(to: &Path) -> Result<(), PreflightError> {
     if !metadata.is_dir() {
         return Err(PreflightError::DestinationIsNoDirectory { destination: to.into(), file: nearest });
     }
-    match accessat(CWD, &nearest, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-        Err(Errno::ACCESS) => Err(PreflightError::NotWritable {
-            destination: to.into(),
-            directory: nearest,
-            uid: rustix::process::geteuid().as_raw(),
-        }),
-        _ => Ok(()),
+    match user_who_may_not_write(&nearest) {
+        Some(uid) => Err(PreflightError::NotWritable { destination: to.into(), directory: nearest, uid }),
+        None => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ mod basic_auth;
 mod dial;
 mod lookup;
 mod own_authority;
+mod roots;
 mod tls;
 mod url;
 mod words;
@@ -32,7 +33,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::basic_auth::basic_auth;
 pub use self::dial::{DialError, Dialer};
-pub use self::tls::{Roots, RootsError};
+pub use self::roots::Roots;
+pub use self::tls::RootsError;
 pub use self::url::{Endpoint, Malformed, Url};
 use crate::support::cause;
 use crate::support::durations::shown;

@@ -1,9 +1,8 @@
-//! The trusted certificate authorities.
+//! TLS connections to servers with a certificate of a trusted authority.
 //!
 //! May read the CA file; knows nothing of requests. Verification cannot be switched off: for a private authority, give
 //! its certificate.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,22 +14,12 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::own_authority::OwnAuthority;
+use super::roots::Roots;
 use super::words;
 use crate::support::{cause, small_file};
 
 /// Limit of a CA file in bytes; those of distributions have a few hundred KiB.
 const LARGEST_CA_FILE: u64 = 8 << 20;
-
-/// Where the trusted authorities come from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Roots {
-    /// Mozilla's list, compiled in: a minimal image has no list of its own.
-    #[default]
-    Bundled,
-    /// A PEM file with one or more certificates. It replaces the bundled list, as `curl --cacert` and OpenSSL's
-    /// `SSL_CERT_FILE` do.
-    File(PathBuf),
-}
 
 /// A CA file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +54,6 @@ pub enum RootsError {
 }
 
 impl Roots {
-    /// The authorities for requests: `given` (`--ca-file`, `HOOK_RUNNER_CA_FILE` or the hook file), else a non-empty
-    /// `SSL_CERT_FILE`, else the bundled list.
-    pub fn choose(given: Option<&Path>) -> Self {
-        let from_environment =
-            || std::env::var_os("SSL_CERT_FILE").filter(|value| !value.is_empty()).map(PathBuf::from);
-        given.map(Path::to_path_buf).or_else(from_environment).map_or(Self::Bundled, Self::File)
-    }
-
     /// Reads the authorities and builds the TLS connector.
     ///
     /// # Errors
@@ -96,15 +77,6 @@ impl Roots {
             .with_custom_certificate_verifier(Arc::new(OwnAuthority { chains, given }))
             .with_no_client_auth();
         Ok(TlsConnector::from(Arc::new(config)))
-    }
-}
-
-impl fmt::Display for Roots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bundled => f.write_str("the bundled list of public authorities"),
-            Self::File(path) => write!(f, "the CA file {}", path.display()),
-        }
     }
 }
 

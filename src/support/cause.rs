@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use nix::errno::Errno;
+use super::os;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -24,10 +24,11 @@ pub enum Cause {
 impl Cause {
     /// The cause behind a system call's error.
     pub fn of(error: &io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOSPC | Errno::EDQUOT) => Self::NoSpace,
-            Some(Errno::EROFS) => Self::ReadOnly,
-            Some(Errno::ESTALE) => Self::Stale,
+        // Only the system's own answers: a kind without a number is a sentence of ours.
+        match error.raw_os_error().map(|_| error.kind()) {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Self::NoSpace,
+            Some(io::ErrorKind::ReadOnlyFilesystem) => Self::ReadOnly,
+            Some(io::ErrorKind::StaleNetworkFileHandle) => Self::Stale,
             _ => Self::Io,
         }
     }
@@ -55,10 +56,7 @@ impl fmt::Display for Cause {
 /// its words for other errors are written for programmers.
 pub fn words(error: &io::Error) -> String {
     if let Some(number) = error.raw_os_error() {
-        return match Errno::from_raw(number) {
-            Errno::UnknownErrno => format!("the system's error {number}"),
-            errno => errno.desc().to_owned(),
-        };
+        return os::description(number).unwrap_or_else(|| format!("the system's error {number}"));
     }
     let words = match error.kind() {
         // An error that we made ourselves already holds a sentence.

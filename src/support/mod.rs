@@ -11,6 +11,7 @@ pub(crate) mod log_end;
 pub(crate) mod mutex;
 pub(crate) mod nearest;
 pub mod observed;
+pub(crate) mod os;
 pub(crate) mod own;
 pub(crate) mod real_path;
 pub mod rooted_dir;

@@ -3,14 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use rustix::fs::{FileType, OFlags};
-
 use super::LOG_NAME;
-use super::rooted_dir::Dir;
+use super::os::{FileExt, OsStrExt, OsStringExt};
+use super::rooted_dir::{Dir, FileType, OFlags};
 
 /// The default name of a state directory.
 pub const STATE_DIRECTORY: &str = ".hook-runner";

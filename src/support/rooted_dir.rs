@@ -18,11 +18,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, RawDir, RenameFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
 pub use self::own_files::{copy_range, is_in_the_way, state_mode};
 use self::resolve::plain_names;
+pub use rustix::fs::{FileType, OFlags};
 
 /// How often an open is repeated when the file is removed at the same moment.
 const REMOVED_MEANWHILE: u32 = 100;

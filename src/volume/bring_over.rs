@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Read;
 
-use rustix::fs::OFlags;
-
 use super::error::VolumeError;
 use super::history_dir::{History, SUFFIX, logs_with_history};
 use super::index;
 use super::paths::Volume;
 use super::record::Line;
+use crate::support::rooted_dir::OFlags;
 
 /// The directory of earlier logs.
 pub(super) const RUNS: &str = "runs";

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::error::VolumeError;
 use super::history_dir::History;
+use crate::support::os::OsStrExt;
+use crate::support::rooted_dir::OFlags;
 
 const SUFFIX: &str = ".changes";
 

@@ -2,17 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{FileType, OFlags};
 
 use super::error::VolumeError;
 use super::index::Index;
 use super::paths::Volume;
 use super::record::Line;
+use crate::support::os::{OsStrExt, OsStringExt};
 use crate::support::own::{HISTORIES, decoded, encoded};
-use crate::support::rooted_dir::Dir;
+use crate::support::rooted_dir::{Dir, FileType, OFlags};
 
 /// The suffix of archived logs.
 pub(super) const SUFFIX: &str = ".log";

@@ -4,14 +4,12 @@
 //! Each line is appended by one write. A power failure may tear the last one; the next writer ends it.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::OFlags;
 
 use super::error::VolumeError;
 use super::record::{Ended, Line, Started};
-use crate::support::rooted_dir::Dir;
+use crate::support::os::FileExt;
+use crate::support::rooted_dir::{Dir, OFlags};
 
 pub(super) const NAME: &str = "index.jsonl";
 /// Above this size, the next start removes the older half of the lines; about 3,000 attempts.

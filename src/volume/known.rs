@@ -6,8 +6,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
 use super::bring_over::{RUNS, old, old_logs};
 use super::error::VolumeError;
 use super::frames::{self, Frame};
@@ -15,7 +13,7 @@ use super::history_dir::{History, SUFFIX, logs_with_history};
 use super::index::{self, Index};
 use super::paths::Volume;
 use super::record::{Ended, Started};
-use crate::support::rooted_dir::Dir;
+use crate::support::rooted_dir::{Dir, OFlags};
 use crate::support::times;
 
 /// How often to look again at logs that are being moved.

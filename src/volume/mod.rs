@@ -3,6 +3,7 @@
 mod archive;
 mod bring_over;
 mod changes;
+mod create;
 mod error;
 pub mod followed;
 pub mod frames;

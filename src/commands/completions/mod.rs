@@ -5,8 +5,8 @@ mod candidates;
 mod words;
 
 use super::say::print;
-use crate::attempt::outcome::Failure;
 use crate::cli::{Complete, Completions};
+use crate::exit::Failure;
 
 /// Prints the script.
 pub(super) fn completions(arguments: &Completions) -> Result<(), Failure> {

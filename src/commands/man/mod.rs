@@ -10,9 +10,8 @@ use self::roff::Page;
 use super::examples::{self, VARIABLES};
 use super::parse;
 use super::say::print;
-use crate::attempt::outcome::Failure;
 use crate::cli::Man;
-use crate::exit::{self, Kind};
+use crate::exit::{self, Failure, Kind};
 use crate::support::cause::words;
 
 /// The date in the pages.

@@ -7,6 +7,7 @@ use gix_glob::wildmatch::Mode;
 use crate::copy::error::Error;
 use crate::copy::io::path::{join, parent};
 use crate::copy::options::Options;
+use crate::copy::pattern::pattern;
 
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
@@ -62,22 +63,6 @@ fn parse(option: &str, patterns: &[String]) -> Result<Vec<gix_glob::Pattern>, Er
             .ok_or_else(|| Error::request(format!("the pattern '{text}' of {option} is empty or a comment")))
     };
     patterns.iter().map(one).collect()
-}
-
-fn pattern(text: &str) -> Option<gix_glob::Pattern> {
-    gix_glob::parse(without_trailing_spaces(text).as_bytes()).filter(|_| !text.starts_with('#'))
-}
-
-/// Whether `text` is a pattern, not empty and not a comment.
-pub fn is_pattern(text: &str) -> bool {
-    pattern(text).is_some()
-}
-
-/// Trailing spaces are ignored unless escaped with a backslash (gitignore(5)).
-fn without_trailing_spaces(text: &str) -> &str {
-    let trimmed = text.trim_end_matches(' ');
-    let escapes = trimmed.bytes().rev().take_while(|byte| *byte == b'\\').count();
-    if escapes % 2 == 1 && trimmed.len() < text.len() { &text[..=trimmed.len()] } else { trimmed }
 }
 
 /// Warnings about patterns that can match nothing: an unclosed bracket, or a first pattern with `!`, before which

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::escape::escaped;
 use crate::history::base64::base64;
+use crate::support::os::sha256;
 use crate::support::times;
 
 const STYLE: &str = include_str!("report.css");
@@ -68,6 +69,5 @@ impl Page<'_> {
 
 /// The hash by which a content security policy allows a script or a style sheet.
 fn hash(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    format!("sha256-{}", base64(digest.as_ref()))
+    format!("sha256-{}", base64(&sha256(text.as_bytes())))
 }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use serde::de::DeserializeOwned;
 
@@ -10,6 +9,7 @@ use super::frame::Frame;
 use super::legacy;
 use super::scan::{last_line_start, line_before, range};
 use super::write::{CLOSE, FOOTER, OUTPUT, RECORD};
+use crate::support::os::FileExt;
 use crate::support::own::HEADER_START;
 use crate::volume::record::{Ended, Started};
 

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+
+use crate::support::os::FileExt;
 
 /// How many bytes are read first to find the start of a line.
 const FIRST_LOOK: u64 = 512;

@@ -1,0 +1,53 @@
+//! Files on the volume, for a reader; the lock is not asked for.
+
+#[path = "../volume/bring_over.rs"]
+mod bring_over;
+#[path = "../volume/changes.rs"]
+mod changes;
+#[path = "../volume/error.rs"]
+mod error;
+#[path = "../volume/frames/mod.rs"]
+pub mod frames;
+#[path = "../volume/history_dir.rs"]
+mod history_dir;
+#[path = "../volume/index.rs"]
+mod index;
+#[path = "../volume/known.rs"]
+mod known;
+#[path = "../volume/paths.rs"]
+mod paths;
+#[path = "../volume/record.rs"]
+pub mod record;
+
+pub use crate::support::LOG_NAME;
+pub use changes::{Change, Changes};
+pub use error::VolumeError;
+pub use history_dir::History;
+pub use known::{Attempt, LogFile, frame_of, histories, known, open_log};
+pub use paths::Volume;
+
+/// Who holds the volume's lock: a lock of Linux, which no other system sees.
+pub mod lock {
+    use crate::support::rooted_dir::Dir;
+
+    /// Who holds the lock.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Holder {
+        /// The run's id.
+        pub run: String,
+    }
+
+    /// Whether an attempt is at work.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    #[allow(missing_docs)]
+    pub enum AtWork {
+        Yes(Holder),
+        No,
+        Unknown,
+    }
+
+    /// It is not known.
+    pub fn at_work(_state: &Dir) -> AtWork {
+        AtWork::Unknown
+    }
+}
