@@ -1,6 +1,6 @@
 """The copy benchmark: hook-runner and its peers side by side in one interleaved run.
 
-    python3 benches/copy [--only CASE[,CASE]…] [--rounds 7] [--cache DIR] [--binary PATH] [--prepare] [--list]
+    python3 benches/copy [--only CASE[,CASE]…] [--rounds 7] [--cache DIR] [--binary PATH] [--before PATH] [--prepare] [--list]
 
 Needs root (mounts, loop devices, drop_caches), FUSE, cargo, npm and the network for the first preparation. Prints Markdown:
 what benches/RESULTS.md quotes. Progress goes to stderr.
@@ -37,7 +37,7 @@ def main():
             raise SystemExit(f"no case is called {name!r}; --list says which there are")
 
     cache = outside_the_checkout(arguments.cache)
-    peers = Peers(cache)
+    peers = Peers(cache, arguments.before)
     peers.install()
     peers.build_ours(arguments.binary)
     if arguments.prepare:
@@ -58,6 +58,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=7, help="times each contender runs in a case (default 7)")
     parser.add_argument("--peers", help="peers to run beside hook-runner, comma-separated (default: all of the case)")
     parser.add_argument("--binary", help=f"the {OURS} to measure (default: build the static release)")
+    parser.add_argument("--before", help=f"another {OURS}, measured in the same rounds")
     parser.add_argument("--cache", default=os.environ.get("BENCH_CACHE", "/var/tmp/hook-runner-bench"),
                         help="where peers, data and loop images are kept (default %(default)s)")
     parser.add_argument("--prepare", action="store_true", help="install the peers, build the data, measure nothing")

@@ -12,16 +12,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 CARGO_PEERS = {"cpz": "3.2.1", "xcp": "0.24.9", "fcp": "0.2.2"}
 OURS = "hook-runner"
+# Another build of it, given with --before: a change is judged beside the program without it, round by round.
+BEFORE = "hook-runner before"
 # Programs of this benchmark: a library as a program, and the system calls of a copy without a copier.
 OWN = ("fs_extra_copy", "calls")
 CALLS = ("calls first", "calls compare", "calls look")
 
 
 class Peers:
-    def __init__(self, cache):
+    def __init__(self, cache, before=None):
         self.cache = cache
         self.bin = cache / "peers" / "bin"
         self.ours = None
+        self.before = Path(before).resolve() if before else None
 
     def install(self):
         for tool in ("cp", "rsync", "sync"):
@@ -52,6 +55,7 @@ class Peers:
         """The command line that brings the content of src into dst, which exists and is empty or is an older copy."""
         return [str(part) for part in {
             OURS: [self.ours, "copy", *extra, src, dst],
+            BEFORE: [self.before, "copy", *extra, src, dst],
             "cp -a": ["cp", "-a", f"{src}/.", dst],
             "rsync -a": ["rsync", "-a", f"{src}/", f"{dst}/"],
             "rsync -aHAXS": ["rsync", "-aHAXS", f"{src}/", f"{dst}/"],
