@@ -37,7 +37,9 @@ pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) 
         if is_known || is_emptied(&old, &root).map_err(failed)? {
             continue;
         }
-        let layers = Layers::read(destination, &owner, old.head.since, None).map_err(failed)?;
+        let layers = Layers::read(destination, &owner, old.head.since, None)
+            .map_err(failed)?
+            .following(old.head.follows);
         let rule = Rule::UsersDoing;
         let follow = old.head.follows.then_some(destination);
         let rewriting = Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow };

@@ -53,7 +53,8 @@ pub(crate) fn seal(request: &Request, ended: Ended) -> Result<(), Error> {
             state.run_is_over(&owner).map_err(failed)?;
             continue;
         }
-        let layers = Layers::read(&places, &owner, old.head.since, None).map_err(failed)?;
+        let layers =
+            Layers::read(&places, &owner, old.head.since, None).map_err(failed)?.following(old.head.follows);
         let rewriting = Rewriting {
             rule: match ended {
                 Ended::Well => Rule::AsTheRunLeft,

@@ -35,6 +35,7 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
     for manifest in manifests(&root, destination, earlier_state)? {
         let own = manifest::file_name(&manifest.head.owner);
         let layers = Layers::read(destination, &own, manifest.head.since, None).map_err(failed)?;
+        let layers = layers.following(manifest.head.follows);
         let follow = manifest.head.follows.then_some(destination);
         let mut closed = Vec::new();
         // Looked for first: what is below another destination is not this one's.

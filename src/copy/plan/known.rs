@@ -117,7 +117,7 @@ impl<'a> Known<'a> {
             old,
             head,
             brought_over,
-            layers,
+            layers: layers.following(roots.follow),
             intent,
             changed_by_run: unfinished.is_some() && !at_work,
             run_is_over: unfinished.is_some() && !at_work && !is_own,

@@ -1,14 +1,16 @@
 //! The other owners of entries on the volume: of this destination, of one around it, or of one inside it. Copies are
 //! layers: if two have a name, the later one owns it. Reads manifests; changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::RwLock;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 
 use crate::copy::io::path::join;
 use crate::copy::manifest::{self, Kind, Manifest, Reading, Record, records};
@@ -62,11 +64,36 @@ fn join_paths(prefix: &[u8], path: &[u8]) -> Vec<u8> {
 }
 
 #[derive(Debug, Default)]
+struct Found {
+    layers: Vec<Layer>,
+    /// The directories that were checked for being destinations of their own.
+    checked: HashSet<Box<[u8]>>,
+}
+
+/// The destination.
+#[derive(Debug)]
+struct Place {
+    root: Dir,
+    path: PathBuf,
+    /// Symbolic links in it lead to directories of it.
+    follow: bool,
+}
+
+impl Place {
+    /// A directory of it, if there is one.
+    fn open(&self, rel: &[u8]) -> Option<Dir> {
+        let rel = OsStr::from_bytes(rel);
+        if self.follow { Dir::open(self.path.join(rel)) } else { self.root.open_dir(rel) }.ok()
+    }
+}
+
+#[derive(Debug, Default)]
 pub(crate) struct Layers {
     /// When the copy at hand first came. A new one is later than all others.
     since: u64,
-    #[allow(clippy::struct_field_names)]
-    layers: RwLock<Vec<Layer>>,
+    found: RwLock<Found>,
+    /// Where destinations inside this one are looked for; `None` if there is no destination yet.
+    place: Option<Place>,
     /// The volume is case-insensitive.
     caseless: bool,
     /// The owners that copy after this one in the same run.
@@ -107,16 +134,23 @@ impl Layers {
             (since, _) => since,
         };
         let since = since.unwrap_or_else(|| now().max(latest + 1));
-        let caseless = Dir::open(&real).is_ok_and(|root| is_caseless(&root));
-        let this = Self { since, caseless, later: later.map(<[_]>::to_vec), ..Self::default() };
-        this.add(found);
+        let place = Dir::open(&real).ok().map(|root| Place { root, path: real, follow: false });
+        let caseless = place.as_ref().is_some_and(|place| is_caseless(&place.root));
+        let this = Self { since, caseless, later: later.map(<[_]>::to_vec), place, ..Self::default() };
+        this.add(b"", found);
         Ok(this)
     }
 
-    fn add(&self, found: Vec<(At, Manifest)>) {
-        if found.is_empty() {
-            return;
+    /// The same, for a copy that follows symbolic links on the volume.
+    pub(crate) fn following(mut self, follow: bool) -> Self {
+        if let Some(place) = &mut self.place {
+            place.follow = follow;
         }
+        self
+    }
+
+    /// Adds what was found in a directory, unless another thread has done so.
+    fn add(&self, path: &[u8], found: Vec<(At, Manifest)>) {
         let is_later = |at: &At, manifest: &Manifest| match (&self.later, at) {
             (Some(later), _) if later.contains(&manifest.head.owner) => true,
             (Some(_), At::Here) => false,
@@ -127,30 +161,44 @@ impl Layers {
             (0..manifest.len()).for_each(|at| folded.entry(fold(manifest.path(at))).or_default().push(at));
             folded
         };
-        let found = found.into_iter().map(|(at, manifest)| Layer {
+        let any = !found.is_empty();
+        let layers = found.into_iter().map(|(at, manifest)| Layer {
             later: is_later(&at, &manifest),
             folded: self.caseless.then(|| folded(&manifest)),
             at,
             manifest,
         });
-        self.layers.write().unwrap_or_else(std::sync::PoisonError::into_inner).extend(found);
-        self.any.store(true, Ordering::Release);
+        let mut all = self.found.write().unwrap_or_else(PoisonError::into_inner);
+        if all.checked.insert(path.into()) {
+            all.layers.extend(layers);
+        }
+        self.any.fetch_or(any, Ordering::AcqRel);
     }
 
     /// Checks whether a directory on the volume is a destination of its own, and adds its owners.
     pub(crate) fn discover(&self, path: &[u8], dir: impl AsFd) -> io::Result<()> {
-        match rustix::fs::accessat(&dir, STATE, rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty()) {
-            Ok(()) => {}
-            Err(_) => return Ok(()),
+        let has_state = rustix::fs::accessat(&dir, STATE, Access::EXISTS, AtFlags::empty()).is_ok();
+        let found = if has_state {
+            let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+            manifests(&Dir::from_fd(rustix::fs::openat(dir, c".", flags, Mode::empty())?), None)?
+        } else {
+            Vec::new()
+        };
+        self.add(path, found.into_iter().map(|manifest| (At::Below(path.to_vec()), manifest)).collect());
+        Ok(())
+    }
+
+    /// Checks every directory on the way to a path that was not checked yet. The walk checks those that the image has.
+    fn discover_above(&self, path: &[u8]) -> io::Result<()> {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in slashes.chain((!path.is_empty()).then_some(path.len())) {
+            let above = &path[..end];
+            if self.found.read().unwrap_or_else(PoisonError::into_inner).checked.contains(above) {
+                continue;
+            }
+            let Some(dir) = self.place.as_ref().and_then(|place| place.open(above)) else { break };
+            self.discover(above, dir)?;
         }
-        let dir = rustix::fs::openat(
-            dir,
-            c".",
-            rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        )?;
-        let found = manifests(&Dir::from_fd(dir), None)?;
-        self.add(found.into_iter().map(|manifest| (At::Below(path.to_vec()), manifest)).collect());
         Ok(())
     }
 
@@ -161,12 +209,13 @@ impl Layers {
 
     /// What the other owners have in a directory.
     pub(crate) fn directory(&self, dir: &[u8]) -> io::Result<Claims> {
+        self.discover_above(dir)?;
         let mut claims = Claims { caseless: self.caseless, ..Claims::default() };
         if !self.any.load(Ordering::Acquire) {
             return Ok(claims);
         }
         let mut block = Vec::new();
-        for layer in self.layers.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
+        for layer in &self.found.read().unwrap_or_else(PoisonError::into_inner).layers {
             for at in layer.find(dir) {
                 layer.manifest.load(at, &mut block)?;
                 let all = records(&block).map(Record::into_owned).map(|record| (layer.later, record));
@@ -217,6 +266,11 @@ impl Claims {
     pub(crate) fn has_same(&self, record: &Record<'_>) -> bool {
         let same = |other: &Record<'_>| (other.kind, &other.content) == (record.kind, &record.content);
         self.records(&record.name).any(|other| !other.flags.orphan && same(other))
+    }
+
+    /// Whether a later owner has this name in its source.
+    pub(crate) fn has_later(&self, name: &[u8]) -> bool {
+        self.of(name).any(|(later, record)| *later && !record.flags.orphan)
     }
 
     /// The type that a later owner has under this name.

@@ -98,6 +98,9 @@ impl Pruner<'_> {
         }
         let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let as_left = || is_left(at.dir, record, &stat).map_err(failed);
+        if at.claims.has_later(&record.name) {
+            return Ok(true);
+        }
         if at.claims.has(&record.name) {
             // It belongs to the other owner from now on, unless it changed since this one left it.
             let is_left = is_dir || as_left()?;

@@ -62,6 +62,36 @@ fn a_mirror_leaves_a_destination_inside_it_alone() {
     assert_eq!(volume.read("plugins/p"), "2");
 }
 
+/// The directory in which another destination is leaves the outer image: its files were never the outer copy's to remove.
+#[test]
+fn what_a_destination_inside_another_has_outlives_the_directory_in_the_outer_image() {
+    for prune in [Prune::Owned, Prune::All] {
+        for inner in ["sub", "sub/deeper"] {
+            let mut volume = Volume::new();
+            volume.options.prune = prune;
+            put(&volume, "a/f", "1");
+            put(&volume, &format!("a/{inner}/p"), "the outer image's");
+            put(&volume, "inner/p", "the inner image's");
+            copy_from(&mut volume, "a", "");
+            copy_from(&mut volume, "inner", inner);
+            volume.edit(&format!("{inner}/p"), "the hook's");
+            for to in ["", inner] {
+                let mut request = volume.request();
+                request.destination = volume.at(to);
+                seal(&request, Ended::Well).unwrap();
+            }
+            std::fs::remove_dir_all(volume.temp.path().join("a/sub")).unwrap();
+            for _ in 0..2 {
+                let outer = copy_from(&mut volume, "a", "");
+                assert_eq!((outer.removed, outer.remarks.len()), (0, 0), "{prune:?} {inner}: {outer:?}");
+                assert!(!copy_from(&mut volume, "inner", inner).changed(), "{prune:?} {inner}");
+                assert_eq!(volume.read(&format!("{inner}/p")), "the hook's", "{prune:?} {inner}");
+                assert!(verify(&volume.at(""), None).unwrap().is_clean(), "{prune:?} {inner}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_a_failed_run_edited_is_installed_anew_and_no_users_edit() {
     let mut volume = Volume::new();
