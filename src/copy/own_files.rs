@@ -1,11 +1,14 @@
 //! The files of one copy in the state directory: the manifest in force, its successor, staging.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::copy::error::Error;
 use crate::copy::manifest::{Manifest, Reading};
 use crate::copy::request::Request;
+use crate::copy::shard::lock;
 use crate::copy::shard::names;
 use crate::copy::shard::partition::Shares;
 use crate::copy::state::State;
@@ -26,6 +29,8 @@ pub(crate) struct OwnFiles {
     pub(crate) staging: String,
     /// In the journal: what this copier has renamed to make way.
     pub(crate) moved: String,
+    /// How the same notes of the shards end that may be at work beside this copier.
+    moved_beside: Option<String>,
     /// Several copiers write the manifest together.
     is_shared: bool,
 }
@@ -43,7 +48,8 @@ impl OwnFiles {
         next.push(".next");
         let staging = names::stage_name(&manifest, request);
         let moved = format!("{staging}.moved");
-        Self { state, manifest, part, next, staging, moved, is_shared: shares.is_some() }
+        let moved_beside = request.options.shard.map(|shard| format!("-of-{}.moved", shard.count));
+        Self { state, manifest, part, next, staging, moved, moved_beside, is_shared: shares.is_some() }
     }
 
     /// The manifest to compare with. A restarted shard compares with the part that it wrote before.
@@ -54,6 +60,28 @@ impl OwnFiles {
             return Ok(Reading::Read(part));
         }
         Manifest::read(&state.manifests, &self.manifest)
+    }
+
+    /// The notes of what was renamed to make way: this copier's, and those of copiers that cannot be at work beside it, as the
+    /// tree was not shared then or by another number of shards.
+    pub(crate) fn all_moved(&self, state: &State) -> io::Result<Vec<OsString>> {
+        let prefix = [self.manifest.as_bytes(), b"."].concat();
+        let is_beside = |name: &[u8]| {
+            let end = self.moved_beside.as_ref().filter(|_| *name != *self.moved.as_bytes());
+            end.is_some_and(|end| name.ends_with(end.as_bytes()))
+        };
+        let mut names: Vec<_> = state.journal.entries()?.into_iter().map(|(name, _)| name).collect();
+        names.retain(|name| {
+            let name = name.as_bytes();
+            name.starts_with(&prefix) && name.ends_with(b".moved") && !is_beside(name)
+        });
+        Ok(names)
+    }
+
+    /// The lock between the copiers that share the tree, where there are several.
+    pub(crate) fn lock(&self) -> io::Result<Option<File>> {
+        let state = self.state.as_ref().filter(|_| self.is_shared);
+        state.map(|state| lock::take(&state.journal, &self.manifest)).transpose()
     }
 
     /// The state directory. Only a dry run may have none.

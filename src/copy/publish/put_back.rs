@@ -23,7 +23,9 @@ pub(crate) struct PutBack<'a> {
 impl<'a> PutBack<'a> {
     /// Renames them back where the name is free. The others stay beside for now.
     pub(crate) fn begin(roots: &Roots, files: &'a OwnFiles) -> Result<Self, Error> {
-        let moved = moved::read(files).map_err(|e| roots.volume_error("read the journal of", b"", e))?;
+        let failed = |e: io::Error| roots.volume_error("read the journal of", b"", e);
+        let _lock = files.lock().map_err(failed)?;
+        let moved = moved::read(files).map_err(failed)?;
         for (path, beside) in &moved {
             let (Some(made), Ok(name)) = (directory_of(roots, path)?, CString::new(file_name(path))) else {
                 continue;
@@ -45,6 +47,7 @@ impl<'a> PutBack<'a> {
             }
         }
         let failed = |e: io::Error| known.roots.volume_error("write to the journal of", b"", e);
+        let _lock = self.files.lock().map_err(failed)?;
         moved::clear(self.files).map_err(failed)
     }
 }

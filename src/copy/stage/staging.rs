@@ -44,6 +44,8 @@ pub(crate) struct Stage {
 pub(crate) struct Leftovers {
     home: Option<Dir>,
     generations: Vec<(u32, String, Dir)>,
+    /// Staging of shards, if the tree is no longer shared.
+    shards: Vec<String>,
     /// The highest generation that this user may not read.
     others: u32,
 }
@@ -65,10 +67,13 @@ impl Leftovers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
-        let (mut generations, mut others) = (Vec::new(), 0);
+        let (mut generations, mut shards, mut others) = (Vec::new(), Vec::new(), 0);
         for (name, _) in home.entries()? {
             let Some(name) = name.to_str() else { continue };
             let number = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
+            if number.is_some_and(|shard| shard.starts_with("shard-")) {
+                shards.push(name.to_owned());
+            }
             let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
             match home.open_dir(name) {
                 Ok(dir) => generations.push((number, name.to_owned(), dir)),
@@ -83,7 +88,7 @@ impl Leftovers {
                 unless_others(home.remove_all(name))?;
             }
         }
-        Ok(Self { home: Some(home), generations, others })
+        Ok(Self { home: Some(home), generations, shards, others })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -124,7 +129,8 @@ impl Leftovers {
 
     pub(crate) fn remove(&self) -> io::Result<()> {
         let Some(home) = &self.home else { return Ok(()) };
-        self.generations.iter().try_for_each(|(_, name, _)| unless_others(home.remove_all(name)))
+        let names = self.generations.iter().map(|(_, name, _)| name).chain(&self.shards);
+        names.into_iter().try_for_each(|name| unless_others(home.remove_all(name)))
     }
 }
 

@@ -8,7 +8,7 @@ use faultfs::{Fault, Mount};
 
 use crate::needs;
 use crate::support::harness::{PROGRAM, eventually};
-use crate::support::tree::{copied, copy_command, old_or_new, releases, tree};
+use crate::support::tree::{assert_same, copied, copy_command, old_or_new, releases, tree};
 use crate::support::volumes;
 
 /// Kills copies at points spread over a run, from one release to the other and back.
@@ -132,4 +132,80 @@ fn what_makes_way_for_an_entry_of_another_type_is_put_back_or_removed_by_the_cop
     needs!(Fuse);
     let renames = (0..1000).find(|before| !killed_in_rename(*before)).unwrap();
     assert!(renames > 8, "only {renames} renames: not those that make way");
+}
+
+/// Kills a copy, or a share of one, once it has renamed a directory of its own that makes way for a file, and before that has the
+/// name. Answers what strace(1) saw.
+fn killed_while_making_way(at: &Path, share: &[&str]) -> String {
+    for name in ["s/k", "s/way/f", "s/away/f", "s/out/f"] {
+        std::fs::create_dir_all(at.join(name).parent().unwrap()).unwrap();
+        std::fs::write(at.join(name), "1").unwrap();
+    }
+    copied(&at.join("s"), &at.join("d"));
+    for name in ["s/way", "s/away", "s/out"] {
+        std::fs::remove_dir_all(at.join(name)).unwrap();
+        std::fs::write(at.join(name), "2").unwrap();
+    }
+    let killed = Command::new("strace")
+        .args(["-f", "-y", "-o", "calls", "-e", "trace=fsync,renameat,renameat2"])
+        .args(["-e", "inject=renameat,renameat2:signal=KILL:when=2", PROGRAM])
+        .args(["copy", "s", "d", "--owner", "root", "--workers", "1", "--run-id", "2"])
+        .args(share)
+        .current_dir(at)
+        .output()
+        .unwrap();
+    assert!(!killed.status.success(), "{killed:?}");
+    let names = std::fs::read_dir(at.join("d")).unwrap().map(|entry| entry.unwrap().file_name());
+    let beside = names.filter(|name| name.to_string_lossy().ends_with(".from-volume")).count();
+    assert_eq!(beside, 1, "killed elsewhere");
+    std::fs::read_to_string(at.join("calls")).unwrap()
+}
+
+#[test]
+fn what_makes_way_is_noted_on_stable_storage_before_it_does() {
+    needs!(Program("strace"));
+    let temp = tempfile::tempdir().unwrap();
+    let calls = killed_while_making_way(temp.path(), &[]);
+    let at = |what: &str, path: &str| {
+        let is = |call: &str| call.contains(what) && call.contains(path);
+        calls.lines().position(is).unwrap_or_else(|| panic!("no {what} {path}: {calls}"))
+    };
+    let renamed = at("renameat", ".from-volume");
+    assert!(at("fsync(", ".moved>") < renamed && at("fsync(", "/journal>") < renamed, "{calls}");
+}
+
+#[test]
+fn what_a_killed_share_has_renamed_is_put_back_however_the_next_copy_is_shared() {
+    needs!(Program("strace"));
+    for next in [&["0/2", "1/2"][..], &["1/3", "0/3", "2/3"], &[]] {
+        for killed in [&["--shard", "0/2"][..], &["--shard", "1/2"], &[]] {
+            let temp = tempfile::tempdir().unwrap();
+            let at = temp.path();
+            killed_while_making_way(at, killed);
+            let copy = |options: &[&str]| {
+                let mut command = copy_command(&at.join("s"), &at.join("d"));
+                let output = command.args(["--run-id", "3"]).args(options).output().unwrap();
+                assert!(output.status.success(), "{killed:?}, {next:?}: {output:?}");
+            };
+            for share in next {
+                copy(&["--shard", share]);
+            }
+            if next.is_empty() {
+                copy(&[]);
+            }
+            assert_same(&at.join("s"), &at.join("d"), true);
+            let state = at.join("d/.hook-runner");
+            let left = |directory: &str| {
+                let entries = std::fs::read_dir(state.join(directory)).unwrap();
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+            };
+            let noted = left("journal").into_iter().filter(|name| name.ends_with(".moved")).count();
+            let staged = if next.is_empty() { left("stage") } else { Vec::new() };
+            assert!(
+                noted == 0 && staged.is_empty(),
+                "{killed:?}, {next:?}: {:?} {staged:?}",
+                left("journal")
+            );
+        }
+    }
 }
