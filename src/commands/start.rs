@@ -1,16 +1,17 @@
 //! Parses the command line and calls the command; says why it failed.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::panic::{self, LeaveMessage};
-use super::say::{complain, warn};
+use super::say::{complain, unprintable, warn};
 use super::{environment, parse, usage};
 use crate::cli::{self, Command};
-use crate::exit::Failure;
+use crate::exit::{Failure, Kind};
 use crate::hook::log_format::LogFormat;
 use crate::output;
 
@@ -45,8 +46,14 @@ fn wrong_usage(
     leave_message: LeaveMessage,
 ) -> ExitCode {
     let Some(failure) = usage::failure(error, definition, words) else {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        // `--help` and `--version`.
+        return match error.print() {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                complain(&unprintable(&error));
+                ExitCode::from(Kind::Io.status())
+            }
+            _ => ExitCode::SUCCESS,
+        };
     };
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();

@@ -1,10 +1,11 @@
 //! `verify`: a volume compared with what the last copy installed.
 
-use std::io::Write;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::say::print;
 use crate::attempt::messages;
 use crate::attempt::outcome::Failure;
 use crate::cli;
@@ -35,7 +36,7 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
     })?;
     let logs = logs_in(&arguments.destination);
     report.added.items.retain(|path| !logs.contains(path));
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     if arguments.json {
         let row = Row { schema: SCHEMA, report: &report };
         let text = serde_json::to_string(&row)
@@ -56,6 +57,7 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
         }
         let _ = writeln!(out, "{}", report.summary());
     }
+    print(out.as_bytes())?;
     if !report.denied.is_empty() {
         let (count, at) = (report.denied.len(), arguments.destination.display());
         let (what, them) = if count == 1 { ("entry", "it") } else { ("entries", "them") };

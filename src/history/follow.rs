@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::error::HistoryError;
 use super::filter::{Filter, pieces};
 use super::log_end;
+use super::logs::of_the_command;
 use super::records::{self, Records};
 use super::select::{Chosen, Selection, select};
 use super::state::State;
@@ -179,7 +180,8 @@ fn print(
     let range = if raw { frame.command_output() } else { frame.start..frame.end };
     let from = cursor.at.max(range.start);
     if from < range.end {
-        pieces(file, from..range.end, &mut |_, piece| out.write_all(piece))?;
+        let parts = if raw { of_the_command(frame, from..range.end) } else { vec![from..range.end] };
+        parts.into_iter().try_for_each(|part| pieces(file, part, &mut |_, piece| out.write_all(piece)))?;
         out.flush()?;
     }
     cursor.at = from.max(range.end);

@@ -10,6 +10,7 @@ use super::log_end;
 use super::row::Row;
 use super::select::Chosen;
 use super::times::Times;
+use crate::support::harmless::harmless;
 use crate::volume::frames::Frame;
 
 /// How attempts are printed.
@@ -36,7 +37,7 @@ pub fn print(
     let mut log = None;
     for one in chosen {
         if several && !view.json && !view.raw && log != Some(&one.records.log) {
-            writeln!(out, "==> {} <==", one.records.log)?;
+            writeln!(out, "==> {} <==", harmless(&one.records.log))?;
             log = Some(&one.records.log);
         }
         match print_one(one, view, out) {
@@ -103,8 +104,15 @@ fn parts(frame: &Frame, view: &View) -> Result<Vec<Range<u64>>, HistoryError> {
     if !view.raw {
         return Ok(vec![chosen]);
     }
-    let own = ended.map_or(&[][..], |ended| &ended.own);
-    Ok(without(chosen, own.iter().map(|&(from, to)| within(from)..within(to))))
+    Ok(of_the_command(frame, chosen))
+}
+
+/// What the command printed of `range`: the runner's own lines are left out, if the attempt has ended.
+pub(super) fn of_the_command(frame: &Frame, range: Range<u64>) -> Vec<Range<u64>> {
+    let all = frame.command_output();
+    let within = |at: u64| all.start.saturating_add(at).min(all.end);
+    let own = frame.ended.as_ref().map_or(&[][..], |ended| &ended.own);
+    without(range, own.iter().map(|&(from, to)| within(from)..within(to)))
 }
 
 /// What is left of `all` without `gaps`, which are in their order.

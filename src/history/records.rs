@@ -6,7 +6,6 @@ use std::io::{self, Seek};
 use std::path::Path;
 
 use super::error::HistoryError;
-use crate::support::harmless::harmless;
 use crate::support::os;
 use crate::volume::frames::{self, Frame};
 use crate::volume::lock::{self, AtWork};
@@ -20,7 +19,7 @@ const TRIES: usize = 100;
 /// One log, with its history where it has one.
 #[derive(Debug)]
 pub struct Records {
-    /// The log's name, harmless for a terminal.
+    /// The log's name.
     pub(super) log: String,
     /// In the order of their starts.
     pub(super) attempts: Vec<Attempt>,
@@ -145,7 +144,7 @@ impl Records {
         let mut known = volume::known(&volume, history.as_ref());
         known.problems.extend(problem);
         Self {
-            log: shown(&volume.log_name),
+            log: text(&volume.log_name),
             attempts: known.attempts,
             problems: known.problems,
             at_work: lock::at_work(&volume.state),
@@ -164,7 +163,7 @@ impl Records {
             bytes: Some((LogFile::Current, frame)),
         });
         Ok(Self {
-            log: shown(path.file_name().unwrap_or(path.as_os_str())),
+            log: text(path.file_name().unwrap_or(path.as_os_str())),
             attempts: attempts.collect(),
             problems: Vec::new(),
             at_work: AtWork::Unknown,
@@ -174,7 +173,7 @@ impl Records {
 
     fn unreadable(name: &OsStr, error: &VolumeError) -> Self {
         Self {
-            log: shown(name),
+            log: text(name),
             attempts: Vec::new(),
             problems: vec![error.to_string()],
             at_work: AtWork::Unknown,
@@ -231,6 +230,6 @@ fn is_same(this: &Started, that: &Started) -> bool {
     this.run == that.run && this.attempt == that.attempt && this.at == that.at
 }
 
-fn shown(name: &OsStr) -> String {
-    harmless(&name.to_string_lossy())
+fn text(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
 }

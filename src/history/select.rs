@@ -84,10 +84,15 @@ impl Selection {
         let at = humantime::parse_rfc3339(&started.at).ok();
         is(&self.release, started.release.as_deref())
             && is(&self.revision, started.revision.as_deref())
-            && is(&self.log, Some(&chosen.records.log))
+            && self.log.as_deref().is_none_or(|wanted| is_log(chosen.records, wanted))
             && self.since.is_none_or(|since| at.is_none_or(|at| at >= since))
             && self.until.is_none_or(|until| at.is_none_or(|at| at <= until))
     }
+}
+
+/// A name is given as it is, or as the table shows it.
+fn is_log(records: &Records, name: &str) -> bool {
+    records.log == name || harmless(&records.log) == name
 }
 
 impl Chosen<'_> {

@@ -33,10 +33,12 @@ const HEADS: [&str; 14] = [
 const LOG: usize = 1;
 const RESULT: usize = 8;
 const CAUSE: usize = 13;
-/// The columns that a narrow terminal leaves out, in this order: POD, JOB, COPIED, SHARD, DURATION, EVENT, REV.
-const DISPENSABLE: [usize; 7] = [12, 11, 10, 6, 9, 4, 3];
+/// The columns that a narrow terminal leaves out, in this order: POD, JOB, COPIED, SHARD, DURATION, EVENT, REV, RELEASE, ATTEMPT.
+const DISPENSABLE: [usize; 9] = [12, 11, 10, 6, 9, 4, 3, 2, 7];
 /// The cause gets the rest of the line. Other columns are left out until it has this width.
 const SHORTEST_CAUSE: usize = 20;
+/// The cause of an attempt without an end.
+const INTERRUPTED: &str = "killed, out of memory, or the node went down";
 
 /// Prints the attempts.
 pub fn print(chosen: &[Chosen<'_>], style: Style, out: &mut impl Write) -> Result<(), HistoryError> {
@@ -70,7 +72,7 @@ fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
     };
     [
         harmless(&started.replace('T', " ")) + "Z",
-        row.log.to_owned(),
+        harmless(row.log),
         text(row.release),
         text(row.revision),
         text(row.event),
@@ -82,7 +84,7 @@ fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
         number(row.files_copied),
         text(row.job),
         text(row.pod),
-        harmless(row.message),
+        if row.result == "interrupted" { INTERRUPTED.to_owned() } else { harmless(row.message) },
     ]
 }
 
@@ -102,8 +104,9 @@ fn columns(cells: &[[String; 14]], terminal: Option<usize>) -> Vec<(usize, usize
     let before_cause = |columns: &[(usize, usize)]| -> usize {
         columns.iter().filter(|(column, _)| *column != CAUSE).map(|(_, width)| width + 2).sum()
     };
+    let cause = columns.iter().find(|(column, _)| *column == CAUSE).map_or(0, |(_, width)| *width);
     for column in DISPENSABLE {
-        if before_cause(&columns) + SHORTEST_CAUSE > terminal {
+        if before_cause(&columns) + cause.min(SHORTEST_CAUSE) > terminal {
             columns.retain(|(other, _)| *other != column);
         }
     }
@@ -112,6 +115,12 @@ fn columns(cells: &[[String; 14]], terminal: Option<usize>) -> Vec<(usize, usize
         if *column == CAUSE {
             *width = room.min(*width);
         }
+    }
+    // Names can be long, and terminals very narrow: what is widest is cut.
+    while before_cause(&columns) > terminal + 2 {
+        let widest = columns.iter_mut().filter(|(_, width)| *width > 1).max_by_key(|(_, width)| *width);
+        let Some((_, width)) = widest else { break };
+        *width -= 1;
     }
     columns.retain(|(_, width)| *width > 0);
     columns

@@ -146,3 +146,14 @@ fn an_empty_log_is_waited_for() {
         volume.shows("out", "one\n");
     }
 }
+
+#[test]
+fn of_a_run_that_has_ended_raw_is_the_commands_bytes_alone_as_without_follow() {
+    let volume = Volume::new();
+    std::fs::create_dir(volume.at("image")).unwrap();
+    std::fs::write(volume.at("image/a"), "a").unwrap();
+    let mut run = volume.command(&["run", "--copy", "image:d/to", "--log", "d/log", "--", "echo", "one"]);
+    assert!(run.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    assert_eq!(ends(volume.follow(&["d/log", "--raw"])), Some(0));
+    assert_eq!(std::fs::read_to_string(volume.at("out")).unwrap(), "one\n");
+}

@@ -148,9 +148,9 @@ fn history_shows_what_is_asked_for() {
 #[test]
 fn the_table_fits_the_terminal_and_has_colour_when_asked() {
     let done = three_attempts();
-    let table = |done: Done, arguments: &str, environment: &str| {
+    let on = |done: Done, columns: usize, arguments: &str, environment: &str| {
         let shell = format!(
-            "stty cols 70; {environment} {} history data {arguments}",
+            "stty cols {columns}; {environment} {} history data {arguments}",
             crate::support::harness::PROGRAM
         );
         let output = std::process::Command::new("script")
@@ -161,10 +161,17 @@ fn the_table_fits_the_terminal_and_has_colour_when_asked() {
             .expect("script(1)");
         (done, String::from_utf8(output.stdout).expect("text"))
     };
-    let (done, plain) = table(done, "", "NO_COLOR=1");
+    let table = |done, arguments: &str, environment: &str| on(done, 70, arguments, environment);
+    let (mut done, plain) = table(done, "", "NO_COLOR=1");
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
-    for line in plain.lines() {
-        assert!(line.trim_end().chars().count() <= 70, "{line}");
+    for columns in [120, 80, 70, 60, 45, 30, 20] {
+        let (again, narrow) = on(done, columns, "", "NO_COLOR=1");
+        done = again;
+        for line in narrow.lines() {
+            assert!(line.trim_end().chars().count() <= columns, "{columns} columns: {line}");
+        }
+        let says_why = narrow.contains("sh exited with 3");
+        assert!(says_why || columns < 70, "the cause is on a terminal of {columns} columns: {narrow}");
     }
     let (done, colored) = table(done, "", "");
     assert!(colored.contains("\u{1b}[31mcommand (3)\u{1b}[0m"), "{colored:?}");
@@ -182,6 +189,51 @@ fn what_a_terminal_obeys_does_not_reach_it() {
     assert!(done.stdout.contains(r"a\u{1b}[31m\nb\u{9b}c"), "{:?}", done.stdout);
     let done = done.then().args(["logs", "data"]).any_stdout().run();
     assert!(!done.stdout.contains('\u{1b}'), "{:?}", done.stdout);
+}
+
+#[test]
+fn a_log_is_found_by_its_name_whatever_is_in_it_and_programs_get_the_name_as_it_is() {
+    let name = "a\u{1b}[31m\nb.txt";
+    let done = Test::new().args(["run", "--log", &format!("data/{name}"), "--", "true"]).any_stderr().run();
+    let done = done.then().args(["history", "data", "--json", "--log", name]).any_stdout().run();
+    assert_eq!(objects(&done.stdout)[0]["log"], name);
+    let done = done.then().args(["history", "data", "--log", r"a\u{1b}[31m\nb.txt"]).any_stdout().run();
+    assert!(done.stdout.contains("1 run, 1 attempt") && !done.stdout.contains('\u{1b}'), "{:?}", done.stdout);
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_success() {
+    let mut done = attempt(Test::new().file("image/a", "x"), "aaa", "true", 0);
+    let copy = done.then().args(["copy", "image", "data/to"]).any_stdout().any_stderr();
+    done = copy.run();
+    for arguments in [
+        "history data",
+        "logs data",
+        "report data",
+        "verify data/to",
+        "verify data/to --json",
+        "schema",
+        "--help",
+        "run --help",
+        "--version",
+    ] {
+        let mut command = crate::support::harness::with_default_actions(crate::support::harness::PROGRAM);
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output =
+            command.args(arguments.split(' ')).current_dir(done.path("")).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{arguments}: {said}");
+        assert!(said.contains("cannot print: No space left on device"), "{arguments}: {said}");
+    }
+}
+
+#[test]
+fn an_attempt_without_an_end_has_its_cause_in_the_table() {
+    let done = Test::new().args(["run", "--log", "data/log", "--", "sh", "-c", "kill -9 $PPID; sleep 1"]);
+    let mut command = done.command();
+    assert_eq!(command.output().unwrap().status.code(), None, "killed");
+    let done = Test::within(done.into_directory()).args(["history", "data"]).any_stdout().run();
+    assert!(done.stdout.contains("killed, out of memory, or the node went down"), "{}", done.stdout);
 }
 
 #[test]
