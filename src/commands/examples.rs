@@ -32,6 +32,13 @@ pub fn examples(command: &str) -> &'static [Example] {
             "Beside a hook whose image and command cannot be changed",
             "hook-runner sidecar --container hook --log /data/post-hook-output.txt",
         )],
+        "install" => &[("As an initContainer, for a hook in any image", "hook-runner install /runner")],
+        _ => examples_outside_of_pods(command),
+    }
+}
+
+fn examples_outside_of_pods(command: &str) -> &'static [Example] {
+    match command {
         "logs" => &[
             ("The last run", "hook-runner logs /data"),
             ("All failed attempts that are kept", "hook-runner logs /data --all --failed"),
@@ -62,7 +69,6 @@ pub fn examples(command: &str) -> &'static [Example] {
                 "kubectl get configmap vote-hook -o jsonpath='{.data.hook\\.yaml}' | hook-runner check -",
             ),
         ],
-        "install" => &[("As an initContainer, for a hook in any image", "hook-runner install /runner")],
         "schema" => &[("For an editor", "hook-runner schema > hook.schema.json")],
         "completions" => &[
             ("bash, for this shell", "source <(hook-runner completions bash)"),

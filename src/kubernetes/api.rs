@@ -41,6 +41,17 @@ pub struct Access {
     pub pod: String,
 }
 
+/// Which log of a container, and how much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerLog {
+    /// The current start's log so far.
+    Current,
+    /// The current start's log until the container ends. The headers come with the first line, which may be much later.
+    Followed,
+    /// The log of the start before.
+    Previous,
+}
+
 /// Something is missing that every pod with a service account has.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
@@ -160,24 +171,20 @@ impl Access {
             .map_err(|_| ApiError::Strange { request, why: "it is no JSON, or not that of a pod".into() })
     }
 
-    /// The log of a container from `since` on, each line with its timestamp.
-    ///
-    /// With `follow` the answer goes on until the container ends; its headers come with the first line, which may be
-    /// much later. `deadline` limits the time until the headers.
+    /// A log of a container from `since` on, each line with its timestamp. `deadline` limits the time until the headers.
     ///
     /// # Errors
     /// Unreachable or refused.
-    #[allow(clippy::too_many_arguments)] // the parameters of the API's request
     pub async fn log(
         &self,
         container: &str,
+        which: ContainerLog,
         since: Option<&str>,
-        follow: bool,
-        previous: bool,
         deadline: Instant,
     ) -> Result<Answer, ApiError> {
         let since =
             since.map_or_else(String::new, |since| format!("&sinceTime={}", since.replace('+', "%2B")));
+        let (follow, previous) = (which == ContainerLog::Followed, which == ContainerLog::Previous);
         let rest =
             format!("/log?container={container}&timestamps=true&follow={follow}&previous={previous}{since}");
         self.get("get pods/log", &rest, deadline).await

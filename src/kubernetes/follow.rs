@@ -13,7 +13,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Follow;
-use super::api::{Access, ApiError};
+use super::api::{Access, ApiError, ContainerLog};
 use super::cursor::Cursor;
 use super::failure::{Ended, Failure};
 use super::pace::{Pace, Patience};
@@ -191,7 +191,7 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         let unbroken = self.unbroken || self.cursor.first().is_none();
         self.unbroken = false;
         let mut quiet_since = Instant::now();
-        let head = access.log(container, since.as_deref(), true, false, quiet_since + pace.reopen);
+        let head = access.log(container, ContainerLog::Followed, since.as_deref(), quiet_since + pace.reopen);
         let mut head = std::pin::pin!(head);
         let mut answer: Option<Answer> = None;
         loop {
@@ -273,7 +273,8 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
     async fn whole(&mut self, replaced: bool, deadline: Instant) -> Result<Result<Came, ApiError>, Failure> {
         let since = self.cursor.reconnect();
         let mut came = Came::default();
-        let answer = self.access.log(self.container, since.as_deref(), false, replaced, deadline).await;
+        let which = if replaced { ContainerLog::Previous } else { ContainerLog::Current };
+        let answer = self.access.log(self.container, which, since.as_deref(), deadline).await;
         let mut answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(error)),
