@@ -180,7 +180,8 @@ fn print(
     let range = if raw { frame.command_output() } else { frame.start..frame.end };
     let from = cursor.at.max(range.start);
     if from < range.end {
-        let parts = if raw { of_the_command(frame, from..range.end) } else { vec![from..range.end] };
+        let new = from..range.end;
+        let parts = if raw { of_the_command(frame, new) } else { vec![new] };
         parts.into_iter().try_for_each(|part| pieces(file, part, &mut |_, piece| out.write_all(piece)))?;
         out.flush()?;
     }
