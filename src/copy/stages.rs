@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::copy::commit::force::put_in_force;
+use crate::copy::commit::listed::announce;
 use crate::copy::control::Control;
 use crate::copy::earlier;
 use crate::copy::error::{Cause, Error, Reached};
@@ -55,6 +56,7 @@ pub(crate) fn copy(
     if !options.dry_run {
         let place = Place::of(&opened.roots.destination, &opened.roots.path);
         report.place = Some(Arc::new(place.map_err(|e| Error::system("open", &opened.roots.path, e))?));
+        announce(&opened.roots.path);
     }
     let cut_short = (!options.dry_run).then(|| PutBack::begin(&opened.roots, &opened.files)).transpose()?;
     let known = Known::read(request, (&opened.roots, &opened.scope), &opened.files, &mut report)?;

@@ -1,5 +1,4 @@
-//! Finds destinations inside another destination: what a run does to the outer one, it does to them. Reads manifests
-//! and looks for state directories; changes nothing.
+//! Finds destinations inside another destination: what a run does to the outer one, it does to them.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,6 +9,7 @@ use std::sync::Mutex;
 
 use rustix::fs::{Access, AtFlags, FileType};
 
+use crate::copy::commit::listed::listed;
 use crate::copy::commit::rewrite::WORKERS;
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{Manifest, Reading};
@@ -17,8 +17,8 @@ use crate::copy::state::{JOURNAL, STATE, State};
 use crate::support::mutex;
 use crate::support::rooted_dir::Dir;
 
-/// The destinations among the directories that copies know below `destination` and those directly inside these,
-/// recursively. Leaves out one whose state this user may not write: another user looks after it.
+/// The destinations inside `destination`: those listed there, and those among the directories that its copies know and
+/// directly inside these, as one that another user copies into may not be listed. Leaves out one whose state this user may not write: another user looks after it.
 pub(crate) fn destinations_inside(destination: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![destination.to_owned()];
     let mut done = 0;
@@ -52,12 +52,14 @@ fn directly_inside(destination: &Path) -> io::Result<Vec<PathBuf>> {
     };
     Pool::new(directories.into_iter().collect()).run(vec![(); WORKERS], look).map_err(io::Error::other)?;
     let mut found = mutex::lock(&found).split_off(0);
+    found.extend(listed(&root, &state)?.into_iter().filter(|path| is_destination(&root, path)));
     found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 
-fn is_destination(parent: &Dir, name: &OsStr) -> bool {
+fn is_destination(parent: &Dir, path: impl AsRef<Path>) -> bool {
     let access = Access::WRITE_OK | Access::EXEC_OK;
     let writable = |state: Dir| rustix::fs::accessat(&state, JOURNAL, access, AtFlags::EACCESS);
-    parent.open_dir(Path::new(name).join(STATE)).is_ok_and(|state| writable(state).is_ok())
+    parent.open_dir(path.as_ref().join(STATE)).is_ok_and(|state| writable(state).is_ok())
 }

@@ -112,8 +112,10 @@ fn what_a_run_edits_in_a_destination_inside_its_own_is_no_users_edit_and_what_us
         ("v/d", "mkdir b/d"),
         ("v/d/e", "mkdir -p b/d; echo b >b/d/b"),
         ("v/d/e", "mkdir -p b/d/e"),
+        ("v/d/e/f", ""),
+        ("v/d/e/f", "mkdir b/d"),
     ] {
-        for end in [0, 3] {
+        for (end, outer_is_first) in [(0, false), (3, false), (0, true)] {
             let temp = tempfile::tempdir().unwrap();
             let at = temp.path();
             for name in ["n/run", "n/mine", "n/gone", "b/own"] {
@@ -128,6 +130,10 @@ fn what_a_run_edits_in_a_destination_inside_its_own_is_no_users_edit_and_what_us
                 String::from_utf8(output.unwrap().stderr).unwrap()
             };
             assert!(sh(images).success());
+            if outer_is_first {
+                let run = ["run", "--log", "none", "--copy", "b:v", "--", "true"];
+                assert!(Command::new(PROGRAM).args(run).current_dir(at).status().unwrap().success());
+            }
             copy_inner();
             write(at, &format!("{inner}/mine"), "user's");
             let script = format!("echo edited >{inner}/run; rm {inner}/gone; exit {end}");
