@@ -13,10 +13,10 @@ use crate::copy::error::{Cause, Error, Reached};
 use crate::copy::io::durable;
 use crate::copy::journal::ledger::{Ledger, Note};
 use crate::copy::journal::moved;
-use crate::copy::manifest::spill::Sorted;
+use crate::copy::manifest::builder::Sorted;
 use crate::copy::open::{self, Opened};
 use crate::copy::plan::known::Known;
-use crate::copy::plan::stat_cache::Seen;
+use crate::copy::plan::stat_cache::StatCache;
 use crate::copy::plan::{filter, unread};
 use crate::copy::progress::Progress;
 use crate::copy::prune::pruner::Pruner;
@@ -26,9 +26,9 @@ use crate::copy::publish::put_back::PutBack;
 use crate::copy::report::{Changes, Report};
 use crate::copy::request::Request;
 use crate::copy::shard::merge;
-use crate::copy::stage::ahead::ahead;
 use crate::copy::stage::space::Space;
 use crate::copy::stage::stager::Stager;
+use crate::copy::stage::writeback::write_back_during;
 use crate::copy::tree::node::Node;
 use crate::copy::tree::place::Place;
 use crate::copy::tree::roots::Roots;
@@ -64,7 +64,7 @@ pub(crate) fn copy(
     if unread::is_as_left(&known, workers, &mut report)? {
         return Ok(report);
     }
-    let seen = Seen::default();
+    let seen = StatCache::default();
     let space = Space::new(&known, &control, &seen, workers);
     let stager = Stager::new(&known, &control, &opened.files, space)?;
     let run = Run { request, opened: &opened, known: &known, control: &control, stager: &stager };
@@ -122,7 +122,7 @@ impl Run<'_> {
         })
     }
 
-    fn all_stages(&self, (workers, seen): (usize, &Seen), report: &mut Report) -> Result<(), Error> {
+    fn all_stages(&self, (workers, seen): (usize, &StatCache), report: &mut Report) -> Result<(), Error> {
         let (roots, scope, files) = (&self.opened.roots, &self.opened.scope, &self.opened.files);
         let (known, control, stager) = (self.known, self.control, self.stager);
         let (pending, queue, links) = (Pending::default(), Queue::new(workers), HardLinks::default());
@@ -166,7 +166,7 @@ impl Run<'_> {
             let done = task_of(walk, worker, task);
             done.inspect_err(|_| walk.control.fail())
         };
-        let workers = ahead(self.stager, || {
+        let workers = write_back_during(self.stager, || {
             let workers = queue.pool.run(queue.worker_states(report), act)?;
             let pieces = queue.take_pieces();
             if pieces.is_empty() {
@@ -254,6 +254,6 @@ fn root_node(roots: &Roots, walk: &Walk<'_>) -> Result<Arc<Node>, Error> {
     root.dereference = roots.dereference;
     root.shared = shares.is_some();
     root.in_place = root.shared && !dry_run;
-    root.others = shares.is_some_and(|shares| !shares.completes(b""));
+    root.finished_by_another = shares.is_some_and(|shares| !shares.completes(b""));
     Ok(Arc::new(root))
 }

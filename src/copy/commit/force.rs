@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::copy::error::Error;
 use crate::copy::journal::ledger::{Ledger, Note};
 use crate::copy::manifest;
-use crate::copy::manifest::spill::Sorted;
+use crate::copy::manifest::builder::Sorted;
 use crate::copy::prune::pruner::Pruned;
 use crate::copy::shard::names;
 

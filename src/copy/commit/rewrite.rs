@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::copy::error::Error;
 use crate::copy::io::pool::Pool;
-use crate::copy::manifest::{self, Block, Flags, Kind, Manifest, Record, Spill, records};
+use crate::copy::manifest::{self, Block, Builder, Flags, Kind, Manifest, Record, records};
 use crate::copy::plan::compare::{Baseline, as_it_is};
 use crate::copy::plan::filter::Filter;
 use crate::copy::plan::layers::Layers;
@@ -52,14 +52,14 @@ struct Buffers {
 impl Rewriting<'_> {
     /// Looks at every entry, and writes the manifest durably if a record has changed.
     pub(crate) fn write(&self, state: &State, owner: &OsStr) -> io::Result<()> {
-        let spill = Spill::default();
+        let builder = Builder::default();
         let pool = Pool::new((0..self.old.len()).collect::<Vec<_>>());
         pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
-            self.block(at, &spill, buffers)
+            self.block(at, &builder, buffers)
                 .map_err(|e| Error::system("read", OsStr::from_bytes(self.old.path(at)), e))
         })
         .map_err(io::Error::other)?;
-        let sorted = spill.sort();
+        let sorted = builder.sort();
         if sorted.same_as(self.old)? {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Rewriting<'_> {
         manifest::write_then(&state.manifests, (owner, &self.old.head), blocks, || self.old.close())
     }
 
-    fn block(&self, at: usize, spill: &Spill, buffers: &mut Buffers) -> io::Result<()> {
+    fn block(&self, at: usize, builder: &Builder, buffers: &mut Buffers) -> io::Result<()> {
         let path = self.old.path(at);
         self.old.load(at, &mut buffers.old)?;
         buffers.new.clear();
@@ -97,7 +97,7 @@ impl Rewriting<'_> {
         } else {
             Block::New { records: &buffers.new, orphans: true }
         };
-        spill.add(path, block, || overflow(self.root))
+        builder.add(path, block, || overflow(self.root))
     }
 
     fn changed<'r>(

@@ -64,14 +64,14 @@ pub(crate) struct Foreseen {
 
 /// The files that one worker reads ahead.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead {
+pub(crate) struct Readahead {
     /// Files of the current directory, by their position in the listing.
     files: VecDeque<(usize, OwnedFd)>,
     /// The thread's disk reads (in blocks) at the last check.
     read: i64,
 }
 
-impl Ahead {
+impl Readahead {
     /// Whether the source is cold: this worker's thread had blocks read from disk since its last check, or the previous
     /// worker's had. getrusage(2)'s `ru_inblock` of the thread also counts read-ahead.
     pub(crate) fn is_cold(&mut self, spare: &Spare) -> bool {

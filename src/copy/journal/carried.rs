@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::copy::journal::ledger::Ledger;
 use crate::copy::journal::noted::is_pruned;
-use crate::copy::manifest::spill::Sorted;
+use crate::copy::manifest::builder::Sorted;
 use crate::copy::manifest::{self, Manifest, Record, records};
 
 impl Ledger<'_> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::copy::error::Error;
 use crate::copy::io::metadata::Permissions;
-use crate::copy::manifest::spill::Sorted;
+use crate::copy::manifest::builder::Sorted;
 use crate::copy::manifest::{self, Head, Left, Manifest, Record, records};
 use crate::copy::own_files::OwnFiles;
 use crate::copy::plan::known::Known;

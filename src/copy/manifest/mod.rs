@@ -18,21 +18,21 @@
 //!
 //! A manifest is read block by block and written in one stream. Only the path and offset of each block stay in memory.
 
+pub(crate) mod builder;
 pub(crate) mod head;
 pub(crate) mod names;
 pub(crate) mod pieces;
 pub(crate) mod read;
 pub(crate) mod record;
-pub(crate) mod spill;
 pub(crate) mod text;
 pub(crate) mod write;
 
+pub(crate) use builder::{Block, Builder, overflow, overflow_in_memory};
 pub(crate) use head::Head;
 pub(crate) use names::{file_name, name_of};
 pub(crate) use pieces::gather;
 pub(crate) use read::{Manifest, Reading, records};
 pub(crate) use record::{Content, Flags, Hash, Hashing, Kind, Left, Payload, Record};
-pub(crate) use spill::{Block, Spill, overflow, overflow_in_memory};
 pub(crate) use text::Time;
 pub(crate) use write::{rename, sync_directory, touch, write, write_then};
 

@@ -12,7 +12,7 @@ use crate::copy::options::Policy;
 use crate::copy::plan::known::Known;
 use crate::copy::plan::protected::Protected;
 use crate::copy::preflight::outside_of_state;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::worker::Worker;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Known<'_> {
     pub(crate) fn in_the_way(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<Option<InTheWay>, Error> {
         let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
@@ -82,7 +82,7 @@ impl Known<'_> {
     pub(crate) fn stays_as_own(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<bool, Error> {
         let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(false) };
@@ -99,7 +99,7 @@ impl Known<'_> {
 
     /// A name beside the user's entry for the image's directory. The image does not have it, and on the volume it is
     /// free or a directory.
-    pub(crate) fn directory_beside(&self, here: &Here<'_>, name: &CStr) -> Result<CString, Error> {
+    pub(crate) fn directory_beside(&self, here: &DirContext<'_>, name: &CStr) -> Result<CString, Error> {
         for alias in names_beside(name, ".from-image") {
             if rustix::fs::statat(here.source, &*alias, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                 continue;
@@ -115,7 +115,7 @@ impl Known<'_> {
 
 /// Whether something is mounted at the name, so that it cannot be replaced. If so, adds a remark. Linux tells since
 /// 5.8.
-pub(crate) fn stays_as_mount(worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> bool {
+pub(crate) fn stays_as_mount(worker: &mut Worker, here: &DirContext<'_>, entry: Entry<'_>) -> bool {
     let (Some(made), Some(_)) = (here.made, entry.volume) else { return false };
     let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let is_mount = rustix::fs::statx(made, entry.name, how, StatxFlags::empty())

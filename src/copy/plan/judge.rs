@@ -7,7 +7,7 @@ use crate::copy::options::Policy;
 use crate::copy::plan::decide::{Action, Around, Decision, Image, Volume, decide};
 use crate::copy::plan::in_the_way::stays_as_mount;
 use crate::copy::plan::known::Known;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Incoming, Version};
 use crate::copy::tree::worker::Worker;
 
@@ -46,7 +46,7 @@ impl Known<'_> {
     pub(crate) fn judge(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<(Action, Volume), Error> {
@@ -78,7 +78,7 @@ impl Known<'_> {
     fn volume(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         image: Image,
     ) -> Result<Volume, Error> {

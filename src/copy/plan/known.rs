@@ -22,7 +22,7 @@ use crate::copy::plan::scope::Scope;
 use crate::copy::plan::source_version::source_version;
 use crate::copy::report::Report;
 use crate::copy::request::{Request, owner_of};
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::roots::Roots;
 use crate::copy::tree::worker::Worker;
 use crate::support::rooted_dir::Dir;
@@ -143,7 +143,7 @@ impl<'a> Known<'a> {
     pub(crate) fn has_content(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         wanted: Payload<'_>,
     ) -> Result<bool, Error> {
@@ -156,7 +156,7 @@ impl<'a> Known<'a> {
     pub(crate) fn is_as_left(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<bool, Error> {
         let Some(record) = entry.record.filter(|record| !record.flags.kept) else { return Ok(false) };
@@ -177,7 +177,7 @@ impl<'a> Known<'a> {
     pub(crate) fn is_left(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<bool, Error> {
         let (Some(record), Some(stat)) = (entry.record, entry.volume) else { return Ok(false) };
@@ -199,7 +199,7 @@ impl<'a> Known<'a> {
     pub(crate) fn base_of(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
         volume: Option<&Stat>,
     ) -> Result<Option<Record<'static>>, Error> {
@@ -226,11 +226,11 @@ impl<'a> Known<'a> {
     pub(crate) fn as_noted(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<Option<Record<'static>>, Error> {
         let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
-        if self.intent.is_empty() || here.node.aside {
+        if self.intent.is_empty() || here.node.beside_users {
             return Ok(None);
         }
         let failed = |e| self.roots.volume_error("compare", &here.child(entry.name), e);
@@ -249,10 +249,10 @@ impl<'a> Known<'a> {
     pub(crate) fn was_pruned(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
     ) -> Result<bool, Error> {
-        if self.intent.is_empty() || here.node.aside {
+        if self.intent.is_empty() || here.node.beside_users {
             return Ok(false);
         }
         let failed = |e| self.roots.volume_error("compare", &here.child(name), e);

@@ -21,7 +21,7 @@ use crate::support::rooted_dir::Dir;
 /// Where the tree of a manifest is, relative to the destination.
 #[derive(Debug)]
 enum At {
-    Here,
+    DirContext,
     /// The destination is at this path of the tree.
     Above(Vec<u8>),
     /// The tree is at this path of the destination.
@@ -42,7 +42,7 @@ impl Layer {
     /// The blocks for a directory of the destination; more than one only if it has several spellings.
     fn find(&self, dir: &[u8]) -> Vec<usize> {
         let path = match &self.at {
-            At::Here => dir.to_vec(),
+            At::DirContext => dir.to_vec(),
             At::Above(prefix) => join_paths(prefix, dir),
             At::Below(prefix) => {
                 let below = dir.strip_prefix(&**prefix);
@@ -119,13 +119,13 @@ impl Layers {
             }
             let Ok(dir) = Dir::open(above) else { continue };
             let prefix = real.strip_prefix(above).unwrap_or(&real).as_os_str().as_bytes();
-            let at = || if prefix.is_empty() { At::Here } else { At::Above(prefix.to_vec()) };
+            let at = || if prefix.is_empty() { At::DirContext } else { At::Above(prefix.to_vec()) };
             let skipped = prefix.is_empty().then_some(own);
             found.extend(manifests(&dir, skipped)?.into_iter().map(|manifest| (at(), manifest)));
         }
         let latest = found.iter().filter_map(|(_, manifest)| manifest.head.since).max().unwrap_or(0);
         let before = |(at, manifest): &&(At, Manifest)| {
-            matches!(at, At::Here) && later.is_some_and(|later| !later.contains(&manifest.head.owner))
+            matches!(at, At::DirContext) && later.is_some_and(|later| !later.contains(&manifest.head.owner))
         };
         let here = found.iter().filter(before).filter_map(|(_, manifest)| manifest.head.since).max();
         let since = match (since, later) {
@@ -153,7 +153,7 @@ impl Layers {
     fn add(&self, path: &[u8], found: Vec<(At, Manifest)>) {
         let is_later = |at: &At, manifest: &Manifest| match (&self.later, at) {
             (Some(later), _) if later.contains(&manifest.head.owner) => true,
-            (Some(_), At::Here) => false,
+            (Some(_), At::DirContext) => false,
             _ => manifest.head.since.is_some_and(|since| since > self.since),
         };
         let folded = |manifest: &Manifest| {

@@ -13,7 +13,7 @@ const ENTRIES: usize = 1 << 16;
 
 /// Directories by path.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct StatCache {
     kept: Mutex<Kept>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Directory {
     pub(crate) files: Vec<Option<Sight>>,
 }
 
-impl Seen {
+impl StatCache {
     /// Keeps what was seen, as long as there is room.
     pub(crate) fn keep(&self, path: &[u8], itself: Sight, listing: &Listing, files: &[Option<Sight>]) {
         let mut kept = mutex::lock(&self.kept);

@@ -13,7 +13,7 @@ use crate::copy::error::Error;
 use crate::copy::io::metadata::{open_up, set_times, time_of};
 use crate::copy::io::path::{parent, shown};
 use crate::copy::journal::ledger::Ledger;
-use crate::copy::manifest::spill::Sorted;
+use crate::copy::manifest::builder::Sorted;
 use crate::copy::plan::known::Known;
 use crate::copy::plan::scope::Scope;
 use crate::copy::report::Report;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 
 use crate::copy::error::Error;
-use crate::copy::manifest::spill::Sorted;
+use crate::copy::manifest::builder::Sorted;
 use crate::copy::manifest::{Manifest, records};
 use crate::copy::plan::spelling::{Listed, fold, pairs};
 use crate::copy::state::is_caseless;

@@ -71,7 +71,7 @@ impl Publisher<'_> {
         self.rename_all(worker, &at)?;
         if node.parent.is_some() {
             // Another shard, or the later owner, sets its time.
-            if node.others || node.covered {
+            if node.finished_by_another || node.covered {
                 return Ok(());
             }
             return self.stager.mend_directory(worker, node, true);

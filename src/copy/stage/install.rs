@@ -15,7 +15,7 @@ use crate::copy::plan::compare::compare_content;
 use crate::copy::report::Report;
 use crate::copy::stage::source::Sink;
 use crate::copy::stage::stager::Stager;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Data, Incoming, Opened, Version};
 use crate::copy::tree::worker::Worker;
 
@@ -34,7 +34,7 @@ impl Stager<'_> {
     pub(crate) fn install(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (entry, to): (Entry<'_>, Place),
         incoming: Incoming<'_>,
     ) -> Result<Option<Content<'static>>, Error> {
@@ -87,7 +87,7 @@ impl Stager<'_> {
     }
 
     /// False if the volume does not support symbolic links.
-    fn install_link(&self, here: &Here<'_>, name: &CStr, version: &Version<'_>) -> Result<bool, Error> {
+    fn install_link(&self, here: &DirContext<'_>, name: &CStr, version: &Version<'_>) -> Result<bool, Error> {
         let failed = |e: io::Error| self.roots.volume_error("write", &here.child(name), e);
         let place = self.place(here.node)?;
         let Content::Target(target) = &version.content else { return Ok(false) };
@@ -106,7 +106,7 @@ impl Stager<'_> {
     /// Links to another name of the same file, which must be the inode that was checked.
     fn link_to(
         &self,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
         (dir, first, ino): (&std::os::fd::OwnedFd, &CStr, Option<u64>),
     ) -> Result<(), Error> {
@@ -128,7 +128,7 @@ impl Stager<'_> {
     fn install_trusted(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (source, name): (&CStr, &CStr),
         version: &Version<'_>,
     ) -> Result<Option<Content<'static>>, Error> {
@@ -152,7 +152,7 @@ impl Stager<'_> {
     fn install_buffered(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (name, version): (&CStr, &Version<'_>),
         len: usize,
     ) -> Result<(), Error> {
@@ -169,7 +169,7 @@ impl Stager<'_> {
     fn install_file(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (source, name): (&CStr, &CStr),
         (from, version): (&Opened, &Version<'_>),
     ) -> Result<bool, Error> {
@@ -195,7 +195,7 @@ impl Stager<'_> {
     fn name_beside(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<(CString, bool), Error> {

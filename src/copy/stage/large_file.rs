@@ -8,7 +8,7 @@ use crate::copy::io::transfer;
 use crate::copy::manifest::{Content, Flags, Kind, Left};
 use crate::copy::stage::source::Sink;
 use crate::copy::stage::stager::Stager;
-use crate::copy::tree::entry::Here;
+use crate::copy::tree::entry::DirContext;
 use crate::copy::tree::version::{Opened, Outcome, Version};
 use crate::copy::tree::worker::Worker;
 
@@ -17,7 +17,7 @@ impl Stager<'_> {
     pub(crate) fn install_large(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (name, from): (&CStr, &Opened),
     ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
         let version = match self.reuse_large(worker, here, (name, from))? {
@@ -36,7 +36,7 @@ impl Stager<'_> {
     fn copy_large(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (name, from): (&CStr, &Opened),
     ) -> Result<Option<Version<'static>>, Error> {
         let meta = self.permissions.wanted(&from.stat);
@@ -57,7 +57,7 @@ impl Stager<'_> {
     fn reuse_large(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (name, from): (&CStr, &Opened),
     ) -> Result<Option<Version<'static>>, Error> {
         if self.leftover(here.node, name, transfer::size(&from.stat), time_of(&from.stat)).is_none() {

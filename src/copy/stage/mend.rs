@@ -12,7 +12,7 @@ use crate::copy::io::transfer::READ;
 use crate::copy::io::xattrs::Xattrs;
 use crate::copy::manifest::{Content, Kind, Time};
 use crate::copy::stage::stager::Stager;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Data, Incoming, Version};
 use crate::copy::tree::worker::Worker;
 
@@ -21,7 +21,7 @@ impl Stager<'_> {
     pub(crate) fn differs(
         &self,
         worker: &Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<bool, Error> {
@@ -49,7 +49,7 @@ impl Stager<'_> {
     pub(crate) fn mend(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         Incoming { version, data }: Incoming<'_>,
     ) -> Result<bool, Error> {

@@ -1,6 +1,5 @@
 //! Completes entries in staging. The only stage that reads content in order to copy it.
 
-pub(crate) mod ahead;
 pub(crate) mod install;
 pub(crate) mod large_file;
 pub(crate) mod mend;
@@ -11,3 +10,4 @@ pub(crate) mod source;
 pub(crate) mod space;
 pub(crate) mod stager;
 pub(crate) mod staging;
+pub(crate) mod writeback;

@@ -12,7 +12,7 @@ use crate::copy::io::path::{names_beside, shown};
 use crate::copy::options::Prune;
 use crate::copy::stage::install::Place;
 use crate::copy::stage::stager::Stager;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::node::Node;
 use crate::copy::tree::worker::Worker;
 use crate::support::rooted_dir::Dir;
@@ -22,7 +22,7 @@ impl Stager<'_> {
     pub(crate) fn plan_lines(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (entry, to): (Entry<'_>, Place),
         name: &CStr,
     ) -> Result<(), Error> {
@@ -47,7 +47,7 @@ impl Stager<'_> {
     }
 
     /// Lists what happens to a directory in the way, unless copies installed all of it.
-    fn plan_swap(&self, worker: &mut Worker, here: &Here<'_>, name: &CStr) -> Result<(), Error> {
+    fn plan_swap(&self, worker: &mut Worker, here: &DirContext<'_>, name: &CStr) -> Result<(), Error> {
         let path = here.child(name);
         let Some(made) = here.made else { return Ok(()) };
         if self.known.installed(made, name, &path)?.is_some() {

@@ -12,7 +12,7 @@ use crate::copy::io::sight::Sight;
 use crate::copy::io::transfer::{self, Failed, READ, Target};
 use crate::copy::manifest::Hash;
 use crate::copy::stage::stager::Stager;
-use crate::copy::tree::entry::Here;
+use crate::copy::tree::entry::DirContext;
 use crate::copy::tree::version::Opened;
 use crate::copy::tree::worker::Worker;
 
@@ -32,7 +32,7 @@ impl Stager<'_> {
     pub(crate) fn open_source(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
     ) -> Result<Option<Opened>, Error> {
         match self.open_file(worker, here, name)? {
@@ -45,7 +45,7 @@ impl Stager<'_> {
     pub(crate) fn regular(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
         file: OwnedFd,
     ) -> Result<Option<Opened>, Error> {
@@ -62,7 +62,7 @@ impl Stager<'_> {
     pub(crate) fn open_file(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
     ) -> Result<Option<OwnedFd>, Error> {
         let flags = if self.roots.dereference { READ.difference(OFlags::NOFOLLOW) } else { READ };
@@ -81,7 +81,7 @@ impl Stager<'_> {
     pub(crate) fn stream(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         (name, from): (&CStr, &Opened),
         sink: Sink<'_>,
     ) -> Result<Option<(Hash, u64)>, Error> {

@@ -22,7 +22,7 @@ use crate::copy::manifest::{Kind, Record, records};
 use crate::copy::plan::filter::Filter;
 use crate::copy::plan::known::Known;
 use crate::copy::plan::spelling::fold;
-use crate::copy::plan::stat_cache::Seen;
+use crate::copy::plan::stat_cache::StatCache;
 use crate::copy::stage::staging::Leftovers;
 use crate::copy::state::is_caseless;
 
@@ -31,7 +31,7 @@ pub(crate) struct Space<'a> {
     known: &'a Known<'a>,
     control: &'a Control<'a>,
     /// Keeps what is seen of the source for the copy.
-    seen: &'a Seen,
+    seen: &'a StatCache,
     workers: usize,
     fits: OnceLock<bool>,
 }
@@ -73,7 +73,7 @@ impl<'a> Space<'a> {
     pub(crate) fn new(
         known: &'a Known<'a>,
         control: &'a Control<'a>,
-        seen: &'a Seen,
+        seen: &'a StatCache,
         workers: usize,
     ) -> Self {
         Self { known, control, seen, workers, fits: OnceLock::new() }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::history::{Image, Leaf, Seen, Step, look, step};
+use super::history::{Image, Leaf, StatCache, Step, look, step};
 use super::*;
 
 /// What is known of a volume while a history is played.
@@ -20,7 +20,7 @@ struct Play {
     users: BTreeSet<String>,
 }
 
-type Tree = BTreeMap<String, Seen>;
+type Tree = BTreeMap<String, StatCache>;
 
 fn bytes(leaf: &Leaf) -> Vec<u8> {
     format!("{leaf:?}").into_bytes()

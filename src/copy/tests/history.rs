@@ -230,14 +230,14 @@ pub(super) fn step(policy: Option<Policy>) -> impl Strategy<Value = Step> {
 
 /// What a path of the volume holds, and its mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct StatCache {
     /// `None` for a directory.
     pub(super) leaf: Option<Leaf>,
     pub(super) mode: u32,
 }
 
 /// All that is on the volume, but for the runner's own.
-pub(super) fn look(volume: &Volume) -> BTreeMap<String, Seen> {
+pub(super) fn look(volume: &Volume) -> BTreeMap<String, StatCache> {
     let mut found = BTreeMap::new();
     let mut todo = vec![String::new()];
     while let Some(dir) = todo.pop() {
@@ -258,7 +258,7 @@ pub(super) fn look(volume: &Volume) -> BTreeMap<String, Seen> {
             } else {
                 Some(Leaf::File(volume.read(&path)))
             };
-            found.insert(path, Seen { leaf, mode: stat.permissions().mode() & 0o7777 });
+            found.insert(path, StatCache { leaf, mode: stat.permissions().mode() & 0o7777 });
         }
     }
     found

@@ -11,7 +11,7 @@ use crate::copy::manifest::Record;
 use crate::copy::tree::node::Node;
 
 /// The directory that a worker is in.
-pub(crate) struct Here<'a> {
+pub(crate) struct DirContext<'a> {
     pub(crate) node: &'a Arc<Node>,
     pub(crate) path: &'a [u8],
     pub(crate) source: &'a OwnedFd,
@@ -19,7 +19,7 @@ pub(crate) struct Here<'a> {
     pub(crate) made: Option<&'a OwnedFd>,
 }
 
-impl Here<'_> {
+impl DirContext<'_> {
     pub(crate) fn child(&self, name: &CStr) -> Vec<u8> {
         join(self.path, name.to_bytes())
     }
@@ -41,7 +41,7 @@ pub(crate) struct Entry<'a> {
 
 /// An [`Entry`] that was put off.
 #[derive(Debug)]
-pub(crate) struct Later {
+pub(crate) struct DeferredEntry {
     pub(crate) node: Arc<Node>,
     pub(crate) name: CString,
     record: Option<Record<'static>>,
@@ -52,9 +52,9 @@ pub(crate) struct Later {
 
 impl Entry<'_> {
     /// Puts it off. Its directory stays unfinished until it was handled.
-    pub(crate) fn defer(&self, node: &Arc<Node>) -> Later {
+    pub(crate) fn defer(&self, node: &Arc<Node>) -> DeferredEntry {
         node.begin();
-        Later {
+        DeferredEntry {
             node: node.clone(),
             name: self.name.to_owned(),
             record: self.record.cloned().map(Record::into_owned),
@@ -65,7 +65,7 @@ impl Entry<'_> {
     }
 }
 
-impl Later {
+impl DeferredEntry {
     pub(crate) fn entry(&self) -> Entry<'_> {
         Entry {
             name: &self.name,

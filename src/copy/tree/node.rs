@@ -40,7 +40,7 @@ pub(crate) struct Node {
     pub(crate) recorded: Option<CString>,
     pub(crate) target: Target,
     /// The image's version beside the user's; not recorded in the manifest.
-    pub(crate) aside: bool,
+    pub(crate) beside_users: bool,
     /// The wanted metadata; set when its task starts.
     pub(crate) meta: OnceLock<Meta>,
     pub(crate) source: Slot,
@@ -74,7 +74,7 @@ pub(crate) struct Node {
     /// Several copiers walk through it, and some of its entries may be another's.
     pub(crate) shared: bool,
     /// Another shard sets this directory's metadata.
-    pub(crate) others: bool,
+    pub(crate) finished_by_another: bool,
     /// A later owner also has it, and sets its metadata.
     pub(crate) covered: bool,
     /// Created in its final place, because any of the shards may need it first.
@@ -109,7 +109,7 @@ impl Node {
 
     fn bare(parent: Option<Arc<Self>>, name: CString, target: Target, follow: bool) -> Self {
         Self {
-            aside: parent.as_ref().is_some_and(|parent| parent.aside),
+            beside_users: parent.as_ref().is_some_and(|parent| parent.beside_users),
             dereference: parent.as_ref().is_some_and(|parent| parent.dereference),
             parent,
             name,
@@ -132,7 +132,7 @@ impl Node {
             xattrs: None,
             attributed: AtomicBool::new(false),
             shared: false,
-            others: false,
+            finished_by_another: false,
             covered: false,
             in_place: false,
             held: AtomicBool::new(false),

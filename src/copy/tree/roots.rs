@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::copy::error::Error;
 use crate::copy::io::path::shown_path;
 use crate::copy::preflight::Single;
-use crate::copy::tree::entry::Here;
+use crate::copy::tree::entry::DirContext;
 use crate::copy::tree::place::leads_to;
 use crate::support::rooted_dir::Dir;
 
@@ -99,7 +99,12 @@ impl Roots {
     }
 
     /// The status of a name on the volume.
-    pub(crate) fn look(&self, made: &OwnedFd, here: &Here<'_>, name: &CStr) -> Result<Option<Stat>, Error> {
+    pub(crate) fn look(
+        &self,
+        made: &OwnedFd,
+        here: &DirContext<'_>,
+        name: &CStr,
+    ) -> Result<Option<Stat>, Error> {
         match rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -108,7 +113,7 @@ impl Roots {
     }
 
     /// A file's name in the source; that of a single file may differ.
-    pub(crate) fn source_name<'n>(&'n self, here: &Here<'_>, name: &'n CStr) -> &'n CStr {
+    pub(crate) fn source_name<'n>(&'n self, here: &DirContext<'_>, name: &'n CStr) -> &'n CStr {
         match &self.single {
             Some(single) if here.node.parent.is_none() => &single.from,
             _ => name,
@@ -116,7 +121,7 @@ impl Roots {
     }
 
     /// The status of a source entry. With `dereference`, that of a link's target.
-    pub(crate) fn source_stat(&self, here: &Here<'_>, name: &CStr) -> Result<Stat, Error> {
+    pub(crate) fn source_stat(&self, here: &DirContext<'_>, name: &CStr) -> Result<Stat, Error> {
         let flags = if self.dereference { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
         rustix::fs::statat(here.source, self.source_name(here, name), flags)
             .map_err(|e| self.source_error("stat", &here.child(name), e))

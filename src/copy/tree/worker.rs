@@ -7,12 +7,12 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 
 use crate::copy::io::listing::Listing;
-use crate::copy::io::readahead::Ahead;
+use crate::copy::io::readahead::Readahead;
 use crate::copy::io::xattrs::Xattrs;
 use crate::copy::journal::read::Noted;
 use crate::copy::plan::layers::Claims;
 use crate::copy::report::Report;
-use crate::copy::tree::entry::Later;
+use crate::copy::tree::entry::DeferredEntry;
 use crate::copy::tree::node::Node;
 
 /// A task of the main phase.
@@ -25,7 +25,7 @@ pub(crate) enum Task {
         names: Vec<(CString, FileType)>,
     },
     /// A file too large to be copied between its siblings.
-    File(Later),
+    File(DeferredEntry),
 }
 
 pub(crate) struct Worker {
@@ -42,7 +42,7 @@ pub(crate) struct Worker {
     pub(crate) xattrs: Xattrs,
     pub(crate) report: Report,
     pub(crate) tasks: Vec<Task>,
-    pub(crate) ahead: Ahead,
+    pub(crate) ahead: Readahead,
 }
 
 impl Worker {
@@ -61,7 +61,7 @@ impl Worker {
             xattrs: Xattrs::default(),
             report: report.like(),
             tasks: Vec::new(),
-            ahead: Ahead::default(),
+            ahead: Readahead::default(),
         }
     }
 }

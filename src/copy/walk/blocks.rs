@@ -1,20 +1,20 @@
 //! Collects the records of the new manifest from the workers.
 
 use crate::copy::error::Error;
-use crate::copy::manifest::spill::Sorted;
-use crate::copy::manifest::{Block, Spill, overflow_in_memory};
+use crate::copy::manifest::builder::Sorted;
+use crate::copy::manifest::{Block, Builder, overflow_in_memory};
 use crate::copy::stage::stager::Stager;
 
 /// Records of directories, in pieces and in any order.
 pub(crate) struct Blocks<'a> {
-    spill: Spill,
+    builder: Builder,
     stager: &'a Stager<'a>,
 }
 
 impl<'a> Blocks<'a> {
     /// Records that do not fit into memory go to a file in staging.
     pub(crate) fn new(stager: &'a Stager<'a>) -> Self {
-        Self { spill: Spill::default(), stager }
+        Self { builder: Builder::default(), stager }
     }
 
     pub(crate) fn add(&self, path: &[u8], block: Block<'_>) -> Result<(), Error> {
@@ -24,13 +24,13 @@ impl<'a> Blocks<'a> {
             return Ok(());
         }
         let overflow = || if dry_run { overflow_in_memory() } else { self.stager.stage()?.overflow() };
-        self.spill
+        self.builder
             .add(path, block, overflow)
             .map_err(|e| Error::system("write the manifest in", &self.stager.roots.path, e))
     }
 
     /// Sorts all records. Nothing may be added afterwards.
     pub(crate) fn sort(&self) -> Sorted {
-        self.spill.sort()
+        self.builder.sort()
     }
 }

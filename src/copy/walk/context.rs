@@ -3,7 +3,7 @@
 use crate::copy::control::Control;
 use crate::copy::plan::known::Known;
 use crate::copy::plan::scope::Scope;
-use crate::copy::plan::stat_cache::Seen;
+use crate::copy::plan::stat_cache::StatCache;
 use crate::copy::publish::pending::Pending;
 use crate::copy::stage::stager::Stager;
 use crate::copy::tree::roots::Roots;
@@ -24,5 +24,5 @@ pub(crate) struct Walk<'a> {
     pub(crate) queue: &'a Queue,
     pub(crate) links: &'a HardLinks,
     /// What the space estimate saw of the source.
-    pub(crate) seen: &'a Seen,
+    pub(crate) seen: &'a StatCache,
 }

@@ -16,7 +16,7 @@ use crate::copy::manifest::{Block, Kind};
 use crate::copy::options::Policy;
 use crate::copy::report::Report;
 use crate::copy::stage::source::Sink;
-use crate::copy::tree::entry::{Entry, Here, Later};
+use crate::copy::tree::entry::{DeferredEntry, DirContext, Entry};
 use crate::copy::tree::version::{Data, Incoming, Outcome, Version};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
@@ -53,7 +53,7 @@ impl Walk<'_> {
     fn deferred(
         &self,
         worker: &mut Worker,
-        later: &Later,
+        later: &DeferredEntry,
         first: Option<&First>,
     ) -> Result<Option<First>, Error> {
         self.control.go_on()?;
@@ -80,7 +80,7 @@ impl Walk<'_> {
     fn link(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         (first, (dir, ino)): (&First, &Linkable),
     ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
@@ -99,7 +99,7 @@ impl Walk<'_> {
         }
     }
 
-    fn linkable(&self, first: &First, later: &Later) -> Result<Option<Linkable>, Error> {
+    fn linkable(&self, first: &First, later: &DeferredEntry) -> Result<Option<Linkable>, Error> {
         let at = &first.node;
         let opened =
             |dir: std::io::Result<_>| dir.map_err(|e| self.roots.volume_error("open", &at.path(), e));
@@ -115,7 +115,7 @@ impl Walk<'_> {
     fn may_relink(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<bool, Error> {
@@ -128,7 +128,7 @@ impl Walk<'_> {
     fn version_of(
         &self,
         known: &Version<'static>,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<Version<'static>, Error> {
         let stat = self.roots.source_stat(here, entry.name)?;
@@ -141,7 +141,7 @@ impl Walk<'_> {
     fn copy_alone(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<Option<(Outcome, Version<'static>)>, Error> {
         let stat = self.roots.source_stat(here, entry.name)?;
@@ -167,8 +167,8 @@ impl Walk<'_> {
 
 /// Groups of names; groups run in parallel. If the first name of a file cannot be linked to, its other names form one
 /// group, in which the first one that is installed becomes the target.
-fn groups(deferred: Vec<Deferred>, can_link: impl Fn(Inode) -> bool) -> Vec<(Inode, Vec<Later>)> {
-    let mut in_turn: HashMap<Inode, Vec<Later>> = HashMap::new();
+fn groups(deferred: Vec<Deferred>, can_link: impl Fn(Inode) -> bool) -> Vec<(Inode, Vec<DeferredEntry>)> {
+    let mut in_turn: HashMap<Inode, Vec<DeferredEntry>> = HashMap::new();
     let mut groups = Vec::new();
     for Deferred { inode, later } in deferred {
         if can_link(inode) {

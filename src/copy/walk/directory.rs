@@ -12,7 +12,7 @@ use crate::copy::options::Policy;
 use crate::copy::plan::in_the_way::{InTheWay, is_dir};
 use crate::copy::stage::install::beside_of;
 use crate::copy::stage::plan_lines::plan_parents;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::node::{Node, Target};
 use crate::copy::tree::worker::{Task, Worker};
 use crate::copy::walk::context::Walk;
@@ -22,7 +22,7 @@ impl Walk<'_> {
     pub(crate) fn directory(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<(), Error> {
         let stat = self.roots.source_stat(here, entry.name)?;
@@ -53,7 +53,7 @@ impl Walk<'_> {
             }
             Some(InTheWay::Replace) => (Some(self.replacing(worker, here, entry)), Flags::default()),
         };
-        let mut is_recorded = !here.node.aside;
+        let mut is_recorded = !here.node.beside_users;
         if let Some(child) = child {
             let mut child = self.compared(child, entry, &meta);
             if child.is_recorded_when_made() {
@@ -72,7 +72,7 @@ impl Walk<'_> {
     fn new_directory(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<(Option<Node>, Flags), Error> {
         let name = entry.name;
@@ -105,7 +105,7 @@ impl Walk<'_> {
 
     /// A directory that replaces something else. If only a part of the source is copied, it waits until something is
     /// put into it.
-    fn replacing(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Node {
+    fn replacing(&self, worker: &mut Worker, here: &DirContext<'_>, entry: Entry<'_>) -> Node {
         entry.volume.inspect(|stat| here.node.replaced.add(entry.name, stat));
         if self.scope.filter.is_selective() {
             let mut new = here.node.child(entry.name, Target::Lazy);
@@ -123,7 +123,7 @@ impl Walk<'_> {
     fn instead(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<Option<Box<[u8]>>, Error> {
         let noted = self.known.as_noted(worker, here, entry)?;
@@ -136,7 +136,12 @@ impl Walk<'_> {
     }
 
     /// A directory beside the user's entry; `None` if that was reported before.
-    fn beside(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<Option<Node>, Error> {
+    fn beside(
+        &self,
+        worker: &mut Worker,
+        here: &DirContext<'_>,
+        entry: Entry<'_>,
+    ) -> Result<Option<Node>, Error> {
         let name = entry.name;
         if entry.record.is_some_and(|record| record.flags.kept && record.kind == Kind::Dir) {
             worker.report.kept += 1;
@@ -150,10 +155,10 @@ impl Walk<'_> {
         let there = here.made.map(|made| self.roots.look(made, here, &alias)).transpose()?.flatten();
         let target =
             if there.is_some_and(|stat| is_dir(&stat)) { Target::Existing } else { self.new_target() };
-        let mut aside = here.node.child(name, target);
-        aside.alias = Some(alias);
-        aside.aside = true;
-        Ok(Some(aside))
+        let mut beside = here.node.child(name, target);
+        beside.alias = Some(alias);
+        beside.beside_users = true;
+        Ok(Some(beside))
     }
 
     /// Compares its metadata with its record.
@@ -193,7 +198,7 @@ impl Walk<'_> {
 
     /// Leaves an entry that is in a directory's way. As with a file that is left, its record is not pruned, nor taken
     /// for the run's if a user changed it.
-    fn leave(&self, worker: &mut Worker, here: &Here<'_>, entry: Entry<'_>) -> Result<(), Error> {
+    fn leave(&self, worker: &mut Worker, here: &DirContext<'_>, entry: Entry<'_>) -> Result<(), Error> {
         worker.report.kept += 1;
         let noted = self.known.as_noted(worker, here, entry)?;
         let Some(record) = noted.as_ref().or(entry.record) else { return Ok(()) };
@@ -207,7 +212,7 @@ impl Walk<'_> {
     pub(crate) fn pass_through(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
         record: Option<&Record<'_>>,
     ) -> Result<(), Error> {
@@ -226,14 +231,14 @@ impl Walk<'_> {
             Some(InTheWay::Leave | InTheWay::Keep) => return Ok(()),
         };
         let mut child = here.node.child(name, target);
-        child.others = true;
+        child.finished_by_another = true;
         self.descend(worker, here, child);
         Ok(())
     }
 
     /// Queues the content of a directory. A piece waits until all shared directories are known.
-    fn descend(&self, worker: &mut Worker, here: &Here<'_>, mut child: Node) {
-        child.shared = !child.aside && self.scope.is_shared(here, &child.name);
+    fn descend(&self, worker: &mut Worker, here: &DirContext<'_>, mut child: Node) {
+        child.shared = !child.beside_users && self.scope.is_shared(here, &child.name);
         child.in_place = child.shared && !self.control.dry_run && child.target == Target::Existing;
         match &self.scope.shares {
             Some(shares) if here.node.shared && !child.shared => {

@@ -13,7 +13,7 @@ use crate::copy::io::readahead::{Foreseen, WINDOW};
 use crate::copy::io::sight::Sight;
 use crate::copy::manifest::{Block, records};
 use crate::copy::plan::layers::Claims;
-use crate::copy::tree::entry::Here;
+use crate::copy::tree::entry::DirContext;
 use crate::copy::tree::node::{Node, Target};
 use crate::copy::tree::worker::{Task, Worker};
 use crate::copy::walk::context::Walk;
@@ -109,8 +109,8 @@ impl Walk<'_> {
         worker.orphans = false;
         let made = self.made(node, path, contents.listing)?;
         self.ask_others(worker, node, path, made.as_deref())?;
-        let here = Here { node, path, source, made: made.as_deref() };
-        let old_at = if node.aside { None } else { self.known.old.find(&node.recorded_path()) };
+        let here = DirContext { node, path, source, made: made.as_deref() };
+        let old_at = if node.beside_users { None } else { self.known.old.find(&node.recorded_path()) };
         if let Some(at) = old_at {
             self.known.old.load(at, old).map_err(|e| Error::system("read", "the manifest", e))?;
         }
@@ -125,7 +125,7 @@ impl Walk<'_> {
     fn merge(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         contents: &Contents<'_>,
         old: &[u8],
     ) -> Result<(), Error> {
@@ -182,7 +182,7 @@ impl Walk<'_> {
         made: Option<&OwnedFd>,
     ) -> Result<(), Error> {
         let failed = |e| Error::system("read the manifests in", &self.roots.path, e);
-        if node.aside {
+        if node.beside_users {
             worker.claims = Claims::default();
             return Ok(());
         }
@@ -224,7 +224,7 @@ impl Walk<'_> {
         worker.block.clear();
         worker.orphans = false;
         self.ask_others(worker, &node, &path, None)?;
-        let here = Here { node: &node, path: &path, source: &source, made: made.as_deref() };
+        let here = DirContext { node: &node, path: &path, source: &source, made: made.as_deref() };
         let spare = &self.queue.spare;
         let walked = names.iter().enumerate().try_for_each(|(at, (name, kind))| {
             if at % WINDOW == 0 && worker.ahead.is_cold(spare) {
@@ -245,10 +245,10 @@ impl Walk<'_> {
     fn record_block(
         &self,
         worker: &Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         old: Option<(usize, &[u8])>,
     ) -> Result<(), Error> {
-        if here.node.aside || here.node.others && worker.block.is_empty() {
+        if here.node.beside_users || here.node.finished_by_another && worker.block.is_empty() {
             return Ok(());
         }
         let block = match old {
@@ -262,7 +262,7 @@ impl Walk<'_> {
     fn ask_ahead<'n>(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         names: impl Iterator<Item = (usize, (&'n CStr, FileType))>,
     ) {
         let files = names.filter(|(_, (name, kind))| {

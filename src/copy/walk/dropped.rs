@@ -7,7 +7,7 @@ use crate::copy::error::Error;
 use crate::copy::io::listing::Listing;
 use crate::copy::io::path::join;
 use crate::copy::manifest::{Block, Kind, Record, records};
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
 
@@ -16,7 +16,7 @@ impl Walk<'_> {
     pub(crate) fn retain(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         record: Option<&Record<'_>>,
     ) -> Result<(), Error> {
         let Some(record) = record else { return Ok(()) };
@@ -36,7 +36,7 @@ impl Walk<'_> {
     pub(crate) fn dropped(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         mut record: Record<'_>,
     ) -> Result<(), Error> {
         if !self.scope.is_mine(here, &record.name, false) {
@@ -64,7 +64,7 @@ impl Walk<'_> {
     }
 
     /// Marks every record below a directory as no longer in the image.
-    fn orphan_subtree(&self, here: &Here<'_>, name: &[u8]) -> Result<(), Error> {
+    fn orphan_subtree(&self, here: &DirContext<'_>, name: &[u8]) -> Result<(), Error> {
         let (mut block, mut marked) = (Vec::new(), Vec::new());
         let recorded = here.node.recorded_path();
         let old = &self.known.old;
@@ -87,11 +87,11 @@ impl Walk<'_> {
     pub(crate) fn noted_only(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         listing: &Listing,
         old: &[u8],
     ) -> Result<(), Error> {
-        let Some(made) = here.made.filter(|_| !here.node.aside) else { return Ok(()) };
+        let Some(made) = here.made.filter(|_| !here.node.beside_users) else { return Ok(()) };
         let mut block = Vec::new();
         self.known.intent.load(here.path, &mut block).map_err(|e| self.roots.manifest_error(e))?;
         let mut old = records(old).peekable();

@@ -11,7 +11,7 @@ use crate::copy::io::path::{shown, shown_path};
 use crate::copy::io::readahead::Foreseen;
 use crate::copy::manifest::{Kind, Record};
 use crate::copy::state::STATE;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
 
@@ -24,7 +24,12 @@ pub(crate) struct Found<'a> {
 }
 
 impl Walk<'_> {
-    pub(crate) fn entry(&self, worker: &mut Worker, here: &Here<'_>, found: Found<'_>) -> Result<(), Error> {
+    pub(crate) fn entry(
+        &self,
+        worker: &mut Worker,
+        here: &DirContext<'_>,
+        found: Found<'_>,
+    ) -> Result<(), Error> {
         // Checked for each entry: a large directory on a slow volume takes longer than a stop may.
         self.control.go_on()?;
         let Found { name, record, .. } = found;
@@ -84,7 +89,7 @@ impl Walk<'_> {
 
     /// The type of a source entry, with links followed if asked for. `None` for what the kubelet keeps beside the files
     /// of a `ConfigMap`.
-    fn kind(&self, here: &Here<'_>, found: &Found<'_>) -> Result<Option<FileType>, Error> {
+    fn kind(&self, here: &DirContext<'_>, found: &Found<'_>) -> Result<Option<FileType>, Error> {
         let generation = found.name.to_bytes().starts_with(b"..");
         let kind = match found.kind {
             FileType::Symlink if self.roots.dereference && generation => return Ok(None),
@@ -97,7 +102,7 @@ impl Walk<'_> {
     }
 
     /// A link that leads nowhere or into itself stays a link.
-    fn followed(&self, here: &Here<'_>, name: &CStr) -> Result<FileType, Error> {
+    fn followed(&self, here: &DirContext<'_>, name: &CStr) -> Result<FileType, Error> {
         match rustix::fs::statat(here.source, name, AtFlags::empty()) {
             Ok(stat) if !here.node.is_below(&stat) => Ok(FileType::from_raw_mode(stat.st_mode)),
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(FileType::Symlink),
@@ -105,7 +110,7 @@ impl Walk<'_> {
         }
     }
 
-    fn volume(&self, here: &Here<'_>, name: &CStr, is_dir: bool) -> Result<Option<Stat>, Error> {
+    fn volume(&self, here: &DirContext<'_>, name: &CStr, is_dir: bool) -> Result<Option<Stat>, Error> {
         match here.made {
             // This copy has just made the directory, and nobody else creates its entries.
             Some(_) if here.node.is_just_made() && !(is_dir && self.scope.is_shared(here, name)) => Ok(None),

@@ -15,7 +15,7 @@ use crate::copy::io::sight::Sight;
 use crate::copy::io::transfer::{self, BUFFER};
 use crate::copy::manifest::{Block, Content, Hash, Kind, Record};
 use crate::copy::stage::source::{ATTEMPTS, Sink};
-use crate::copy::tree::entry::{Entry, Here, Later};
+use crate::copy::tree::entry::{DeferredEntry, DirContext, Entry};
 use crate::copy::tree::node::{Node, Target};
 use crate::copy::tree::version::{Data, Incoming, Opened, Outcome, Version};
 use crate::copy::tree::worker::{Task, Worker};
@@ -38,8 +38,8 @@ pub(crate) struct Reopened {
 }
 
 impl Reopened {
-    pub(crate) fn here<'a>(&'a self, node: &'a Arc<Node>) -> Here<'a> {
-        Here { node, path: &self.path, source: &self.source, made: self.made.as_deref() }
+    pub(crate) fn here<'a>(&'a self, node: &'a Arc<Node>) -> DirContext<'a> {
+        DirContext { node, path: &self.path, source: &self.source, made: self.made.as_deref() }
     }
 }
 
@@ -47,7 +47,7 @@ impl Walk<'_> {
     pub(crate) fn file(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         foreseen: Foreseen,
     ) -> Result<(), Error> {
@@ -60,7 +60,7 @@ impl Walk<'_> {
             vanished(worker, entry.record);
             return Ok(());
         };
-        let is_linked = small.stat.is_some_and(|stat| stat.st_nlink > 1) && !here.node.aside;
+        let is_linked = small.stat.is_some_and(|stat| stat.st_nlink > 1) && !here.node.beside_users;
         if let Some(stat) = &small.stat {
             if is_linked {
                 here.node.hold();
@@ -92,7 +92,7 @@ impl Walk<'_> {
     }
 
     /// The version in the manifest, if the file's size and mtime are trusted.
-    fn trusted(&self, here: &Here<'_>, entry: Entry<'_>) -> Result<Option<Version<'static>>, Error> {
+    fn trusted(&self, here: &DirContext<'_>, entry: Entry<'_>) -> Result<Option<Version<'static>>, Error> {
         let known = entry.record.filter(|known| {
             self.known.options.trust_mtime
                 && known.kind == Kind::File
@@ -114,7 +114,7 @@ impl Walk<'_> {
     fn open(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         name: &CStr,
         foreseen: Foreseen,
     ) -> Result<Option<Small>, Error> {
@@ -141,7 +141,7 @@ impl Walk<'_> {
     fn read_small(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         small: &Small,
     ) -> Result<Option<(Stat, usize, Hash)>, Error> {
@@ -180,7 +180,7 @@ impl Walk<'_> {
     }
 
     /// Handles a file that is too large or too sparse for the buffer.
-    pub(crate) fn file_task(&self, worker: &mut Worker, later: &Later) -> Result<(), Error> {
+    pub(crate) fn file_task(&self, worker: &mut Worker, later: &DeferredEntry) -> Result<(), Error> {
         worker.block.clear();
         worker.orphans = false;
         let node = &later.node;
@@ -193,14 +193,14 @@ impl Walk<'_> {
             None => None,
         };
         match (done, from) {
-            (Some((outcome, version)), Some(from)) if from.stat.st_nlink > 1 && !node.aside => {
+            (Some((outcome, version)), Some(from)) if from.stat.st_nlink > 1 && !node.beside_users => {
                 let (node, name) = (node.clone(), later.name.clone());
                 self.links.settled(&from.stat, First { node, name, version, outcome });
             }
             (Some(_), _) => {}
             (None, _) => vanished(worker, entry.record),
         }
-        if node.aside {
+        if node.beside_users {
             return Ok(());
         }
         let block = Block::New { records: &worker.block, orphans: worker.orphans };
@@ -210,7 +210,7 @@ impl Walk<'_> {
     fn large(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         from: &Opened,
     ) -> Result<Option<(Outcome, Version<'static>)>, Error> {

@@ -36,7 +36,8 @@ impl Walk<'_> {
     }
 
     fn finish_existing(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
-        let mended = node.parent.is_some() && !node.aside && !node.others && !node.covered;
+        let mended =
+            node.parent.is_some() && !node.beside_users && !node.finished_by_another && !node.covered;
         if mended {
             self.record_xattrs(worker, node)?;
         }
@@ -49,13 +50,15 @@ impl Walk<'_> {
     }
 
     fn finish_made(&self, worker: &mut Worker, node: &Arc<Node>) -> Result<(), Error> {
-        if node.target == Target::Lazy && !node.others {
+        if node.target == Target::Lazy && !node.finished_by_another {
             worker.report.dirs += 1;
             let action = if node.is_replacing() { "replaced" } else { "installed" };
             worker.report.changes.push(&node.path(), action, "a directory of the source");
         }
         let Some(meta) = node.meta.get() else { return Ok(()) };
-        if let Some(parent) = node.parent.as_ref().filter(|_| node.is_recorded_when_made() && !node.aside) {
+        if let Some(parent) =
+            node.parent.as_ref().filter(|_| node.is_recorded_when_made() && !node.beside_users)
+        {
             worker.block.clear();
             let Meta { mode, uid, gid, mtime } = *meta;
             Record { mode, uid, gid, mtime, ..Record::directory(node.name.to_bytes()) }
@@ -100,7 +103,7 @@ impl Walk<'_> {
         self.stager.directory_xattrs(worker, node)?;
         let leaves = node.target == Target::Existing && self.known.policy() == Policy::Missing;
         // The existing directory keeps its attributes and its record.
-        if node.aside || node.others || leaves {
+        if node.beside_users || node.finished_by_another || leaves {
             return Ok(());
         }
         let xattrs = worker.xattrs.digest();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::fs::Stat;
 
-use crate::copy::tree::entry::{Entry, Later};
+use crate::copy::tree::entry::{DeferredEntry, Entry};
 use crate::copy::tree::node::Node;
 use crate::copy::tree::version::{Outcome, Version};
 use crate::support::mutex;
@@ -49,7 +49,7 @@ impl First {
 #[derive(Debug)]
 pub(crate) struct Deferred {
     pub(crate) inode: Inode,
-    pub(crate) later: Later,
+    pub(crate) later: DeferredEntry,
 }
 
 impl HardLinks {

@@ -9,7 +9,7 @@ use crate::copy::plan::compare::{Baseline, as_it_is, meta_changed, seen};
 use crate::copy::plan::decide::{Action, Volume};
 use crate::copy::plan::judge::Judged;
 use crate::copy::stage::install::Place;
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Incoming, Outcome, Version};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
@@ -18,7 +18,7 @@ impl Walk<'_> {
     pub(crate) fn settle(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
@@ -38,7 +38,7 @@ impl Walk<'_> {
     fn left_to_another(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<Outcome, Error> {
@@ -53,7 +53,7 @@ impl Walk<'_> {
         Ok(Outcome::Other)
     }
 
-    fn act(&self, worker: &mut Worker, here: &Here<'_>, judged: &Judged<'_>) -> Result<Outcome, Error> {
+    fn act(&self, worker: &mut Worker, here: &DirContext<'_>, judged: &Judged<'_>) -> Result<Outcome, Error> {
         let Judged { entry, incoming, .. } = *judged;
         let Entry { name, record, .. } = entry;
         let flags = record.map_or(Flags::default(), |r| r.flags);
@@ -100,7 +100,7 @@ impl Walk<'_> {
     fn put(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
         incoming: Incoming<'_>,
     ) -> Result<Outcome, Error> {
@@ -115,7 +115,12 @@ impl Walk<'_> {
     }
 
     /// Keeps the volume's entry, and repairs its metadata if its content is the image's.
-    fn in_place(&self, worker: &mut Worker, here: &Here<'_>, judged: &Judged<'_>) -> Result<Outcome, Error> {
+    fn in_place(
+        &self,
+        worker: &mut Worker,
+        here: &DirContext<'_>,
+        judged: &Judged<'_>,
+    ) -> Result<Outcome, Error> {
         let Judged { entry, incoming, .. } = *judged;
         let version = incoming.version;
         let (flags, left) = self.adopted(worker, here, judged)?;
@@ -151,7 +156,7 @@ impl Walk<'_> {
     fn adopted(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         judged: &Judged<'_>,
     ) -> Result<(Flags, Left<'static>), Error> {
         let Entry { name, record, base, .. } = judged.entry;
@@ -181,7 +186,7 @@ impl Walk<'_> {
     fn as_it_is(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         record: &Record<'_>,
     ) -> Result<Left<'static>, Error> {
         let left = as_it_is(here.made, record, Baseline::of(&self.known.old), &mut worker.other);
@@ -198,8 +203,8 @@ impl Walk<'_> {
     }
 }
 
-fn note(worker: &mut Worker, here: &Here<'_>, record: &Record<'_>) {
-    if !here.node.aside {
+fn note(worker: &mut Worker, here: &DirContext<'_>, record: &Record<'_>) {
+    if !here.node.beside_users {
         record.write(&mut worker.block);
     }
 }

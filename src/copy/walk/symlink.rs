@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use crate::copy::error::Error;
 use crate::copy::io::metadata::Meta;
 use crate::copy::manifest::{Content, Kind};
-use crate::copy::tree::entry::{Entry, Here};
+use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Data, Incoming, Outcome, Version};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
@@ -17,11 +17,11 @@ impl Walk<'_> {
     pub(crate) fn symlink(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<(), Error> {
         let stat = self.link_stat(here, entry)?;
-        if stat.st_nlink == 1 || here.node.aside {
+        if stat.st_nlink == 1 || here.node.beside_users {
             return self.symlink_alone(worker, here, entry).map(drop);
         }
         here.node.hold();
@@ -37,7 +37,7 @@ impl Walk<'_> {
     pub(crate) fn symlink_alone(
         &self,
         worker: &mut Worker,
-        here: &Here<'_>,
+        here: &DirContext<'_>,
         entry: Entry<'_>,
     ) -> Result<(Outcome, Version<'static>), Error> {
         let stat = self.link_stat(here, entry)?;
@@ -55,12 +55,12 @@ impl Walk<'_> {
         Ok((outcome, version))
     }
 
-    fn link_stat(&self, here: &Here<'_>, entry: Entry<'_>) -> Result<Stat, Error> {
+    fn link_stat(&self, here: &DirContext<'_>, entry: Entry<'_>) -> Result<Stat, Error> {
         rustix::fs::statat(here.source, entry.name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| self.link_error(here, entry, e))
     }
 
-    fn link_error(&self, here: &Here<'_>, entry: Entry<'_>, errno: Errno) -> Error {
+    fn link_error(&self, here: &DirContext<'_>, entry: Entry<'_>, errno: Errno) -> Error {
         self.roots.source_error("read the link", &here.child(entry.name), errno)
     }
 }

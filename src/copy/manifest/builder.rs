@@ -38,7 +38,7 @@ enum Place {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Spill {
+pub(crate) struct Builder {
     inner: Mutex<Inner>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum Block<'a> {
     New { records: &'a [u8], orphans: bool },
 }
 
-impl Spill {
+impl Builder {
     /// Adds a piece. `overflow` creates the unnamed file for what does not fit into memory.
     pub(crate) fn add(
         &self,

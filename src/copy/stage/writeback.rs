@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Runs `act` and meanwhile writes back what is staged. Uses a handle of its own: syncfs(2) reports an error once to
 /// each open file description, and the final sync must get it.
-pub(crate) fn ahead<T>(stager: &Stager<'_>, act: impl FnOnce() -> T) -> T {
+pub(crate) fn write_back_during<T>(stager: &Stager<'_>, act: impl FnOnce() -> T) -> T {
     if stager.fsync_each || stager.control.dry_run {
         return act();
     }
