@@ -8,7 +8,7 @@ use crate::cli::Command;
 use crate::exit::{Failure, Kind};
 use crate::hook::schema;
 
-/// Runs `command`. Those that need Linux come here on other systems only.
+/// Runs `command`. A command that needs Linux only gets here on other systems.
 pub(super) fn call(command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Logs(arguments) => return logs::print_logs(&arguments),

@@ -1,4 +1,4 @@
-//! Parses the command line and calls the command; says why it failed.
+//! Parses the command line, calls the command, and reports its failure.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,7 +15,7 @@ use crate::exit::{Failure, Kind};
 use crate::hook::log_format::LogFormat;
 use crate::output;
 
-/// Parses the command line and has `call` run its command.
+/// Parses the command line and runs its command through `call`.
 pub fn start(call: fn(Command) -> Result<ExitCode, Failure>, leave_message: LeaveMessage) -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     panic::install(words.clone(), leave_message);
@@ -38,7 +38,7 @@ pub fn start(call: fn(Command) -> Result<ExitCode, Failure>, leave_message: Leav
     })
 }
 
-/// Wrong usage is 78. clap's own status, 2, could be taken for the command's.
+/// Wrong usage is 78. clap's own status, 2, could be mistaken for the command's.
 fn wrong_usage(
     error: &clap::Error,
     definition: &clap::Command,

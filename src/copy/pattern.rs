@@ -1,6 +1,6 @@
 //! A pattern in gitignore(5) syntax.
 
-/// A pattern. None if the text is empty or a comment.
+/// `None` if the text is empty or a comment.
 pub(crate) fn pattern(text: &str) -> Option<gix_glob::Pattern> {
     gix_glob::parse(without_trailing_spaces(text).as_bytes()).filter(|_| !text.starts_with('#'))
 }

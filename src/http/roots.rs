@@ -1,4 +1,4 @@
-//! The trusted certificate authorities. Values only: `tls` reads them.
+//! Which certificate authorities are trusted. Only values; `tls` reads the files.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The commands that read, check and describe. The others say that they need Linux.
+//! The commands that read, check and describe. All others answer that they need Linux.
 
 #[path = "../commands/check.rs"]
 mod check;
@@ -39,7 +39,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-/// Parses the command line and runs its command. No pod's container is here, so there is no termination message.
+/// Parses the command line and runs its command. There is no pod here, and so no termination message.
 pub fn run() -> ExitCode {
     start::start(read::call, |_, _| {})
 }

@@ -1,4 +1,4 @@
-//! What a copy may be asked for: values of flags and of the hook file.
+//! The options of a copy, as flags and the hook file give them.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ mod pattern;
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 pub use pattern::is_pattern;
 
-/// Only a copy asks.
+/// Only copies ask.
 pub fn empties(_source: &Path, _destination: &Path) -> bool {
     false
 }
 
-/// Only a copy asks.
+/// Only copies ask.
 pub fn is_reserved(_path: &Path) -> bool {
     false
 }

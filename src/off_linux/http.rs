@@ -1,4 +1,4 @@
-//! The addresses that a wait names, and whom it trusts.
+//! The addresses of waits, and their trusted authorities.
 
 #[path = "../http/roots.rs"]
 mod roots;

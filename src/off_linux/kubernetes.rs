@@ -1,6 +1,6 @@
-//! The step of a sidecar, which only a pod has.
+//! The step of a sidecar, which only exists in a pod.
 
-/// What a sidecar is to do.
+/// What a sidecar does.
 #[derive(Debug, Clone)]
 pub struct Follow {
     /// The container whose log is preserved.

@@ -1,11 +1,11 @@
-//! hook-runner where there is no Linux: the commands that read a preserved log and check a hook file.
+//! hook-runner on systems without Linux: the commands that read a preserved log or check a hook file.
 //!
-//! The files that need no Linux are the same as on Linux; this directory lists them and has stand-ins for what they ask of
-//! the others. It is built on Linux, too, as the example `off-linux`, so that tests can compare the two programs.
+//! Files that need no Linux are shared; this directory lists them and has stand-ins for the rest. It is also built on
+//! Linux, as the example `off-linux`, so that tests can compare the two programs.
 
-// What only a run needs is here because it stands in the same file as what is read.
+// Shared files also contain what only a run needs.
 #![allow(dead_code, unused_imports)]
-// A stand-in has the names and signatures that it stands in for.
+// A stand-in has the names and signatures of the original.
 #![allow(clippy::unused_self, clippy::unnecessary_wraps, clippy::struct_field_names)]
 
 #[path = "../cli/mod.rs"]

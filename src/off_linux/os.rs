@@ -1,16 +1,16 @@
-//! As `support/os.rs`, with the standard library and what `tempfile` and `terminal_size` know of each system.
+//! As `support/os.rs`, with the standard library, `tempfile` and `terminal_size`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// An empty file that has no name, or none that outlives the program.
+/// An empty file without a name, or one that is removed at the end of the program.
 pub fn memory_file() -> io::Result<File> {
     tempfile::tempfile()
 }
 
-/// Standard input as a file of its own: what comes from it up to its end.
+/// Standard input, read to its end, as a file of its own.
 pub fn stdin() -> io::Result<File> {
     let mut file = memory_file()?;
     io::copy(&mut io::stdin().lock(), &mut file)?;
@@ -23,41 +23,41 @@ pub fn open_at_once(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Reading waits as it is.
+/// Does nothing: here, reading waits anyway.
 pub fn let_wait(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Columns of the terminal that stdout is.
+/// Columns of the terminal on stdout.
 pub fn columns() -> Option<usize> {
     let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
     Some(usize::from(width.0)).filter(|&columns| columns > 0)
 }
 
-/// The system's words for its error `number`.
+/// The system's words for error `number`.
 pub fn description(number: i32) -> Option<String> {
     let text = io::Error::from_raw_os_error(number).to_string();
     let words = text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text);
     Some(words.trim_end_matches('.').to_owned())
 }
 
-/// The SHA-256 of `bytes`, which browsers ask for.
+/// The SHA-256 of `bytes`, for content security policies.
 pub fn sha256(bytes: &[u8]) -> Vec<u8> {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).to_vec()
 }
 
-/// Only a copy asks.
+/// Only copies ask.
 pub fn user_who_may_not_write(_directory: &Path) -> Option<u32> {
     None
 }
 
-/// Reads at a place. It moves the file's own position, which nobody uses who reads so.
+/// Reads at an offset. Moves the file's position, which the callers do not use.
 pub trait FileExt {
     /// As pread(2).
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
 
-    /// All of `buffer`, or `UnexpectedEof`.
+    /// Fills `buffer`, or answers `UnexpectedEof`.
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
 }
 
@@ -75,7 +75,7 @@ impl FileExt for File {
     }
 }
 
-/// The bytes of a name as the standard library keeps them: UTF-8 where the name is text.
+/// The bytes of a name as the standard library keeps them; UTF-8 if the name is text.
 pub trait OsStrExt {
     /// The bytes.
     fn as_bytes(&self) -> &[u8];
@@ -87,7 +87,7 @@ impl OsStrExt for OsStr {
     }
 }
 
-/// A name from bytes. What is not UTF-8 is no name on these systems.
+/// A name from bytes. Bytes that are not UTF-8 are no name on these systems.
 pub trait OsStringExt {
     /// The name.
     fn from_vec(bytes: Vec<u8>) -> Self;

@@ -1,7 +1,7 @@
-//! Opening below a directory without following symbolic links, for a reader. Nothing is written.
+//! Opens files below a directory without following symbolic links, for readers. Writes nothing.
 //!
-//! Each name on the way is looked at before it is opened. Another program could put a link there between the two; who reads a
-//! volume on such a system has a copy of it, or a mount of their own.
+//! Each name is checked before it is opened. Another program could put a link there in between; but on such a system
+//! the volume is a copy or the reader's own mount.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-/// How a file is opened. Readers have one way; the others are for calls that end with `Unsupported`.
+/// How to open a file. Readers have one way; the others belong to calls that answer `Unsupported`.
 #[derive(Debug, Clone, Copy)]
 pub struct OFlags;
 
@@ -30,7 +30,7 @@ impl std::ops::BitOr for OFlags {
     }
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum FileType {
@@ -41,7 +41,7 @@ pub enum FileType {
 }
 
 impl FileType {
-    /// From [`Stat::st_mode`].
+    /// The type in [`Stat::st_mode`].
     pub fn from_raw_mode(mode: u32) -> Self {
         match mode {
             1 => Self::RegularFile,
@@ -61,14 +61,14 @@ impl FileType {
     }
 }
 
-/// The status of an entry, as far as a reader asks.
+/// What readers need of an entry's status.
 #[derive(Debug, Clone, Copy)]
 pub struct Stat {
-    /// The type alone.
+    /// Only the type.
     pub st_mode: u32,
-    /// Bytes.
+    /// Size in bytes.
     pub st_size: i64,
-    /// When it was made, in place of the inode number: it tells two files of one name apart as well.
+    /// The time of creation, which replaces the inode number: it also tells two files of one name apart.
     pub st_ino: u64,
 }
 
@@ -83,14 +83,14 @@ impl From<Metadata> for Stat {
     }
 }
 
-/// A directory. Every name given to its methods is relative to it and made of plain names.
+/// A directory. Paths given to its methods are relative and made of plain names.
 #[derive(Debug)]
 pub struct Dir {
     path: PathBuf,
 }
 
 impl Dir {
-    /// Opens a directory; links in `path` are followed.
+    /// Opens a directory. Links in `path` are followed.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref().canonicalize()?;
         if path.is_dir() { Ok(Self { path }) } else { Err(io::ErrorKind::NotADirectory.into()) }
@@ -117,7 +117,7 @@ impl Dir {
         }
     }
 
-    /// The status of an entry; none where there is no entry.
+    /// The status of an entry; `None` if it does not exist.
     pub fn find(&self, rel: impl AsRef<Path>) -> io::Result<Option<Stat>> {
         let found = self.plain(rel.as_ref()).and_then(fs::symlink_metadata);
         match found {
@@ -126,7 +126,7 @@ impl Dir {
         }
     }
 
-    /// The status of the directory itself.
+    /// The status of the directory.
     pub fn stat(&self) -> io::Result<Stat> {
         fs::metadata(&self.path).map(Stat::from)
     }
@@ -140,7 +140,7 @@ impl Dir {
         fs::read_dir(&self.path)?.map(entry).collect()
     }
 
-    /// The path of `rel`, where no name before the last is a link.
+    /// The path of `rel`, if no name before the last is a link.
     fn plain(&self, rel: &Path) -> io::Result<PathBuf> {
         let mut path = self.path.clone();
         let mut names = rel.components().peekable();
@@ -155,7 +155,7 @@ impl Dir {
     }
 }
 
-/// What writes.
+/// The methods that write: all answer `Unsupported`.
 #[allow(missing_docs)]
 impl Dir {
     pub fn open_own(&self, _name: impl AsRef<OsStr>, _flags: OFlags) -> io::Result<File> {
@@ -207,7 +207,7 @@ fn a_link() -> io::Error {
     io::Error::new(io::ErrorKind::NotADirectory, "Too many symbolic links encountered")
 }
 
-/// What an open answers where something else stands.
+/// Whether an open failed because the entry is of another kind.
 pub fn is_in_the_way(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
 }

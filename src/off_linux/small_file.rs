@@ -1,4 +1,4 @@
-//! Reads a file that is given as an option, with a limit on its size.
+//! Reads a file that an option names, with a limit on its size.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,7 +9,7 @@ use super::sizes::human_bytes;
 /// The content of `path`, at most `most` bytes.
 ///
 /// # Errors
-/// Those of the system, and `FileTooLarge`.
+/// What the system answers, or `FileTooLarge`.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut content)?;

@@ -1,4 +1,4 @@
-//! What many rooms need; `os`, `rooted_dir`, `small_file` and `leave` with the standard library alone.
+//! What many rooms need. `os`, `rooted_dir`, `small_file` and `leave` use only the standard library.
 
 #[path = "../support/cause.rs"]
 pub mod cause;
@@ -29,10 +29,9 @@ pub mod small_file;
 #[path = "../support/times.rs"]
 pub mod times;
 
-/// The name of a preserved log whose path nobody gave.
+/// The default name of a preserved log.
 pub const LOG_NAME: &str = "post-hook-output.txt";
 
-/// Ending the process.
 pub mod leave {
     /// Ends the process.
     pub fn leave(status: u8) -> ! {

@@ -1,4 +1,4 @@
-//! Files on the volume, for a reader; the lock is not asked for.
+//! Files on the volume, for readers. The lock is never asked for.
 
 #[path = "../volume/bring_over.rs"]
 mod bring_over;
@@ -26,18 +26,16 @@ pub use history_dir::History;
 pub use known::{Attempt, LogFile, frame_of, histories, known, open_log};
 pub use paths::Volume;
 
-/// Who holds the volume's lock: a lock of Linux, which no other system sees.
+/// The volume's lock, which only Linux can see.
 pub mod lock {
     use crate::support::rooted_dir::Dir;
 
-    /// Who holds the lock.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct Holder {
         /// The run's id.
         pub run: String,
     }
 
-    /// Whether an attempt is at work.
     #[derive(Debug, Clone, PartialEq, Eq)]
     #[allow(missing_docs)]
     pub enum AtWork {
@@ -46,7 +44,7 @@ pub mod lock {
         Unknown,
     }
 
-    /// It is not known.
+    /// Always unknown.
     pub fn at_work(_state: &Dir) -> AtWork {
         AtWork::Unknown
     }

@@ -1,4 +1,4 @@
-//! How the program ends. Two processes end elsewhere: the one that runs out of memory (`main.rs`) and the child that
+//! How the program ends. Two processes end elsewhere: the one that runs out of memory (`main/linux.rs`) and the child that
 //! only holds descriptors (`process/fd_holder.rs`).
 
 /// Ends the process at once. `std::process::exit` and a return from `main` run destructors, which can wait for a thread
