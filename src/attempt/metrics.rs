@@ -51,7 +51,7 @@ fn text(outcome: &Outcome, now: SystemTime) -> String {
     gauge("number", "The number of the attempt within its run.", outcome.attempt.to_string());
     gauge("command_retries", "Tries of commands after the first.", outcome.retries.to_string());
     gauge("copied_files", "Files that the copies brought.", outcome.files_copied.to_string());
-    gauge("warnings", "What was no failure and worth telling.", outcome.warnings.len().to_string());
+    gauge("warnings", "Remarks that are no failure.", outcome.warnings.len().to_string());
     if !outcome.steps.is_empty() {
         let name = "hook_runner_last_attempt_step_duration_seconds";
         let _ = writeln!(text, "# HELP {name} How long each step took.\n# TYPE {name} gauge");

@@ -189,8 +189,8 @@ impl Report {
     /// Lines about what is no failure but needs attention: conflicts, skipped entries, what was not permitted.
     pub fn warnings(&self) -> Vec<String> {
         let lists = [
-            (&self.left_to_others, "is what a later copy has, and was left to it"),
-            (&self.given_back, "is what an earlier copy has: run that one again, it installs it"),
+            (&self.left_to_others, "belongs to a later copy and was left to it"),
+            (&self.given_back, "belongs to an earlier copy: run that copy again to install it"),
             (&self.skipped, "is neither file, directory nor link, and was not copied"),
             (&self.changed_source, "changed in the source while it was copied"),
         ];

@@ -36,7 +36,7 @@ pub struct CopyStep {
     #[arg(skip)]
     pub when: Option<When>,
 
-    /// What wins where both image and volume changed a file: replace, keep-modified (the image's goes beside it as NAME.from-image), missing; what has the place of something of another type moves to NAME.from-volume [default: replace]
+    /// What wins if both image and volume changed a file: replace, keep-modified (the image's version goes beside it as NAME.from-image), missing; an entry of another type is moved to NAME.from-volume [default: replace]
     #[arg(long, value_name = "POLICY", env = "HOOK_RUNNER_POLICY", hide_possible_values = true, value_parser = word::<Policy>(Policy::WORDS))]
     pub policy: Option<Policy>,
 

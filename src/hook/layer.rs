@@ -55,7 +55,7 @@ pub struct Layer {
     #[arg(help_heading = "Log", long, value_name = "MODE", env = "HOOK_RUNNER_LOG_MODE")]
     pub log_mode: Option<Mode>,
 
-    /// What a failing log does to the result: fail, warn [default: fail]
+    /// What a failure of the log does to the result: fail, warn [default: fail]
     #[arg(help_heading = "Log", long, value_name = "WHAT", env = "HOOK_RUNNER_LOG_FAILURE", hide_possible_values = true, value_parser = word::<OnLogFailure>(OnLogFailure::WORDS))]
     pub log_failure: Option<OnLogFailure>,
 
@@ -75,7 +75,7 @@ pub struct Layer {
     #[arg(help_heading = "Log", long, value_name = "N", env = "HOOK_RUNNER_KEEP_DAYS", value_parser = whole_number::<u32>)]
     pub keep_days: Option<u32>,
 
-    /// Of output beyond SIZE, keep only the first and the last part of each attempt's [default: no limit]
+    /// Keep only the first and the last part of an attempt's output above SIZE [default: no limit]
     #[arg(help_heading = "Log", long, value_name = "SIZE", env = "HOOK_RUNNER_MAX_LOG")]
     pub max_log: Option<SizeLimit>,
 
@@ -107,7 +107,7 @@ pub struct Layer {
     #[arg(help_heading = "Pod", long, value_name = "FILE", env = "HOOK_RUNNER_TERMINATION_LOG")]
     pub termination_log: Option<PathBuf>,
 
-    /// Sync the volume that PATH is on when the steps are done, besides the log's and the copies' (repeatable)
+    /// After the steps, also sync the volume of PATH; those of the log and the copies are synced anyway (repeatable)
     #[arg(help_heading = "Pod", long, value_name = "PATH", env = "HOOK_RUNNER_SYNC")]
     pub sync: Vec<PathBuf>,
 

@@ -25,7 +25,7 @@ pub enum PreflightError {
     #[error("the source {} is empty, and pruning would remove all that it once had; check the image, or give --allow-empty-source", .0.display())]
     EmptySource(PathBuf),
     /// Two sources with the same owner: each copy would prune what the other installed.
-    #[error("{} and {} are both copied into {} under the owner {owner}, and each would take what the other installed for dropped; give each an owner of its own, or none", one.display(), other.display(), destination.display())]
+    #[error("{} and {} are both copied into {} under the owner {owner}, and each would prune what the other installed; give each an owner of its own, or none", one.display(), other.display(), destination.display())]
     OneOwner {
         /// The source of the first.
         one: PathBuf,

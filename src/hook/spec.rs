@@ -26,7 +26,7 @@ pub struct Hook {
     pub run_id: Option<String>,
     /// Mode bits of a new log.
     pub log_mode: u32,
-    /// What a failing log does to the result.
+    /// What a failure of the log does to the result.
     pub log_failure: OnLogFailure,
     /// Time limit of the whole attempt.
     pub timeout: Option<Duration>,

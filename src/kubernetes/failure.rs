@@ -33,7 +33,7 @@ pub enum Failure {
         there: Vec<String>,
     },
     /// The container ended, and the rest of its log cannot be read.
-    #[error("the container ended with status {}, and the rest of its log cannot be had: {why}", how.exit_code)]
+    #[error("the container ended with status {}, and the rest of its log cannot be read: {why}", how.exit_code)]
     LogLost {
         /// How it ended.
         how: Terminated,

@@ -259,7 +259,7 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                 Err(error) if patience.is_over(&error) => return Err(error.into()),
                 Err(error) => error.to_string(),
             };
-            self.observed.set(format!("the rest of the log cannot be had: {fault}"));
+            self.observed.set(format!("the rest of the log cannot be read: {fault}"));
             tracing::warn!("the rest of the log: {fault}");
             why = Some(fault).filter(|fault| !fault.is_empty()).or(why);
             if Instant::now() + patience.pause >= deadline {

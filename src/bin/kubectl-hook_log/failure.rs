@@ -82,7 +82,7 @@ pub fn status_of(error: &Error) -> Option<(u16, String)> {
 
 fn no_answer(error: &Error) -> Failure {
     Failure::refused(match error {
-        Error::Auth(_) => "the credentials of this context cannot be had; try kubectl get pods, which says what its login program lacks".to_owned(),
+        Error::Auth(_) => "the credentials of this context cannot be obtained; try kubectl get pods, which says what its login program lacks".to_owned(),
         _ => "the cluster does not answer; try kubectl get pods, and look at the network and at --context".to_owned(),
     })
 }

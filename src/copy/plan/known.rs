@@ -96,7 +96,7 @@ impl<'a> Known<'a> {
                 is_emptied(&old, &roots.destination).map_err(|e| Error::system("read", &roots.path, e))?;
         }
         if emptied {
-            report.remarks.push("nothing of the last copy is left on the volume: copied anew".to_owned());
+            report.remarks.push("nothing of the last copy is left on the volume: copied again".to_owned());
         }
         let is_own = unfinished.as_ref().is_some_and(|run| run.run == request.run);
         // What this run's own steps have changed is installed again by its next copy, because the hook says so.

@@ -14,7 +14,7 @@ pub fn check_kept(place: &Place) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::apart(format!(
-        "{} does not lead any more to the directory that was copied into: a command of this run moved that directory or put \
+        "{} no longer leads to the directory that was copied into: a command of this run moved that directory or put \
          another in its place; let the command move what is in it, or change a link to it",
         shown_path(path)
     )))

@@ -42,7 +42,7 @@ impl Roots {
             return Ok(());
         }
         Err(Error::apart(format!(
-            "{} is not the directory any more that was copied into: it was moved, removed or mounted over meanwhile; copy again",
+            "{} is no longer the directory that was copied into: it was moved, removed or mounted over meanwhile; copy again",
             shown_path(&self.path)
         )))
     }

@@ -88,7 +88,7 @@ fn a_run_does_not_succeed_when_its_command_moves_the_destination_away() {
         let output = copied_then(command, "");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(74), "{command}: {said}");
-        assert!(said.contains("/d does not lead any more to the directory"), "{command}: {said}");
+        assert!(said.contains("/d no longer leads to the directory"), "{command}: {said}");
     }
 }
 
