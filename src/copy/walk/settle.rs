@@ -3,7 +3,7 @@
 
 use crate::copy::error::Error;
 use crate::copy::io::path::{join, shown};
-use crate::copy::manifest::{Flags, Kind, Left, Record};
+use crate::copy::manifest::{Flags, Kind, Left, Record, Time};
 use crate::copy::options::Policy;
 use crate::copy::plan::compare::{Baseline, as_it_is, meta_changed, seen};
 use crate::copy::plan::decide::{Action, Volume};
@@ -13,6 +13,16 @@ use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Incoming, Outcome, Version};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
+
+/// No file has this mtime.
+const NEVER: Time = (-(1 << 40), 0);
+
+/// The image's version of a name on which the volume has another owner's. Its size and mtime may be equal, as images are
+/// often built with one mtime for all; with this one, only the content tells whether it is this one.
+fn elsewhere(version: &Version<'_>) -> Left<'static> {
+    let (kind, size, mode) = (version.kind, version.size, version.meta.mode);
+    Left::Other { kind, size, mtime: NEVER, mode, content: version.content.clone().into_owned() }
+}
 
 impl Walk<'_> {
     pub(crate) fn settle(
@@ -42,14 +52,16 @@ impl Walk<'_> {
         entry: Entry<'_>,
         version: &Version<'_>,
     ) -> Result<Outcome, Error> {
-        if !self.known.has_content(worker, here, entry, version.payload())? {
+        let is_there = self.known.has_content(worker, here, entry, version.payload())?;
+        if !is_there {
             let path = here.child(entry.name);
             worker.report.left_to_others.push(shown(&path));
             worker.report.changes.push(&path, "left", "a later copy has it");
         }
         let flags = entry.record.map_or(Flags::default(), |record| record.flags);
         let flags = Flags { orphan: false, ..flags };
-        note(worker, here, &version.record(entry.name, flags, Left::AsImage));
+        let left = if is_there { Left::AsImage } else { elsewhere(version) };
+        note(worker, here, &version.record(entry.name, flags, left));
         Ok(Outcome::Other)
     }
 

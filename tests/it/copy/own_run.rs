@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::needs;
 use crate::support::harness::{PROGRAM, Test};
 
 fn run_hook(at: &Path, hook: &str) -> Output {
@@ -240,4 +241,52 @@ fn a_name_that_the_later_copy_drops_is_the_earlier_ones_in_the_same_run() {
     let done = hooked(test).stdout("Bedit\n").run();
     std::fs::remove_file(done.path("b/f")).unwrap();
     hooked(done.then()).stdout("Aedit\n").run();
+}
+
+/// As [`a_name_that_the_later_copy_drops_is_the_earlier_ones_in_the_same_run`], where the files have one size and one mtime, as in images
+/// that are built reproducibly, and the destination of one of the copies is another mount of the same directory.
+#[test]
+fn a_name_that_the_later_copy_drops_is_the_earlier_ones_also_by_another_mount_and_with_equal_times() {
+    needs!(Mount, MountNamespace);
+    for (first, second) in [("d", "d"), ("d", "m"), ("m", "d"), ("m", "m")] {
+        for policy in ["replace", "keep-modified"] {
+            let temp = tempfile::tempdir().unwrap();
+            for name in ["a/f", "b/f", "b/k", "d/own", "m/own"] {
+                write(temp.path(), name, &name[..1]);
+            }
+            let run = format!(
+                "\"$0\" run --log none --policy {policy} --prune owned --copy a:{first} --copy b:{second} -- cat d/f"
+            );
+            // In a namespace of its own, which takes the mount with it.
+            let script = format!(
+                "touch -d @1 a/f b/f; mount --bind d m; {run}; rm b/f; echo new >a/new; {run}; \"$0\" verify d >&2"
+            );
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-ec", &script, PROGRAM]).current_dir(temp.path());
+            let output = command.output().unwrap();
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                output.status.success() && printed == "ba",
+                "{first} {second} {policy}: {printed} {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_does_not_succeed_when_its_command_mounts_something_on_the_destination() {
+    needs!(Mount, MountNamespace);
+    let temp = tempfile::tempdir().unwrap();
+    for name in ["s/f", "other/f"] {
+        write(temp.path(), name, "image");
+    }
+    let hook = "log: none\nsteps: [{copy: {from: s, to: d}}, {exec: {command: [mount, --bind, other, d]}}]\n";
+    write(temp.path(), "hook.yaml", hook);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", PROGRAM, "run", "--hook", "hook.yaml"]).current_dir(temp.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(74), "{said}");
+    assert!(said.contains("/d does not lead any more to the directory"), "{said}");
 }
