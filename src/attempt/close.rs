@@ -68,60 +68,68 @@ pub(super) struct Closed {
     pub(super) is_given_up: bool,
 }
 
-#[allow(clippy::too_many_arguments)] // what is ended, who hears signals meanwhile, what came of it
-/// Puts the log back under its name, writes the footer, makes everything durable, and checks the name. A footer that
-/// turns out to be wrong is corrected, even if the volume answers too late.
-pub(super) async fn close(
-    context: &Context<'_>,
-    opened: &Arc<Opened>,
-    tee: Written,
-    end: Instant,
-    supervisor: &mut Supervisor,
-    outcome: &mut Outcome,
-) -> Closed {
-    let prepared = on_volume(opened, left(end), supervisor, move |opened| prepare(opened, tee)).await;
-    let (put_back, written, correction) = match prepared {
-        Ok(prepared) => prepared,
-        Err(failure) => {
-            log_failed(context, outcome, failure);
-            return Closed { written: tee, is_given_up: true };
+/// A log that is about to be closed, and the time limit for that.
+pub(super) struct Closing<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) opened: &'a Arc<Opened>,
+    pub(super) end: Instant,
+}
+
+impl Closing<'_> {
+    /// Puts the log back under its name, writes the footer, makes everything durable, and checks the name. A footer that
+    /// turns out to be wrong is corrected, even if the volume answers too late.
+    pub(super) async fn close(
+        &self,
+        tee: Written,
+        supervisor: &mut Supervisor,
+        outcome: &mut Outcome,
+    ) -> Closed {
+        let Self { context, opened, end } = *self;
+        let prepared = on_volume(opened, left(end), supervisor, move |opened| prepare(opened, tee)).await;
+        let (put_back, written, correction) = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                log_failed(context, outcome, failure);
+                return Closed { written: tee, is_given_up: true };
+            }
+        };
+        if let Ok(Some(line)) = &put_back {
+            // The line follows the newline that was added to the command's last line.
+            let length = line.len() as u64 + u64::from(tee.newline_added);
+            outcome.own.push(written.output.saturating_sub(length)..written.output);
         }
-    };
-    if let Ok(Some(line)) = &put_back {
-        // The line follows the newline that was added to the command's last line.
-        let length = line.len() as u64 + u64::from(tee.newline_added);
-        outcome.own.push(written.output.saturating_sub(length)..written.output);
+        tell(context, outcome, put_back);
+        let (claimed, footer) = (outcome.status(), Footer::of(outcome, &opened.key));
+        let first = footer.text(written).len() as u64;
+        let sealed =
+            on_volume(opened, left(end), supervisor, move |opened| seal(opened, written, &footer)).await;
+        let is_given_up = sealed.is_err();
+        let accounted = match sealed {
+            Ok((sealed, accounted)) => {
+                tell(context, outcome, sealed);
+                accounted
+            }
+            Err(failure) => {
+                tracing::warn!("{}", failure.message);
+                log_failed(context, outcome, failure);
+                Written { corrects: first, ..written }
+            }
+        };
+        if outcome.status() != claimed {
+            // Corrects the footer. Best effort: the volume has just failed.
+            let footer = Footer::of(outcome, &opened.key);
+            let patience = if is_given_up { context.limits.last_word(supervisor) } else { left(end) };
+            let corrected = on_volume(opened, patience, supervisor, move |opened| {
+                // A call that hangs keeps the log locked; one that returned may have put the log back as another file.
+                let log = || mutex::lock(&opened.log).footers().ok();
+                let mut log = if is_given_up { correction } else { log() }?;
+                log.close(accounted, &|accounted| footer.text(accounted)).and_then(|_| log.sync()).ok()
+            });
+            let is_corrected = corrected.await.is_ok_and(|corrected| corrected.is_some());
+            tracing::info!(is_corrected, "the footer does not hold");
+        }
+        Closed { written, is_given_up }
     }
-    tell(context, outcome, put_back);
-    let (claimed, footer) = (outcome.status(), Footer::of(outcome, &opened.key));
-    let first = footer.text(written).len() as u64;
-    let sealed = on_volume(opened, left(end), supervisor, move |opened| seal(opened, written, &footer)).await;
-    let is_given_up = sealed.is_err();
-    let accounted = match sealed {
-        Ok((sealed, accounted)) => {
-            tell(context, outcome, sealed);
-            accounted
-        }
-        Err(failure) => {
-            tracing::warn!("{}", failure.message);
-            log_failed(context, outcome, failure);
-            Written { corrects: first, ..written }
-        }
-    };
-    if outcome.status() != claimed {
-        // Corrects the footer. Best effort: the volume has just failed.
-        let footer = Footer::of(outcome, &opened.key);
-        let patience = if is_given_up { context.limits.last_word(supervisor) } else { left(end) };
-        let corrected = on_volume(opened, patience, supervisor, move |opened| {
-            // A call that hangs keeps the log locked; one that returned may have put the log back as another file.
-            let log = || mutex::lock(&opened.log).footers().ok();
-            let mut log = if is_given_up { correction } else { log() }?;
-            log.close(accounted, &|accounted| footer.text(accounted)).and_then(|_| log.sync()).ok()
-        });
-        let is_corrected = corrected.await.is_ok_and(|corrected| corrected.is_some());
-        tracing::info!(is_corrected, "the footer does not hold");
-    }
-    Closed { written, is_given_up }
 }
 
 /// Reports the result: a log that was put back is a warning, one that failed is a failure.

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::time::Instant;
 
-use super::close::{Footer, close, log_failed};
+use super::close::{Closing, Footer, log_failed};
 use super::context::Context;
 use super::in_time::{hurried, left, on_volume};
 use super::limits::AFTER_A_HANG;
@@ -46,7 +46,7 @@ pub(super) async fn finish(
     }
     if let Some(opened) = &session.opened {
         if !hangs {
-            let closed = close(context, opened, written, end, supervisor, outcome).await;
+            let closed = Closing { context, opened, end }.close(written, supervisor, outcome).await;
             hangs = closed.is_given_up;
             written = closed.written;
         }
