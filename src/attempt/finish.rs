@@ -1,7 +1,6 @@
 //! Finishes an attempt: ends the output, closes the log (`close.rs`), and enters the end in the index. All parts share
 //! one time limit, so that a hung volume cannot delay each of them.
 
-use std::fs::File;
 use std::time::Instant;
 
 use super::close::{Closing, Footer, log_failed};
@@ -10,10 +9,10 @@ use super::in_time::{hurried, left, on_volume};
 use super::limits::AFTER_A_HANG;
 use super::messages;
 use super::open::Opened;
-use super::outcome::Outcome;
+use super::outcome::{Failure, Outcome};
 use super::session::Session;
 use crate::hook::log_target::OnLogFailure;
-use crate::output::{Level, LogFailure, Report, Tee, say};
+use crate::output::{Level, LogFailure, Report, say};
 use crate::process::{Supervisor, leave_files};
 use crate::support::cause::Cause;
 use crate::support::mutex;
@@ -31,10 +30,12 @@ pub(super) async fn finish(
     let mut hangs = false;
     let mut written = Written::default();
     if let Some(tee) = &session.tee {
-        let (report, file) = hear(supervisor, tee, tee.finish(left(end))).await;
-        hangs = report.log_cause() == Some(Cause::Hung);
+        let finished = hear(supervisor, tee.finish(left(end))).await;
+        let is_given_up = finished.is_none();
+        let (report, file) = finished.unwrap_or_else(|| (tee.give_up(), None));
+        hangs = is_given_up && report.log_failure.is_some();
         outcome.after_partial_line = report.stderr_mid_line;
-        judge(context, outcome, &report);
+        judge(context, outcome, &report, cut_short(hangs, supervisor));
         if let Some(opened) = &session.opened {
             *mutex::lock(&opened.written) = file;
         }
@@ -94,23 +95,25 @@ fn enter(opened: &Opened, ended: Ended) -> Result<Option<String>, VolumeError> {
 
 /// Waits for the tee's report while signals are still read: after a stop for a short time, after a second stop not at
 /// all.
-async fn hear(
-    supervisor: &mut Supervisor,
-    tee: &Tee,
-    work: impl Future<Output = (Report, Option<File>)>,
-) -> (Report, Option<File>) {
+async fn hear<T>(supervisor: &mut Supervisor, work: impl Future<Output = Option<T>>) -> Option<T> {
     let hurried = hurried(supervisor);
     let work = async {
         tokio::select! {
             biased;
             finished = work => finished,
-            () = hurried => (tee.give_up(), None),
+            () = hurried => None,
         }
     };
-    supervisor.attend(work).await.unwrap_or_else(|_| (tee.give_up(), None))
+    supervisor.attend(work).await.ok().flatten()
 }
 
-fn judge(context: &Context<'_>, outcome: &mut Outcome, report: &Report) {
+/// A second signal to stop leaves the output no time: it says nothing of the volume.
+fn cut_short(is_given_up: bool, supervisor: &Supervisor) -> Option<Failure> {
+    let is_cut = is_given_up && supervisor.stop_at_once_requested();
+    is_cut.then(|| messages::cut_short("writing the output to the log", supervisor.stop()))
+}
+
+fn judge(context: &Context<'_>, outcome: &mut Outcome, report: &Report, cut_short: Option<Failure>) {
     match &report.stdout_failure {
         Some(failure) => outcome.warnings.push(format!("stdout was given up: {failure}")),
         None if report.missed > 0 => {
@@ -119,13 +122,21 @@ fn judge(context: &Context<'_>, outcome: &mut Outcome, report: &Report) {
         }
         None => {}
     }
-    if let Some(failure) = &report.log_failure {
-        judge_log(context, outcome, failure, report.log_missed);
+    match (&report.log_failure, cut_short) {
+        (Some(_), Some(cut_short)) => log_failed(context, outcome, cut_short),
+        (Some(failure), None) => judge_log(context, outcome, failure, report.log_missed),
+        (None, _) => {}
     }
 }
 
 fn judge_log(context: &Context<'_>, outcome: &mut Outcome, failure: &LogFailure, missed: u64) {
     let hung = failure.cause == Cause::Hung;
+    if hung {
+        let (log, at, operation) =
+            (outcome.log.as_deref().unwrap_or_default(), failure.at, failure.operation);
+        let what = format!("{log}: the log ends at byte {at}: {operation} does not return: the volume hangs");
+        say(Level::Error, &what);
+    }
     let failure = messages::log(outcome.log.as_deref().unwrap_or_default(), failure, missed);
     if hung && context.hook.log_failure == OnLogFailure::Fail {
         // If the command failed because its log failed, the log is the cause.

@@ -22,6 +22,7 @@ mod settle;
 mod steps;
 pub mod termination;
 mod volumes;
+pub mod working_directory;
 
 use self::context::Context;
 use self::outcome::{Failure, Outcome};
@@ -67,6 +68,7 @@ pub async fn run(hook: &Hook, supervisor: &mut Supervisor) -> Outcome {
 
 /// Refuses a hook that cannot work, before anything on a volume is created or changed.
 async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result<(), Failure> {
+    working_directory::check(working_directory::paths_of(context.hook))?;
     let hook = context.hook.clone();
     let check = blocking::run(move || report_paths::check(&hook));
     context.limits.droppable(supervisor, check).await?.map_err(messages::fault)??;

@@ -180,6 +180,11 @@ fn begin(
     let succeeded = |ended: &Ended| ended.status == 0 && ended.result == SUCCEEDED;
     let first_run = !before.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(succeeded));
     warnings.extend(before.problems);
+    match history.mend(&before.attempts) {
+        Ok(told) => warnings.extend(told),
+        // The logs are the truth.
+        Err(error) => warnings.push(format!("a damaged index stays: {error}")),
+    }
     let placed = place(volume, history, &before.attempts, &plan.identity.run)?;
     let (mut file, size) = volume.open_log()?;
     let newline = ends_mid_line(&file, size).map_err(VolumeError::at("read", &volume.log_path))?;

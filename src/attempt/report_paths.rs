@@ -1,7 +1,7 @@
 //! The files besides the log that an attempt reports to. A path that would replace the log, or that cannot be a file,
 //! is refused before anything is created.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use super::outcome::Failure;
@@ -30,12 +30,26 @@ fn wrong_termination_log(hook: &Hook) -> Option<String> {
     let shown = path.display();
     if is_log(hook, path) {
         Some(format!("--termination-log {shown} is the preserved log"))
-    } else if path.is_dir() {
-        Some(format!("--termination-log {shown} is a directory"))
+    } else if let Some(what) = no_message_file(path) {
+        Some(what)
     } else {
         has_no_directory(hook, path)
             .then(|| format!("--termination-log {shown} is in a directory that is not there"))
     }
+}
+
+/// Why `path` can hold no termination message: what stands there is no file. A kubelet reads it when the container has ended,
+/// so what is written into a pipe or a device is lost.
+pub fn no_message_file(path: &Path) -> Option<String> {
+    let kind = path.metadata().ok()?.file_type();
+    let what = match () {
+        () if kind.is_file() => return None,
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Some(format!("--termination-log {} is {what}, and the message needs a file", path.display()))
 }
 
 fn wrong_metrics_file(hook: &Hook) -> Option<String> {

@@ -10,6 +10,7 @@ use super::say::{print, warn};
 use super::termination;
 use crate::attempt::messages;
 use crate::attempt::outcome::{Failure, StepReport};
+use crate::attempt::working_directory;
 use crate::cli;
 use crate::copy::{self, Request};
 use crate::exit::Kind;
@@ -30,13 +31,11 @@ use crate::volume::lock::{self, AtWork};
 pub(super) fn run(arguments: cli::Copy) -> Result<(), Failure> {
     let began = Instant::now();
     let arguments = Arc::new(arguments);
-    let report = supervised(&arguments).map(|summary| StepReport {
-        step: format!("copy {} to {}", arguments.source.display(), arguments.destination.display()),
-        result: summary,
-        duration_ms: milliseconds(began.elapsed()),
-    });
-    termination::write(&report, arguments.termination.log.as_deref());
-    report.map(drop)
+    termination::with_message(arguments.termination.log.as_deref(), || {
+        let result = supervised(&arguments)?;
+        let step = format!("copy {} to {}", arguments.source.display(), arguments.destination.display());
+        Ok(StepReport { step, result, duration_ms: milliseconds(began.elapsed()) })
+    })
 }
 
 /// Copies while signals are read: a signal ends the copy between two entries.
@@ -44,6 +43,7 @@ fn supervised(arguments: &Arc<cli::Copy>) -> Result<String, Failure> {
     let fault = |error| Failure::new(Kind::Fault, format!("cannot take over the signals: {}", words(&error)));
     let mut supervisor = Supervisor::new().map_err(fault)?;
     let runtime = runtime().map_err(fault)?;
+    working_directory::check([&*arguments.source, &*arguments.destination])?;
     let (arguments, stop) = (arguments.clone(), supervisor.stop_token());
     let work = blocking::run(move || copy(&arguments, &stop));
     match runtime.block_on(supervisor.attend(work)) {

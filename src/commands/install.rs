@@ -37,21 +37,20 @@ enum InstallError {
 /// Installs, and leaves the termination message.
 pub(super) fn run(arguments: &cli::Install) -> Result<(), Failure> {
     let began = Instant::now();
-    let installed = install(&arguments.dir);
-    let result = installed.map_err(|error| {
-        let kind = match error {
-            InstallError::NoDirectory(_) => Kind::Config,
-            InstallError::Io { .. } => Kind::Io,
-        };
-        Failure::new(kind, error.to_string())
-    });
-    let report = result.map(|target| StepReport {
-        step: format!("install into {}", arguments.dir.display()),
-        result: format!("installed {}", target.display()),
-        duration_ms: milliseconds(began.elapsed()),
-    });
-    termination::write(&report, arguments.termination.log.as_deref());
-    report.map(drop)
+    termination::with_message(arguments.termination.log.as_deref(), || {
+        let installed = install(&arguments.dir).map_err(|error| {
+            let kind = match error {
+                InstallError::NoDirectory(_) => Kind::Config,
+                InstallError::Io { .. } => Kind::Io,
+            };
+            Failure::new(kind, error.to_string())
+        })?;
+        Ok(StepReport {
+            step: format!("install into {}", arguments.dir.display()),
+            result: format!("installed {}", installed.display()),
+            duration_ms: milliseconds(began.elapsed()),
+        })
+    })
 }
 
 /// Copies this program to `directory/hook-runner`: mode 0755, durable, and under its name only when complete.

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::attempt;
 use crate::attempt::outcome::{Failure, Outcome, StepReport};
+use crate::attempt::{self, report_paths};
+use crate::exit::Kind;
 use crate::hook::identity::Identity;
 
 const VARIABLE: &str = "HOOK_RUNNER_TERMINATION_LOG";
@@ -22,8 +23,22 @@ pub fn wrong_usage(failure: &Failure, words: &[OsString]) {
     }
 }
 
-/// Writes the outcome of a command without attempts.
-pub fn write(result: &Result<StepReport, Failure>, path: Option<&Path>) {
+/// Runs a command without attempts and writes its outcome to `path`, which is refused before anything if it is no file.
+pub fn with_message(
+    path: Option<&Path>,
+    command: impl FnOnce() -> Result<StepReport, Failure>,
+) -> Result<(), Failure> {
+    let wrong = path.and_then(report_paths::no_message_file);
+    let path = path.filter(|_| wrong.is_none());
+    let result = match wrong {
+        Some(wrong) => Err(Failure::new(Kind::Config, wrong).advise("give it a path of its own")),
+        None => command(),
+    };
+    write(&result, path);
+    result.map(drop)
+}
+
+fn write(result: &Result<StepReport, Failure>, path: Option<&Path>) {
     let mut outcome = Outcome::new(Identity::from_environment(None));
     match result {
         Ok(step) => outcome.steps.push(step.clone()),

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::error::HistoryError;
 use super::filter::{Filter, pieces};
+use super::lines_out::LinesOut;
 use super::log_end;
 use super::logs::of_the_command;
 use super::records::{self, Records};
@@ -57,6 +58,7 @@ struct Cursor {
 
 /// Prints until the run is over; returns the status of its last attempt. Messages besides the log go to `say`.
 pub fn follow(follow: &Follow, out: &mut dyn Write, say: &dyn Fn(&str)) -> Result<u8, HistoryError> {
+    let mut out = LinesOut::new(out);
     let mut cursor: Option<Cursor> = None;
     let mut told = false;
     loop {
@@ -74,7 +76,7 @@ pub fn follow(follow: &Follow, out: &mut dyn Write, say: &dyn Fn(&str)) -> Resul
                     cursor = first(&all, follow)?;
                 }
                 if let Some(cursor) = &mut cursor
-                    && let Some(status) = look(&all, follow, cursor, out, say)?
+                    && let Some(status) = look(&all, follow, cursor, &mut out, say)?
                 {
                     return Ok(status);
                 }
@@ -112,7 +114,7 @@ fn look(
     all: &[Records],
     follow: &Follow,
     cursor: &mut Cursor,
-    out: &mut dyn Write,
+    out: &mut LinesOut<&mut dyn Write>,
     say: &dyn Fn(&str),
 ) -> Result<Option<u8>, HistoryError> {
     let Some(records) = all.iter().find(|records| records.log == cursor.log) else { return Ok(None) };
@@ -175,11 +177,14 @@ fn print(
     frame: &Frame,
     raw: bool,
     cursor: &mut Cursor,
-    out: &mut dyn Write,
+    out: &mut LinesOut<&mut dyn Write>,
 ) -> Result<(), HistoryError> {
     let range = if raw { frame.command_output() } else { frame.start..frame.end };
     let from = cursor.at.max(range.start);
     if from < range.end {
+        if from == frame.start {
+            out.begin_line()?;
+        }
         let new = from..range.end;
         let parts = if raw { of_the_command(frame, new) } else { vec![new] };
         parts.into_iter().try_for_each(|part| pieces(file, part, &mut |_, piece| out.write_all(piece)))?;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::error::HistoryError;
 use super::filter::{Filter, pieces};
 use super::json;
+use super::lines_out::LinesOut;
 use super::log_end;
 use super::row::Row;
 use super::select::Chosen;
@@ -35,12 +36,14 @@ pub fn print(
     let several = chosen.windows(2).any(|pair| !std::ptr::eq(pair[0].records, pair[1].records));
     let mut problems = Vec::new();
     let mut log = None;
+    let mut out = LinesOut::new(out);
     for one in chosen {
         if several && !view.json && !view.raw && log != Some(&one.records.log) {
+            out.begin_line()?;
             writeln!(out, "==> {} <==", harmless(&one.records.log))?;
             log = Some(&one.records.log);
         }
-        match print_one(one, view, out) {
+        match print_one(one, view, &mut out) {
             Err(error @ HistoryError::Print(_)) => return Err(error),
             Err(error) => problems.push(error),
             Ok(()) => {}
@@ -50,7 +53,7 @@ pub fn print(
     Ok(problems)
 }
 
-fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(), HistoryError> {
+fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut LinesOut<impl Write>) -> Result<(), HistoryError> {
     let Some((file, frame)) = log_end::bytes_of(chosen.records, chosen.attempt)? else {
         if view.json {
             json::print(&Row::of(chosen), None, out)?;
@@ -68,6 +71,7 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(
         return Ok(());
     }
     if !view.raw {
+        out.begin_line()?;
         pieces(&file, frame.start..frame.output.start, &mut |_, piece| out.write_all(piece))?;
     }
     let mut times = view.timestamps.then(|| Times::of(&frame));
@@ -76,8 +80,8 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut impl Write) -> Result<(
         None => out.write_all(piece),
     })?;
     if !view.raw {
-        // Begins with the newline that was added to an unfinished last line.
-        pieces(&file, frame.command_output().end..frame.end, &mut |_, piece| out.write_all(piece))?;
+        out.begin_line()?;
+        pieces(&file, frame.output.end..frame.end, &mut |_, piece| out.write_all(piece))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod error;
 mod filter;
 pub mod follow;
 mod json;
+mod lines_out;
 mod log_end;
 pub mod logs;
 mod records;

@@ -182,6 +182,10 @@ impl Dir {
         unsupported()
     }
 
+    pub fn set_aside(&self, _name: impl AsRef<OsStr>) -> io::Result<OsString> {
+        unsupported()
+    }
+
     pub fn remove_all(&self, _rel: impl AsRef<Path>) -> io::Result<()> {
         unsupported()
     }

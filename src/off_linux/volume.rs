@@ -1,5 +1,7 @@
 //! Files on the volume, for readers. The lock is never asked for.
 
+#[path = "../volume/attempt.rs"]
+mod attempt;
 #[path = "../volume/bring_over.rs"]
 mod bring_over;
 #[path = "../volume/changes.rs"]
@@ -20,10 +22,11 @@ mod paths;
 pub mod record;
 
 pub use crate::support::LOG_NAME;
+pub use attempt::{Attempt, LogFile};
 pub use changes::{Change, Changes};
 pub use error::VolumeError;
 pub use history_dir::History;
-pub use known::{Attempt, LogFile, frame_of, histories, known, open_log};
+pub use known::{frame_of, histories, known, open_log};
 pub use paths::Volume;
 
 /// The volume's lock, which only Linux can see.

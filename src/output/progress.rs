@@ -19,9 +19,10 @@ pub(super) const WRITING_LOG: u8 = 1;
 pub(super) const WRITING_STDOUT: u8 = 2;
 
 impl Progress {
-    /// The report for a thread that hangs.
-    pub(super) fn hung(&self) -> Report {
-        let at = self.log_bytes.load(Ordering::Relaxed);
+    /// The report for a thread that did not finish. If the log has grown since it had `before` bytes of output, it is
+    /// slow; otherwise it hangs.
+    pub(super) fn unfinished(&self, before: u64) -> Report {
+        let at = self.log_bytes();
         let mut report = Report {
             log_bytes: at,
             log_missed: self.log_missed.load(Ordering::Relaxed),
@@ -31,8 +32,12 @@ impl Progress {
             report.stdout_failure = Some("blocked".into());
             return report;
         }
-        let message = "no answer in time".into();
-        report.log_failure = Some(LogFailure { cause: Cause::Hung, operation: "write", at, message });
+        let (cause, message) = if at > before {
+            (Cause::Io, "not all was written in time")
+        } else {
+            (Cause::Hung, "no answer in time")
+        };
+        report.log_failure = Some(LogFailure { cause, operation: "write", at, message: message.into() });
         report
     }
 
@@ -52,6 +57,11 @@ impl Progress {
 
     pub(super) fn doing(&self, what: u8) {
         self.doing.store(what, Ordering::Relaxed);
+    }
+
+    /// Bytes of output in the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn log_is(&self, written: u64, missed: u64) {

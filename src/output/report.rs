@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::failure::LogFailure;
-use crate::support::cause::Cause;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -52,9 +51,5 @@ impl Report {
     /// The position in the log's output that `place` bytes of output precede.
     pub fn in_log(&self, place: u64) -> u64 {
         self.left_out.map_or(place, |left_out| left_out.in_log(place))
-    }
-
-    pub fn log_cause(&self) -> Option<Cause> {
-        self.log_failure.as_ref().map(|failure| failure.cause)
     }
 }

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -53,11 +52,10 @@ pub struct Tee {
     wake: Arc<EventFd>,
     progress: Arc<Progress>,
     two_pipes: bool,
-    name: PathBuf,
     /// The longest wait for an answer.
     patience: Cell<Duration>,
-    /// The caller knows that there is no answer.
-    gave_up: Cell<bool>,
+    /// Bytes in the log when its end began to be waited for.
+    before: Cell<u64>,
 }
 
 impl Tee {
@@ -67,19 +65,10 @@ impl Tee {
         let (jobs, queue) = mpsc::channel();
         let progress = Arc::new(Progress::default());
         let two_pipes = options.split_streams || options.annotate;
-        let name = options.log.as_ref().map(|log| log.name.clone()).unwrap_or_default();
         let (woken, told) = (Arc::clone(&wake), Arc::clone(&progress));
         // Never joined: on a hung volume the thread cannot end, but the process must.
         blocking::detached(move || Worker::new(options, queue, woken, told).work())?;
-        Ok(Self {
-            jobs,
-            wake,
-            progress,
-            two_pipes,
-            name,
-            patience: Cell::new(Duration::MAX),
-            gave_up: Cell::new(false),
-        })
+        Ok(Self { jobs, wake, progress, two_pipes, patience: Cell::new(Duration::MAX), before: Cell::new(0) })
     }
 
     /// Creates the pipes for one command.
@@ -126,31 +115,17 @@ impl Tee {
     }
 
     /// Ends the output after writing everything given so far. Returns the report and the log's file, which the caller
-    /// closes. If the thread takes longer than `patience`, the report says that the log hangs.
-    pub async fn finish(&self, patience: Duration) -> (Report, Option<File>) {
+    /// closes; `None` if the thread takes longer than `patience`.
+    pub async fn finish(&self, patience: Duration) -> Option<(Report, Option<File>)> {
         let (reply, answer) = oneshot::channel();
+        self.before.set(self.progress.log_bytes());
         self.send(Job::Finish(reply));
-        let patience = if self.gave_up.get() { Duration::ZERO } else { patience.min(self.patience.get()) };
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(finished)) => finished,
-            _ => (self.give_up(), None),
-        }
+        tokio::time::timeout(patience.min(self.patience.get()), answer).await.ok()?.ok()
     }
 
-    /// The report for a tee that nobody waits for any longer. The first call says why on stderr.
+    /// The report for a tee that nobody waits for any longer.
     pub fn give_up(&self) -> Report {
-        let report = self.progress.hung();
-        if self.gave_up.replace(true) {
-            return report;
-        }
-        if let Some(failure) = &report.log_failure {
-            let (name, at, operation) = (self.name.display(), failure.at, failure.operation);
-            say(
-                Level::Error,
-                &format!("{name}: the log ends at byte {at}: {operation} does not return: the volume hangs"),
-            );
-        }
-        report
+        self.progress.unfinished(self.before.get())
     }
 
     fn send(&self, job: Job) {

@@ -99,6 +99,11 @@ impl Supervisor {
         self.stops.count() > 0
     }
 
+    /// Whether a second TERM or INT of the same kind has come.
+    pub fn stop_at_once_requested(&self) -> bool {
+        self.stops.repeated() > 0
+    }
+
     /// Starts `command` and waits until it has ended, was killed, or cannot be killed. Other processes of its group may
     /// still run; they get signals until [`Supervisor::forget_group`].
     pub async fn run(

@@ -63,7 +63,7 @@ pub fn bring_over(volume: &Volume, history: &History) -> Result<(), VolumeError>
     if old.lines.is_empty() && old.runs.is_empty() {
         return Ok(());
     }
-    let known = index::Index::new(&history.directory, &history.path).read();
+    let known = index::Index::new(&history.directory, &history.path).read().unwrap_or_default();
     for line in &old.lines {
         let there = known.attempts.iter().any(|(started, ended)| match line {
             Line::Start(line) => started.run == line.run && started.attempt == line.attempt,

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::support::cause::words;
-use crate::support::rooted_dir::is_in_the_way;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}: {}", path.display(), words(source))]
@@ -16,9 +15,10 @@ pub struct VolumeError {
 }
 
 impl VolumeError {
-    /// Whether there is no file or directory of the runner's own: nothing at all, or an entry of another kind.
+    /// Whether there is no file or directory of the runner's own: nothing at all, or a file or link in a directory's
+    /// place. Any other errno says nothing of what is there.
     pub fn is_absence(&self) -> bool {
-        self.source.kind() == io::ErrorKind::NotFound || is_in_the_way(&self.source)
+        matches!(self.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
     }
 
     /// For `map_err`: adds operation and path.

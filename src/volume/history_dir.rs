@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::attempt::Attempt;
 use super::error::VolumeError;
-use super::index::Index;
+use super::index::{self, Index};
 use super::paths::Volume;
 use super::record::Line;
 use crate::support::os::{OsStrExt, OsStringExt};
@@ -40,9 +41,11 @@ impl History {
 
     /// Opens it for reading; `None` if there is none.
     pub fn open(volume: &Volume) -> Result<Option<Self>, VolumeError> {
-        let relative = Path::new(HISTORIES).join(key(volume));
-        let path = volume.state_path.join(&relative);
-        match volume.state.open_dir(&relative).map_err(VolumeError::at("open", &path)) {
+        let key = key(volume);
+        let path = volume.state_path.join(HISTORIES).join(&key);
+        // Name by name: a link in a directory's place is ENOTDIR then.
+        let opened = volume.state.open_dir(HISTORIES).and_then(|histories| histories.open_dir(&key));
+        match opened.map_err(VolumeError::at("open", &path)) {
             Err(error) if error.is_absence() => Ok(None),
             opened => opened.map(|directory| Some(Self { directory, path })),
         }
@@ -50,7 +53,17 @@ impl History {
 
     /// Adds a line to the index.
     pub fn enter(&self, line: &Line) -> Result<(), VolumeError> {
-        Index::new(&self.directory, &self.path).append(line)
+        Index::new(&self.directory, &self.path).append(std::slice::from_ref(line))
+    }
+
+    /// Makes a lost or damaged index anew; what is to be said of it.
+    pub fn mend(&self, attempts: &[Attempt]) -> Result<Option<String>, VolumeError> {
+        let aside = Index::new(&self.directory, &self.path).mend(attempts)?;
+        let path = self.path.join(index::NAME);
+        let told = |aside: OsString| {
+            format!("{} is made anew; what stood there is {} now", path.display(), aside.display())
+        };
+        Ok(aside.map(told))
     }
 
     /// Limits the size of the index.

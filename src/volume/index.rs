@@ -3,13 +3,16 @@
 //!
 //! Each line is appended by one write. A power failure may tear the last one; the next writer ends it.
 
-use std::io::{Read, Write};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::attempt::Attempt;
 use super::error::VolumeError;
 use super::record::{Ended, Line, Started};
 use crate::support::os::FileExt;
-use crate::support::rooted_dir::{Dir, OFlags};
+use crate::support::rooted_dir::{Dir, FileType, OFlags};
 
 pub(super) const NAME: &str = "index.jsonl";
 /// Above this size, the next start removes the older half of the lines; about 3,000 attempts.
@@ -36,35 +39,59 @@ impl<'a> Index<'a> {
     }
 
     /// All attempts. A missing index is empty; one that is no file is unreadable.
-    pub(super) fn read(&self) -> Entries {
+    pub(super) fn read(&self) -> Result<Entries, VolumeError> {
         let mut text = Vec::new();
-        match self.directory.open_regular(NAME, OFlags::RDONLY, 0) {
-            Ok(mut file) => match file.read_to_end(&mut text) {
-                Ok(_) => join(&text),
-                Err(_) => Entries { unreadable: 1, ..Entries::default() },
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Entries::default(),
-            _ => Entries { unreadable: 1, ..Entries::default() },
+        let opened = self.directory.open_regular(NAME, OFlags::RDONLY, 0);
+        match opened.and_then(|mut file| file.read_to_end(&mut text)) {
+            Ok(_) => Ok(join(&text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Entries::default()),
+            Err(_) if self.is_no_file() => Ok(Entries { unreadable: 1, ..Entries::default() }),
+            Err(error) => Err(VolumeError::at("read", &self.path)(error)),
         }
     }
 
-    /// Appends a line durably. An entry in its place that is no file is set aside.
-    pub(super) fn append(&self, line: &Line) -> Result<(), VolumeError> {
+    fn is_no_file(&self) -> bool {
+        let found = self.directory.find(NAME).ok().flatten();
+        found.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile)
+    }
+
+    /// Makes an index anew that is lost or has lines that cannot be read, from all `attempts` that are known. A damaged one
+    /// is kept beside it, under the name that is returned.
+    pub(super) fn mend(&self, attempts: &[Attempt]) -> Result<Option<OsString>, VolumeError> {
+        let entries = self.read()?;
+        let lines = attempts.iter().flat_map(|attempt| {
+            [Some(Line::Start(attempt.started.clone())), attempt.ended.clone().map(Line::End)]
+        });
+        let lines: Vec<Line> = lines.flatten().collect();
+        if entries.unreadable == 0 {
+            // Appended: a failing volume may have denied an index that is there.
+            if entries.attempts.is_empty() && !lines.is_empty() {
+                self.append(&lines)?;
+            }
+            return Ok(None);
+        }
+        let replace = || {
+            let draft = self.draft(&text(&lines)?)?;
+            let aside = self.directory.set_aside(NAME)?;
+            self.publish(draft)?;
+            Ok(aside)
+        };
+        replace().map(Some).map_err(VolumeError::at("make anew", &self.path))
+    }
+
+    /// Appends lines durably. An entry in its place that is no file is set aside.
+    pub(super) fn append(&self, lines: &[Line]) -> Result<(), VolumeError> {
         let opened = self.directory.open_own(NAME, OFlags::RDWR | OFlags::APPEND);
         let mut file = opened.map_err(VolumeError::at("open", &self.path))?;
         let size = file.metadata().map_err(VolumeError::at("read", &self.path))?.len();
-        let mut text = Vec::with_capacity(512);
         let mut last = [b'\n'];
         if size > 0 {
             file.read_exact_at(&mut last, size - 1).map_err(VolumeError::at("read", &self.path))?;
         }
-        if last != [b'\n'] {
-            text.push(b'\n');
-        }
-        serde_json::to_writer(&mut text, line)
-            .map_err(|error| VolumeError::at("write to", &self.path)(error.into()))?;
-        text.push(b'\n');
-        let written = file.write_all(&text).and_then(|()| file.sync_data());
+        let mut new = if last == [b'\n'] { Vec::new() } else { vec![b'\n'] };
+        let text = text(lines).map_err(VolumeError::at("write to", &self.path))?;
+        new.extend_from_slice(&text);
+        let written = file.write_all(&new).and_then(|()| file.sync_data());
         written.map_err(VolumeError::at("write to", &self.path))
     }
 
@@ -85,16 +112,49 @@ impl<'a> Index<'a> {
             let half = text.len() / 2;
             let cut =
                 text[half..].iter().position(|&byte| byte == b'\n').map_or(text.len(), |at| half + at + 1);
-            let temporary = "index.jsonl.new";
-            self.directory.remove_all(temporary)?;
-            let mut file = self.directory.open_own(temporary, OFlags::WRONLY | OFlags::EXCL)?;
-            file.write_all(&text[cut..])?;
-            file.sync_data()?;
-            self.directory.rename(temporary, self.directory, NAME)?;
-            self.directory.sync().map(drop)
+            let file = self.draft(&without_strays(&text[cut..]))?;
+            self.publish(file)
         };
         trim().map_err(VolumeError::at("shorten", &self.path))
     }
+
+    /// A new index beside the one that is in force, durable.
+    fn draft(&self, text: &[u8]) -> io::Result<&'static str> {
+        let temporary = "index.jsonl.new";
+        self.directory.remove_all(temporary)?;
+        let mut file = self.directory.open_own(temporary, OFlags::WRONLY | OFlags::EXCL)?;
+        file.write_all(text)?;
+        file.sync_data()?;
+        Ok(temporary)
+    }
+
+    fn publish(&self, draft: &str) -> io::Result<()> {
+        self.directory.rename(draft, self.directory, NAME)?;
+        self.directory.sync().map(drop)
+    }
+}
+
+fn text(lines: &[Line]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(512);
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// The lines without ends whose start is not among them, which nobody could tell of.
+fn without_strays(text: &[u8]) -> Vec<u8> {
+    let mut begun = HashSet::new();
+    let mut is_kept = |line: &&[u8]| match serde_json::from_slice(line) {
+        Ok(Line::Start(started)) => {
+            begun.insert((started.run, started.attempt));
+            true
+        }
+        Ok(Line::End(ended)) => begun.contains(&(ended.run, ended.attempt)),
+        Err(_) => true,
+    };
+    text.split_inclusive(|&byte| byte == b'\n').filter(|line| is_kept(line)).collect::<Vec<_>>().concat()
 }
 
 fn join(text: &[u8]) -> Entries {
@@ -125,4 +185,19 @@ pub(super) fn joined(lines: Vec<Line>) -> Entries {
         }
     }
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_was_shortened_has_only_lines_that_can_be_read() {
+        let start = |run: &str| Line::Start(Started { run: run.into(), attempt: 1, ..Started::default() });
+        let end = |run: &str| Line::End(Ended { run: run.into(), attempt: 1, ..Ended::default() });
+        let lines = text(&[end("cut"), start("a"), start("b"), end("b"), end("a")]).unwrap();
+        let kept = without_strays(&lines);
+        assert_eq!(kept, text(&[start("a"), start("b"), end("b"), end("a")]).unwrap());
+        assert_eq!(join(&kept).unreadable, 0);
+    }
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
+use super::attempt::{Attempt, LogFile};
 use super::bring_over::{RUNS, old, old_logs};
 use super::error::VolumeError;
 use super::frames::{self, Frame};
@@ -20,27 +21,6 @@ use crate::support::times;
 const TRIES: usize = 100;
 /// The result of a text from before hook-runner was used.
 pub(super) const ADOPTED: &str = "adopted";
-
-/// The file that holds an attempt's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogFile {
-    /// The log itself.
-    Current,
-    /// An archived log of this name.
-    Archived(OsString),
-    /// An archived log in version 0.1's directory.
-    Old(OsString),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// The record of its start.
-    pub started: Started,
-    /// The record of its end; `None` if it was killed.
-    pub ended: Option<Ended>,
-    /// Where its bytes are; `None` if they are not kept.
-    pub bytes: Option<(LogFile, Frame)>,
-}
 
 #[derive(Debug, Default)]
 pub struct Known {
@@ -102,16 +82,25 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     }
     index::joined(old.lines).attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
     if let Some(history) = history {
-        let entries = Index::new(&history.directory, &history.path).read();
-        if entries.unreadable > 0 {
-            let (lines, path) = (entries.unreadable, history.path.join(super::index::NAME));
-            let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
-            known.problems.push(format!("{lines} of {} cannot be read", path.display()));
+        match Index::new(&history.directory, &history.path).read() {
+            Ok(entries) => {
+                known.problems.extend(unreadable(entries.unreadable, history));
+                entries.attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
+            }
+            Err(error) => known.problems.push(error.to_string()),
         }
-        entries.attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
     }
     known.attempts.sort_by(|a, b| order(&a.started).cmp(&order(&b.started)));
     known
+}
+
+fn unreadable(lines: usize, history: &History) -> Option<String> {
+    let lines = match lines {
+        0 => return None,
+        1 => "1 line".to_owned(),
+        lines => format!("{lines} lines"),
+    };
+    Some(format!("{lines} of {} cannot be read", history.path.join(index::NAME).display()))
 }
 
 /// The attempts in a log.

@@ -11,10 +11,11 @@ use std::time::SystemTime;
 use rustix::fs::{FileType, OFlags, Stat};
 
 use super::archive::{bring_back, put_away};
+use super::attempt::{Attempt, LogFile};
 use super::error::VolumeError;
 use super::frames;
 use super::history_dir::History;
-use super::known::{ADOPTED, Attempt, LogFile};
+use super::known::ADOPTED;
 use super::paths::{STATE_DIRECTORY, Volume, split};
 use super::record::{Ended, Line, Started};
 use crate::support::LOG_NAME;

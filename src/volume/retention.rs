@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
+use super::attempt::{Attempt, LogFile};
 use super::error::VolumeError;
 use super::history_dir::History;
-use super::known::{Attempt, LogFile};
 
 /// How many earlier logs to keep; all limits apply.
 #[derive(Debug, Clone, Copy)]

@@ -2,15 +2,24 @@
 
 use granit_parser::ErrorKind;
 
+/// A tab is in the way.
+pub fn is_tab(kind: &ErrorKind) -> bool {
+    use ErrorKind as Kind;
+    matches!(
+        kind,
+        Kind::TabNotAllowed
+            | Kind::TabInBlockIndentation
+            | Kind::TabInIndentation
+            | Kind::TabAtBlockScalarStart
+            | Kind::TabInPlainScalar
+    )
+}
+
 /// The message for an error of the parser.
 pub fn sentence(kind: &ErrorKind) -> &'static str {
     use ErrorKind as Kind;
     match kind {
-        Kind::TabNotAllowed
-        | Kind::TabInBlockIndentation
-        | Kind::TabInIndentation
-        | Kind::TabAtBlockScalarStart
-        | Kind::TabInPlainScalar => "a tab stands where YAML takes only spaces; indent with spaces",
+        kind if is_tab(kind) => "a tab stands where YAML takes only spaces; indent with spaces",
         Kind::UnclosedQuotedScalar | Kind::DocumentIndicatorInQuotedScalar => {
             "a quote is opened here and not closed; close it, with ' or \" as it was opened"
         }

@@ -13,9 +13,10 @@ const MOST_NODES: usize = 100_000;
 pub fn parse(text: &str) -> Result<Option<Node>, Mistake> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| Mistake {
-            at: position(error.marker()),
-            message: syntax::sentence(error.kind()).into(),
+        let (event, span) = event.map_err(|error| {
+            let at = position(error.marker());
+            let at = if syntax::is_tab(error.kind()) { first_tab(text, at) } else { at };
+            Mistake { at, message: syntax::sentence(error.kind()).into() }
         })?;
         builder.take(event, position(&span.start))?;
     }
@@ -25,6 +26,20 @@ pub fn parse(text: &str) -> Result<Option<Node>, Mistake> {
 /// Converts from the parser's columns, which start at 0.
 fn position(marker: &Marker) -> Position {
     Position { line: marker.line(), column: marker.col() + 1 }
+}
+
+/// The parser tells where the white space with a tab in it ends, or where the text begins that goes on behind a tab.
+fn first_tab(text: &str, told: Position) -> Position {
+    let lines = text.lines().enumerate().skip(told.line.saturating_sub(1));
+    for (number, line) in lines {
+        let line: Vec<char> = line.chars().collect();
+        let from = if number + 1 == told.line { line.len().min(told.column.saturating_sub(1)) } else { 0 };
+        let white = line[..from].iter().rposition(|c| !c.is_whitespace()).map_or(0, |last| last + 1);
+        if let Some(tab) = line[white..].iter().position(|c| *c == '\t') {
+            return Position { line: number + 1, column: white + tab + 1 };
+        }
+    }
+    told
 }
 
 /// A list or map that is not closed yet.
@@ -224,7 +239,13 @@ mod tests {
     fn a_mistake_says_its_place() {
         assert!(mistake("a: 1\nb: 2\na: 3\n").starts_with("3:1: `a` stands twice, first on line 1"));
         assert!(mistake("a: 1\n---\nb: 2\n").starts_with("2:1: a second `---`"));
-        assert!(mistake("a:\n\t- b\n").contains("tab"));
+        for (text, place) in [
+            ("a:\n\t- b\n", "2:1: a tab"),
+            ("a:\r\n  - b: c\r\n\t\td: e\r\n", "3:1: a tab"),
+            ("a:\n - é: b\n \tc: d\n", "3:2: a tab"),
+        ] {
+            assert!(mistake(text).starts_with(place), "{}", mistake(text));
+        }
         assert!(mistake("a: 'b\n").contains("quote"));
         assert!(mistake("a: [b\n").contains("pairs"));
         assert!(mistake("a: !foo b\n").contains("tag"));

@@ -379,3 +379,29 @@ fn raw_output_is_the_commands_even_where_the_runner_spoke_in_between() {
         done.then().args(["logs", "--raw", "l"]).stdout(&expected).run();
     }
 }
+
+/// Here of an attempt that was killed in the middle of a line.
+#[test]
+fn a_header_begins_a_line_whatever_the_output_before_it_ends_with() {
+    let script = "printf half; until grep -q half data/log; do sleep 0.01; done; kill -KILL $PPID";
+    let test = Test::new().args(["run", "--run-id", "r1", "--log", "data/log", "--", "sh", "-c", script]);
+    let killed = test.command().output().unwrap();
+    assert!(killed.status.code().is_none(), "{killed:?}");
+    let directory = test.into_directory();
+    let test =
+        Test::within(directory).args(["run", "--run-id", "r1", "--log", "data/log", "--", "printf", "two"]);
+    let mut done = test.any_stdout().any_stderr().run();
+    for arguments in [
+        &["--all"][..],
+        &["--run", "r1"],
+        &["--all", "--tail", "1"],
+        &["--all", "--timestamps"],
+        &["--run", "r1", "--follow"],
+    ] {
+        done = done.then().args(["logs", "data/log"]).args(arguments).any_stdout().any_stderr().run();
+        let printed = &done.stdout;
+        assert!(printed.contains("half\n=== ") && printed.contains("two\n--- "), "{arguments:?}: {printed}");
+    }
+    // The command's bytes alone stay what they are.
+    done.then().args(["logs", "data/log", "--attempt", "2", "--raw"]).stdout("two").run();
+}

@@ -163,6 +163,31 @@ fn a_second_signal_while_the_log_is_sealed_on_a_slow_volume_is_told_as_what_it_i
     the_log_alone_says_74(&running);
 }
 
+/// The command has ended, and what it printed is still being written when it is stopped.
+#[test]
+fn a_stop_while_a_slow_volume_takes_the_output_is_no_hang() {
+    needs!(Fuse);
+    for (second, told) in
+        [(libc::SIGTERM, "a second signal to stop came"), (libc::SIGINT, "not all was written")]
+    {
+        let mut room = Room::new();
+        let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 140000; touch ended";
+        let mut running = room.start(&["--grace", "1s"], script);
+        running.wait_for("out", "before\n");
+        room.mount.set("write", Fault::Delay(Duration::from_millis(300)).on_path("post-hook-output.txt"));
+        std::fs::write(running.path("go"), "").expect("a file");
+        eventually("the command has ended", || running.path("ended").exists().then_some(()));
+        std::thread::sleep(Duration::from_millis(50));
+        for signal in [libc::SIGTERM, second] {
+            running.signal(signal);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(running.end(), 74, "{}", running.read("err"));
+        let err = running.read("err");
+        assert!(err.contains(told) && err.contains("SIGTERM") && !err.contains("hangs"), "{err}");
+    }
+}
+
 /// Without the index, which says it too.
 fn the_log_alone_says_74(running: &Running) {
     std::fs::copy(running.path("data/post-hook-output.txt"), running.path("copied.txt")).expect("a copy");

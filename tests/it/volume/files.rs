@@ -2,6 +2,11 @@
 
 use std::process::Stdio;
 
+use faultfs::Fault;
+use nix::libc;
+
+use crate::needs;
+use crate::support::faulty::Room;
 use crate::support::harness::{Done, Test, eventually};
 
 /// A pod that starts while a hook is at work must get its content: the hook may be waiting for that very pod.
@@ -190,5 +195,22 @@ impl Test {
             .args(["--", "true"])
             .any_stderr()
             .run()
+    }
+}
+
+/// Only what is not there is gone: a volume that fails says nothing of what was on it.
+#[test]
+fn a_history_that_cannot_be_opened_at_the_end_is_not_said_to_be_gone() {
+    needs!(Fuse);
+    for errno in [libc::ENXIO, libc::EIO, libc::ELOOP, libc::EISDIR] {
+        let mut room = Room::new();
+        let mut running = room.start(&[], "echo before; while ! [ -e go ]; do sleep 0.02; done");
+        running.wait_for("out", "before\n");
+        room.mount.set("opendir", Fault::Errno(errno).on_path("histories").times(1));
+        std::fs::write(running.path("go"), "").expect("a file");
+        let status = running.end();
+        let err = running.read("err");
+        assert!(status == 0 && !err.contains("gone"), "{errno}: {status} {err}");
+        assert!(err.contains("the index has no end for this attempt: cannot open"), "{errno}: {err}");
     }
 }

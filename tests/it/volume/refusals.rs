@@ -10,7 +10,7 @@ use nix::libc::{EINVAL, EOPNOTSUPP, EPERM};
 use super::histories::{printed, run};
 use crate::needs;
 use crate::support::faulty::Room;
-use crate::support::harness::{PROGRAM, Test, eventually};
+use crate::support::harness::{PROGRAM, Test, eventually, with_default_actions};
 use crate::support::running::Running;
 
 #[test]
@@ -288,4 +288,80 @@ fn the_default_log_of_a_copy_of_a_file_is_beside_the_file() {
     let done = done.any_stderr().run();
     assert_eq!(done.read("d/conf"), "x");
     assert!(done.path("d/post-hook-output.txt").is_file());
+}
+
+/// Whether it is read or not: nobody waits for a pipe, and nothing is made.
+#[test]
+fn a_termination_log_that_is_no_file_is_78_before_anything() {
+    let paths = [("pipe", "a pipe"), ("read", "a pipe"), ("socket", "a socket"), ("/dev/null", "a device")];
+    let paths = paths.into_iter().chain([("app", "a directory"), ("link", "a pipe")]);
+    for (path, what) in paths {
+        for command in [
+            &["run", "--log", "d/log", "--termination-log"][..],
+            &["run", "--log", "d/log", "--copy", "app:d", "--termination-log"],
+            &["copy", "app", "d", "--termination-log"],
+            &["install", "bin", "--termination-log"],
+        ] {
+            let test = Test::new().file("app/x", "x").file("bin/y", "y");
+            let directory = test.into_directory();
+            let at = |name: &str| directory.path().join(name);
+            for pipe in ["pipe", "read"] {
+                nix::unistd::mkfifo(&at(pipe), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            }
+            std::os::unix::fs::symlink("pipe", at("link")).unwrap();
+            let reader = rustix::fs::open(
+                at("read"),
+                rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK,
+                rustix::fs::Mode::empty(),
+            );
+            let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+            let test = Test::within(directory).args(command).args([path]);
+            let test = if command[0] == "run" { test.args(["--", "true"]) } else { test };
+            let done = test.status(78).stderr_contains(format!("--termination-log {path} is {what}")).run();
+            drop(reader);
+            assert!(!done.path("d").exists() && !done.path("bin/hook-runner").exists(), "{command:?} {path}");
+        }
+    }
+}
+
+/// `cd d; rmdir ../d`: what needs no working directory works, and a relative path is refused.
+#[test]
+fn a_working_directory_that_was_removed_is_78_only_where_something_needs_it() {
+    let hook = "steps:\n- exec: {command: [true], workdir: below}\n";
+    for (arguments, relative) in [
+        (&["run", "--log", "{}/log", "--", "true"][..], None),
+        (&["run", "--log", "none", "--copy", "{}/app:{}/copied", "--", "true"], None),
+        (&["copy", "{}/app", "{}/copied"], None),
+        (&["run", "--log", "log", "--", "true"], Some("log")),
+        (&["run", "--log", "{}/log", "--state", "state", "--", "true"], Some("state")),
+        (&["run", "--log", "{}/log", "--copy", "app:{}/copied", "--", "true"], Some("app")),
+        (&["run", "--log", "{}/log", "--copy", "{}/app:copied", "--", "true"], Some("copied")),
+        (&["run", "--log", "{}/log", "--sync", "synced", "--", "true"], Some("synced")),
+        (&["run", "--log", "{}/log", "--termination-log", "t", "--", "true"], Some("t")),
+        (&["run", "--log", "{}/log", "--metrics-file", "m", "--", "true"], Some("m")),
+        (&["run", "--log", "{}/log", "--", "./hook.sh"], Some("./hook.sh")),
+        (&["run", "--log", "{}/log", "--hook", "{}/hook.yaml"], Some("below")),
+        (&["copy", "app", "{}/copied"], Some("app")),
+        (&["copy", "{}/app", "copied"], Some("copied")),
+    ] {
+        let test = Test::new().file("app/x", "x").file("gone/y", "").file("hook.yaml", hook).args(arguments);
+        let runner = test.command();
+        let script = "cd gone && rm y && rmdir ../gone && exec \"$@\"";
+        let mut shell = with_default_actions("sh");
+        shell.args(["-c", script, "sh"]).arg(runner.get_program()).args(runner.get_args());
+        let output = shell.current_dir(runner.get_current_dir().unwrap()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(if relative.is_some() { 78 } else { 0 }),
+            "{arguments:?}: {said}"
+        );
+        let directory = test.into_directory();
+        if let Some(relative) = relative {
+            let sentence = format!("{relative} is relative to the working directory, which was removed");
+            assert!(said.contains(&sentence), "{arguments:?}: {said}");
+            let made = ["log", "copied", ".hook-runner"].map(|name| directory.path().join(name).exists());
+            assert_eq!(made, [false; 3], "{arguments:?}");
+        }
+    }
 }

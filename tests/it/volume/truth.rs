@@ -2,7 +2,7 @@
 //! the index.
 
 use super::histories::{printed, run};
-use crate::support::harness::Test;
+use crate::support::harness::{Done, Test};
 
 const INDEX: &str = ".hook-runner/histories/log/index.jsonl";
 
@@ -99,6 +99,42 @@ fn a_line_of_the_index_that_cannot_be_read_is_told() {
     std::fs::write(done.path(INDEX), index).unwrap();
     let done = done.then().args(["history", "log"]).any_stdout().stderr_contains("1 line of").run();
     assert!(done.stderr.contains("cannot be read"), "{}", done.stderr);
+}
+
+/// The index is a cache: it is made anew from what is known, which is said once, and nothing of what stood there is lost.
+#[test]
+fn a_damaged_or_lost_index_is_made_anew_and_told_once() {
+    let all = [row("r1", 1, "command"), row("r2", 1, "succeeded"), row("r3", 1, "succeeded")];
+    let start = |done: Done, id: &str| {
+        done.then().args(["run", "--run-id", id, "--log", "log", "--", "true"]).any_stderr().run()
+    };
+    for (damage, kept) in [
+        ("printf 'nonsense\\n\\0' >$i", Some("nonsense\n\0")),
+        ("printf '{\"event\":\"sta' >>$i", None),
+        ("rm $i; mkdir $i; echo mine >$i/x", None),
+        ("rm $i; ln -s /dev/null $i", None),
+        (": >$i", None),
+        ("rm $i", None),
+    ] {
+        let done = run(Test::new(), "r1", "log", "exit 3", 3);
+        let done = run(done.then(), "r2", "log", "true", 0);
+        let damaged =
+            std::process::Command::new("sh").args(["-ec", damage]).env("i", done.path(INDEX)).status();
+        assert!(damaged.unwrap().success(), "{damage}");
+        let is_damage = !matches!(damage, ": >$i" | "rm $i");
+        let done = start(done, "r3");
+        assert_eq!(done.read("log").contains("is made anew"), is_damage, "{damage}: {}", done.read("log"));
+        let (done, json) = printed(done, &["history", "--json", "log"]);
+        assert_eq!(rows(&json), all, "{damage}");
+        let done = start(done, "r4");
+        assert!(!done.read("log").contains("index"), "{damage}: {}", done.read("log"));
+        if let Some(kept) = kept {
+            assert_eq!(done.read(&format!("{INDEX}.from-volume")), kept);
+        }
+        // It holds what only the logs held.
+        let index = done.read(INDEX);
+        assert!(index.contains("\"run\":\"r1\"") && index.contains("\"run\":\"r2\""), "{damage}: {index}");
+    }
 }
 
 #[test]
