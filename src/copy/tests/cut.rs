@@ -1,4 +1,5 @@
-//! Copies that are cut short at a step, one after another: nothing that they installed is taken for a user's.
+//! Copies that are interrupted after each of their steps in turn: nothing that they installed is taken for a user's
+//! change.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
-/// Copies, and cuts that short after so many steps. Answers how many were taken, if it came to its end.
+/// Copies, interrupting the copy after this many steps. Returns the number of steps if the copy finished.
 pub(super) fn after(volume: &mut Volume, most: usize) -> Option<usize> {
     let steps = Arc::new(AtomicUsize::new(most));
     let mut request = volume.request();
@@ -24,7 +25,7 @@ pub(super) fn after(volume: &mut Volume, most: usize) -> Option<usize> {
 
 const FILES: [&str; 5] = ["a", "b", "c", "sub/d", "sub/e"];
 
-/// The image is release `n`: of one size and mtime each.
+/// Makes the image release `n`; all files keep one size and mtime.
 fn release(volume: &Volume, n: &str) {
     std::fs::remove_dir_all(volume.image("")).unwrap();
     std::fs::create_dir(volume.image("")).unwrap();
@@ -90,7 +91,7 @@ fn what_a_copy_cut_short_had_pruned_is_no_users_removal() {
             std::fs::create_dir(volume.image("only-1/empty")).unwrap();
             volume.copy();
             let manifest = std::fs::read(volume.at(".hook-runner/manifests/image")).unwrap();
-            // As many steps as the copy takes whole.
+            // As many steps as an uninterrupted copy takes.
             let kept = volume.temp.path().join("kept");
             let cp = |from: &Path, to: &Path| {
                 assert!(

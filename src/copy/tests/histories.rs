@@ -1,4 +1,4 @@
-//! Properties over any history of releases, of edits and of copies that were cut short.
+//! Properties of any history of releases, user edits and interrupted copies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use super::*;
 /// What is known of a volume while a history is played.
 struct Play {
     volume: Volume,
-    /// What the copies left there; what is there and is another is a user's.
+    /// What copies left there. Anything else there is a user's.
     left: BTreeMap<String, Leaf>,
     /// Paths that any image had.
     ever: BTreeSet<String>,
-    /// What any image had: the same of a user's cannot be told from it.
+    /// Contents that any image had: a user's equal content cannot be told apart.
     images: BTreeSet<(String, Vec<u8>)>,
-    /// Directories that are nobody's but a user's.
+    /// Directories that only a user made.
     users: BTreeSet<String>,
 }
 
@@ -85,7 +85,7 @@ impl Play {
         let again = self.volume.copy();
         prop_assert!(!again.changed(), "a second time: {} {:?}", again.summary(), again.remarks);
         prop_assert_eq!(&look(&self.volume), &after);
-        // What the user has, unlike the image, stays the user's in the next step too.
+        // A user's entry that differs from the image stays the user's in the next step.
         self.left = leaves(&after)
             .filter(|(path, leaf)| {
                 let users = before.get(*path).is_some_and(|seen| seen.leaf.as_ref() == Some(leaf))
@@ -101,7 +101,7 @@ impl Play {
         self.left.get(path) != Some(leaf) && !self.images.contains(&(path.to_owned(), bytes(leaf)))
     }
 
-    /// What changed while a copy was at work is what it left.
+    /// Whatever changed during a copy is what the copy left.
     fn brought(&mut self, before: &Tree, after: &Tree) {
         for path in before.keys().filter(|path| !after.contains_key(*path)) {
             self.left.remove(path);
@@ -150,7 +150,7 @@ fn leaves(tree: &Tree) -> impl Iterator<Item = (&String, &Leaf)> {
     tree.iter().filter_map(|(path, seen)| Some((path, seen.leaf.as_ref()?)))
 }
 
-/// A dry run counts what the copy counts, and has a line for each thing that changed, and for nothing else.
+/// A dry run reports the same counts as the copy, and one line for each change, and nothing else.
 fn is_as_planned(plan: &Report, report: &Report, before: &Tree, after: &Tree) -> Result<(), TestCaseError> {
     let counts = |r: &Report| {
         (
@@ -215,12 +215,12 @@ fn is_as_planned(plan: &Report, report: &Report, before: &Tree, after: &Tree) ->
     Ok(())
 }
 
-/// A copy, and nothing else.
 fn plain(image: Image, policy: Policy) -> Step {
     Step { image, edits: vec![], policy, prune: Prune::None, seals: false, exclude: None, cut: None }
 }
 
-/// Found by the property below: what the user did not remove, pruning did, and the volume was taken for a new one.
+/// Found by the property below: pruning removed everything that the user had not, and the volume was taken for an
+/// emptied one.
 #[test]
 fn a_volume_that_user_and_pruning_emptied_together_is_not_taken_for_a_new_one() {
     let first = plain(Image::of([("a", "p"), ("b", "p")]), Policy::KeepModified);
@@ -238,7 +238,7 @@ fn a_directory_that_the_user_removed_beside_one_that_was_pruned_stays_removed() 
     play(&[first, second]).unwrap();
 }
 
-/// Found by the property below: that the user's own was in its place was taken for the work of a run.
+/// Found by the property below: a user's entry in its place was taken for the work of a run.
 #[test]
 fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
     let first = Step {
@@ -250,7 +250,7 @@ fn what_a_user_kept_and_then_removed_is_the_images_where_that_wins() {
     play(&[first, second]).unwrap();
 }
 
-/// Found by the property below: the image had a directory there, and what the user had was sealed as the run's.
+/// Found by the property below: the image had a directory there, and the user's entry was sealed as the run's.
 #[test]
 fn a_file_that_a_user_changed_in_the_way_of_a_directory_is_the_users() {
     let first = Step { seals: true, ..plain(Image::of([("x", "p")]), Policy::Replace) };
@@ -261,8 +261,8 @@ fn a_file_that_a_user_changed_in_the_way_of_a_directory_is_the_users() {
     play(&[first, second, third]).unwrap();
 }
 
-/// The same histories in each run, so that a fault is one of the change at hand; `PROPTEST_RNG_SEED` plays others, and
-/// `PROPTEST_CASES` more.
+/// The histories are the same in each test run, so that a failure comes from the change at hand. `PROPTEST_RNG_SEED`
+/// plays others, `PROPTEST_CASES` more.
 fn histories() -> ProptestConfig {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let rng_seed = proptest::test_runner::RngSeed::Fixed(number("PROPTEST_RNG_SEED").unwrap_or(1));

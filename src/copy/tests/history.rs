@@ -1,5 +1,5 @@
-//! What may happen to a volume, as it is made up for the properties: releases of an image, what users do between them,
-//! and copies of every kind.
+//! Generates histories of a volume for the properties: releases of an image, user edits between them, and copies of
+//! every kind.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -10,10 +10,10 @@ use super::*;
 
 const PATHS: [&str; 8] = ["a", "b", "d/a", "d/e/f", "h", "x", "x/y", "z/only"];
 const DIRS: [&str; 4] = ["d", "d/e", "x", "z"];
-/// No release has a directory there, which a user's link would be in the way of.
+/// No release has a directory there, because a user's link would be in its way.
 const LEAVES: [&str; 4] = ["a", "b", "d/a", "d/e/f"];
 
-/// What is under a name.
+/// An entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Leaf {
     File(String),
@@ -27,7 +27,7 @@ pub(super) struct Image {
     attributes: BTreeMap<&'static str, String>,
     /// The mtime of every file and link.
     seconds: u64,
-    /// `h` is another name of `a`, where that is a file.
+    /// `h` is a hard link of `a`, if that is a file.
     linked: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Edit {
     Touch(&'static str),
 }
 
-/// One release after what happened on the volume before it.
+/// One release, and what happened on the volume before it.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) image: Image,
@@ -49,14 +49,14 @@ pub(super) struct Step {
     pub(super) policy: Policy,
     pub(super) prune: Prune,
     pub(super) seals: bool,
-    /// Takes no part in it.
+    /// Excluded from the copy.
     pub(super) exclude: Option<&'static str>,
-    /// Its copy is cut short after so many steps.
+    /// The copy is interrupted after this many steps.
     pub(super) cut: Option<usize>,
 }
 
 impl Image {
-    /// An image of these files alone.
+    /// An image with only these files.
     pub(super) fn of<const N: usize>(files: [(&'static str, &str); N]) -> Self {
         Self {
             leaves: files.map(|(path, content)| (path, Leaf::File(content.into()))).into(),
@@ -67,7 +67,7 @@ impl Image {
         }
     }
 
-    /// Makes it the volume's image.
+    /// Makes this the current image.
     pub(super) fn build(&self, volume: &Volume) {
         std::fs::remove_dir_all(volume.image("")).unwrap();
         std::fs::create_dir(volume.image("")).unwrap();
@@ -99,7 +99,7 @@ impl Image {
         self.leaves.get("a").filter(|leaf| self.linked && matches!(leaf, Leaf::File(_)))
     }
 
-    /// What it has under a path.
+    /// The entry at a path.
     pub(super) fn get(&self, path: &str) -> Option<&Leaf> {
         self.leaves.get(path).or_else(|| self.links().filter(|_| path == "h"))
     }
@@ -109,7 +109,7 @@ impl Image {
         self.leaves.iter().map(|(path, leaf)| (*path, leaf)).chain(self.links().map(|leaf| ("h", leaf)))
     }
 
-    /// Whether one of the two is a directory where the other has something else.
+    /// Whether one of the two has a directory where the other has something else.
     pub(super) fn is_in_the_way(&self, path: &str) -> bool {
         let below = |path: &str, dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
         self.all().any(|(other, _)| below(other, path) || below(path, other))
@@ -117,7 +117,7 @@ impl Image {
 }
 
 impl Step {
-    /// Whether a path takes no part.
+    /// Whether a path is excluded.
     pub(super) fn excludes(&self, path: &str) -> bool {
         let rest = self.exclude.and_then(|exclude| path.strip_prefix(exclude));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -138,7 +138,7 @@ fn date(path: &Path, seconds: u64) {
 }
 
 impl Edit {
-    /// Makes it, if it can be made: a file may stand where a directory would be needed, and the other way round.
+    /// Creates it if possible: a file may be where a directory is needed, or the reverse.
     pub(super) fn apply(&self, volume: &Volume) {
         let at = |path: &str| volume.at(path);
         match self {
@@ -175,7 +175,7 @@ fn image() -> impl Strategy<Value = Image> {
     use proptest::collection::btree_map;
     use proptest::sample::select;
     let leaves = btree_map(select(&PATHS[..]), leaf(), 0..7).prop_map(|mut leaves| {
-        // A name is a file, a link or a directory.
+        // An entry is a file, a link or a directory.
         if leaves.contains_key("x") {
             leaves.remove("x/y");
         }
@@ -188,7 +188,7 @@ fn image() -> impl Strategy<Value = Image> {
             if linked {
                 leaves.remove("h");
             }
-            // A directory that its owner may not enter is another test's.
+            // Another test has directories that their owner may not enter.
             modes.retain(|path, mode| *mode != 0o640 || !DIRS.contains(path));
             Image { leaves, modes, attributes, seconds, linked }
         },
@@ -207,7 +207,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-/// Steps with the policy that is given, or any.
+/// Steps with the given policy, or with any.
 pub(super) fn step(policy: Option<Policy>) -> impl Strategy<Value = Step> {
     use proptest::sample::select;
     let policies = [Policy::Replace, Policy::KeepModified, Policy::Missing];
@@ -228,7 +228,7 @@ pub(super) fn step(policy: Option<Policy>) -> impl Strategy<Value = Step> {
     )
 }
 
-/// What a path of the volume holds, and its mode.
+/// The content and mode of a path on the volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StatCache {
     /// `None` for a directory.
@@ -236,7 +236,7 @@ pub(super) struct StatCache {
     pub(super) mode: u32,
 }
 
-/// All that is on the volume, but for the runner's own.
+/// Everything on the volume except the runner's own files.
 pub(super) fn look(volume: &Volume) -> BTreeMap<String, StatCache> {
     let mut found = BTreeMap::new();
     let mut todo = vec![String::new()];

@@ -41,7 +41,7 @@ fn planted_links_and_fifos_are_replaced_not_written_through() {
     }
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), "secret");
     assert_eq!(secret.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    // The same content under a planted second name: its mode is not set through that name either.
+    // The same content has a second, planted name: its mode is not changed through that name either.
     std::fs::write(&secret, "image").unwrap();
     std::fs::remove_file(volume.at("hard")).unwrap();
     std::fs::hard_link(&secret, volume.at("hard")).unwrap();
@@ -107,7 +107,7 @@ fn names_that_are_swapped_for_links_while_the_copy_runs_lead_nowhere() {
             for name in names {
                 volume.put(&format!("{name}/sub/f0"), &format!("round {round}"));
             }
-            // It may fail: a name was swapped under its hands. It may not leave the volume.
+            // The copy may fail, because a name was swapped. It must not leave the volume.
             let _ = copy(&volume.request(), &Silent, &CancellationToken::new());
         }
         over.store(true, Ordering::Relaxed);
@@ -122,19 +122,19 @@ fn names_that_are_swapped_for_links_while_the_copy_runs_lead_nowhere() {
 const PLANTED: [&str; 6] = ["link to a file", "link to a directory", "hard link", "twin", "FIFO", "nothing"];
 
 fn plant(kind: &str, outside: &Path, name: &Path) {
-    // It may be too late: the copy has put something there.
+    // The copy may have installed something there already.
     let _ = match kind {
         "link to a file" => symlink(outside.join("secret"), name),
         "link to a directory" => symlink(outside, name),
         "hard link" => std::fs::hard_link(outside.join("secret"), name),
-        // The image's content, so that only mode and mtime would have to be set right.
+        // The image's content, so that only mode and mtime differ.
         "twin" => std::fs::hard_link(outside.join("twin"), name),
         "FIFO" => nix::unistd::mkfifo(name, nix::sys::stat::Mode::S_IRWXU).map_err(Into::into),
         _ => Ok(()),
     };
 }
 
-/// Everything there is about a directory's entries that a write, a chmod or a removal would change.
+/// Everything about a directory's entries that a write, a chmod or a removal would change.
 fn fingerprint(of: &Path) -> Vec<String> {
     let mut all = Vec::new();
     let mut todo = vec![of.to_owned()];
@@ -155,7 +155,7 @@ fn fingerprint(of: &Path) -> Vec<String> {
     all
 }
 
-/// The names that another writer goes for: of the image's entries, of staging, and of manifests.
+/// The names that the other writer attacks: the image's entries, staging, manifests.
 fn targets(root: &Path, image: &[String]) -> Vec<PathBuf> {
     let mut targets: Vec<_> = image.iter().map(|path| root.join(path)).collect();
     targets.push(root.join(".hook-runner/manifests"));
@@ -208,7 +208,7 @@ fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowher
             let volume_dir = crate::support::rooted_dir::Dir::open(&root).unwrap();
             while !over_ref.load(Ordering::Relaxed) {
                 for name in targets(&root, image) {
-                    // Through handles, as a link that it planted in staging may have got a name on the volume.
+                    // Through handles: a planted link in staging may have been published.
                     let below = name.parent().unwrap().strip_prefix(&root).unwrap();
                     let here = below.as_os_str().is_empty();
                     let opened = if here { volume_dir.reopen() } else { volume_dir.open_dir(below) };
@@ -238,7 +238,7 @@ fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowher
             volume.options.prune = [Prune::All, Prune::Owned][round % 2];
             for step in 0..2 {
                 let request = volume.request();
-                // Each may fail, as a name was swapped under its hands; it may not hang, and not leave the volume.
+                // Each may fail, because a name was swapped, but it must neither hang nor leave the volume.
                 let outcome = copy(&request, &Silent, &CancellationToken::new());
                 *if outcome.is_ok() { &mut ended } else { &mut failed } += 1;
                 let _ = seal(&request, Ended::Well);
@@ -253,17 +253,17 @@ fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowher
     });
     assert_eq!(fingerprint(&outside), before);
     assert!(ended > 0 && failed > 0, "{ended} copies ended well, {failed} failed: nothing is shown here");
-    // What was swapped in staging may have got its name: a link where the image has a directory is refused, and for
-    // the administrator to remove.
+    // An entry swapped in staging may have been published. A link where the image has a directory is refused, and the
+    // administrator has to remove it.
     for path in image.iter().filter(|path| volume.image(path).is_dir()) {
         if volume.at(path).is_symlink() {
             std::fs::remove_file(volume.at(path)).unwrap();
         }
     }
-    // When the other writer is gone, so is what it did.
+    // Without the other writer, the next copy repairs everything.
     volume.options = Options { prune: Prune::All, ..volume.options.clone() };
     volume.options.policy = Policy::Replace;
-    // What was gone when it was sealed was taken for the work of a run's steps: they are to do it anew.
+    // What was missing at the seal counts as the work of a run's steps, which will repeat it.
     let request = Request { steps_follow: true, ..volume.request() };
     copy(&request, &Silent, &CancellationToken::new()).unwrap();
     for path in image.iter().filter(|path| volume.image(path).is_file()) {

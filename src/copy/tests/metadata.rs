@@ -1,4 +1,4 @@
-//! Metadata that a release changes while the content stays: it is brought without a new file where that is safe.
+//! Metadata that a release changes while the content stays: it is repaired without a new file if that is safe.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -22,7 +22,7 @@ fn inode(path: &Path) -> u64 {
     path.symlink_metadata().unwrap().ino()
 }
 
-/// An image with a link, dangling, and one to a directory.
+/// An image with a dangling link and a link to a directory.
 fn links() -> Volume {
     let volume = Volume::new();
     volume.put("dir/file", "1");
@@ -33,7 +33,7 @@ fn links() -> Volume {
     volume
 }
 
-/// What a dry run says, and then a copy; a second one has nothing to do and the volume is as recorded.
+/// Checks a dry run and a copy. A second copy has nothing to do, and the volume is as recorded.
 #[track_caller]
 fn as_planned(volume: &mut Volume) -> (crate::copy::report::List, Report) {
     volume.options.dry_run = true;
@@ -129,7 +129,7 @@ fn a_directory_has_the_images_new_mode_and_one_that_a_user_gave_it_stays_where_i
         let left = if policy == Policy::Replace { 0o700 } else { 0o755 };
         assert_eq!(mode(&volume.at("dir/sub")), left, "{policy}");
     }
-    // Where only what is absent is made, a directory that is there stays, and its record with it.
+    // With `missing`, an existing directory and its record stay.
     let mut volume = Volume::new();
     volume.put("dir/file", "1");
     chmod(&volume.image("dir"), 0o755);
@@ -186,7 +186,7 @@ fn a_directory_that_is_there_has_the_attributes_that_a_release_changed() {
         attribute_is(&volume.image("dir"), "user.a", Some(b"1"));
         attribute_is(&volume.image("dir/sub"), ACL, Some(&acl(7)));
         as_planned(&mut volume);
-        // Another value, one more, one less, and another list; the content of one changes at the same time.
+        // Another value, one more, one less, and another list; the content of one file changes at the same time.
         attribute_is(&volume.image("dir"), "user.a", Some(b"2"));
         attribute_is(&volume.image("dir"), "user.b", Some(b"1"));
         attribute_is(&volume.image("dir/sub"), ACL, Some(&acl(6)));
@@ -224,7 +224,7 @@ fn attributes_that_a_user_gave_a_directory_stay() {
         attribute_is(&volume.at("dir"), "user.image", Some(b"the user's"));
         let (_, report) = as_planned(&mut volume);
         assert!(!report.changed(), "{policy}: the image's are what they were: {}", report.summary());
-        // Another one in the image: what the user added stays, as nobody knows that the image did not have it before.
+        // The image changes an attribute: what the user added stays, because nobody knows that the image never had it.
         attribute_is(&volume.image("dir"), "user.image", Some(b"2"));
         as_planned(&mut volume);
         let left: &[u8] = if policy == Policy::Missing { b"the user's" } else { b"2" };
@@ -233,7 +233,7 @@ fn attributes_that_a_user_gave_a_directory_stay() {
     }
 }
 
-/// Directories had no digest in the first manifests.
+/// The first manifests had no digest for directories.
 #[test]
 fn a_manifest_without_digests_of_directories_is_read() {
     let mut volume = Volume::new();

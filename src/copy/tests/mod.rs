@@ -1,4 +1,4 @@
-//! What must hold release after release, on real files.
+//! Promises that must hold release after release, tested on real files.
 
 mod cut;
 mod histories;
@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// An image, a volume, and copies from the one to the other.
+/// An image, a volume, and copies from one to the other.
 pub(super) struct Volume {
     pub(super) temp: tempfile::TempDir,
     pub(super) options: Options,
-    /// The run of several copiers.
+    /// The run id of several copiers.
     pub(super) group: String,
     attempt: u32,
 }
@@ -49,14 +49,14 @@ impl Volume {
         self.temp.path().join("volume").join(path)
     }
 
-    /// A file of the image. All of them have the same mtime, as in an image that is built reproducibly.
+    /// A file of the image. All have the same mtime, as in a reproducible image.
     pub(super) fn put(&self, path: &str, content: &str) {
         write(&self.image(path), content);
         let file = std::fs::File::options().write(true).open(self.image(path)).unwrap();
         file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
     }
 
-    /// A file on the volume, put there by somebody else.
+    /// A file that somebody else puts on the volume.
     pub(super) fn edit(&self, path: &str, content: &str) {
         write(&self.at(path), content);
     }
@@ -127,7 +127,7 @@ fn a_change_of_the_same_size_and_mtime_is_seen() {
     volume.put("index.html", "dogs vs cats");
     assert_eq!(volume.copy().files, 1);
     assert_eq!(volume.read("index.html"), "dogs vs cats");
-    // Not with the option that says not to look.
+    // Not with the option that skips the comparison.
     volume.options.trust_mtime = true;
     volume.put("index.html", "owls vs cats");
     assert!(!volume.copy().changed());

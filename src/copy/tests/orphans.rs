@@ -1,8 +1,9 @@
-//! What the image dropped and nobody removed: recorded over several releases, until pruning or the image decides.
+//! Entries that the image dropped and nobody removed: they stay recorded over several releases, until pruning or the
+//! image decides.
 
 use super::*;
 
-/// A volume on which a release without `gone/` follows one with it; nothing was pruned.
+/// A volume after a release with `gone/` and one without it, without pruning.
 fn dropped() -> Volume {
     let mut volume = Volume::new();
     volume.put("stays", "1");
@@ -50,7 +51,7 @@ fn what_was_dropped_and_then_changed_by_the_user_stays() {
         assert_eq!(volume.read("gone/deep/file"), "mine");
         assert_eq!(volume.read("gone/deep/new"), "mine");
         assert!(!volume.copy().changed());
-        // Put back as it was installed, it is ours again; what never was stays.
+        // If it is put back as installed, it counts as ours again; a file that was never installed stays.
         volume.edit("gone/deep/file", "1");
         volume.copy();
         assert!(!volume.has("gone/deep/file") && volume.has("gone/deep/new"));
@@ -81,7 +82,7 @@ fn what_was_dropped_is_the_images_again_when_it_comes_back() {
             assert_eq!(volume.read("gone/other.from-image"), "back");
         }
         assert!(!volume.copy().changed(), "{policy} {user}");
-        // Now it is installed like anything else: a release without it may prune it.
+        // It is installed again, so that a release without it may prune it.
         std::fs::remove_dir_all(volume.image("gone")).unwrap();
         volume.options.prune = Prune::Owned;
         volume.copy();
@@ -105,7 +106,7 @@ fn what_comes_back_as_another_type_replaces_what_was_dropped() {
     assert!(!volume.copy().changed());
 }
 
-/// The directory that a copy had made when it was cut short, just before its manifest took its place.
+/// An interrupted copy had made this directory just before its manifest was put in force.
 #[test]
 fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
     let mut volume = Volume::new();
@@ -120,7 +121,7 @@ fn a_directory_that_a_copy_cut_short_had_made_is_pruned_later() {
     volume.copy();
     std::fs::rename(&manifest, volume.at(".hook-runner/journal/image.next")).unwrap();
     std::fs::write(&manifest, before).unwrap();
-    // It had renamed the file into its place, and not come to set the directory's mtime.
+    // It had renamed the file into place, but not set the directory's mtime.
     std::fs::File::open(volume.at("new/deep")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     volume.copy();
     let mtime = |path: PathBuf| path.metadata().unwrap().modified().unwrap();
@@ -160,13 +161,13 @@ fn what_a_copy_cut_short_had_in_mind_is_forgotten_when_the_image_is_taken_back()
     volume.copy();
     std::fs::rename(&manifest, volume.at(".hook-runner/journal/image.next")).unwrap();
     std::fs::write(&manifest, before).unwrap();
-    // Cut short before anything had its final name, and the release is rolled back.
+    // Interrupted before anything had its final name; then the release is rolled back.
     for root in [volume.at("new"), volume.image("new")] {
         std::fs::remove_dir_all(root).unwrap();
     }
     assert!(!volume.copy().changed());
     assert!(!volume.has(".hook-runner/journal/image.next"));
-    // So the same file of a user's is the user's.
+    // So the same file counts as the user's.
     volume.edit("new/file", "1");
     volume.put("new/file", "1");
     volume.copy();
@@ -176,7 +177,7 @@ fn what_a_copy_cut_short_had_in_mind_is_forgotten_when_the_image_is_taken_back()
     assert_eq!(volume.read("new/file"), "1");
 }
 
-/// A copy of what the image is now that was cut short when everything had its name, just before its manifest was put in
+/// A copy of the current image that was interrupted when everything had its name, just before its manifest was put in
 /// force.
 fn cut_short(volume: &mut Volume) {
     let manifest = volume.at(".hook-runner/manifests/image");
@@ -189,7 +190,7 @@ fn cut_short(volume: &mut Volume) {
 #[test]
 fn what_a_copy_cut_short_installed_is_no_users_change_whatever_image_comes_next() {
     for policy in [Policy::Replace, Policy::KeepModified] {
-        // Back to the release before, the same once more, and on to the next: all of one size and mtime.
+        // Back to the release before, the same again, and on to the next: all of one size and mtime.
         for next in ["old", "new", "now"] {
             let mut volume = Volume::new();
             volume.options.policy = policy;
@@ -216,7 +217,7 @@ fn what_a_copy_cut_short_installed_is_no_users_change_whatever_image_comes_next(
             };
             release(&volume, "new");
             cut_short(&mut volume);
-            // What a user adds meanwhile is no part of it.
+            // What a user adds in between does not belong to it.
             volume.edit("of-that-one-only/mine", "the user's");
             release(&volume, next);
             let report = volume.copy();

@@ -62,7 +62,8 @@ fn a_mirror_leaves_a_destination_inside_it_alone() {
     assert_eq!(volume.read("plugins/p"), "2");
 }
 
-/// The directory in which another destination is leaves the outer image: its files were never the outer copy's to remove.
+/// The outer image drops the directory that contains another destination: its files were never the outer copy's to
+/// remove.
 #[test]
 fn what_a_destination_inside_another_has_outlives_the_directory_in_the_outer_image() {
     for prune in [Prune::Owned, Prune::All] {

@@ -25,7 +25,7 @@ fn what_the_runs_own_command_edits_is_not_taken_for_a_users_change() {
         assert_eq!(volume.read("templates/index.html"), release.replace("vs", "or"));
         assert!(verify(&volume.at(""), None).unwrap().is_clean());
     }
-    // A user's change after that is one.
+    // A later change by a user counts as one.
     volume.edit("templates/index.html", "mine");
     volume.put("templates/index.html", "left vs right");
     let report = volume.copy();
@@ -203,7 +203,7 @@ fn a_request_that_contradicts_itself_is_refused_before_anything_is_done() {
     assert!(!volume.has("a"));
 }
 
-/// What looks as it was left, and is not: an editor or rsync(1) may set the old time again.
+/// A file that looks as left but is not: an editor or rsync(1) may restore the old time.
 #[test]
 fn an_edit_of_the_same_size_and_mtime_is_kept_when_the_image_changes() {
     let mut volume = Volume::new();
@@ -234,7 +234,7 @@ fn a_directory_with_a_users_file_is_put_aside_though_the_image_had_the_same_file
     assert_eq!(volume.read("conf.from-volume/file"), "same", "{:?}", report.remarks);
 }
 
-/// The log and the state directory may not be there yet when content is copied, and are nobody's to remove.
+/// The log and the state directory may be missing when content is copied, and nobody may remove them.
 #[test]
 fn the_places_of_the_runners_own_files_are_kept_free_and_never_pruned() {
     for there in [false, true] {
@@ -243,7 +243,7 @@ fn the_places_of_the_runners_own_files_are_kept_free_and_never_pruned() {
         volume.put("app", "image");
         std::fs::create_dir(volume.at("logs")).unwrap();
         if there {
-            // Installed before it became the place of the log, and dropped since.
+            // Installed before it became the log's place, and dropped since.
             volume.copy();
             std::fs::remove_dir_all(volume.image("logs")).unwrap();
         }

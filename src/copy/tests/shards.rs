@@ -1,15 +1,15 @@
-//! Several copiers that share a tree, one after the other: what all of them leave is what one would.
+//! Several copiers that share a tree, one after the other: together they leave what a single one would.
 
 use super::*;
 
 const COPIERS: u32 = 4;
 
-/// A volume that all copiers together have copied to.
+/// A volume to which all copiers have copied.
 fn together(volume: &mut Volume) -> Vec<Report> {
     in_turn(volume, 0)
 }
 
-/// The same, begun by another copier.
+/// The same, starting with another copier.
 fn in_turn(volume: &mut Volume, first: u32) -> Vec<Report> {
     let reports = (0..COPIERS).map(|n| (first + n) % COPIERS).map(|index| {
         volume.options.shard = Some(Shard { index, count: COPIERS });
@@ -24,7 +24,7 @@ fn sum(reports: &[Report], of: impl Fn(&Report) -> u64) -> u64 {
     reports.iter().map(of).sum()
 }
 
-/// The volume is as one copier would have left it: it finds nothing to do.
+/// The volume is as a single copier would have left it: that one finds nothing to do.
 #[track_caller]
 fn complete(volume: &mut Volume) {
     assert!(verify(&volume.at(""), None).unwrap().is_clean());
@@ -54,7 +54,7 @@ fn releases_of_a_shared_tree_are_brought_and_pruned_as_by_one_copier() {
     let mut volume = mixed();
     volume.options.prune = Prune::Owned;
     assert_eq!(sum(&together(&mut volume), |r| r.files), 271);
-    // But for when this owner first came, and the hash of it all.
+    // Except for the time of the first copy, and the hash of everything.
     let records = |volume: &Volume| {
         let manifest = volume.read(".hook-runner/manifests/image");
         let other = |line: &&str| !line.starts_with("since ") && !line.starts_with("end ");
@@ -87,7 +87,7 @@ fn releases_of_a_shared_tree_are_brought_and_pruned_as_by_one_copier() {
     assert_eq!(volume.read("shared/6"), "now a file");
     complete(&mut volume);
 
-    // What was shared goes altogether.
+    // The shared directory vanishes as a whole.
     std::fs::remove_dir_all(volume.image("shared")).unwrap();
     std::fs::remove_dir_all(volume.image("many")).unwrap();
     together(&mut volume);
@@ -140,7 +140,7 @@ fn parts_of_copiers_that_saw_another_image_are_not_put_together() {
         assert!(error.starts_with(expected) && error.is_empty() == expected.is_empty(), "{index}: {error}");
     }
     assert!(!volume.at(".hook-runner/manifests/image").exists(), "half of two images");
-    // Started again with the one that is there now, they are complete, and fail until they are.
+    // With the current image they complete each other; until then they fail.
     volume.options.shard = Some(Shard { index: 0, count: COPIERS });
     assert!(apart(&mut volume).starts_with("of this run, 1/4 copied another image"));
     in_turn(&mut volume, 1);
@@ -166,7 +166,7 @@ fn a_directory_has_the_images_new_mtime_where_nothing_is_put_into_it() {
     }
 }
 
-/// A directory that all go through, with another one in it.
+/// A directory that all walk through, with another one in it.
 fn put_shared(volume: &Volume, path: &str) {
     for n in 0..40 {
         volume.put(&format!("{path}/{}/{n}", n % 20), "1");
@@ -206,7 +206,7 @@ fn files_and_links_that_become_shared_directories_and_back_are_replaced_whoever_
                 in_turn(&mut volume, first);
                 assert_eq!(volume.read("top/two/inner/3/3"), "1");
                 complete(&mut volume);
-                // And they change places: a link to a directory, and a file.
+                // Types change places: a link to a directory, and a file.
                 for path in ["top/one", "top/two"] {
                     drop_path(&volume, path);
                 }
@@ -245,7 +245,7 @@ fn what_a_user_put_where_a_shared_directory_goes_is_treated_as_by_one_copier() {
             let again = in_turn(&mut volume, first);
             assert!(again.iter().all(|r| !r.changed()), "{policy}");
         }
-        // A link that nobody installed is refused by each, in the same words.
+        // A link that nobody installed is refused by each copier with the same message.
         let mut volume = Volume::new();
         put_shared(&volume, "top");
         std::os::unix::fs::symlink("/nowhere", volume.at("top")).unwrap();
@@ -300,8 +300,8 @@ fn a_link_that_a_copy_installed_is_not_followed_where_the_administrators_are() {
     complete(&mut volume);
 }
 
-/// One of the copiers of a release never finishes, and the next release comes: by one copier, by as many of another run,
-/// or by others of the same run.
+/// One copier of a release never finishes; then the next release is copied by a single copier, by as many of another
+/// run, or by others of the same run.
 #[test]
 fn what_copiers_installed_whose_parts_were_never_put_together_is_no_users_change_and_is_pruned() {
     for (next, group) in [(None, "run"), (Some(COPIERS), "another"), (Some(3), "run"), (Some(COPIERS), "run")]
@@ -349,7 +349,7 @@ fn what_copiers_installed_whose_parts_were_never_put_together_is_no_users_change
                 volume.options.shard = next.map(|count| Shard { index, count });
                 copy(&volume.request(), &Silent, &CancellationToken::new())
             });
-            // In the same run each but the last fails, as the parts of the others are of the image before.
+            // In the same run all but the last fail, because the others' parts are of the earlier image.
             let reports = outcomes.filter_map(|outcome| {
                 let apart = |error: &Error| error.to_string().contains("copied another image");
                 outcome.inspect_err(|error| assert!(apart(error), "{case}: {error}")).ok()

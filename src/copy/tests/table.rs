@@ -1,4 +1,5 @@
-//! Each row of the table in `decide`, read from there, on real files, with the types that either side may turn to.
+//! Each row of the table in `decide`, read from its comment and run on real files, with all types that either side may
+//! have.
 
 use super::*;
 
@@ -57,7 +58,7 @@ fn check(manifest: &str, volume: &str, policy: Policy, outcome: &str, image: &st
         on.put("f", "one");
     }
     on.copy();
-    // The image's kind changes only where the image has changed.
+    // The image's type changes only if the image has changed.
     let (kind, content) = if manifest == "same" { ("file", "one") } else { (image, "two") };
     set(&on.image("f"), kind, content);
     match volume {

@@ -1,4 +1,4 @@
-//! What a copy does and refuses is told: one line an entry, and a sentence of ours.
+//! What a copy reports: one line per entry, and messages of our own.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn told(report: &Report) -> Vec<String> {
     report.changes.items.iter().map(|change| format!("{} {}", change.action, change.path)).collect()
 }
 
-/// The same is told by a dry run, and done.
+/// A dry run and the copy report the same.
 #[track_caller]
 fn both(volume: &mut Volume, expected: &[&str]) {
     for dry_run in [true, false] {
@@ -47,7 +47,7 @@ fn a_link_of_the_source_that_cannot_be_followed_is_the_sources_fault() {
         let error = copy(&volume.request(), &Silent, &CancellationToken::new()).unwrap_err();
         assert_eq!(error.cause(), Cause::Config);
         assert!(error.to_string().contains("image/x leads to nothing, or into itself"), "{error}");
-        // As it advises.
+        // As its message advises.
         volume.options.exclude = vec!["x".into()];
         volume.copy();
     }
@@ -63,7 +63,7 @@ fn a_file_that_is_linked_anew_is_no_conflict() {
             std::fs::hard_link(volume.image("d/a"), volume.image(other)).unwrap();
         }
         volume.copy();
-        // The release has one of the names less, and a file of its own under the others.
+        // The release lacks one of the names, and has its own file under the others.
         for gone in ["d/a", "d/b", "x"] {
             std::fs::remove_file(volume.image(gone)).unwrap();
         }

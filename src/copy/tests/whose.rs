@@ -1,4 +1,4 @@
-//! Whose doing a difference is, and which of several copies has a name.
+//! Who made a change, and which of several copies has a name.
 
 use super::*;
 
@@ -85,10 +85,10 @@ fn in_a_run_the_order_of_its_copies_decides_and_what_is_left_to_another_is_told(
     done(&request(&mut volume, "old", Some(&[])));
     done(&request(&mut volume, "new", Some(&[])));
     assert_eq!(volume.read("page"), "v2");
-    // A copy alone, as of a pod that starts again, leaves it to the later one and says so.
+    // A single copy, as after a pod's restart, leaves it to the later one and says so.
     let left = done(&request(&mut volume, "old", None));
     assert_eq!((left.left_to_others.items, volume.read("page")), (vec!["page".to_owned()], "v2".into()));
-    // A rollback: the run has no other copy.
+    // A rollback: this run has no other copy.
     done(&request(&mut volume, "old", Some(&[])));
     assert_eq!(volume.read("page"), "v1");
     for _ in 0..2 {
@@ -115,7 +115,7 @@ fn what_a_later_copy_drops_goes_back_to_the_one_that_has_it() {
     assert_eq!(volume.read("x"), "from a");
 }
 
-/// With `replace` a user's edit is replaced by what the copy that has the name now has, in the same run.
+/// With `replace`, a user's edit is replaced in the same run by the version of the copy that now has the name.
 #[test]
 fn what_a_user_edited_and_a_later_copy_drops_goes_back_under_replace() {
     for (policy, given_back) in [(Policy::Replace, vec!["x"]), (Policy::KeepModified, vec![])] {
@@ -189,7 +189,7 @@ fn what_a_run_at_work_has_edited_is_the_runs_whatever_copies_beside_it() {
             assert_eq!(volume.read("edited"), "by the run", "{policy}: {}", beside.summary());
             drop(at_work);
             seal(&run, Ended::Well).unwrap();
-            // The same image leaves what the run has done; the next one is no conflict.
+            // The same image leaves what the run has done; the next image is no conflict.
             volume.options.policy = Policy::KeepModified;
             volume.put("edited", next);
             let after = volume.copy();
