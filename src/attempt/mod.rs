@@ -83,7 +83,7 @@ async fn preflight(context: &Context<'_>, supervisor: &mut Supervisor) -> Result
     context.limits.droppable(supervisor, check).await?.map_err(messages::fault)?
 }
 
-/// Runs the steps; on failure, the steps for that; the final steps in any case. Then settles the volume.
+/// Runs the steps; on failure, each of the steps for that; the final steps in any case. Then settles the volume.
 async fn work(
     context: &Context<'_>,
     session: &mut Session,
@@ -94,21 +94,35 @@ async fn work(
     all(("step", &hook.steps), context, session, supervisor, outcome).await;
     let also = [("step on failure", &hook.on_failure), ("final step", &hook.finally)];
     for (title, steps) in also.into_iter().skip(usize::from(outcome.failure.is_none())) {
-        if outcome.failure.is_some() && !steps.is_empty() && no_more(context, supervisor) {
-            let why = if supervisor.stop_requested() {
-                "the attempt is stopped"
-            } else {
-                "the attempt's time is over"
-            };
-            session.tell(&format!("no {title} was begun: {why}"));
-        } else {
-            all((title, steps), context, session, supervisor, outcome).await;
-        }
+        each((title, steps), context, session, supervisor, outcome).await;
     }
     if outcome.failure.is_some() {
         settle::record_failure(context, session, supervisor).await;
     } else if let Err(failure) = settle::settle(context, session, supervisor).await {
         outcome.fail(failure);
+    }
+}
+
+/// Runs each of `steps`, whatever became of the one before it, unless the attempt is stopped or out of time.
+async fn each(
+    (title, steps): (&str, &[Step]),
+    context: &Context<'_>,
+    session: &mut Session,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) {
+    for at in 0..steps.len() {
+        if outcome.failure.is_some()
+            && let Some(why) = no_more(context, supervisor)
+        {
+            let which = match at {
+                0 => format!("no {title}"),
+                _ => format!("no {title} after number {at} of {}", steps.len()),
+            };
+            session.tell(&format!("{which} was begun: {why}"));
+            return;
+        }
+        one((title, steps, at), context, session, supervisor, outcome).await;
     }
 }
 
@@ -120,20 +134,33 @@ async fn all(
     supervisor: &mut Supervisor,
     outcome: &mut Outcome,
 ) {
-    for (at, step) in steps.iter().enumerate() {
-        let title = format!("{title} {} of {}", at + 1, steps.len());
-        if let Some(why) = left_out::why(step, context, session) {
-            left_out::tell((&title, step), &why, context, session, outcome);
-            continue;
-        }
-        if let Err(failure) = steps::run((&title, step), context, session, supervisor, outcome).await {
-            outcome.fail(failure);
-            return;
-        }
+    let mut at = 0;
+    while at < steps.len() && one((title, steps, at), context, session, supervisor, outcome).await {
+        at += 1;
     }
 }
 
-/// Whether a new step would be interrupted at once.
-fn no_more(context: &Context<'_>, supervisor: &Supervisor) -> bool {
-    supervisor.stop_requested() || context.limits.is_over()
+/// Runs the step at a position of a list, or says why it is left out. Returns whether the next one may follow.
+async fn one(
+    (title, steps, at): (&str, &[Step], usize),
+    context: &Context<'_>,
+    session: &mut Session,
+    supervisor: &mut Supervisor,
+    outcome: &mut Outcome,
+) -> bool {
+    let (title, step) = (format!("{title} {} of {}", at + 1, steps.len()), &steps[at]);
+    if let Some(why) = left_out::why(step, context, session) {
+        left_out::tell((&title, step), &why, context, session, outcome);
+        return true;
+    }
+    let ran = steps::run((&title, step), context, session, supervisor, outcome).await;
+    ran.map_err(|failure| outcome.fail(failure)).is_ok()
+}
+
+/// Why a new step would be interrupted at once; `None` if it would not.
+fn no_more(context: &Context<'_>, supervisor: &Supervisor) -> Option<&'static str> {
+    if supervisor.stop_requested() {
+        return Some("the attempt is stopped");
+    }
+    context.limits.is_over().then_some("the attempt's time is over")
 }

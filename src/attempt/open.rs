@@ -207,6 +207,12 @@ fn begin(
     } else if placed == Placed::Moved {
         tidy(warnings);
     }
+    if let Placed::SetAside(kept) = &placed {
+        let (log, kept) = (volume.log_path.display(), kept.to_string_lossy());
+        warnings.push(format!(
+            "{log} was no log any more after an attempt that was killed, and is {kept} now: its command, or a power cut, had overwritten it"
+        ));
+    }
     match written {
         Ok(synced) => {
             let note = || {

@@ -59,6 +59,8 @@ fn wrong_metrics_file(hook: &Hook) -> Option<String> {
     let is_file = path.symlink_metadata().ok().is_none_or(|found| found.is_file());
     if is_log(hook, path) {
         Some(format!("--metrics-file {shown} is the preserved log"))
+    } else if hook.termination_log.as_deref().is_some_and(|other| are_one(path, other)) {
+        Some(format!("--metrics-file {shown} is the termination log, too"))
     } else if !is_file {
         Some(format!("--metrics-file {shown} is no file, and would be replaced"))
     } else {

@@ -50,7 +50,9 @@ pub fn is_given(argument: &Arg, words: &[OsString]) -> bool {
 
 /// A sentence for each unknown variable, which is probably misspelt.
 pub fn unknown(command: &Command) -> Vec<String> {
-    let mut known: Vec<String> = VARIABLES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    // The pager's variable belongs to no option.
+    let mut known: Vec<String> =
+        VARIABLES.iter().map(|(name, _)| *name).chain(["PAGER"]).map(str::to_owned).collect();
     collect(command, &mut known);
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let mut unknown: Vec<String> = set

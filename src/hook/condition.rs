@@ -47,6 +47,11 @@ pub enum ConditionError {
     /// Not 1 to 65535.
     #[error("'{0}' has no valid port; expected HOST:PORT with a port from 1 to 65535")]
     Port(String),
+    /// Any of these where the text may hold a password.
+    #[error(
+        "a URL or address is wrong; it is not shown, as it may hold a user name or password; expected file:PATH, tcp:HOST:PORT, http://HOST:PORT/… or https://HOST:PORT/… with a port from 1 to 65535, no user name and password, and other characters percent-encoded, as %20 for a space"
+    )]
+    NotShown,
     /// Spaces, quotes, characters that are not ASCII.
     #[error("'{0}' holds {1:?}, which no URL can; write it percent-encoded, as %20 for a space")]
     Character(String, char),
@@ -59,30 +64,47 @@ impl FromStr for Condition {
     type Err = ConditionError;
 
     fn from_str(text: &str) -> Result<Self, ConditionError> {
-        if let Some(path) = text.strip_prefix("file:") {
-            return file(path);
+        read(text).map_err(|error| match error {
+            ConditionError::NoPath | ConditionError::Nul | ConditionError::Credentials => error,
+            _ if may_hold_password(text) => ConditionError::NotShown,
+            _ => error,
+        })
+    }
+}
+
+/// Whether a text, however malformed, may hold a user name or password (`USER:PASSWORD@HOST`, RFC 3986, section 3.2.1).
+/// A password can hold any character, also those that end a host, and the `@` behind it may be missing.
+fn may_hold_password(text: &str) -> bool {
+    let address = match text.split_once(':') {
+        Some((_, rest)) if rest.starts_with('/') => rest,
+        Some(("tcp", rest)) => rest,
+        _ => text,
+    };
+    let is_port = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.len() <= 5;
+    text.contains(['@', '%']) || address.split(':').skip(1).any(|part| !is_port(part))
+}
+
+fn read(text: &str) -> Result<Condition, ConditionError> {
+    if let Some(path) = text.strip_prefix("file:") {
+        return file(path);
+    }
+    if let Some(endpoint) = text.strip_prefix("tcp:") {
+        let endpoint = endpoint.strip_prefix("//").unwrap_or(endpoint);
+        if authority(endpoint)?.is_empty() {
+            return Err(ConditionError::Port(text.into()));
         }
-        if let Some(endpoint) = text.strip_prefix("tcp:") {
-            let endpoint = endpoint.strip_prefix("//").unwrap_or(endpoint);
-            if authority(endpoint)?.is_empty() {
-                return Err(ConditionError::Port(text.into()));
+        return Ok(Condition::Tcp(endpoint.parse()?));
+    }
+    match text.split_once("://") {
+        Some((scheme, rest)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            authority(&rest[..end])?;
+            if let Some(wrong) = rest[end..].chars().find(|c| !in_path(*c)) {
+                return Err(ConditionError::Character(text.into(), wrong));
             }
-            return Ok(Self::Tcp(endpoint.parse()?));
+            Ok(Condition::Http(text.parse()?))
         }
-        match text.split_once("://") {
-            Some((scheme, rest))
-                if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) =>
-            {
-                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-                authority(&rest[..end])?;
-                if let Some(wrong) = rest[end..].chars().find(|c| !in_path(*c)) {
-                    return Err(ConditionError::Character(text.into(), wrong));
-                }
-                Ok(Self::Http(text.parse()?))
-            }
-            _ if text.contains(['@', '%']) => Err(ConditionError::Form("…".into())),
-            _ => Err(ConditionError::Form(text.into())),
-        }
+        _ => Err(ConditionError::Form(text.into())),
     }
 }
 
@@ -209,6 +231,14 @@ mod tests {
             "ftp://admin:S3cret@h/",
             "http:/admin:S3cret@h/",
             "htp://admin:S3cret%40h/",
+            "http://a:S3cret/Pa+ss&w\"x@h/",
+            "http://a:1#S3cret @h/",
+            "http://admin:S3cret",
+            "http://admin:S3cret/x y",
+            "http:admin:S3cret",
+            "admin:S3cret",
+            "tcp:admin:S3cret",
+            "tcp:a:1/S3cret@h",
         ] {
             let message = text.parse::<Condition>().expect_err(text).to_string();
             assert!(!message.contains("S3"), "{text}: {message}");

@@ -1,6 +1,8 @@
 //! Identifies a run: run id, release, revision, Job, pod. Read from the environment, which the charts fill through the
 //! downward API. Each part may be missing, as when the runner is started locally.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 
 /// What is known of the run and its place.
@@ -99,8 +101,13 @@ fn file_name(text: &str) -> String {
     text.chars().map(fits).take(128).collect()
 }
 
-/// A unique id from the clock (microseconds) and the process id, which sorts by start time.
+/// A unique id from the clock (microseconds) and the process id, which sorts by start time. A process has one.
 fn unique() -> String {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(new_id).clone()
+}
+
+fn new_id() -> String {
     let now = humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string();
     let digits: String = now.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{digits}-{}", std::process::id())

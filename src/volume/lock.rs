@@ -57,7 +57,8 @@ impl std::fmt::Display for Holder {
         if !self.pod.is_empty() {
             write!(f, " in pod {}", self.pod)?;
         }
-        write!(f, " (process {}) since {}", self.pid, unknown(&self.since))
+        write!(f, " (process {})", self.pid)?;
+        if self.since.is_empty() { Ok(()) } else { write!(f, " since {}", self.since) }
     }
 }
 

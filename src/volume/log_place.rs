@@ -1,7 +1,7 @@
 //! Handles what is at the log's path when a run begins: this run's log, another run's, the text of the shell one-liner,
 //! or a foreign file. Only the first is written to; only our logs and the one-liner's text are ever moved.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -15,7 +15,7 @@ use super::attempt::{Attempt, LogFile};
 use super::error::VolumeError;
 use super::frames;
 use super::history_dir::History;
-use super::known::ADOPTED;
+use super::known::{ADOPTED, known};
 use super::paths::{STATE_DIRECTORY, Volume, split};
 use super::record::{Ended, Line, Started};
 use crate::support::LOG_NAME;
@@ -65,12 +65,14 @@ pub enum LogProblem {
 }
 
 /// What was done to make room for a run's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placed {
     /// Nothing: the log was this run's, or there was none.
     AsItWas,
     /// A log was archived or brought back.
     Moved,
+    /// What a killed attempt left of its log is no log any more and has this name now.
+    SetAside(OsString),
 }
 
 enum Found {
@@ -96,6 +98,10 @@ pub fn check(log: &Path, state: Option<&Path>) -> Result<(), LogProblem> {
         return Err(LogProblem::Path { path, why: "its name is longer than 248 bytes" });
     }
     let Ok(directory) = Dir::open(&parent) else {
+        let nearest = parent.ancestors().find(|path| path.symlink_metadata().is_ok());
+        if nearest.is_some_and(|path| !path.exists()) {
+            return Err(LogProblem::Path { path, why: "its directory is a link to nothing" });
+        }
         let goes_up = path.components().any(|part| part == Component::ParentDir);
         let why = "it goes up from a directory that is not there; give it without `..`";
         return if goes_up { Err(LogProblem::Path { path, why }) } else { Ok(()) };
@@ -104,7 +110,7 @@ pub fn check(log: &Path, state: Option<&Path>) -> Result<(), LogProblem> {
         return Err(LogProblem::NoFile { path, what });
     }
     match look(&directory, &name) {
-        Ok(Found::Foreign) => Err(LogProblem::Foreign { path }),
+        Ok(Found::Foreign) if !is_of_killed_attempt(log, state) => Err(LogProblem::Foreign { path }),
         // Opening it reports the reason.
         _ => Ok(()),
     }
@@ -122,6 +128,10 @@ pub fn place(
         .map_err(VolumeError::at("open the preserved log", &volume.log_path))?;
     let mut placed = Placed::AsItWas;
     match found {
+        Found::Foreign if is_lost(attempts) => {
+            let kept = volume.directory.set_aside(&volume.log_name);
+            placed = Placed::SetAside(kept.map_err(VolumeError::at("set aside", &volume.log_path))?);
+        }
         Found::Foreign => return Err(LogProblem::Foreign { path: volume.log_path.clone() }),
         Found::Empty => return Ok(placed),
         Found::Nothing => {}
@@ -154,6 +164,19 @@ pub fn place(
         placed = Placed::Moved;
     }
     Ok(placed)
+}
+
+/// Whether the history of `log` says that the file under its name is what a killed attempt left. Changes nothing.
+fn is_of_killed_attempt(log: &Path, state: Option<&Path>) -> bool {
+    let Ok(volume) = Volume::open(log, state) else { return false };
+    let history = History::open(&volume).ok().flatten();
+    history.is_some_and(|history| is_lost(&known(&volume, Some(&history)).attempts))
+}
+
+/// Whether the newest attempt has neither an end nor a log: it was killed after its command, or a power cut, had
+/// destroyed the log.
+fn is_lost(attempts: &[Attempt]) -> bool {
+    attempts.last().is_some_and(|attempt| attempt.ended.is_none() && attempt.bytes.is_none())
 }
 
 /// Why `state` cannot be the state directory of `log`; neither has to exist.

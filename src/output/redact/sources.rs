@@ -56,7 +56,7 @@ impl Sources {
             taken.take_path(path)?;
         }
         for (number, literal) in (1..).zip(&self.literals) {
-            taken.take(literal.as_bytes().to_vec(), || format!("value number {number}"));
+            taken.take(literal.as_bytes().to_vec(), || format!("--redact number {number}"));
         }
         Ok((taken.secrets, taken.warnings))
     }
@@ -131,7 +131,7 @@ mod tests {
         let (secrets, warnings) = sources.read().expect("no files");
         assert_eq!(secrets, [b"longer"]);
         assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].contains("value number 1") && !warnings[0].contains("short "), "{warnings:?}");
+        assert!(warnings[0].contains("--redact number 1") && !warnings[0].contains("short "), "{warnings:?}");
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         };
         let (secrets, warnings) = sources.read().expect("a file");
         assert_eq!(secrets, [&b"in a file"[..], b"as it is", b"two\nlines"]);
-        assert!(matches!(&*warnings, [warning] if warning.contains("value number 3")), "{warnings:?}");
+        assert!(matches!(&*warnings, [warning] if warning.contains("--redact number 3")), "{warnings:?}");
     }
 
     #[test]

@@ -129,6 +129,8 @@ fn no_refusal_prints_the_password_of_a_url() {
         "http://admin%3AS3cretPw9%40h/",
         "tcp:admin:S3cretPw9@h:1",
         "htp://admin:S3cretPw9@h/",
+        "http://a:S3cretPw9/x\"y@h/",
+        "http://admin:S3cretPw9",
     ] {
         let file = format!("log: none\nsteps:\n- wait: {{for: '{condition}'}}\n");
         for test in [

@@ -59,6 +59,22 @@ fn an_attempt_that_is_stopped_or_whose_time_is_over_says_that_no_further_step_is
 }
 
 #[test]
+fn each_step_for_a_failure_and_each_final_step_runs_whatever_the_one_before_it_did() {
+    let file = "steps:\n- exec: {command: [sh, -c, 'exit 3']}\n\
+                on-failure:\n- exec: {command: [sh, -c, 'exit 6']}\n- exec: {command: [echo, restored]}\n\
+                finally:\n- exec: {command: [sh, -c, 'exit 9']}\n- exec: {command: [echo, cleaned]}\n";
+    let log = hook(file).status(3).any_stderr().run().read("data/log");
+    assert!(log.contains("\nrestored\n") && log.contains("\ncleaned\n"), "{log}");
+    // What is not begun in the middle of a list is said, too.
+    let file = "steps:\n- exec: {command: ['true']}\n\
+                finally:\n- exec: {command: [sleep, '600']}\n- exec: {command: [touch, cleaned]}\n";
+    let over = hook(file).args(["--timeout", "2s"]).status(124).any_stderr().run();
+    assert!(!over.path("cleaned").exists());
+    let said = "\nhook-runner: no final step after number 1 of 2 was begun: the attempt's time is over\n";
+    assert!(over.read("data/log").contains(said), "{}", over.read("data/log"));
+}
+
+#[test]
 fn a_final_step_that_fails_fails_a_hook_that_had_succeeded() {
     let file = "steps:\n- exec: {command: ['true']}\nfinally:\n- exec: {command: [sh, -c, 'exit 7']}\n";
     hook(file).status(7).stderr_contains("sh exited with 7").run();

@@ -93,6 +93,23 @@ fn a_file_of_somebody_else_is_neither_moved_nor_written() {
 }
 
 #[test]
+fn a_log_that_a_killed_attempt_left_overwritten_is_set_aside_and_the_next_attempt_works() {
+    for spoil in ["echo mine >d/log", "truncate -s 0 d/log; truncate -s 500 d/log", "truncate -s 20 d/log"] {
+        let script = format!("{spoil}; cp d/log spoilt; kill -KILL $PPID");
+        let test = Test::new().args(["run", "--run-id", "a", "--log", "d/log", "--", "sh", "-c", &script]);
+        let killed = test.command().output().unwrap();
+        assert!(killed.status.code().is_none(), "{killed:?}");
+        let test = Test::within(test.into_directory());
+        let done = run(test, "a", "d/log", "echo again", 0);
+        assert!(done.read("d/log").contains("is log.from-volume now"), "{}", done.read("d/log"));
+        let done = run(done.then(), "b", "d/log", "true", 0);
+        let left = |name: &str| std::fs::read(done.path(name)).unwrap();
+        assert_eq!(left("d/log.from-volume"), left("spoilt"));
+        assert!(printed(done, &["logs", "--all", "--raw", "d/log"]).1.contains("again\n"));
+    }
+}
+
+#[test]
 fn the_text_of_the_one_liner_is_adopted_and_can_be_read() {
     let test = Test::new().file("d/post-hook-output.txt", "Done with the one-liner\n");
     let done = run(test, "r1", "d/post-hook-output.txt", "echo one", 0);

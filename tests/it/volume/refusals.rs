@@ -57,6 +57,27 @@ fn a_log_whose_name_leaves_no_room_for_those_beside_it_is_78() {
 }
 
 #[test]
+fn a_log_below_a_link_to_nothing_and_one_file_for_two_reports_are_78_and_nothing_is_made() {
+    let arguments: [&[&str]; 3] = [
+        &["--log", "dangling/log"],
+        &["--log", "dangling/d/log"],
+        &["--log", "d/log", "--metrics-file", "m", "--termination-log", "m"],
+    ];
+    for words in arguments {
+        let test = Test::new().args(["run"]).args(words).args(["--", "true"]);
+        let directory = test.command().get_current_dir().expect("set").to_path_buf();
+        std::os::unix::fs::symlink("nowhere", directory.join("dangling")).unwrap();
+        let said = if words.len() == 2 {
+            "its directory is a link to nothing"
+        } else {
+            "is the termination log, too"
+        };
+        let done = test.status(78).stderr_contains(said).run();
+        assert!(!done.path("d").exists() && !done.path("nowhere").exists(), "{words:?}");
+    }
+}
+
+#[test]
 fn no_report_is_written_over_the_log_or_over_what_is_no_file() {
     for flag in ["--metrics-file", "--termination-log"] {
         let done = run(Test::new(), "r1", "d/log", "echo one", 0);
