@@ -31,14 +31,9 @@ use clap::Parser;
 use arguments::Arguments;
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(_) => {
-            complain(
-                "the system refuses a thread or a descriptor; raise the limits of processes and open files",
-            );
-            return ExitCode::from(failure::FAULT);
-        }
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        complain("the system refuses a thread or a descriptor; raise the limits of processes and open files");
+        return ExitCode::from(failure::FAULT);
     };
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     if words.get(1).is_some_and(|word| word == "__complete") {

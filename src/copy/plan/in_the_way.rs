@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, Stat, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::copy::error::Error;
-use crate::copy::io::path::{names_beside, shown, shown_path};
+use crate::copy::io::path::{names_beside, shown};
 use crate::copy::options::Policy;
 use crate::copy::plan::known::Known;
 use crate::copy::plan::protected::Protected;
@@ -57,16 +57,12 @@ impl Known<'_> {
             let installed = left && record.is_some_and(|record| !record.flags.found);
             if self.roots.follow && !installed {
                 let led = self.roots.path.join(OsStr::from_bytes(&here.child(entry.name)));
-                led.canonicalize().map_or(Ok(()), |led| outside_of_state(&led))?;
-                return Ok(Some(InTheWay::Follow));
-            }
-            if !left {
-                return Err(Error::request(format!(
-                    "{}/{} is a symbolic link on the volume where the image has a directory: remove it, or \
-                     follow such links with --follow-destination-links",
-                    shown_path(&self.roots.path),
-                    shown(&here.child(entry.name))
-                )));
+                if let Ok(led) = led.canonicalize()
+                    && led.is_dir()
+                {
+                    outside_of_state(&led)?;
+                    return Ok(Some(InTheWay::Follow));
+                }
             }
         }
         Ok(Some(match self.policy() {

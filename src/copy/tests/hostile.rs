@@ -267,7 +267,7 @@ fn whatever_is_planted_while_copy_prune_seal_and_verify_are_at_work_leads_nowher
     let request = Request { steps_follow: true, ..volume.request() };
     copy(&request, &Silent, &CancellationToken::new()).unwrap();
     for path in image.iter().filter(|path| volume.image(path).is_file()) {
-        assert_eq!(volume.read(path), std::fs::read_to_string(volume.image(path)).unwrap());
+        assert_eq!(volume.read(path), std::fs::read_to_string(volume.image(path)).unwrap(), "{path}");
     }
     assert!(verify(&volume.at(""), None).unwrap().is_clean());
     assert_eq!(fingerprint(&outside), before);

@@ -22,24 +22,53 @@ fn links_that_the_administrator_made_on_the_volume_are_followed_when_asked_for()
     symlink("../elsewhere", directory.path().join("volume/app")).unwrap();
     // A link to a file is never written through.
     symlink("../secret", directory.path().join("elsewhere/note")).unwrap();
-    let copy = ["copy", "image", "volume", "--prune", "owned"];
-    let done = Test::within(directory)
-        .args(copy)
-        .status(74)
-        .stderr_contains("/app is a symbolic link on the volume")
-        .stderr_contains("--follow-destination-links")
-        .run();
-    assert!(!done.path("elsewhere/one").exists(), "nothing was written through it");
-    let copy = [&copy[..], &["--follow-destination-links"]].concat();
-    let done = done.then().args(&copy).any_stdout().run();
+    let copy = ["copy", "image", "volume", "--prune", "owned", "--follow-destination-links"];
+    let done = Test::within(directory).args(copy).any_stdout().run();
     assert_eq!((done.read("elsewhere/one"), done.read("elsewhere/sub/two")), ("1".into(), "2".into()));
     assert_eq!((done.read("elsewhere/note"), done.read("secret")), ("image".into(), "secret".into()));
     assert!(done.path("volume/app").is_symlink());
-    let done = done.then().args(&copy).stdout_contains("hook-runner: 0 files").run();
+    let done = done.then().args(copy).stdout_contains("hook-runner: 0 files").run();
     std::fs::remove_dir_all(done.path("image/app/sub")).unwrap();
-    let done = done.then().args(&copy).stdout_contains("2 removed").run();
+    let done = done.then().args(copy).stdout_contains("2 removed").run();
     assert!(!done.path("elsewhere/sub").exists());
     assert_eq!((done.read("elsewhere/own"), done.read("volume/beside")), ("mine".into(), "mine".into()));
+}
+
+/// A link is an entry of another type than the directory of the image, and stays as such: nothing is written through it.
+#[test]
+fn a_link_in_the_way_of_a_directory_of_the_image_is_the_users_like_any_other_entry() {
+    let by_policy = [("replace", "app.from-volume"), ("keep-modified", "app"), ("missing", "app")];
+    let options: [&[&str]; 2] = [&[], &["--follow-destination-links"]];
+    for (policy, place) in by_policy {
+        // What leads nowhere, or to no directory, cannot be followed.
+        for (target, options) in
+            [("../elsewhere", options[0]), ("../nowhere", options[1]), ("../file", options[1])]
+        {
+            let test = Test::new().file("image/app/one", "1").file("image/beside", "2");
+            let directory = test
+                .file("elsewhere/own", "mine")
+                .file("file", "mine")
+                .file("volume/own", "mine")
+                .into_directory();
+            symlink(target, directory.path().join("volume/app")).unwrap();
+            let copy = [&["copy", "image", "volume", "--policy", policy][..], options].concat();
+            let mut done = Test::within(directory).args(&copy).any_stdout().any_stderr().run();
+            for _ in 0..2 {
+                let link = std::fs::read_link(done.path("volume").join(place)).unwrap();
+                assert_eq!(link.to_str(), Some(target), "{policy} {options:?}");
+                assert_eq!(done.read("volume/beside"), "2", "{policy} {options:?}");
+                let has = |path: &str| done.path(path).exists();
+                assert_eq!(has("volume/app/one"), policy == "replace", "{policy} {options:?}");
+                assert_eq!(
+                    has("volume/app.from-image/one"),
+                    policy == "keep-modified",
+                    "{policy} {options:?}"
+                );
+                assert!(!has("elsewhere/one") && !has("nowhere"), "{policy}: written through the link");
+                done = done.then().args(&copy).stdout_contains("hook-runner: 0 files").run();
+            }
+        }
+    }
 }
 
 #[test]

@@ -454,7 +454,7 @@ fn text_that_is_no_condition_is_refused_with_78_and_told_what_was_expected() {
 #[test]
 fn a_wait_is_ended_by_the_attempts_timeout_with_124_and_by_a_signal_with_143() {
     let done = Test::new()
-        .args(["run", "--log", "{}/data/log", "--timeout", "500ms", "--wait-timeout", "60s"])
+        .args(["run", "--log", "{}/data/log", "--timeout", "3s", "--wait-timeout", "60s"])
         .args(["--wait-for", "file:/nowhere/at/all"])
         .status(124)
         .stderr_contains("/nowhere/at/all does not exist")
