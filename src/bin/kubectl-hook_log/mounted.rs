@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_pod_has_a_claim_until_it_has_ended() {
         // what is changed; whether it mounts the claim, whether it is used for reading, whether its container runs
-        let table: [(&str, fn(&mut Value), Option<(bool, bool)>); 6] = [
+        type Case = (&'static str, fn(&mut Value), Option<(bool, bool)>);
+        let table: [Case; 6] = [
             ("nothing", |_| {}, Some((true, true))),
             (
                 "crashing",
@@ -116,7 +117,7 @@ mod tests {
                 "a Job's",
                 |pod| {
                     pod["metadata"]["ownerReferences"] =
-                        json!([{"kind": "Job", "name": "x", "uid": "", "apiVersion": ""}])
+                        json!([{"kind": "Job", "name": "x", "uid": "", "apiVersion": ""}]);
                 },
                 Some((false, true)),
             ),
