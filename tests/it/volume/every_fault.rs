@@ -130,6 +130,10 @@ fn try_cases(is_chosen: impl Fn(usize) -> bool) {
     let cases = calls.iter().flat_map(|(op, calls)| {
         ERRNOS.iter().flat_map(move |errno| (0..*calls).map(move |call| (*op, *errno, call)))
     });
+    // ENOSYS of open and opendir says that a FUSE server needs neither: from then on the kernel calls without a handle.
+    let is_fault =
+        |(op, errno, _): &(Op, i32, u64)| !(matches!(op, Op::Open | Op::Opendir) && *errno == ENOSYS);
+    let cases = cases.filter(is_fault);
     let cases: Vec<_> = cases.enumerate().filter(|(number, _)| is_chosen(*number)).collect();
     assert!(cases.len() > 20, "{} cases", cases.len());
     let mut failed = Vec::new();
