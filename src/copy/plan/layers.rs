@@ -2,7 +2,7 @@
 //! layers: if two have a name, the later one owns it. Reads manifests; changes nothing.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -21,7 +21,7 @@ use crate::support::rooted_dir::Dir;
 /// Where the tree of a manifest is, relative to the destination.
 #[derive(Debug)]
 enum At {
-    DirContext,
+    Here,
     /// The destination is at this path of the tree.
     Above(Vec<u8>),
     /// The tree is at this path of the destination.
@@ -38,20 +38,25 @@ struct Layer {
     folded: Option<HashMap<String, Vec<usize>>>,
 }
 
+impl At {
+    /// The path in the tree of a directory of the destination; `None` if the tree does not contain it.
+    fn path_of(&self, dir: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            At::Here => Some(dir.to_vec()),
+            At::Above(prefix) => Some(join_paths(prefix, dir)),
+            At::Below(prefix) => {
+                let below = dir.strip_prefix(&**prefix)?;
+                let rest = Some(below).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))?;
+                Some(rest.strip_prefix(b"/").unwrap_or(rest).to_vec())
+            }
+        }
+    }
+}
+
 impl Layer {
     /// The blocks for a directory of the destination; more than one only if it has several spellings.
     fn find(&self, dir: &[u8]) -> Vec<usize> {
-        let path = match &self.at {
-            At::DirContext => dir.to_vec(),
-            At::Above(prefix) => join_paths(prefix, dir),
-            At::Below(prefix) => {
-                let below = dir.strip_prefix(&**prefix);
-                match below.filter(|rest| rest.is_empty() || rest.starts_with(b"/")) {
-                    Some(rest) => rest.strip_prefix(b"/").unwrap_or(rest).to_vec(),
-                    None => return Vec::new(),
-                }
-            }
-        };
+        let Some(path) = self.at.path_of(dir) else { return Vec::new() };
         match &self.folded {
             None => self.manifest.find(&path).into_iter().collect(),
             Some(folded) => folded.get(&fold(&path)).cloned().unwrap_or_default(),
@@ -66,6 +71,8 @@ fn join_paths(prefix: &[u8], path: &[u8]) -> Vec<u8> {
 #[derive(Debug, Default)]
 struct Found {
     layers: Vec<Layer>,
+    /// Manifests that cannot be read, by name: what their owners have is unknown.
+    unreadable: Vec<(At, OsString)>,
     /// The directories that were checked for being destinations of their own.
     checked: HashSet<Box<[u8]>>,
 }
@@ -110,7 +117,7 @@ impl Layers {
         since: Option<u64>,
         later: Option<&[Vec<u8>]>,
     ) -> io::Result<Self> {
-        let mut found = Vec::new();
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         let Ok(real) = destination.canonicalize() else { return Ok(Self::default()) };
         let device = rustix::fs::stat(&real)?.st_dev;
         for above in real.ancestors() {
@@ -119,13 +126,15 @@ impl Layers {
             }
             let Ok(dir) = Dir::open(above) else { continue };
             let prefix = real.strip_prefix(above).unwrap_or(&real).as_os_str().as_bytes();
-            let at = || if prefix.is_empty() { At::DirContext } else { At::Above(prefix.to_vec()) };
+            let at = || if prefix.is_empty() { At::Here } else { At::Above(prefix.to_vec()) };
             let skipped = prefix.is_empty().then_some(own);
-            found.extend(manifests(&dir, skipped)?.into_iter().map(|manifest| (at(), manifest)));
+            let (read, torn) = manifests(&dir, skipped)?;
+            found.extend(read.into_iter().map(|manifest| (at(), manifest)));
+            unreadable.extend(torn.into_iter().map(|name| (at(), name)));
         }
         let latest = found.iter().filter_map(|(_, manifest)| manifest.head.since).max().unwrap_or(0);
         let before = |(at, manifest): &&(At, Manifest)| {
-            matches!(at, At::DirContext) && later.is_some_and(|later| !later.contains(&manifest.head.owner))
+            matches!(at, At::Here) && later.is_some_and(|later| !later.contains(&manifest.head.owner))
         };
         let here = found.iter().filter(before).filter_map(|(_, manifest)| manifest.head.since).max();
         let since = match (since, later) {
@@ -137,7 +146,7 @@ impl Layers {
         let place = Dir::open(&real).ok().map(|root| Place { root, path: real, follow: false });
         let caseless = place.as_ref().is_some_and(|place| is_caseless(&place.root));
         let this = Self { since, caseless, later: later.map(<[_]>::to_vec), place, ..Self::default() };
-        this.add(b"", found);
+        this.add(b"", found, unreadable);
         Ok(this)
     }
 
@@ -150,10 +159,10 @@ impl Layers {
     }
 
     /// Adds what was found in a directory, unless another thread has done so.
-    fn add(&self, path: &[u8], found: Vec<(At, Manifest)>) {
+    fn add(&self, path: &[u8], found: Vec<(At, Manifest)>, unreadable: Vec<(At, OsString)>) {
         let is_later = |at: &At, manifest: &Manifest| match (&self.later, at) {
             (Some(later), _) if later.contains(&manifest.head.owner) => true,
-            (Some(_), At::DirContext) => false,
+            (Some(_), At::Here) => false,
             _ => manifest.head.since.is_some_and(|since| since > self.since),
         };
         let folded = |manifest: &Manifest| {
@@ -161,7 +170,7 @@ impl Layers {
             (0..manifest.len()).for_each(|at| folded.entry(fold(manifest.path(at))).or_default().push(at));
             folded
         };
-        let any = !found.is_empty();
+        let any = !found.is_empty() || !unreadable.is_empty();
         let layers = found.into_iter().map(|(at, manifest)| Layer {
             later: is_later(&at, &manifest),
             folded: self.caseless.then(|| folded(&manifest)),
@@ -171,6 +180,7 @@ impl Layers {
         let mut all = self.found.write().unwrap_or_else(PoisonError::into_inner);
         if all.checked.insert(path.into()) {
             all.layers.extend(layers);
+            all.unreadable.extend(unreadable);
         }
         self.any.fetch_or(any, Ordering::AcqRel);
     }
@@ -178,13 +188,15 @@ impl Layers {
     /// Checks whether a directory on the volume is a destination of its own, and adds its owners.
     pub(crate) fn discover(&self, path: &[u8], dir: impl AsFd) -> io::Result<()> {
         let has_state = rustix::fs::accessat(&dir, STATE, Access::EXISTS, AtFlags::empty()).is_ok();
-        let found = if has_state {
+        let (found, unreadable) = if has_state {
             let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
             manifests(&Dir::from_fd(rustix::fs::openat(dir, c".", flags, Mode::empty())?), None)?
         } else {
-            Vec::new()
+            Default::default()
         };
-        self.add(path, found.into_iter().map(|manifest| (At::Below(path.to_vec()), manifest)).collect());
+        let at = || At::Below(path.to_vec());
+        let found = found.into_iter().map(|manifest| (at(), manifest)).collect();
+        self.add(path, found, unreadable.into_iter().map(|name| (at(), name)).collect());
         Ok(())
     }
 
@@ -202,6 +214,16 @@ impl Layers {
         Ok(())
     }
 
+    /// A manifest that cannot be read.
+    pub(crate) fn unreadable(&self) -> Option<OsString> {
+        self.found
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unreadable
+            .first()
+            .map(|(_, name)| name.clone())
+    }
+
     /// When this owner first came.
     pub(crate) fn since(&self) -> u64 {
         self.since
@@ -215,7 +237,9 @@ impl Layers {
             return Ok(claims);
         }
         let mut block = Vec::new();
-        for layer in &self.found.read().unwrap_or_else(PoisonError::into_inner).layers {
+        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        claims.is_unknown = found.unreadable.iter().any(|(at, _)| at.path_of(dir).is_some());
+        for layer in &found.layers {
             for at in layer.find(dir) {
                 layer.manifest.load(at, &mut block)?;
                 let all = records(&block).map(Record::into_owned).map(|record| (layer.later, record));
@@ -232,6 +256,8 @@ impl Layers {
 pub(crate) struct Claims {
     all: Vec<(bool, Record<'static>)>,
     caseless: bool,
+    /// Another owner's manifest cannot be read: any name may be its.
+    pub(crate) is_unknown: bool,
 }
 
 impl Claims {
@@ -280,19 +306,21 @@ impl Claims {
     }
 }
 
-fn manifests(root: &Dir, skipped: Option<&OsStr>) -> io::Result<Vec<Manifest>> {
-    let Ok(dir) = root.open_dir(Path::new(STATE).join(MANIFESTS)) else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
+/// The manifests of a destination, and the names of those that cannot be read.
+fn manifests(root: &Dir, skipped: Option<&OsStr>) -> io::Result<(Vec<Manifest>, Vec<OsString>)> {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    let Ok(dir) = root.open_dir(Path::new(STATE).join(MANIFESTS)) else { return Ok((found, unreadable)) };
     for (name, _) in dir.entries()? {
-        // If another owner's manifest is unreadable or torn, that owner's next copy reports it.
-        if Some(&*name) != skipped
-            && !name.as_bytes().contains(&b'.')
-            && let Ok(Reading::Read(manifest)) = Manifest::read(&dir, &name)
-        {
-            found.push(manifest);
+        if Some(&*name) == skipped || name.as_bytes().contains(&b'.') {
+            continue;
+        }
+        match Manifest::read(&dir, &name) {
+            Ok(Reading::Read(manifest)) => found.push(manifest),
+            Ok(Reading::Absent) => {}
+            Ok(Reading::Unusable) | Err(_) => unreadable.push(name),
         }
     }
-    Ok(found)
+    Ok((found, unreadable))
 }
 
 /// When an owner first copied into a destination, or for a single file into its directory.

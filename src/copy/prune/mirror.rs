@@ -100,7 +100,7 @@ impl Pruner<'_> {
             if here.source.as_ref().is_some_and(|source| is_beside(source, spelling.as_bytes())) {
                 continue;
             }
-            let stays = image.is_some() || claims.has(spelling.as_bytes());
+            let stays = image.is_some() || claims.is_unknown || claims.has(spelling.as_bytes());
             if is_dir {
                 let below = Subdirectory { name: &name, spelling, path: &path, image, stays };
                 steps.extend(self.mirror_below(here, &below, going)?);

@@ -101,6 +101,9 @@ impl Pruner<'_> {
         if at.claims.has_later(&record.name) {
             return Ok(true);
         }
+        if at.claims.is_unknown {
+            return Ok(false);
+        }
         if at.claims.has(&record.name) {
             // It belongs to the other owner from now on, unless it changed since this one left it.
             let is_left = is_dir || as_left()?;

@@ -94,6 +94,40 @@ fn what_a_destination_inside_another_has_outlives_the_directory_in_the_outer_ima
 }
 
 #[test]
+fn nothing_is_pruned_that_an_owner_may_have_whose_manifest_cannot_be_read() {
+    for prune in [Prune::Owned, Prune::All] {
+        let mut volume = Volume::new();
+        volume.options.prune = prune;
+        put(&volume, "a/one", "1");
+        put(&volume, "a/both", "3");
+        put(&volume, "b/two", "2");
+        put(&volume, "b/both", "3");
+        copy_from(&mut volume, "a", "");
+        copy_from(&mut volume, "b", "");
+        let manifests = std::fs::read_dir(volume.at(".hook-runner/manifests")).unwrap();
+        let torn = manifests
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.to_str().unwrap().ends_with("%2fa"));
+        let torn = std::fs::File::options().write(true).open(torn.unwrap()).unwrap();
+        torn.set_len(torn.metadata().unwrap().len() - 5).unwrap();
+        std::fs::remove_file(volume.temp.path().join("b/both")).unwrap();
+        let report = copy_from(&mut volume, "b", "");
+        assert_eq!(report.removed, 0, "{prune:?}");
+        assert!(
+            report.remarks.iter().any(|remark| remark.contains("cannot be read")),
+            "{:?}",
+            report.remarks
+        );
+        assert!(volume.has("one") && volume.has("both"), "{prune:?}");
+        // Once that copy has said again what it has, the other's is pruned again.
+        copy_from(&mut volume, "a", "");
+        assert_eq!(copy_from(&mut volume, "b", "").remarks, Vec::<String>::new(), "{prune:?}");
+        assert!(volume.has("one") && volume.has("both"), "{prune:?}");
+        assert!(verify(&volume.at(""), None).unwrap().is_clean());
+    }
+}
+
+#[test]
 fn what_a_failed_run_edited_is_installed_anew_and_no_users_edit() {
     let mut volume = Volume::new();
     volume.options.policy = Policy::KeepModified;

@@ -111,7 +111,7 @@ fn excludes_and_includes_are_those_of_a_gitignore_and_what_is_left_out_is_left_a
 
 /// What takes no part keeps its record, so that the next copy of everything knows its own file.
 #[test]
-fn a_file_stays_this_copys_where_nothing_is_put_into_the_directory_that_would_take_its_place() {
+fn a_file_stays_with_this_copy_where_nothing_is_put_into_the_directory_that_would_take_its_place() {
     for policy in ["replace", "keep-modified"] {
         for prune in ["none", "owned"] {
             let options = ["copy", "image", "volume", "--policy", policy, "--prune", prune];
