@@ -14,7 +14,6 @@ use super::logs::of_the_command;
 use super::records::{self, Records};
 use super::select::{Chosen, Selection, select};
 use super::state::State;
-use crate::exit::Kind;
 use crate::support::harmless::harmless;
 use crate::volume::frames::Frame;
 
@@ -25,6 +24,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(360);
 /// Time to schedule and start the pod after that delay.
 const POD_START: Duration = Duration::from_secs(30);
+/// The statuses for which a podFailurePolicy fails the Job at once: the hook itself is wrong, or its command cannot be run.
+const FAILS_THE_JOB: [u8; 3] = [78, 126, 127];
 /// The result of `--exit-status` for an interrupted attempt: 128 + SIGKILL.
 const INTERRUPTED: u8 = 137;
 
@@ -210,9 +211,11 @@ fn next<'a>(chosen: &Chosen<'a>, follow: &Follow) -> Option<Chosen<'a>> {
 /// begun, and the Job's delay is not over.
 fn waits_for_retry(chosen: &Chosen<'_>, follow: &Follow, file: &File) -> bool {
     let (started, ended) = (&chosen.attempt.started, chosen.attempt.ended.as_ref());
-    let ends_the_job = ended.is_some_and(|ended| ended.status == 0 || ended.status == Kind::Config.status());
+    let ends_the_job = ended.is_some_and(|ended| ended.status == 0 || FAILS_THE_JOB.contains(&ended.status));
     let is_last = chosen.records.attempts.last().is_some_and(|last| last.started.run == started.run);
-    if follow.selection.attempt.is_some() || started.job.is_none() || ends_the_job || !is_last {
+    // Standard input was read to its end.
+    let is_all = follow.selection.attempt.is_some() || follow.place == Path::new("-");
+    if is_all || started.job.is_none() || ends_the_job || !is_last {
         return false;
     }
     let doublings = started.attempt.saturating_sub(1).min(6);

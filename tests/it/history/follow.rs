@@ -157,3 +157,34 @@ fn of_a_run_that_has_ended_raw_is_the_commands_bytes_alone_as_without_follow() {
     assert_eq!(ends(volume.follow(&["d/log", "--raw"])), Some(0));
     assert_eq!(std::fs::read_to_string(volume.at("out")).unwrap(), "one\n");
 }
+
+/// README, podFailurePolicy: 78, 126 and 127 fail the Job at once, so no next attempt comes.
+#[test]
+fn it_does_not_wait_after_a_status_that_fails_the_job_at_once() {
+    for status in [126, 127] {
+        let volume = Volume::new();
+        let script = format!("exit {status}");
+        let mut run = volume.command(&["run", "--run-id", "r1", "--log", "d/log", "--", "sh", "-c", &script]);
+        let run =
+            run.env("HOOK_RUNNER_JOB", "j").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        assert_eq!(ends(run), Some(status));
+        assert_eq!(ends(volume.follow(&["d/log", "--exit-status"])), Some(status));
+        assert_eq!(std::fs::read_to_string(volume.at("err")).unwrap(), "", "nothing is waited for");
+    }
+}
+
+/// Standard input was read to its end, so that nothing more can come from it.
+#[test]
+fn a_log_from_standard_input_is_not_waited_for() {
+    let volume = Volume::new();
+    let mut run =
+        volume.command(&["run", "--run-id", "r1", "--log", "d/log", "--", "sh", "-c", "echo one; exit 3"]);
+    let run = run.env("HOOK_RUNNER_JOB", "j").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(ends(run), Some(3));
+    let mut follow = volume.command(&["logs", "-f", "-", "--exit-status", "--raw"]);
+    let out = std::fs::File::create(volume.at("out")).unwrap();
+    let mut cat = Command::new("cat").arg(volume.at("d/log")).stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(ends(follow.stdin(cat.stdout.take().unwrap()).stdout(out).spawn().unwrap()), Some(3));
+    assert!(cat.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(volume.at("out")).unwrap(), "one\n");
+}
