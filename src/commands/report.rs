@@ -10,7 +10,9 @@ use crate::history::{report, select};
 use crate::support::cause::words;
 
 pub(super) fn print_report(options: &cli::Report) -> Result<(), Failure> {
-    if options.output.is_none() && io::stdout().is_terminal() {
+    // As elsewhere, `-` is the standard stream.
+    let output = options.output.as_deref().filter(|path| path.as_os_str() != "-");
+    if output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::new(Kind::Config, "a report is a page for a browser, not for a terminal")
             .advise("give --output FILE, or redirect it into one"));
     }
@@ -20,7 +22,7 @@ pub(super) fn print_report(options: &cli::Report) -> Result<(), Failure> {
     let mut page = Vec::new();
     let chosen = select(&all, &selection(&options.which)).map_err(unreadable)?;
     let problems = report::print(&chosen, &place.display().to_string(), &mut page).map_err(unreadable)?;
-    match &options.output {
+    match output {
         None => print(&page)?,
         Some(path) => std::fs::write(path, &page).map_err(|error| {
             Failure::new(Kind::Io, format!("cannot write {}: {}", path.display(), words(&error)))

@@ -9,7 +9,7 @@ use super::error::HistoryError;
 use super::records::Records;
 use super::select::{Chosen, Selection, select};
 use crate::support::harmless::harmless;
-use crate::volume::Change;
+use crate::volume::{Attempt, Change};
 
 /// The runs to compare.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ pub fn diff(all: &[Records], range: &Range) -> Result<Diff, HistoryError> {
         let mut is_known = false;
         for one in run {
             match one.records.changes_of(one.attempt) {
-                Ok(None) => {}
+                Ok(None) => is_known |= copied_nothing(one.attempt),
                 Ok(Some(changes)) => {
                     is_known = true;
                     diff.more += changes.more;
@@ -65,6 +65,11 @@ pub fn diff(all: &[Records], range: &Range) -> Result<Diff, HistoryError> {
     }
     diff.changes = entries.into_values().collect();
     Ok(diff)
+}
+
+/// Whether the attempt ended without a copy among its steps.
+fn copied_nothing(attempt: &Attempt) -> bool {
+    attempt.ended.as_ref().is_some_and(|ended| !ended.steps.iter().any(|step| step.step.starts_with("copy ")))
 }
 
 /// The attempts after `first` up to `last`, where both are of one log and in this order.

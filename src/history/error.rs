@@ -62,7 +62,7 @@ pub enum HistoryError {
     },
     /// Retention removed the log.
     #[error(
-        "the log of attempt {attempt} of run {} is no longer kept; --keep, --keep-bytes and --keep-days of the hook say how many are",
+        "the log of attempt {attempt} of run {} is no longer kept: retention removed it (see --keep, --keep-bytes and --keep-days of the hook), the command did, or it could not be written; history names the cause of a failure",
         harmless(run)
     )]
     NotKept {
@@ -71,10 +71,7 @@ pub enum HistoryError {
         attempt: u32,
     },
     /// No changes of the run are kept.
-    #[error(
-        "it is not known what run {} changed: it copied nothing, or its log is no longer kept",
-        harmless(run)
-    )]
+    #[error("it is not known what run {} changed: the list of its changes is no longer kept", harmless(run))]
     NoChanges {
         /// The run.
         run: String,

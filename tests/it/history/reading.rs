@@ -405,3 +405,10 @@ fn a_header_begins_a_line_whatever_the_output_before_it_ends_with() {
     // The command's bytes alone stay what they are.
     done.then().args(["logs", "data/log", "--attempt", "2", "--raw"]).stdout("two").run();
 }
+
+#[test]
+fn a_report_to_a_dash_is_one_to_standard_output() {
+    let done = Test::new().args(["run", "--log", "d/log", "--", "true"]).any_stderr().run();
+    let done = done.then().args(["report", "-o", "-", "d"]).stdout_contains("<!doctype html").run();
+    assert!(!done.path("-").exists());
+}
