@@ -126,7 +126,7 @@ impl Error {
         let path = source.join(names.first().map_or("", String::as_str));
         let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
         let sentence = format!(
-            "{}{more} changed each of the three times that it was read: copy from a source that nobody writes to",
+            "{}{more} changed while it was copied, each of three times: copy from a source that nobody writes to",
             path.display()
         );
         Self::new(Problem::Torn { sentence, path })

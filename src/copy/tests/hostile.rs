@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 
 #[test]
-fn a_directory_link_on_the_volume_is_refused_unless_asked_for() {
-    let mut volume = Volume::new();
-    volume.put("app/file", "1");
-    let outside = volume.temp.path().join("outside");
-    std::fs::create_dir(&outside).unwrap();
-    symlink(&outside, volume.at("app")).unwrap();
-    let error = copy(&volume.request(), &Silent, &CancellationToken::new()).unwrap_err();
-    assert_eq!(error.cause(), Cause::Config);
-    assert!(error.to_string().contains("app is a symbolic link"), "{error}");
-    assert!(!outside.join("file").exists());
-    volume.options.follow_destination_links = true;
-    volume.copy();
-    assert!(outside.join("file").exists());
+fn a_directory_link_on_the_volume_is_followed_only_when_asked_for() {
+    for follow in [false, true] {
+        let mut volume = Volume::new();
+        volume.put("app/file", "1");
+        let outside = volume.temp.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        symlink(&outside, volume.at("app")).unwrap();
+        volume.options.follow_destination_links = follow;
+        volume.copy();
+        assert_eq!(outside.join("file").exists(), follow);
+        assert_eq!(volume.at("app").is_symlink(), follow);
+        assert_eq!(volume.read("app/file"), "1");
+    }
 }
 
 #[test]

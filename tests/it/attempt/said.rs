@@ -12,7 +12,8 @@ fn a_redaction_that_does_not_happen_is_said_when_the_attempt_begins() {
         .args(["run", "--log", LOG, "--redact", "abc", "--redact-env", "NOT_SET_ANYWHERE", "--", "true"])
         .any_stderr()
         .run();
-    for part in ["value number 1 is shorter than 6 bytes and is NOT redacted", "NOT_SET_ANYWHERE is not set"]
+    for part in
+        ["--redact number 1 is shorter than 6 bytes and is NOT redacted", "NOT_SET_ANYWHERE is not set"]
     {
         let line = done.stderr.lines().position(|line| line.contains(part));
         assert!(line.is_some_and(|at| at + 1 < done.stderr.lines().count()), "{}", done.stderr);
