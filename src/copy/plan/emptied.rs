@@ -14,7 +14,8 @@ pub(crate) fn is_emptied(old: &Manifest, destination: &Dir) -> io::Result<bool> 
     let mut block = Vec::new();
     old.load(at, &mut block)?;
     let (mut names, mut gone, mut directories) = (0, false, false);
-    for record in records(&block) {
+    // What the user had there first was never installed.
+    for record in records(&block).filter(|record| !(record.flags.kept && record.flags.found)) {
         names += 1;
         directories |= record.kind == Kind::Dir;
         // Records of what the user changed or removed prove nothing: if pruning took the rest, the user has emptied the

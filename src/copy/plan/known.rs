@@ -186,8 +186,9 @@ impl<'a> Known<'a> {
         let look = looks_as_left(here.made, entry.name, record, stat, since)
             .map_err(|e| self.roots.volume_error("compare", &here.child(entry.name), e))?;
         match (look, record.payload_left()) {
-            (Look::AsLeft, _) => Ok(true),
-            (Look::Ask, Some(left)) => {
+            (Look::AsLeft, _) if !record.flags.kept => Ok(true),
+            // Where a user's version was kept, a newer manifest does not tell that this is as left.
+            (Look::AsLeft | Look::Ask, Some(left)) => {
                 self.looked.store(true, Ordering::Relaxed);
                 self.has_content(worker, here, entry, left)
             }

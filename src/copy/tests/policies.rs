@@ -128,6 +128,27 @@ fn a_volume_that_was_emptied_is_filled_again() {
 }
 
 #[test]
+fn an_edit_of_one_size_and_mtime_that_was_kept_is_replaced_where_that_is_asked_for() {
+    for kept_by in [Policy::Missing, Policy::KeepModified] {
+        let mut volume = Volume::new();
+        volume.put("f", "image");
+        volume.copy();
+        volume.edit("f", "USERS");
+        let file = std::fs::File::options().write(true).open(volume.at("f")).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
+        volume.options.policy = kept_by;
+        for name in ["one", "two"] {
+            volume.put(name, "new, so that there is a new manifest");
+            volume.copy();
+            assert_eq!(volume.read("f"), "USERS", "{kept_by}");
+        }
+        volume.options.policy = Policy::Replace;
+        volume.copy();
+        assert_eq!(volume.read("f"), "image", "{kept_by}");
+    }
+}
+
+#[test]
 fn the_runners_own_files_and_those_of_the_filesystem_are_left_alone() {
     let mut volume = Volume::new();
     for path in ["post-hook-output.txt", ".hook-runner/lock", "lost+found/x", "app"] {

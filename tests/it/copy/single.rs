@@ -149,6 +149,16 @@ fn the_only_file_that_a_user_deleted_stays_deleted_and_an_emptied_volume_is_fill
         succeed(at, &["copy", source, to]);
         assert_eq!(names(at), ["conf"], "{source}: with replace");
         if source == "a" {
+            // A user's file where the image has a directory was never this copy's.
+            std::fs::create_dir(at.join("a/dir")).unwrap();
+            std::fs::write(at.join("d/dir"), "user's").unwrap();
+            succeed(at, &copy);
+            std::fs::remove_file(at.join("d/conf")).unwrap();
+            succeed(at, &copy);
+            assert!(!at.join("d/conf").exists(), "beside a user's file");
+            std::fs::remove_file(at.join("d/dir")).unwrap();
+            std::fs::remove_dir(at.join("a/dir")).unwrap();
+            succeed(at, &["copy", source, to, "--prune", "all"]);
             std::fs::write(at.join("a/second"), "2").unwrap();
             succeed(at, &copy);
             for name in ["conf", "second"] {
