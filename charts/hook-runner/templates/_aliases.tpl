@@ -9,6 +9,7 @@
 {{- with $hook.extraEnvVarsSecret }}{{ $_ := set $hook "envFrom" (append $hook.envFrom (dict "secretRef" (dict "name" .))) }}{{ end -}}
 {{- $_ := set $hook "labels" (mergeOverwrite (deepCopy $hook.commonLabels) $hook.labels) -}}
 {{- $_ := set $hook "lifecycle" (mergeOverwrite (deepCopy $hook.lifecycleHooks) $hook.lifecycle) -}}
+{{- $_ := set $hook.claim "mountPath" ($hook.claim.mountPath | trimSuffix "/" | default "/") -}}
 {{- with $hook.serviceAccountName }}{{ $_ := set $hook.serviceAccount "name" . }}{{ end -}}
 {{- if not (kindIs "invalid" $hook.backoffLimit) }}{{ $_ := set $hook "retries" $hook.backoffLimit }}{{ end -}}
 {{- with $hook.activeDeadlineSeconds }}{{ $_ := set $hook "timeout" (printf "%ds" (int64 .)) }}{{ end -}}

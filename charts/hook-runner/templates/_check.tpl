@@ -1,9 +1,11 @@
 {{/* What no single value shows to be wrong, each in one sentence: what, why, what to do. Takes the hook's values, rendered. */}}
 {{- define "hook-runner.check" -}}
 {{- include "hook-runner.check-work" . -}}
+{{- include "hook-runner.check-options" . -}}
 {{- include "hook-runner.check-fields" . -}}
 {{- include "hook-runner.check-pod" . -}}
 {{- include "hook-runner.check-claim" . -}}
+{{- include "hook-runner.check-steps" . -}}
 {{- if .sidecar.enabled }}{{ include "hook-runner.check-sidecar" . }}{{ end -}}
 {{- if gt (int .shards) 1 -}}
 {{- if or (ne (len .copy) 1) .command .script .steps .sidecar.enabled -}}
@@ -41,8 +43,12 @@
 {{- if and .script (not (hasPrefix "#!" .script)) -}}
 {{- fail "hook-runner: the script does not begin with its interpreter; make its first line #!/bin/sh -e, or that of another program of the image" -}}
 {{- end -}}
-{{- if gt (len .script) 200000 -}}
-{{- fail (printf "hook-runner: the script has %d bytes, and the API server takes 200000 with a Job; put it into the image, and its path into command" (len .script)) -}}
+{{- if regexMatch "^[^\n]*\r\n" .script -}}
+{{- fail "hook-runner: the script's lines end with CR LF, so its interpreter would not be found; write it with LF alone, as by sed -i 's/\\r$//'" -}}
+{{- end -}}
+{{- $bytes := add (len .script) (len (.steps | empty | ternary "" (include "hook-runner.file" .))) -}}
+{{- if gt $bytes 200000 -}}
+{{- fail (printf "hook-runner: script and steps have %d bytes, and the API server takes 200000 with a Job; put the script into the image, and its path into command" $bytes) -}}
 {{- end -}}
 {{- if .steps -}}
 {{- if or .copy .wait .command -}}
@@ -58,19 +64,6 @@
 {{- if and .args (not (or .command .script .sidecar.enabled)) -}}
 {{- fail (printf "hook-runner: args are given and no command: a pod does not know its image's entrypoint, so write it as well, such as command: [/entrypoint.sh] beside args: [%s]" (join ", " .args)) -}}
 {{- end -}}
-{{- range .wait -}}
-{{- if not (regexMatch "^(file:.+|tcp:.+:[0-9]+|https?://.+|exec:.+)$" .) -}}
-{{- fail (printf "hook-runner: wait %q is no condition; write such as file:/data/content/index.html, tcp:db:5432, http://vote:5000/ or exec:pg_isready" .) -}}
-{{- end -}}
-{{- end -}}
-{{- range .redact.env -}}
-{{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" .) -}}
-{{- fail (printf "hook-runner: redact.env %q is no variable's name; write such as DB_PASSWORD" .) -}}
-{{- end -}}
-{{- end -}}
-{{- if and .waitStatus (not (regexMatch " https?://" (printf " %s" (join " " .wait)))) -}}
-{{- fail (printf "hook-runner: waitStatus is %v, and none of wait asks over http; add such as http://vote:5000/ to wait, or remove waitStatus" .waitStatus) -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "hook-runner.check-sidecar" -}}
@@ -80,8 +73,8 @@
 {{- if ne .restartPolicy "Never" -}}
 {{- fail "hook-runner: restartPolicy must be Never with sidecar.enabled: the sidecar ends with the container it follows and cannot follow its restart; use retries" -}}
 {{- end -}}
-{{- if or .redact.env .redact.files .redact.texts .extraArgs .recordEvents -}}
-{{- fail "hook-runner: redact, recordEvents and extraArgs are options of `hook-runner run` and do not apply with sidecar.enabled; remove them" -}}
+{{- if .extraArgs -}}
+{{- fail "hook-runner: extraArgs are options of `hook-runner run` and do not apply with sidecar.enabled; remove them" -}}
 {{- end -}}
 {{- if eq .log "none" -}}
 {{- fail "hook-runner: log is none and sidecar.enabled, and the log is all that the sidecar is for; turn it off, or give claim.name" -}}

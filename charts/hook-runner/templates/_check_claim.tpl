@@ -1,6 +1,6 @@
 {{/* Refuses a claim that is not there when the hook runs, and what would be written beside the volumes. */}}
 {{- define "hook-runner.check-claim" -}}
-{{- if and (not .claim.name) (ne .log "none") -}}
+{{- if not (or .claim.name (eq .log "none") .logVolume) -}}
 {{- fail "hook-runner: claim.name is empty; give the name of the claim that the preserved log is written to, set claim.create, or say log: none for a hook that has no volume" -}}
 {{- end -}}
 {{- include "hook-runner.check-name" (dict "what" "claim.name" "value" .claim.name) -}}
@@ -10,21 +10,10 @@
 {{- if or (hasPrefix "/" .claim.subPath) (has ".." (splitList "/" .claim.subPath)) -}}
 {{- fail (printf "hook-runner: claim.subPath is %q; write the folder of the volume without a leading slash and without .., such as vote/content" .claim.subPath) -}}
 {{- end -}}
-{{- $mounts := list -}}
-{{- if .claim.name }}{{ $mounts = append $mounts .claim.mountPath }}{{ end -}}
-{{- range .volumeMounts }}{{ $mounts = append $mounts .mountPath }}{{ end -}}
-{{- range .copy -}}
-{{- if not (regexMatch "^/[^:]*:/" .) -}}
-{{- fail (printf "hook-runner: copy %q is not SOURCE:DESTINATION with absolute paths; write such as /app:/data/content" .) -}}
-{{- end -}}
-{{- include "hook-runner.on-a-volume" (dict "what" (printf "copy %s goes" .) "path" (regexReplaceAll "^[^:]*:" . "") "mounts" $mounts) -}}
-{{- end -}}
-{{- range .steps }}{{ with .copy }}
-{{- include "hook-runner.on-a-volume" (dict "what" (printf "the step that copies %s goes" .from) "path" .to "mounts" $mounts) -}}
-{{- end }}{{ end -}}
-{{- with .metricsFile }}{{ include "hook-runner.on-a-volume" (dict "what" (printf "metricsFile %s goes" .) "path" . "mounts" $mounts) }}{{ end -}}
+{{- with .state }}{{ include "hook-runner.on-a-volume" (dict "what" (printf "state %s goes" .) "path" . "mounts" $.mounts) }}{{ end -}}
+{{- with .metricsFile }}{{ include "hook-runner.on-a-volume" (dict "what" (printf "metricsFile %s goes" .) "path" . "mounts" $.mounts) }}{{ end -}}
 {{- if ne .log "none" -}}
-{{- include "hook-runner.on-a-volume" (dict "what" (printf "log %s goes" .log) "path" .log "mounts" $mounts) -}}
+{{- include "hook-runner.on-a-volume" (dict "what" (printf "log %s goes" .log) "path" .log "mounts" $.mounts) -}}
 {{- end -}}
 {{- end -}}
 

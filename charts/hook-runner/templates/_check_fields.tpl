@@ -1,24 +1,28 @@
 {{/* Refuses what renders and then fails at the API server, after the Job before it was deleted. */}}
 {{- define "hook-runner.check-fields" -}}
+{{- include "hook-runner.check-words" . -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$" .name) -}}
 {{- fail (printf "hook-runner: name is %q; write at most 40 lower-case letters, digits and -, such as post-task" .name) -}}
 {{- end -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$" .fullname) -}}
-{{- fail (printf "hook-runner: the Job would be called %q; give a fullnameOverride of lower-case letters, digits and -, such as vote-post-task" .fullname) -}}
+{{- fail (printf "hook-runner: the Job would be called %q; give a fullnameOverride of at most 63 lower-case letters, digits and -, such as vote-post-task" .fullname) -}}
 {{- end -}}
-{{- range $what := list "timeout" "helmTimeout" "grace" "waitTimeout" "waitTryTimeout" "lockTimeout" "drain" "execTimeout" "backoff" -}}
-{{- $value := get $ $what -}}
-{{- if not (kindIs "invalid" $value | or (eq (toString $value) "")) }}{{ include "hook-runner.check-duration" (dict "what" $what "value" $value) }}{{ end -}}
+{{- if and (gt (int .shards) 1) (gt (len (printf "%s-%d" .fullname (int .shards))) 63) -}}
+{{- fail (printf "hook-runner: the Job would be called %q, and with shards its pods' host names would have more than 63 letters; give a shorter fullnameOverride, such as vote-post-task" .fullname) -}}
 {{- end -}}
-{{- if not (kindIs "invalid" .logMode | or (kindIs "string" .logMode)) -}}
-{{- fail (printf "hook-runner: logMode is the number %v, and YAML may have changed it (0640 is 416); put it in quotes: logMode: \"0640\"" .logMode) -}}
-{{- end -}}
+{{- range $what := list "timeout" "helmTimeout" }}{{ include "hook-runner.check-duration" (dict "what" $what "value" (get $ $what) "positive" true) }}{{ end -}}
 {{- range $what := list "resources" "runnerResources" }}{{ include "hook-runner.check-resources" (dict "what" $what "value" (get $ $what)) }}{{ end -}}
 {{- include "hook-runner.check-quantity" (dict "what" "claim.size" "value" .claim.size) -}}
+{{- if and .claim.create (eq (include "hook-runner.amount" .claim.size | float64) 0.0) -}}
+{{- fail "hook-runner: claim.size is 0, which the API server refuses; write such as 1Gi" -}}
+{{- end -}}
 {{- include "hook-runner.check-quantity" (dict "what" "tmp.sizeLimit" "value" .tmp.sizeLimit) -}}
 {{- range .env -}}
 {{- if or (not .name) (contains "=" .name) -}}
 {{- fail (printf "hook-runner: env has a variable called %q; write a name without =, such as {name: DB_HOST, value: db}" (.name | default "")) -}}
+{{- end -}}
+{{- if and (hasKey . "value") (kindIs "invalid" .value) -}}
+{{- fail (printf "hook-runner: env %s has an empty value, which YAML takes as none; write {name: %s, value: \"\"} for a variable that is empty" .name .name) -}}
 {{- end -}}
 {{- if and (hasKey . "value") (not (kindIs "string" .value)) -}}
 {{- fail (printf "hook-runner: env %s has the value %v, which is no string; put it in quotes: {name: %s, value: %q}" .name .value .name (toString .value)) -}}
@@ -45,8 +49,34 @@
 {{- if not (kindIs "string" .value) -}}
 {{- fail (printf "hook-runner: %s is the number %s; write its unit with it, such as %ss or 4m" .what $text $text) -}}
 {{- end -}}
-{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$" $text | and (regexMatch "^[0-9]" $text)) -}}
-{{- fail (printf "hook-runner: %s is %q, which is no duration; write hours, minutes and seconds as in 90s, 4m or 1m30s" .what $text) -}}
+{{- if not (regexMatch "^([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$" $text | and (regexMatch "^[0-9]" $text)) -}}
+{{- fail (printf "hook-runner: %s is %q, which is no duration; write numbers with d, h, m, s or ms as in 90s, 4m or 1m30s" .what $text) -}}
+{{- end -}}
+{{- if and .positive (not (regexMatch "[1-9]" $text)) -}}
+{{- fail (printf "hook-runner: %s is %s, which is over before anything has begun; write such as 90s or 4m, or leave it out" .what $text) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Words of which there are only some; the schema looks at what is no template, this at what a template gave. */}}
+{{- define "hook-runner.check-words" -}}
+{{- $pull := list "Always" "IfNotPresent" "Never" -}}
+{{- $words := dict
+  "imagePullPolicy" $pull "runner.imagePullPolicy" $pull
+  "runner.from" (list "install" "image" "volume")
+  "restartPolicy" (list "Never" "OnFailure")
+  "claim.accessMode" (list "ReadWriteOnce" "ReadWriteMany" "ReadWriteOncePod")
+  "app.affinity" (list "auto" "required" "preferred" "none")
+  "dnsPolicy" (list "" "ClusterFirst" "ClusterFirstWithHostNet" "Default" "None")
+  "events" (list "pre-install" "post-install" "pre-upgrade" "post-upgrade" "pre-rollback" "post-rollback" "pre-delete" "post-delete" "test")
+-}}
+{{- range $what, $known := $words -}}
+{{- $value := $ -}}
+{{- range splitList "." $what }}{{ $value = get $value . }}{{ end -}}
+{{- range kindIs "slice" $value | ternary $value (list $value) -}}
+{{- if not (has . $known) -}}
+{{- fail (printf "hook-runner: %s is %q; write one of %s" $what . (without $known "" | join ", ")) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -6,6 +6,21 @@
 {{- include "hook-runner.check-name" (dict "what" $what "value" $value) -}}
 {{- end -}}
 {{- if ne .claim.storageClass "-" }}{{ include "hook-runner.check-name" (dict "what" "claim.storageClass" "value" .claim.storageClass) }}{{ end -}}
+{{- range .imagePullSecrets -}}
+{{- if not .name -}}
+{{- fail "hook-runner: imagePullSecrets has one without a name; write such as [registry] or [{name: registry}]" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .runner.from "image") (not (hasPrefix "/" .runner.path)) -}}
+{{- fail (printf "hook-runner: runner.path is %q; write where the hook's image has the program, such as /hook-runner" .runner.path) -}}
+{{- end -}}
+{{- range $what := list "annotations" "commonAnnotations" -}}
+{{- range $key, $value := dict "helm.sh/hook" "events" "helm.sh/hook-weight" "weight" -}}
+{{- if hasKey (get $ $what) $key -}}
+{{- fail (printf "hook-runner: %s has %s, which the chart makes of %s; write %s instead" $what $key $value $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range .imagePullSecrets }}{{ include "hook-runner.check-name" (dict "what" "imagePullSecrets" "value" .name) }}{{ end -}}
 {{- range $what, $image := dict "image" .image "runner.image" (.runner.image | default "hook-runner") -}}
 {{- if not (regexMatch "^((\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9.-]+)(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[a-f0-9]{64})?$" $image) -}}

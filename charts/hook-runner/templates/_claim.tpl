@@ -4,6 +4,7 @@
 {{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
 {{- $both := dict "root" $root "hook" $hook -}}
+{{- include "hook-runner.once" (merge (dict "kind" "claim" "name" $hook.claim.name "advice" (printf "let one make it, and the other name it (claim: {create: false, name: %s})" $hook.claim.name)) $both) -}}
 {{- $global := $root.Values.global | default dict -}}
 {{- $class := $hook.claim.storageClass | default $global.storageClass | default $global.defaultStorageClass -}}
 {{- $spec := dict "accessModes" (list $hook.claim.accessMode) "resources" (dict "requests" (dict "storage" $hook.claim.size)) -}}

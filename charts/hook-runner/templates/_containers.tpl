@@ -64,13 +64,7 @@ name: hook-runner
 image: {{ $hook.runner.image | quote }}
 imagePullPolicy: {{ $hook.runner.imagePullPolicy }}
 args:
-  - sidecar
-  - --container=hook
-  - {{ printf "--log=%s" $hook.log | quote }}
-  - --grace={{ int $hook.seconds.grace }}s
-  {{- with $hook.state }}
-  - {{ printf "--state=%s" . | quote }}
-  {{- end }}
+  {{- concat (list "sidecar" "--container=hook") (include "hook-runner.option-words" (dict "hook" $hook "of" (list "hook")) | fromJson).words | toYaml | nindent 2 }}
 env:
   {{- include "hook-runner.identity" . | nindent 2 }}
 resources:
@@ -79,6 +73,9 @@ securityContext:
   {{- include "hook-runner.container-security" $hook | nindent 2 }}
 volumeMounts:
   {{- include "hook-runner.claim-mount" $hook | nindent 2 }}
+  {{- with $hook.volumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* Where the hook's containers have the claim. */}}

@@ -4,18 +4,13 @@
 {{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
 {{- $both := dict "root" $root "hook" $hook -}}
-{{- include "hook-runner.once" $both -}}
+{{- include "hook-runner.once" (merge (dict "kind" "Job" "name" $hook.fullname "advice" "give each a name of its own (name: seed)") $both) -}}
 {{- $spec := include "hook-runner.job-spec" $both | fromYaml -}}
 {{- $pod := include "hook-runner.pod" $both | fromYaml -}}
 {{- $metadata := dict "labels" (include "hook-runner.labels" (merge (dict "more" $hook.podLabels) $both) | fromYaml) -}}
 {{- $files := dict -}}
 {{- with $hook.script }}{{ $_ := set $files "hook-runner/script" . }}{{ end -}}
-{{- if $hook.steps -}}
-{{- $file := dict "steps" $hook.steps -}}
-{{- with $hook.onFailure }}{{ $_ := set $file "on-failure" . }}{{ end -}}
-{{- with $hook.finally }}{{ $_ := set $file "finally" . }}{{ end -}}
-{{- $_ := set $files "hook-runner/hook" (toYaml $file) -}}
-{{- end -}}
+{{- if $hook.steps }}{{ $_ := set $files "hook-runner/hook" (include "hook-runner.file" $hook) }}{{ end -}}
 {{- with merge $files (include "hook-runner.reader-annotations" $hook | fromYaml) $hook.podAnnotations $hook.commonAnnotations }}{{ $_ := set $metadata "annotations" . }}{{ end -}}
 {{- $_ := set $spec "template" (dict "metadata" $metadata "spec" (mergeOverwrite $pod $hook.podSpec)) -}}
 apiVersion: batch/v1
@@ -66,12 +61,14 @@ podFailurePolicy:
 {{- end }}
 {{- end -}}
 
-{{/* Refuses a second Job of one name in one rendering, whichever chart of the release it comes from: Helm would run one
-     of them twice and the other never. Release is the one map that all charts of a release share. */}}
+{{/* Refuses a second resource of one kind and name in one rendering, whichever chart of the release it comes from: Helm would
+     run one Job of them twice and the other never, and the API server knows one claim. Release is the one map that all
+     charts of a release share. Takes root, hook, kind, name and advice. */}}
 {{- define "hook-runner.once" -}}
-{{- $seen := .root.Release.hookRunnerJobs | default dict -}}
-{{- if hasKey $seen .hook.fullname -}}
-{{- fail (printf "hook-runner: two hooks of this release are called %s; give each a name of its own (name: seed)" .hook.fullname) -}}
+{{- $seen := .root.Release.hookRunnerSeen | default dict -}}
+{{- $key := printf "%s %s/%s" .kind (include "hook-runner.namespace" .) .name -}}
+{{- if hasKey $seen $key -}}
+{{- fail (printf "hook-runner: two hooks of this release make the %s %s; %s" .kind .name .advice) -}}
 {{- end -}}
-{{- $_ := set .root.Release "hookRunnerJobs" (set $seen .hook.fullname true) -}}
+{{- $_ := set .root.Release "hookRunnerSeen" (set $seen $key true) -}}
 {{- end -}}

@@ -1,14 +1,15 @@
 {{/* Names, labels and Helm's annotations. */}}
 
 {{/* RELEASE-CHART-NAME in at most 52 bytes, so that with a pod's suffix it still is a label's value (63). The chart is left
-     out where the release's name holds it. An alias of the chart is its name here, so that two charts of an umbrella never
-     make one name. What is too long is cut and told apart by a hash; the hook's own name is not cut. */}}
+     out where the release is called as the chart, which only one chart of a release can be. An alias of the chart is its name
+     here, so that two charts of an umbrella never make one name. What is too long is cut and told apart by a hash, but for the
+     hook's own name and fullnameOverride. */}}
 {{- define "hook-runner.fullname" -}}
 {{- $release := .root.Release.Name -}}
 {{- $chart := include "hook-runner.chart-name" . -}}
-{{- $prefix := contains $chart $release | ternary $release (printf "%s-%s" $release $chart) -}}
+{{- $prefix := eq $chart $release | ternary $release (printf "%s-%s" $release $chart) -}}
 {{- $full := .hook.fullnameOverride | default (printf "%s-%s" $prefix .hook.name) -}}
-{{- if gt (len $full) 52 -}}
+{{- if and (gt (len $full) 52) (not .hook.fullnameOverride) -}}
 {{- $room := int (sub 44 (len .hook.name)) -}}
 {{- $full = printf "%s-%s-%s" (trunc $room $prefix | trimSuffix "-" | trimSuffix ".") (sha256sum $prefix | trunc 6) .hook.name -}}
 {{- end -}}
@@ -25,18 +26,34 @@
 {{ .hook.namespaceOverride | default .root.Release.Namespace }}
 {{- end -}}
 
-{{/* The log's path on the claim's volume, by which a reader of the release finds it; nothing where it is not there. */}}
-{{- define "hook-runner.log-on-claim" -}}
-{{- $mount := printf "%s/" (trimSuffix "/" .claim.mountPath) -}}
-{{- if and .claim.name (hasPrefix $mount .log) -}}
-{{ list (trimSuffix "/" .claim.subPath) (trimPrefix $mount .log) | compact | join "/" }}
+{{/* Where the log is, as JSON: the innermost mount that has it, as {mountPath, subPath, name} of the pod's volume, the log's path
+     on that volume, and the claim that the volume is, if it is one. Empty without a log or a volume for it. Sets mounts, the paths
+     of all volumes, as well. */}}
+{{- define "hook-runner.log-volume" -}}
+{{- $mounts := list -}}
+{{- if .claim.name }}{{ $mounts = append $mounts (dict "name" "content" "mountPath" .claim.mountPath "subPath" .claim.subPath) }}{{ end -}}
+{{- $mounts = concat $mounts .volumeMounts -}}
+{{- $claims := dict "content" .claim.name -}}
+{{- range .volumes }}{{ $_ := set $claims (toString .name) (dig "persistentVolumeClaim" "claimName" "" .) }}{{ end -}}
+{{- $paths := list -}}
+{{- $found := dict -}}
+{{- range $mounts -}}
+{{- $path := toString .mountPath | trimSuffix "/" -}}
+{{- $paths = append $paths ($path | default "/") -}}
+{{- if and (hasPrefix (printf "%s/" $path) $.log) (ge (len $path) (len (get $found "mountPath"))) -}}
+{{- $on := list (get . "subPath" | default "" | trimSuffix "/") (trimPrefix (printf "%s/" $path) $.log) | compact | join "/" -}}
+{{- $found = dict "name" .name "mountPath" $path "subPath" (get . "subPath" | default "") "path" $on "claim" (get $claims (toString .name)) -}}
 {{- end -}}
+{{- end -}}
+{{- $_ := set . "mounts" $paths -}}
+{{- $found | toJson -}}
 {{- end -}}
 
-{{/* What a reader needs who sees no more than the claim: where the log is, and an image that can show it. */}}
+{{/* What a reader needs who sees no more than the claim: where the log is on its volume, and an image that can show it. The
+     claim that is annotated is claim.name: a log elsewhere is not on it. */}}
 {{- define "hook-runner.reader-annotations" -}}
 {{- $image := .runner.image | default .image -}}
-{{- with include "hook-runner.log-on-claim" . }}{{ dict "hook-runner/log" . "hook-runner/image" $image | toYaml }}{{ end -}}
+{{- if and .logVolume (eq .logVolume.name "content") }}{{ dict "hook-runner/log" .logVolume.path "hook-runner/image" $image | toYaml }}{{ end -}}
 {{- end -}}
 
 {{/* Says "true" for a hook with an event at which the release's own resources are not there, or not for certain. */}}

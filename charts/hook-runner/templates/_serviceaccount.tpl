@@ -2,6 +2,7 @@
 {{- define "hook-runner.service-account" -}}
 {{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $hook := include "hook-runner.values" . | fromJson -}}
+{{- include "hook-runner.once" (dict "root" $root "hook" $hook "kind" "account" "name" $hook.serviceAccount.name "advice" (printf "let one make it, and the other name it (serviceAccountName: %s)" $hook.serviceAccount.name)) -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:

@@ -1,5 +1,5 @@
 {{/* The hook's values as JSON: templates rendered, checked, with what follows from them (fullname, weight, early,
-     scriptName, log, seconds.{job,termination,grace,attempt}). Takes the chart's root context, or a dict of root, hook
+     scriptName, log, work, mounts, seconds.{job,termination,grace,attempt}). Takes the chart's root context, or a dict of root, hook
      (an alias's name or values) and weight (used where the values have none). */}}
 {{- define "hook-runner.values" -}}
 {{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
@@ -21,11 +21,11 @@
 {{- $literal := $hook.scriptFile -}}
 {{- $hook = (include "hook-runner.rendered" (dict "root" $root "value" $hook) | fromJson).value -}}
 {{- include "hook-runner.aliases" $hook -}}
+{{- include "hook-runner.typed" $hook -}}
 {{- $_ := set $hook "name" ($hook.name | default $alias) -}}
 {{- $_ := set $hook "weight" (kindIs "invalid" $hook.weight | ternary (.weight | default 10) $hook.weight | int) -}}
 {{- $_ := set $hook "early" (include "hook-runner.early" $hook | eq "true") -}}
 {{- $_ := set $hook "fullname" (include "hook-runner.fullname" (dict "root" $root "hook" $hook)) -}}
-{{- include "hook-runner.default-names" $hook -}}
 {{- $_ := set $hook "scriptName" ($literal | empty | ternary (printf "%s.sh" $hook.name) (base $literal)) -}}
 {{- if $literal -}}
 {{- $text := $root.Files.Get $literal -}}
@@ -35,9 +35,13 @@
 {{- if $hook.script }}{{ fail "hook-runner: script and scriptFile are both given; the hook has one script, keep that" }}{{ end -}}
 {{- $_ := set $hook "script" $text -}}
 {{- end -}}
+{{- $_ := set $hook "work" (include "hook-runner.work" $hook | fromJson) -}}
+{{- include "hook-runner.default-names" $hook -}}
+{{- $_ := set $hook "logVolume" (include "hook-runner.log-volume" $hook | fromJson) -}}
 {{- include "hook-runner.images" (dict "root" $root "hook" $hook) -}}
 {{- include "hook-runner.check" $hook -}}
 {{- $_ := set $hook "seconds" (include "hook-runner.deadlines" $hook | fromJson) -}}
+{{- include "hook-runner.limits" $hook -}}
 {{- $hook | toJson -}}
 {{- end -}}
 
@@ -83,6 +87,19 @@ serviceAccount: {annotations: {}}
 {{- dict "value" $value | toJson -}}
 {{- end -}}
 
+{{/* What a template gave is text; in a security context a number or a switch is what was meant. */}}
+{{- define "hook-runner.typed" -}}
+{{- range list .podSecurityContext .containerSecurityContext -}}
+{{- $context := . -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "string" $value -}}
+{{- if regexMatch "^[0-9]{1,10}$" $value }}{{ $_ := set $context $key (int64 $value) }}{{ end -}}
+{{- if has $value (list "true" "false") }}{{ $_ := set $context $key (eq $value "true") }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What is named after the hook unless a name is given: the claim it makes, its account, its log. The log is in a
      directory beside the content, which may be served to the world. */}}
 {{- define "hook-runner.default-names" -}}
@@ -90,11 +107,12 @@ serviceAccount: {annotations: {}}
 {{- if and (or .sidecar.enabled .rbac.rules .rbac.clusterRules .recordEvents) (not .serviceAccount.name) }}{{ $_ := set .serviceAccount "create" true }}{{ end -}}
 {{- if .serviceAccount.create }}{{ $_ := set .serviceAccount "name" (.serviceAccount.name | default .fullname) }}{{ end -}}
 {{- if not .log -}}
-{{- range .copy -}}
-{{- if hasPrefix (printf "%s/" (regexReplaceAll "^[^:]*:" . "" | trimSuffix "/")) (printf "%s/hook-logs/" (trimSuffix "/" $.claim.mountPath)) -}}
-{{- fail (printf "hook-runner: copy %s fills the whole claim, so the log would be among the content; copy to a directory of it (%s/content), or say where the log is to be (log: %s/post-hook-output.txt)" . (trimSuffix "/" $.claim.mountPath) (trimSuffix "/" $.claim.mountPath)) -}}
+{{- $mount := .claim.mountPath -}}
+{{- range .work.copies -}}
+{{- if hasPrefix (printf "%s/" (trimSuffix "/" .to)) (printf "%s/hook-logs/" $mount) -}}
+{{- fail (printf "hook-runner: %s fills the whole claim, so the log would be among the content; copy to a directory of it (%s/content), or say where the log is to be (log: %s/post-hook-output.txt)" .what $mount $mount) -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set . "log" (printf "%s/hook-logs/%s.txt" (trimSuffix "/" .claim.mountPath) .fullname) -}}
+{{- $_ := set . "log" (printf "%s/hook-logs/%s.txt" .claim.mountPath .fullname) -}}
 {{- end -}}
 {{- end -}}
