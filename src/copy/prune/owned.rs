@@ -11,7 +11,6 @@ use rustix::fs::{FileType, Stat};
 use crate::copy::error::Error;
 use crate::copy::io::path::{beside, join, shown};
 use crate::copy::manifest::{Kind, Payload, Record, records};
-use crate::copy::options::Policy;
 use crate::copy::plan::compare::compare_content;
 use crate::copy::plan::layers::Claims;
 use crate::copy::prune::pruner::{Blocks, Going, Pruner, Victim};
@@ -107,9 +106,8 @@ impl Pruner<'_> {
         if at.claims.has(&record.name) {
             // It belongs to the other owner from now on, unless it changed since this one left it.
             let is_left = is_dir || as_left()?;
-            let has_another =
-                if is_left { !at.claims.has_same(record) } else { self.known.policy() == Policy::Replace };
-            if has_another {
+            // What a user edited is the other's to replace or to keep as the user's.
+            if !is_left || !at.claims.has_same(record) {
                 going.report.given_back.push(shown(&here));
             }
             return Ok(!is_left);

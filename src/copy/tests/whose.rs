@@ -115,24 +115,44 @@ fn what_a_later_copy_drops_goes_back_to_the_one_that_has_it() {
     assert_eq!(volume.read("x"), "from a");
 }
 
-/// With `replace`, a user's edit is replaced in the same run by the version of the copy that now has the name.
+/// The copy that has the name now replaces a user's edit in the same run, or records that it is the user's: at the end of the
+/// run it would be taken for the run's.
 #[test]
-fn what_a_user_edited_and_a_later_copy_drops_goes_back_under_replace() {
-    for (policy, given_back) in [(Policy::Replace, vec!["x"]), (Policy::KeepModified, vec![])] {
+fn what_a_user_edited_and_a_later_copy_drops_goes_back_too() {
+    let prunes = [Prune::Owned, Prune::None];
+    for (policy, prune) in
+        [Policy::Replace, Policy::KeepModified].into_iter().flat_map(|p| prunes.map(|q| (p, q)))
+    {
         let mut volume = Volume::new();
-        (volume.options.prune, volume.options.policy) = (Prune::Owned, policy);
-        put(&volume, "a/x", "from a");
-        put(&volume, "b/x", "from b");
+        (volume.options.prune, volume.options.policy) = (prune, policy);
+        for (path, from_a, from_b) in
+            [("x", "from a", "from b"), ("dir/x", "from a", "from b"), ("same", "1", "1")]
+        {
+            put(&volume, &format!("a/{path}"), from_a);
+            put(&volume, &format!("b/{path}"), from_b);
+        }
         put(&volume, "b/z", "so that b is not empty");
         done(&request(&mut volume, "a", Some(&["b"])));
         done(&request(&mut volume, "b", Some(&[])));
-        std::fs::remove_file(volume.temp.path().join("b/x")).unwrap();
-        volume.edit("x", "user");
+        for path in ["x", "dir/x", "same"] {
+            std::fs::remove_file(volume.temp.path().join("b").join(path)).unwrap();
+            volume.edit(path, "user");
+        }
+        std::fs::remove_dir(volume.temp.path().join("b/dir")).unwrap();
         done(&request(&mut volume, "a", Some(&["b"])));
-        assert_eq!(done(&request(&mut volume, "b", Some(&[]))).given_back.items, given_back, "{policy}");
-        done(&request(&mut volume, "a", Some(&["b"])));
-        let left = if policy == Policy::Replace { "from a" } else { "user" };
-        assert_eq!(volume.read("x"), left, "{policy}");
+        let mut given_back = done(&request(&mut volume, "b", Some(&[]))).given_back.items;
+        given_back.sort_unstable();
+        assert_eq!(given_back, ["dir/x", "same", "x"], "{policy} {prune}");
+        let again = done(&request(&mut volume, "a", Some(&["b"])));
+        assert_eq!(again.kept, if policy == Policy::Replace { 0 } else { 3 }, "{policy} {prune}: {again:?}");
+        volume.seal();
+        put(&volume, "a/x", "from the next a");
+        for _ in 0..2 {
+            done(&request(&mut volume, "a", Some(&["b"])));
+            assert!(done(&request(&mut volume, "b", Some(&[]))).given_back.items.is_empty());
+        }
+        let [x, other] = if policy == Policy::Replace { ["from the next a", "from a"] } else { ["user"; 2] };
+        assert_eq!((volume.read("x"), volume.read("dir/x")), (x.into(), other.into()), "{policy} {prune}");
     }
 }
 

@@ -5,8 +5,10 @@ use std::ffi::CString;
 
 use crate::copy::error::Error;
 use crate::copy::io::listing::Listing;
-use crate::copy::io::path::join;
+use crate::copy::io::path::{join, shown};
 use crate::copy::manifest::{Block, Kind, Record, records};
+use crate::copy::options::Prune;
+use crate::copy::plan::layers::Claims;
 use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::worker::Worker;
 use crate::copy::walk::context::Walk;
@@ -48,7 +50,7 @@ impl Walk<'_> {
         if record.kind == Kind::Dir {
             // Of two records with one name, the first counts.
             self.noted_below(worker, &join(here.path, &record.name))?;
-            self.orphan_subtree(here, &record.name)?;
+            self.orphan_subtree(worker, here, &record.name)?;
         } else if let (Some(made), Ok(name)) =
             (here.made.filter(|_| !self.known.intent.is_empty()), CString::new(&*record.name))
         {
@@ -57,27 +59,46 @@ impl Walk<'_> {
             let entry = Entry { name: &name, record: known, volume, base: None, covered: false };
             record = self.known.as_noted(worker, here, entry)?.unwrap_or(record);
         }
+        if record.kind != Kind::Dir {
+            let claims = std::mem::take(&mut worker.claims);
+            self.give_back(worker, here.path, &record, &claims);
+            worker.claims = claims;
+        }
         record.flags.orphan = true;
         record.write(&mut worker.block);
         worker.orphans = true;
         Ok(())
     }
 
+    /// Reports a name that this owner's image has just lost and an earlier owner has: it is that one's again. With pruning, the
+    /// pruner reports it.
+    fn give_back(&self, worker: &mut Worker, dir: &[u8], record: &Record<'_>, claims: &Claims) {
+        let is_theirs = claims.has(&record.name) && !claims.has_later(&record.name);
+        if self.known.options.prune == Prune::None && !record.flags.orphan && is_theirs {
+            worker.report.given_back.push(shown(&join(dir, &record.name)));
+        }
+    }
+
     /// Marks every record below a directory as no longer in the image.
-    fn orphan_subtree(&self, here: &DirContext<'_>, name: &[u8]) -> Result<(), Error> {
+    fn orphan_subtree(&self, worker: &mut Worker, here: &DirContext<'_>, name: &[u8]) -> Result<(), Error> {
         let (mut block, mut marked) = (Vec::new(), Vec::new());
         let recorded = here.node.recorded_path();
         let old = &self.known.old;
         for at in old.subtree(&join(&recorded, name)) {
             old.load(at, &mut block).map_err(|e| Error::system("read", "the manifest", e))?;
             marked.clear();
+            let path = moved(old.path(at), &recorded, here.path);
+            let claims = self.known.layers.directory(&path).map_err(|e| self.roots.manifest_error(e))?;
             for mut record in records(&block) {
+                if record.kind != Kind::Dir {
+                    self.give_back(worker, &path, &record, &claims);
+                }
                 record.flags.orphan = true;
                 record.write(&mut marked);
             }
             let same = marked == block;
             let block = if same { Block::Old(at) } else { Block::New { records: &marked, orphans: true } };
-            self.blocks.add(&moved(old.path(at), &recorded, here.path), block)?;
+            self.blocks.add(&path, block)?;
         }
         Ok(())
     }
