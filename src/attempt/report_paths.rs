@@ -30,6 +30,8 @@ fn wrong_termination_log(hook: &Hook) -> Option<String> {
     let shown = path.display();
     if is_log(hook, path) {
         Some(format!("--termination-log {shown} is the preserved log"))
+    } else if let Some(file) = copied_file(hook, path) {
+        Some(format!("--termination-log {shown} is {file}"))
     } else if let Some(what) = no_message_file(path) {
         Some(what)
     } else {
@@ -59,6 +61,8 @@ fn wrong_metrics_file(hook: &Hook) -> Option<String> {
     let is_file = path.symlink_metadata().ok().is_none_or(|found| found.is_file());
     if is_log(hook, path) {
         Some(format!("--metrics-file {shown} is the preserved log"))
+    } else if let Some(file) = copied_file(hook, path) {
+        Some(format!("--metrics-file {shown} is {file}"))
     } else if hook.termination_log.as_deref().is_some_and(|other| are_one(path, other)) {
         Some(format!("--metrics-file {shown} is the termination log, too"))
     } else if !is_file {
@@ -88,12 +92,37 @@ fn wrong_copy(hook: &Hook) -> Option<String> {
         Step::Copy { from, to, .. } if from.is_file() && is_log(hook, to) => {
             Some(format!("{}, which {} is copied to, is the preserved log", to.display(), from.display()))
         }
+        Step::Copy { from, to, .. } if is_at_log(hook, from, to) => Some(format!(
+            "the destination {} would be in the place of the preserved log, or the log in its place",
+            to.display()
+        )),
         Step::Copy { to, .. } if is_in_state(hook, to) => {
             Some(format!("the destination {} is where hook-runner keeps logs and state", to.display()))
         }
         _ => None,
     };
     steps.into_iter().find_map(wrong)
+}
+
+/// Whether the log would have to be a directory for this copy, or what is a file of the copy for the log.
+fn is_at_log(hook: &Hook, from: &Path, to: &Path) -> bool {
+    let Some(log) = hook.log.as_deref().map(real) else { return false };
+    let to = real(to);
+    to.starts_with(&log) || from.is_file() && log.starts_with(&to)
+}
+
+/// The copy whose file would be replaced by a report at `path`.
+fn copied_file(hook: &Hook, path: &Path) -> Option<String> {
+    let path = real(path);
+    hook.steps.iter().find_map(|step| {
+        let Step::Copy { from, to, options, .. } = step else { return None };
+        let is_whole = options.exclude.is_empty() && options.include.is_empty();
+        let source = match path.strip_prefix(real(to)).ok()? {
+            rel if rel.as_os_str().is_empty() => from.clone(),
+            rel => from.join(rel),
+        };
+        (is_whole && source.is_file()).then(|| format!("where {} is copied to", source.display()))
+    })
 }
 
 /// Also true in a state directory that does not exist yet.

@@ -38,6 +38,32 @@ fn a_destination_among_the_runners_own_files_is_78_and_nothing_is_made() {
 }
 
 #[test]
+fn a_log_or_report_in_the_place_of_what_is_copied_is_78_and_nothing_is_made() {
+    let log = "in the place of the preserved log";
+    for (words, said) in [
+        (&["--log", "v/log", "--copy", "s:v/log"][..], log),
+        (&["--log", "v/log", "--copy", "s:v/log/below"], log),
+        (&["--log", "v/conf/x", "--copy", "s/f:v/conf"], log),
+        (
+            &["--log", "v/l", "--copy", "s:v/c", "--metrics-file", "v/c/f"],
+            "--metrics-file v/c/f is where s/f is copied to",
+        ),
+        (&["--log", "v/l", "--copy", "s:v/c", "--termination-log", "v/c/f"], "is where s/f is copied to"),
+        (&["--log", "v/l", "--copy", "s/f:v/g", "--metrics-file", "v/g"], "is where s/f is copied to"),
+    ] {
+        let done = Test::new().file("s/f", "x").args(["run"]).args(words).args(["--", "true"]).status(78);
+        let done = done.stderr_contains(said).run();
+        assert_eq!(std::fs::read_dir(done.path("")).unwrap().count(), 1, "{words:?}");
+    }
+    // What the copy leaves out, or the image does not have, is free.
+    for words in [["--exclude", "f"], ["--metrics-file", "v/c/other"]] {
+        let run = ["run", "--log", "v/l", "--copy", "s:v/c", "--metrics-file", "v/c/f"];
+        let test = Test::new().file("s/f", "x").args(run).args(words).args(["--", "true"]);
+        test.any_stderr().run();
+    }
+}
+
+#[test]
 fn a_log_in_a_state_directory_that_is_not_there_yet_is_78_and_nothing_is_made() {
     for state in ["new", "new/d"] {
         let args = ["run", "--log", "new/d/log", "--state", state, "--", "true"];
