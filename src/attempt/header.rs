@@ -22,6 +22,8 @@ pub struct Plan {
     pub state: Option<PathBuf>,
     /// Mode of a new log.
     pub log_mode: u32,
+    /// Bytes of the attempt's output that are kept; `None` for all.
+    pub max_log: Option<u64>,
     /// How long to wait for the lock.
     pub lock_timeout: Duration,
     /// How many earlier logs stay.

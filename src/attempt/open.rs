@@ -16,7 +16,7 @@ use super::header::{self, Plan};
 use super::outcome::SUCCEEDED;
 use crate::diagnostics;
 use crate::exit::Kind;
-use crate::output::{LogFile, recover_tail};
+use crate::output::{LogFile, MaxLog, recover_tail};
 use crate::support::cause::words;
 use crate::support::{blocking, times};
 use crate::volume::lock::{self, Holder, Lock, Name, Taken};
@@ -128,6 +128,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
             "the end of an earlier attempt's output was kept apart (--max-log) and is in its log now".into(),
         );
     }
+    let max = plan.max_log.map(|bytes| max_log(bytes, &volume)).transpose()?;
     let key = key();
     let Begun { file, started, header, first_run } = begin(plan, &volume, &history, &key, &mut warnings)?;
     if let Err(error) = history.enter(&Line::Start(started.clone())) {
@@ -137,7 +138,7 @@ fn try_open(plan: &Plan) -> Result<Try, OpenError> {
     let diary = diagnostics::open(&volume.state).ok();
     let duplicate = file.try_clone().map_err(VolumeError::at("open", &volume.log_path))?;
     let log = OpenLog::new(duplicate, &volume, &started, header);
-    let sink = LogFile { file, name: volume.log_path.clone() };
+    let sink = LogFile { file, name: volume.log_path.clone(), max };
     let opened = Opened {
         volume,
         started,
@@ -271,6 +272,12 @@ fn restore_tail(volume: &Volume) -> Result<bool, VolumeError> {
     let log = || volume.directory.open_regular(&volume.log_name, OFlags::RDWR | OFlags::APPEND, 0).ok();
     recover_tail(&volume.state, &volume.log_name, log)
         .map_err(VolumeError::at("restore the end of", &volume.log_path))
+}
+
+fn max_log(bytes: u64, volume: &Volume) -> Result<MaxLog, VolumeError> {
+    let create = |directory| MaxLog::create(bytes, directory, &volume.log_name);
+    let created = volume.state.reopen().and_then(create);
+    created.map_err(VolumeError::at("keep the end of a long output in", &volume.state_path))
 }
 
 fn holder(plan: &Plan) -> Holder {

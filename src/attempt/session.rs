@@ -13,16 +13,16 @@ use super::outcome::{Failure, Outcome};
 use super::volumes::{self, Volumes};
 use crate::diagnostics::{Clean, Diagnostics};
 use crate::exit::Kind;
-use crate::output::{self, Level, LogFile, MaxLog, Options, Tee};
+use crate::output::{self, Level, LogFile, Options, Tee};
 use crate::process::Supervisor;
 use crate::steps::heartbeat::with_heartbeat;
 use crate::support::blocking;
 use crate::support::durations::shown;
 use crate::support::observed::Observed;
-use crate::volume::{Keep, VolumeError};
+use crate::volume::Keep;
 
 pub(super) struct Session {
-    /// `None` if neither a log nor a redaction needs it; the command then inherits the runner's stdout.
+    /// `None` if no log, no redaction and no line of the runner needs it; the command then inherits the runner's stdout.
     pub(super) tee: Option<Tee>,
     /// None with `--log none`.
     pub(super) opened: Option<Arc<Opened>>,
@@ -66,7 +66,7 @@ pub(super) async fn open(
         tracing::info!(run, attempt = opened.started.attempt, %log, "attempt opened");
     }
     // The log now holds an attempt, which has to be ended there whatever fails.
-    let tee = start_tee(context, opened.as_deref(), log).unwrap_or_else(|failure| {
+    let tee = start_tee(context, log).unwrap_or_else(|failure| {
         outcome.fail(failure);
         None
     });
@@ -120,6 +120,7 @@ fn plan(context: &Context<'_>, outcome: &Outcome) -> Result<Plan, Failure> {
         shared: hook.shard().is_some(),
         state: hook.state.clone(),
         log_mode: hook.log_mode,
+        max_log: hook.output.max_log,
         lock_timeout: hook.lock_timeout,
         keep: Keep { runs: hook.keep.runs, bytes: hook.keep.bytes, days: hook.keep.days },
         identity: outcome.identity.clone(),
@@ -138,12 +139,8 @@ fn start_diagnostics(context: &Context<'_>, opened: &Opened) -> Option<Diagnosti
     Some(Diagnostics::start(file, clean))
 }
 
-fn start_tee(
-    context: &Context<'_>,
-    opened: Option<&Opened>,
-    log: Option<LogFile>,
-) -> Result<Option<Tee>, Failure> {
-    if log.is_none() && context.secrets.redactor.is_none() {
+fn start_tee(context: &Context<'_>, log: Option<LogFile>) -> Result<Option<Tee>, Failure> {
+    if log.is_none() && context.secrets.redactor.is_none() && !output::shares_lines() {
         return Ok(None);
     }
     let output = context.hook.output;
@@ -152,18 +149,7 @@ fn start_tee(
         split_streams: output.split_streams,
         timestamps: output.timestamps,
         annotate: output.annotate,
-        max_log: match (output.max_log, opened) {
-            (Some(bytes), Some(opened)) => Some(max_log(bytes, opened)?),
-            _ => None,
-        },
         redact: context.secrets.redactor.clone(),
     };
     Tee::start(options).map(Some).map_err(|error| messages::no_tee(&error))
-}
-
-fn max_log(bytes: u64, opened: &Opened) -> Result<MaxLog, Failure> {
-    let volume = &opened.volume;
-    let directory = volume.state.reopen().map_err(VolumeError::at("open", &volume.state_path));
-    let directory = directory.map_err(|error| messages::store(&error))?;
-    Ok(MaxLog { bytes, directory, log_name: volume.log_name.clone() })
 }

@@ -1,5 +1,7 @@
 //! Which attempts a reading command is about.
 
+use std::ffi::OsString;
+
 use super::moment::Moment;
 
 /// Which attempts.
@@ -16,5 +18,5 @@ pub struct Which {
     pub release: Option<String>,
     /// Only of the log of this name
     #[arg(long = "log", value_name = "NAME")]
-    pub log_name: Option<String>,
+    pub log_name: Option<OsString>,
 }

@@ -79,6 +79,7 @@ fn report(outcome: &Outcome, termination_log: Option<&Path>) {
     if outcome.after_partial_line {
         output::show("\n");
     }
+    output::start_line();
     let level = if outcome.status() == 0 { Level::Info } else { Level::Error };
     output::say(level, &outcome.line());
 }

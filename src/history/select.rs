@@ -1,6 +1,7 @@
 //! Selects attempts by run, log, release and time.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::time::SystemTime;
 
 use super::error::HistoryError;
@@ -32,7 +33,7 @@ pub struct Selection {
     /// Only of this revision.
     pub revision: Option<String>,
     /// Only of this log.
-    pub log: Option<String>,
+    pub log: Option<OsString>,
 }
 
 /// An attempt, and the log that it belongs to.
@@ -90,9 +91,10 @@ impl Selection {
     }
 }
 
-/// A name is given as it is, or as the table shows it.
-fn is_log(records: &Records, name: &str) -> bool {
-    records.log == name || harmless(&records.log) == name
+/// A name is given as it is, or as the JSON or the table shows it.
+fn is_log(records: &Records, name: &OsStr) -> bool {
+    records.volume().is_some_and(|volume| volume.log_name == name)
+        || [records.log.clone(), harmless(&records.log)].iter().any(|shown| name == shown.as_str())
 }
 
 impl Chosen<'_> {

@@ -352,3 +352,9 @@ pub(super) fn are_one() -> bool {
     let stat = |number| rustix::fs::fstat(shared(number)).map(|stat| (stat.st_dev, stat.st_ino));
     matches!((stat(1), stat(2)), (Ok(stdout), Ok(stderr)) if stdout == stderr)
 }
+
+/// Whether [`are_one`] holds for anything but a terminal or another device.
+pub(super) fn share_a_file() -> bool {
+    let kind = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode);
+    are_one() && rustix::fs::fstat(shared(2)).is_ok_and(|stat| kind(stat) != FileType::CharacterDevice)
+}

@@ -175,7 +175,14 @@ impl Log {
     }
 
     fn append_tail(&mut self) -> Option<String> {
-        let Limit::Tail(mut tail) = std::mem::replace(&mut self.limit, Limit::None) else { return None };
+        let mut tail = match std::mem::replace(&mut self.limit, Limit::None) {
+            Limit::Tail(tail) => tail,
+            Limit::Head { max, .. } => {
+                max.remove();
+                return None;
+            }
+            Limit::None => return None,
+        };
         let (bytes, marker) = tail.left_out();
         self.left_out = Some(LeftOut { at: self.written, bytes, marker });
         let mut line = None;
@@ -269,7 +276,7 @@ impl Log {
             Limit::None => bytes,
             Limit::Tail(_) => 0,
             Limit::Head { max, taken } => {
-                let room = usize::try_from(max.bytes / 2 - *taken).unwrap_or(usize::MAX);
+                let room = usize::try_from(max.head() - *taken).unwrap_or(usize::MAX);
                 *taken += bytes.min(room) as u64;
                 if bytes > room
                     && let Limit::Head { max, taken } = std::mem::replace(&mut self.limit, Limit::None)

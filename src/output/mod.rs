@@ -31,4 +31,4 @@ pub use own_lines::{Level, own_lines_as_json};
 pub use redact::{Redactor, Sources};
 pub use report::Report;
 pub use tail::{MaxLog, recover as recover_tail};
-pub use tee::{Attached, Tee, say, show};
+pub use tee::{Attached, Tee, say, shares_lines, show, start_line};

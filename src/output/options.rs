@@ -13,6 +13,8 @@ pub struct LogFile {
     pub file: File,
     /// The name for messages.
     pub name: PathBuf,
+    /// Keep only the first and last part of a long output.
+    pub max: Option<MaxLog>,
 }
 
 /// How the tee treats the output.
@@ -26,8 +28,6 @@ pub struct Options {
     pub timestamps: bool,
     /// Put `stderr: ` before each line in the file that came from there; implies two pipes.
     pub annotate: bool,
-    /// Keep only the first and last part of a long output.
-    pub max_log: Option<MaxLog>,
     /// Secrets to mask in both sinks.
     pub redact: Option<Redactor>,
 }

@@ -19,17 +19,37 @@ use crate::support::rooted_dir::{Dir, is_in_the_way};
 #[derive(Debug)]
 pub struct MaxLog {
     /// Bytes of one attempt's output that are kept.
-    pub bytes: u64,
+    bytes: u64,
     /// The state directory.
-    pub directory: Dir,
-    /// The log's file name, which tells segments of several logs apart.
-    pub log_name: OsString,
+    directory: Dir,
+    /// The names of the segments, which tell those of several logs apart.
+    names: [OsString; 2],
+    files: [File; 2],
+}
+
+impl MaxLog {
+    /// Creates both segments in `directory`. They stay open, so that the end of the output is kept even if the command
+    /// removes the directory.
+    pub fn create(bytes: u64, directory: Dir, log_name: &OsStr) -> io::Result<Self> {
+        let names = names(log_name);
+        let files = [new_segment(&directory, &names[0])?, new_segment(&directory, &names[1])?];
+        Ok(Self { bytes, directory, names, files })
+    }
+
+    /// Bytes of output for the log's first part.
+    pub(super) fn head(&self) -> u64 {
+        self.bytes / 2
+    }
+
+    /// Removes the segments, once their content is durable in the log.
+    pub(super) fn remove(&self) {
+        remove(&self.directory, &self.names);
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Tail {
-    directory: Dir,
-    names: [OsString; 2],
+    max: MaxLog,
     /// Capacity of one segment in bytes.
     capacity: u64,
     /// Output bytes in the log's first part.
@@ -37,15 +57,14 @@ pub(super) struct Tail {
     /// Output bytes so far, including the first part.
     total: u64,
     current: Option<Segment>,
-    /// The other segment, if it is in use. Both stay open, because the command may remove their names.
+    /// The other segment, if it is in use.
     previous: Option<Segment>,
-    /// Which of the two names is in use.
-    turn: usize,
 }
 
 #[derive(Debug)]
 struct Segment {
-    file: File,
+    /// Which of the two files it is in.
+    turn: usize,
     start: u64,
     room: u64,
 }
@@ -53,16 +72,8 @@ struct Segment {
 impl Tail {
     /// The tail of a log whose first part has `head` bytes.
     pub(super) fn new(max: MaxLog, head: u64) -> Self {
-        Self {
-            names: names(&max.log_name),
-            directory: max.directory,
-            capacity: (max.bytes / 4).max(1),
-            head,
-            total: head,
-            current: None,
-            previous: None,
-            turn: 0,
-        }
+        let capacity = (max.bytes / 4).max(1);
+        Self { max, capacity, head, total: head, current: None, previous: None }
     }
 
     /// Keeps `bytes`; an error comes with the number that were kept.
@@ -89,8 +100,8 @@ impl Tail {
         }
         // Segments before a gap must not stay.
         (self.current, self.previous) = (None, None);
-        for name in &self.names {
-            free(&self.directory, name)?;
+        for turn in 0..2 {
+            self.empty(turn)?;
         }
         let over = room + (segments - 2) * self.capacity;
         self.total += over;
@@ -103,7 +114,7 @@ impl Tail {
         }
         let Some(segment) = &mut self.current else { return Err(io::ErrorKind::NotFound.into()) };
         let room = usize::try_from(segment.room).unwrap_or(usize::MAX);
-        let n = segment.file.write(&bytes[..bytes.len().min(room)])?;
+        let n = self.max.files[segment.turn].write(&bytes[..bytes.len().min(room)])?;
         if n == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -132,24 +143,34 @@ impl Tail {
         else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        let end = segment.file.stream_position()? - bytes;
-        segment.file.set_len(end)?;
-        segment.file.seek(SeekFrom::Start(end))?;
+        let file = &mut self.max.files[segment.turn];
+        let end = file.stream_position()? - bytes;
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
         segment.room += bytes;
         self.total -= bytes;
         Ok(())
     }
 
-    /// Starts the next segment under the name of the oldest.
+    /// Starts the next segment in place of the oldest.
     fn turn_over(&mut self) -> io::Result<()> {
-        let next = if self.current.is_some() { 1 - self.turn } else { self.turn };
-        free(&self.directory, &self.names[next])?;
-        let mut file = self.directory.open_own(&self.names[next], OFlags::RDWR | OFlags::EXCL)?;
-        file.write_all(first_line(self.total, self.head).as_bytes())?;
+        let turn = self.current.as_ref().map_or(0, |segment| 1 - segment.turn);
+        self.empty(turn)?;
+        self.max.files[turn].write_all(first_line(self.total, self.head).as_bytes())?;
         self.previous = self.current.take();
-        self.current = Some(Segment { file, start: self.total, room: self.capacity });
-        self.turn = next;
+        self.current = Some(Segment { turn, start: self.total, room: self.capacity });
         Ok(())
+    }
+
+    /// Replaces a segment by an empty file, so that a reader of the old one is not disturbed. If that is not possible,
+    /// because the command has removed the directory, the open file is emptied.
+    fn empty(&mut self, turn: usize) -> io::Result<()> {
+        if let Ok(file) = new_segment(&self.max.directory, &self.max.names[turn]) {
+            self.max.files[turn] = file;
+            return Ok(());
+        }
+        self.max.files[turn].set_len(0)?;
+        self.max.files[turn].seek(SeekFrom::Start(0)).map(drop)
     }
 
     /// Appends what is kept to the log through `append`. The segments stay until [`Tail::remove`].
@@ -160,7 +181,7 @@ impl Tail {
             append(marker(left_out).as_bytes());
         }
         for segment in self.previous.iter().chain([current]) {
-            let mut file = &segment.file;
+            let mut file = &self.max.files[segment.turn];
             file.seek(SeekFrom::Start(0))?;
             let Some(found) = parse_segment(file)? else { return Err(io::ErrorKind::UnexpectedEof.into()) };
             append_all(found.file, &mut append)?;
@@ -170,7 +191,7 @@ impl Tail {
 
     /// Removes the segments, once their content is durable in the log.
     pub(super) fn remove(&self) {
-        remove(&self.directory, &self.names);
+        self.max.remove();
     }
 }
 
@@ -214,6 +235,12 @@ pub fn recover(directory: &Dir, log_name: &OsStr, log: impl FnOnce() -> Option<F
     log.sync_all()?;
     remove(directory, &names);
     Ok(true)
+}
+
+/// An empty file under the name of a segment.
+fn new_segment(directory: &Dir, name: &OsStr) -> io::Result<File> {
+    free(directory, name)?;
+    directory.open_own(name, OFlags::RDWR | OFlags::EXCL)
 }
 
 /// Frees the name of a segment: removes one of an earlier attempt, and sets anything else aside.

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, mpsc};
@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::pipe2;
 use tokio::sync::oneshot;
 
-use super::console::{Console, PATIENCE};
+use super::console::{Console, PATIENCE, are_one, share_a_file};
 use super::options::Options;
 use super::own_lines::{Level, MARK, RED_MARK, own_lines};
 use super::pipe_reader::{Source, pipe_capacity};
@@ -27,6 +27,7 @@ use super::worker::{Job, Worker};
 use crate::support::blocking;
 use crate::support::color;
 use crate::support::harmless::harmless;
+use crate::support::os;
 
 /// Requested capacity in bytes: a larger pipe needs fewer switches between the command and the tee.
 const PIPE_CAPACITY: usize = 1 << 20;
@@ -141,6 +142,22 @@ pub fn say(level: Level, sentence: &str) {
     let red = level == Level::Error && color::wanted(&io::stderr());
     let mark = if red { RED_MARK } else { MARK };
     write_stderr(level, &format!("{mark}{}\n", harmless(sentence)));
+}
+
+/// Whether the runner's lines must know how far the command's last line went: both go to one file or pipe.
+pub fn shares_lines() -> bool {
+    share_a_file()
+}
+
+/// Moves the cursor of a terminal to the start of a line: the command that had the terminal may have left it within one.
+/// From there, the spaces stay on the line; from elsewhere, they fill it and begin the next one.
+pub fn start_line() {
+    if are_one()
+        && io::stderr().is_terminal()
+        && let Some(columns) = os::columns()
+    {
+        show(&format!("{:1$}\r", "", columns - 1));
+    }
 }
 
 /// Shows progress text unchanged, because a bar moves the cursor.

@@ -56,7 +56,7 @@ impl Worker {
         wake: Arc<EventFd>,
         progress: Arc<Progress>,
     ) -> Self {
-        let log = options.log.map(|log| Log::new(log.file, log.name, options.max_log));
+        let log = options.log.map(|log| Log::new(log.file, log.name, log.max));
         let prefix = LinePrefix::new(options.timestamps, options.annotate);
         Self {
             queue,

@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use super::error::VolumeError;
 use super::history_dir::{History, SUFFIX};
 use super::paths::Volume;
+use crate::support::os::user_who_may_not_write;
 use crate::support::rooted_dir::{Dir, copy_range};
 
 /// Limit of archived logs of one run.
@@ -21,6 +22,10 @@ pub(super) fn put_away(volume: &Volume, history: &History, run: &str) -> Result<
         match shift(&volume.directory, &volume.log_name, &history.directory, OsStr::new(&name)) {
             Ok(()) => return Ok(name.into()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // The system does not say which of the two directories refused.
+            Err(error) if user_who_may_not_write(&history.path).is_some() => {
+                return Err(VolumeError::at("archive the log as", history.path.join(name))(error));
+            }
             Err(error) => return Err(VolumeError::at("archive", &volume.log_path)(error)),
         }
     }

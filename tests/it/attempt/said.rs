@@ -113,6 +113,30 @@ fn what_the_runner_says_is_not_glued_to_a_line_that_the_command_did_not_end() {
     assert!(text.lines().all(begins) && text.matches("no-end\n").count() == 2, "{text}");
 }
 
+/// Without a log, the command has the runner's own streams unless both are one.
+#[test]
+fn without_a_log_the_summary_begins_its_own_line_too() {
+    for script in ["printf no-end; exit 3", "printf no-end >&2; exit 3"] {
+        let options = ["--log", "none", "--retries", "1", "--backoff", "1ms", "--", "sh", "-c", script];
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = std::fs::File::create(directory.path().join("both")).expect("a file");
+        let (read, write) = std::io::pipe().expect("a pipe");
+        let run = |to: Stdio, also: Stdio| {
+            let mut command = Command::new(PROGRAM);
+            command.arg("run").args(options).stdin(Stdio::null()).stdout(to).stderr(also);
+            assert_eq!(command.status().expect("it runs").code(), Some(3));
+        };
+        run(file.try_clone().expect("a descriptor").into(), file.into());
+        run(write.try_clone().expect("a descriptor").into(), write.into());
+        let in_file = std::fs::read_to_string(directory.path().join("both")).expect("text");
+        let in_pipe = std::io::read_to_string(read).expect("text");
+        for text in [in_file, in_pipe] {
+            let begins = |line: &str| line == "no-end" || line.starts_with("hook-runner: ");
+            assert!(text.lines().all(begins) && text.matches("no-end\n").count() == 2, "{text}");
+        }
+    }
+}
+
 #[test]
 fn where_no_descriptor_is_left_it_is_said() {
     for limit in 4..16 {
@@ -194,12 +218,31 @@ fn a_log_that_the_command_truncates_is_74_with_its_cause_whatever_is_done_to_its
 }
 
 #[test]
-fn the_end_of_a_long_output_is_kept_though_the_command_removes_the_state_directory() {
-    let script = "seq 9999; rm -rf {}/data/.hook-runner/tail-*";
-    let done = Test::new()
-        .args(["run", "--log", LOG, "--max-log", "4KiB", "--", "sh", "-c", script])
-        .any_stdout()
-        .any_stderr()
-        .run();
-    assert!(done.log().contains("\n9999\n"), "{}", done.log());
+fn the_end_of_a_long_output_is_kept_whatever_the_command_does_to_the_state_directory() {
+    let removals = [
+        "rm -rf {}/data/.hook-runner/tail-*",
+        "rm -rf {}/data/.hook-runner",
+        "rm -rf {}/data/.hook-runner; mkdir {}/data/.hook-runner",
+        "mv {}/data/.hook-runner {}/moved",
+        "rm -rf {}/data; mkdir {}/data",
+        "rm -rf {}/data/.hook-runner; echo mine >{}/data/.hook-runner",
+    ];
+    for removal in removals {
+        for (script, status) in [
+            (format!("{removal}; seq 9999; echo REASON; exit 3"), 3),
+            (format!("seq 9999; {removal}; seq 9999; echo REASON; exit 3"), 3),
+            (format!("seq 9999; {removal}; for i in 1 2 3 4; do seq 300; done; seq 9999; echo REASON"), 0),
+            (format!("seq 9999; echo REASON; {removal}"), 0),
+        ] {
+            let done = Test::new()
+                .args(["run", "--log", LOG, "--max-log", "4KiB", "--", "sh", "-c", &script])
+                .status(status)
+                .any_stdout()
+                .any_stderr()
+                .run();
+            let log = done.log();
+            assert!(log.contains("\n9998\n9999\nREASON\n"), "{script}: {log}");
+            assert!(log.contains("are left out here") && !log.contains("missing"), "{script}: {log}");
+        }
+    }
 }

@@ -223,10 +223,12 @@ fn a_volume_that_does_not_answer_when_it_is_opened_holds_neither_the_timeout_nor
 fn a_stop_while_the_volume_is_opened_leaves_no_header_without_a_footer() {
     needs!(Fuse);
     let mut room = Room::new();
-    room.mount.set("fsync", Fault::Delay(Duration::from_secs(1)));
+    room.mount.set("fsync", Fault::Hang.on_path("backing/post-hook-output.txt"));
     let mut running = room.start(&["--grace", "1s"], "echo never");
     running.wait_for("backing/post-hook-output.txt", "--- output ---\n");
     running.signal(libc::SIGTERM);
+    eventually("the signal is read", || (!running.has_pending(libc::SIGTERM)).then_some(()));
+    room.mount.clear();
     assert_eq!(running.end(), 143, "{}", running.read("err"));
     let log = running.read("data/post-hook-output.txt");
     assert!(log.contains("before the first step"), "{log}");

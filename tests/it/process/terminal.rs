@@ -9,6 +9,11 @@ use crate::support::terminal::Terminal;
 
 /// Runs a shell line in a terminal of its own (script(1) of util-linux) with `typed` as its keyboard.
 fn in_terminal(line: &str, typed: &[(&str, &str)]) -> String {
+    sent_to_terminal(line, typed).replace('\r', "")
+}
+
+/// As [`in_terminal`], with the carriage returns.
+fn sent_to_terminal(line: &str, typed: &[(&str, &str)]) -> String {
     use std::io::{Read, Write};
     let mut command = with_default_actions("script");
     command.args(["-qec", line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -35,7 +40,39 @@ fn in_terminal(line: &str, typed: &[(&str, &str)]) -> String {
     }
     child.wait().expect("ends");
     assert!(next.is_none(), "never asked: {next:?}; {}", String::from_utf8_lossy(&seen));
-    String::from_utf8_lossy(&seen).replace('\r', "")
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+/// The lines of a screen of `width` columns.
+fn screen(sent: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![vec![' '; width]];
+    let mut column = 0;
+    for letter in sent.chars() {
+        match letter {
+            '\r' => column = 0,
+            '\n' => lines.push(vec![' '; width]),
+            _ => {
+                if column == width {
+                    lines.push(vec![' '; width]);
+                    column = 0;
+                }
+                lines.last_mut().expect("a line")[column] = letter;
+                column += 1;
+            }
+        }
+    }
+    lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_owned()).collect()
+}
+
+#[test]
+fn in_a_terminal_the_summary_begins_its_own_line() {
+    for text in ["no-end", "end\\\\n"] {
+        let line = format!("stty cols 200; {PROGRAM} run --log none -- printf {text}");
+        let lines = screen(&sent_to_terminal(&line, &[]), 200);
+        let summary = lines.iter().position(|line| line.starts_with("hook-runner: attempt 1 of run"));
+        let before = &lines[summary.expect("a summary") - 1];
+        assert!(before == text.trim_end_matches(r"\\n"), "{lines:#?}");
+    }
 }
 
 #[test]

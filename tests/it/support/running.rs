@@ -68,6 +68,13 @@ impl Running {
         stacks.any(|stack| stack.is_ok_and(|stack| stack.contains(function)))
     }
 
+    /// Whether a signal to the process has not been taken yet.
+    pub(crate) fn has_pending(&self, signal: i32) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:\t")).expect("a set");
+        u64::from_str_radix(pending, 16).expect("a number") & 1 << (signal - 1) != 0
+    }
+
     pub(crate) fn signal(&self, signal: i32) {
         send(self.pid(), signal);
     }

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::harness::{PROGRAM, eventually};
 use crate::support::needs::{Need, has};
+use crate::support::volumes::Mount;
 
 /// Log, state directory and everything in it that a run reads or writes.
 const FILES: [&str; 10] = [
@@ -199,7 +200,7 @@ fn hold(case: &str, room: &Room, must: &Must, output: &Output, file: &str) {
 }
 
 /// Each case in a thread's share; what fails is told of all cases together.
-fn every(judge: impl Fn(Room, &str, &str, &str) + Sync) {
+fn every(damages: &[(&str, &str)], judge: impl Fn(Room, &str, &str, &str) + Sync) {
     let shared = tempfile::tempdir().unwrap();
     std::fs::set_permissions(shared.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let program = shared.path().join("hook-runner");
@@ -208,7 +209,7 @@ fn every(judge: impl Fn(Room, &str, &str, &str) + Sync) {
     let template = Room::template(&program);
     let cases: Vec<_> = FILES
         .iter()
-        .flat_map(|file| DAMAGES.iter().map(move |(name, script)| (*file, *name, *script)))
+        .flat_map(|file| damages.iter().map(move |(name, script)| (*file, *name, *script)))
         .collect();
     let failed: Vec<String> = std::thread::scope(|scope| {
         let (judge, template) = (&judge, &template);
@@ -233,7 +234,7 @@ fn every(judge: impl Fn(Room, &str, &str, &str) + Sync) {
 
 #[test]
 fn whatever_stands_in_the_place_of_a_file_between_two_runs_blocks_nobody_for_ever() {
-    every(|room, file, damage, script| {
+    every(&DAMAGES, |room, file, damage, script| {
         let case = format!("{file}: {damage}");
         room.sh(script, file);
         let shown = room.history();
@@ -262,7 +263,7 @@ fn whatever_stands_in_the_place_of_a_file_between_two_runs_blocks_nobody_for_eve
 
 #[test]
 fn whatever_a_command_puts_in_the_place_of_a_file_0_means_that_its_log_is_whole() {
-    every(|room, file, damage, script| {
+    every(&DAMAGES, |room, file, damage, script| {
         let case = format!("{file}: {damage}, while it runs");
         let must = while_it_runs(file, damage);
         let mine = room.run_on("mine", &format!("echo first; {script}; echo last"), file);
@@ -276,6 +277,66 @@ fn whatever_a_command_puts_in_the_place_of_a_file_0_means_that_its_log_is_whole(
         let refused = file == "d/log" && damage == "closed";
         hold(&case, &room, if refused { &Must::Refuse(74) } else { &Must::Succeed }, &next, file);
         room.check(&case, damage, file, file == "d/log");
+    });
+}
+
+/// What only root can do to `$p`.
+const BY_ROOT: [(&str, &str); 2] = [
+    (
+        "another user's",
+        r#"if [ -d "$p" ]; then chown 0:0 "$p"; chmod 755 "$p"; else chown 0:0 "$p"; chmod 644 "$p"; fi"#,
+    ),
+    ("mount", r#"mount --bind "$p" "$p""#),
+];
+
+/// What cannot be written is refused by its name. A directory of another user refuses what is made in it.
+fn after_root(file: &str, damage: &str) -> (Must, &'static str) {
+    match (file, damage) {
+        ("d/.hook-runner/lock", "another user's") => (Must::Refuse(74), "d/.hook-runner/lock"),
+        ("d/.hook-runner/histories/log", "another user's") => {
+            (Must::Refuse(74), "d/.hook-runner/histories/log")
+        }
+        ("d/.hook-runner", "another user's") | ("d/.hook-runner/tail-log.0", "mount") => {
+            (Must::Refuse(74), "d/.hook-runner")
+        }
+        _ => (Must::Succeed, ""),
+    }
+}
+
+#[test]
+fn what_belongs_to_another_user_or_is_a_mount_is_used_or_refused_by_its_name() {
+    crate::needs!(OtherUsers, Mount);
+    every(&BY_ROOT, |room, file, damage, script| {
+        let case = format!("{file}: {damage}");
+        let path = room.directory.path().join(file);
+        if !path.exists() {
+            std::fs::write(&path, "").unwrap();
+        }
+        let done = Command::new("sh").args(["-c", script]).env("p", &path).status().unwrap();
+        assert!(done.success(), "{case}");
+        let _mounted = (damage == "mount").then(|| Mount(path));
+        let (must, named) = after_root(file, damage);
+        hold(&case, &room, &must, &room.run("next", "echo next"), named);
+        let shown = room.history();
+        for earlier in [("old", "command"), ("new", "succeeded")] {
+            assert!(shown.contains(&(earlier.0.into(), earlier.1.into())), "{case}: {shown:?}");
+        }
+        assert!(must != Must::Succeed || room.output_of("next") == "next\n", "{case}");
+    });
+}
+
+/// A backup reads, and may lock what it reads against writers.
+#[test]
+fn whatever_somebody_reads_and_locks_meanwhile_a_run_succeeds() {
+    every(&[("read", "")], |room, file, _, _| {
+        let Ok(read) = std::fs::File::open(room.directory.path().join(file)) else { return };
+        if file != "d/.hook-runner/lock" {
+            rustix::fs::flock(&read, rustix::fs::FlockOperation::LockShared).unwrap();
+        }
+        for run in ["next", "again"] {
+            hold(file, &room, &Must::Succeed, &room.run(run, "echo next"), file);
+            assert_eq!(room.output_of(run), "next\n", "{file}");
+        }
     });
 }
 

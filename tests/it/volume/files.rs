@@ -8,6 +8,7 @@ use nix::libc;
 use crate::needs;
 use crate::support::faulty::Room;
 use crate::support::harness::{Done, Test, eventually};
+use crate::support::running::Running;
 
 /// A pod that starts while a hook is at work must get its content: the hook may be waiting for that very pod.
 #[test]
@@ -31,6 +32,26 @@ fn copy_gets_through_while_a_run_holds_the_volume_and_leaves_what_the_run_edited
     std::fs::write(directory.join("go"), "").unwrap();
     assert!(hook.wait().unwrap().success());
     drop(test);
+}
+
+#[test]
+fn the_run_that_a_copy_waits_for_is_named_as_the_history_names_it() {
+    let test = Test::new().file("app/page", "1").args(["run", "--log", "log", "--copy", "app:data", "--"]);
+    let test = test.args(["sh", "-c", "echo up; sleep 60"]);
+    let running = Running::start(test.command(), test.into_directory());
+    running.wait_for("out", "up\n");
+    let log = running.read("log");
+    let run = log.split_once(" of run ").expect("a header").1.split([' ', ')']).next().expect("a run");
+    let at = |name: &str| running.path(name).display().to_string();
+    Test::new()
+        .args(["run", "--log", "log", "--lock-timeout", "0s", "--copy"])
+        .args([format!("{}:{}", at("app"), at("data")), "--".into(), "true".into()])
+        .status(75)
+        .stderr_contains(format!(
+            "another run holds the volume ({}): run {run} (process",
+            at("data/.hook-runner")
+        ))
+        .run();
 }
 
 #[test]

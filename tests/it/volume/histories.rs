@@ -67,6 +67,9 @@ fn names_that_are_no_text_stay_apart() {
         done = done.then().args(["logs", "--all", "--raw"]).args([name]).any_stdout().run();
         assert_eq!(done.stdout, format!("r1-{number}\nr2-{number}\n"));
     }
+    let done = done.then().args(["history", "-o", "json", "d", "--log"]);
+    let done = done.args([OsStr::from_bytes(b"a\xff")]).any_stdout().run();
+    assert_eq!(done.stdout.matches("\"run\":\"r1\"").count(), 1, "{}", done.stdout);
 }
 
 #[test]
