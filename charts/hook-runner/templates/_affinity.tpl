@@ -2,6 +2,7 @@
      only where the application is there by then: before an install and after a delete it is not, and the pod would
      never be scheduled. What `affinity` says is merged over it. */}}
 {{- define "hook-runner.affinity" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.affinity") -}}
 {{- $mode := .app.affinity -}}
 {{- if eq $mode "auto" -}}
 {{- $mode = "none" -}}

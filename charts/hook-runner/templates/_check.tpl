@@ -2,6 +2,7 @@
 {{- define "hook-runner.check" -}}
 {{- include "hook-runner.check-work" . -}}
 {{- include "hook-runner.check-options" . -}}
+{{- include "hook-runner.check-together" . -}}
 {{- include "hook-runner.check-fields" . -}}
 {{- include "hook-runner.check-pod" . -}}
 {{- include "hook-runner.check-claim" . -}}

@@ -19,6 +19,9 @@
 
 {{/* What is written beside the volumes is gone with the pod, or cannot be written at all. */}}
 {{- define "hook-runner.on-a-volume" -}}
+{{- if regexMatch "(^|/)[.]{1,2}(/|$)" .path -}}
+{{- fail (printf "hook-runner: %s a way round, by . or ..; write the plain path, such as /data/%s" .what (regexFind "[^/.][^/]*/*$" .path)) -}}
+{{- end -}}
 {{- $path := printf "%s/" (trimSuffix "/" .path) -}}
 {{- $found := false -}}
 {{- range .mounts }}{{ if hasPrefix (printf "%s/" (trimSuffix "/" .)) $path }}{{ $found = true }}{{ end }}{{ end -}}

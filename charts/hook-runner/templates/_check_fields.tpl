@@ -29,18 +29,31 @@
 {{- end -}}
 {{- end -}}
 {{- include "hook-runner.check-unique" (dict "what" "env" "key" "name" "items" .env "taken" (list "HOOK_RUNNER_RUN_ID" "HOOK_RUNNER_JOB" "HOOK_RUNNER_POD" "HOOK_RUNNER_NAMESPACE" "HOOK_RUNNER_NODE" "HOOK_RUNNER_RELEASE" "HOOK_RUNNER_REVISION" "HOOK_RUNNER_CHART" "HOOK_RUNNER_HOOK_EVENT" "HOOK_RUNNER_TERMINATION_GRACE_PERIOD")) -}}
+{{- include "hook-runner.check-environment" . -}}
 {{- $volumes := list "content" "tmp" "config" "hook-runner" -}}
 {{- include "hook-runner.check-unique" (dict "what" "volumes" "key" "name" "items" .volumes "taken" $volumes) -}}
 {{- $paths := list "/tmp" -}}
 {{- if .claim.name }}{{ $paths = append $paths .claim.mountPath }}{{ end -}}
 {{- if or .script .steps }}{{ $paths = append $paths "/config" }}{{ end -}}
 {{- if and (ne .runner.from "image") (not .sidecar.enabled) }}{{ $paths = append $paths "/runner" }}{{ end -}}
-{{- if and .claim.name (not (hasPrefix "/" .claim.mountPath) | or (has .claim.mountPath (list "/" "/tmp" "/config" "/runner"))) -}}
+{{- if and .claim.name (not (hasPrefix "/" .claim.mountPath) | or (regexMatch "(^|/)[.]{1,2}(/|$)|:" .claim.mountPath) (has .claim.mountPath (list "/" "/tmp" "/config" "/runner"))) -}}
 {{- fail (printf "hook-runner: claim.mountPath is %q; write an absolute path that is not /, /tmp, /config or /runner, such as /data" .claim.mountPath) -}}
 {{- end -}}
 {{- include "hook-runner.check-unique" (dict "what" "volumeMounts" "key" "mountPath" "items" .volumeMounts "taken" $paths) -}}
 {{- if and (eq (toString .podSecurityContext.runAsUser) "0") .podSecurityContext.runAsNonRoot -}}
 {{- fail "hook-runner: podSecurityContext.runAsUser is 0 and runAsNonRoot is true, and the node refuses that; for a hook that needs root write podSecurityContext: {runAsUser: 0, runAsNonRoot: false}" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A variable that the runner would read as one of its options is a value of the chart, or nothing else would know it. */}}
+{{- define "hook-runner.check-environment" -}}
+{{- $values := include "hook-runner.chart-options" . | fromYaml -}}
+{{- range $row := (include "hook-runner.table" . | fromJson).options }}{{ $_ := set $values $row.option $row.value }}{{ end -}}
+{{- range .env -}}
+{{- $option := trimPrefix "HOOK_RUNNER_" (toString .name) | lower | replace "_" "-" -}}
+{{- if and (hasPrefix "HOOK_RUNNER_" (toString .name)) (hasKey $values $option) -}}
+{{- fail (printf "hook-runner: env has %s, which the runner reads as its option --%s; write the value %s instead" .name $option (get $values $option)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

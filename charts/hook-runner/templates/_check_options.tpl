@@ -36,6 +36,9 @@
 {{- if and $form.quoted (not (kindIs "string" .value)) -}}
 {{- fail (printf "hook-runner: %s is the number %s, and YAML may have changed it (%s); put it in quotes: %s: %s" .what $text $form.quoted (splitList "." .what | last) $form.such) -}}
 {{- end -}}
+{{- if and .row.positive (not (regexMatch "[1-9]" $text)) -}}
+{{- fail (printf "hook-runner: %s is %s, which leaves nothing; write such as %s, or leave it out" .what $text $form.such) -}}
+{{- end -}}
 {{- if not (regexMatch $form.is $text) -}}
 {{- fail (printf "hook-runner: %s is %q, which is no %s; write such as %s" .what $text $form.called $form.such) -}}
 {{- end -}}
@@ -66,37 +69,11 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Steps and their top-level forms: each copy and each wait, and further arguments that are no value's. */}}
-{{- define "hook-runner.check-steps" -}}
-{{- range .copy -}}
-{{- if not (regexMatch "^/[^:]*:/" .) -}}
-{{- fail (printf "hook-runner: copy %q is not SOURCE:DESTINATION with absolute paths; write such as /app:/data/content" .) -}}
-{{- end -}}
-{{- end -}}
-{{- range .work.copies -}}
-{{- if not (and (hasPrefix "/" .from) (hasPrefix "/" .to)) -}}
-{{- fail (printf "hook-runner: %s goes from %q to %q, and both are absolute paths; write such as {from: /app, to: /data/content}" .what .from .to) -}}
-{{- end -}}
-{{- include "hook-runner.on-a-volume" (dict "what" (printf "%s goes" .what) "path" .to "mounts" $.mounts) -}}
-{{- end -}}
-{{- range .work.waits -}}
-{{- if not (regexMatch "^(file:.+|tcp:.+:[0-9]+|https?://.+|exec:.*[^ ].*)$" .for) -}}
-{{- fail (printf "hook-runner: %s %q is no condition; write such as file:/data/content/index.html, tcp:db:5432, http://vote:5000/ or exec:pg_isready" .what .for) -}}
-{{- end -}}
-{{- end -}}
-{{- range .work.steps -}}
-{{- if and (eq .kind "exec") (not (first .body.command)) -}}
-{{- fail (printf "hook-runner: %s.command has no program; write such as command: [/bin/migrate, --all]" .at) -}}
-{{- end -}}
-{{- end -}}
-{{- $values := dict "hook" "steps" "copy" "copy" "wait-for" "wait" "log" "log" "state" "state" "shard" "shards" "events" "recordEvents" "run-id" "jobSpec" -}}
-{{- range .extraArgs -}}
-{{- if not (regexMatch "^--[a-z][-a-z]*(=|$)" .) -}}
-{{- fail (printf "hook-runner: extraArgs %q is no option; write each with its value as one word, such as --grace=10s" .) -}}
-{{- end -}}
-{{- $option := splitList "=" . | first | trimPrefix "--" -}}
-{{- if hasKey $values $option -}}
-{{- fail (printf "hook-runner: extraArgs has %s, by which the chart goes itself, such as to say where the log is; write the value %s instead" . (get $values $option)) -}}
-{{- end -}}
+{{/* Options that need another one. */}}
+{{- define "hook-runner.check-together" -}}
+{{- $split := eq (toString .splitStreams) "true" -}}
+{{- range .extraArgs }}{{ if regexMatch "^--split-streams(=true)?$" . }}{{ $split = true }}{{ end }}{{ end -}}
+{{- if and (eq (toString .annotate) "true") (not $split) -}}
+{{- fail "hook-runner: annotate marks the lines of stderr, and with one pipe for both streams they cannot be told apart; write splitStreams: true as well" -}}
 {{- end -}}
 {{- end -}}

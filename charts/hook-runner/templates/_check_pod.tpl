@@ -49,11 +49,14 @@
 {{- $names = append $names .name -}}
 {{- end -}}
 {{- range .volumeMounts -}}
+{{- if or (not .name) (not .mountPath) -}}
+{{- fail (printf "hook-runner: volumeMounts has %s, without a name or a mountPath; write such as {name: settings, mountPath: /etc/app}" (toJson .)) -}}
+{{- end -}}
 {{- if not (has .name $names) -}}
 {{- fail (printf "hook-runner: volumeMounts: %s is mounted from the volume %s, which is not there (%s); add it to volumes" (toString .mountPath) (toString .name) (join ", " $names)) -}}
 {{- end -}}
-{{- if not (regexMatch "^/[^:]*$" (toString .mountPath)) -}}
-{{- fail (printf "hook-runner: volumeMounts: the mountPath of %s is %q; write an absolute path without a colon, such as /etc/app" .name (toString .mountPath)) -}}
+{{- if not (regexMatch "^/[^:]*$" (toString .mountPath)) | or (regexMatch "(^|/)[.]{1,2}(/|$)" (toString .mountPath)) -}}
+{{- fail (printf "hook-runner: volumeMounts: the mountPath of %s is %q; write an absolute path without a colon and without .., such as /etc/app" .name (toString .mountPath)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

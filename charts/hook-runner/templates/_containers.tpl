@@ -80,12 +80,21 @@ volumeMounts:
 
 {{/* Where the hook's containers have the claim. */}}
 {{- define "hook-runner.claim-mount" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.claim-mount") -}}
 {{- if .claim.name -}}
 - name: content
   mountPath: {{ .claim.mountPath | quote }}
   {{- with .claim.subPath }}
   subPath: {{ . | quote }}
   {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "hook-runner.claim-volume" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.claim-volume") -}}
+{{- if .claim.name -}}
+- name: content
+  persistentVolumeClaim: {claimName: {{ .claim.name | quote }}}
 {{- end }}
 {{- end -}}
 

@@ -5,6 +5,7 @@
 {{- $hook := include "hook-runner.values" . | fromJson -}}
 {{- $both := dict "root" $root "hook" $hook -}}
 {{- include "hook-runner.once" (merge (dict "kind" "Job" "name" $hook.fullname "advice" "give each a name of its own (name: seed)") $both) -}}
+{{- include "hook-runner.check-order" $both -}}
 {{- $spec := include "hook-runner.job-spec" $both | fromYaml -}}
 {{- $pod := include "hook-runner.pod" $both | fromYaml -}}
 {{- $metadata := dict "labels" (include "hook-runner.labels" (merge (dict "more" $hook.podLabels) $both) | fromYaml) -}}
@@ -71,4 +72,24 @@ podFailurePolicy:
 {{- fail (printf "hook-runner: two hooks of this release make the %s %s; %s" .kind .name .advice) -}}
 {{- end -}}
 {{- $_ := set .root.Release "hookRunnerSeen" (set $seen $key true) -}}
+{{- end -}}
+
+{{/* Refuses two hooks of one chart that Helm would run by their names, since they have one weight at one event, unless the
+     values give both that weight. Takes root and hook. */}}
+{{- define "hook-runner.check-order" -}}
+{{- $hook := .hook -}}
+{{- $all := .root.Release.hookRunnerOrder | default dict -}}
+{{- $chart := .root.Template.BasePath -}}
+{{- $before := get $all $chart | default list -}}
+{{- range $other := $before -}}
+{{- if and (eq .weight (int $hook.weight)) (not (and .ordered $hook.ordered)) -}}
+{{- range $event := .events -}}
+{{- if has $event $hook.events -}}
+{{- fail (printf "hook-runner: two hooks of this chart, %s and %s, have the weight %d at %s, and Helm would run them by name; include them in the order in which they are to run, {{ include \"hook-runner.hooks\" (dict \"root\" . \"hooks\" (list \"seed\" \"migrate\")) }}, or give each a weight of its own (weight: 20)" $other.name $hook.name (int $hook.weight) $event) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $this := dict "name" $hook.name "weight" (int $hook.weight) "ordered" $hook.ordered "events" $hook.events -}}
+{{- $_ := set .root.Release "hookRunnerOrder" (set $all $chart (append $before $this)) -}}
 {{- end -}}

@@ -53,7 +53,12 @@
      claim that is annotated is claim.name: a log elsewhere is not on it. */}}
 {{- define "hook-runner.reader-annotations" -}}
 {{- $image := .runner.image | default .image -}}
-{{- if and .logVolume (eq .logVolume.name "content") }}{{ dict "hook-runner/log" .logVolume.path "hook-runner/image" $image | toYaml }}{{ end -}}
+{{- if and .logVolume (eq .logVolume.name "content") }}{{ dict "hook-runner/log" (printf "%s%s" .logVolume.path (include "hook-runner.first-shard" .)) "hook-runner/image" $image | toYaml }}{{ end -}}
+{{- end -}}
+
+{{/* Each shard has a log of its own: what stands behind the log's path in the first one's. */}}
+{{- define "hook-runner.first-shard" -}}
+{{ gt (int .shards) 1 | ternary ".shard-0" "" }}
 {{- end -}}
 
 {{/* Says "true" for a hook with an event at which the release's own resources are not there, or not for certain. */}}

@@ -15,7 +15,7 @@ The log of the hook {{ $hook.fullname }} is {{ trimPrefix (printf "%s/" $place.m
 
 {{- $mount := dict "name" "log" "mountPath" $place.mountPath }}
 {{- with $place.subPath }}{{ $_ := set $mount "subPath" . }}{{ end }}
-{{- $command := list (eq $hook.runner.from "image" | ternary $hook.runner.path "/hook-runner") "logs" $hook.log }}
+{{- $command := list (eq $hook.runner.from "image" | ternary $hook.runner.path "/hook-runner") "logs" (printf "%s%s" $hook.log (include "hook-runner.first-shard" $hook)) }}
 {{- if hasPrefix (printf "%s/" $place.mountPath) $hook.state }}{{ $command = append $command (printf "--state=%s" $hook.state) }}{{ end }}
 {{- $container := dict "name" "log" "image" ($hook.runner.image | default $hook.image) "imagePullPolicy" $hook.imagePullPolicy "command" $command "volumeMounts" (list $mount) "securityContext" (include "hook-runner.container-security" $hook | fromYaml) }}
 {{- $spec := dict "containers" (list $container) "volumes" (list (dict "name" "log" "persistentVolumeClaim" (dict "claimName" $place.claim))) "securityContext" (include "hook-runner.pod-security" $hook | fromYaml) "enableServiceLinks" false "automountServiceAccountToken" false }}

@@ -7,6 +7,7 @@ Every option of the runner that is a value, once. What renders a command line, f
     key       its name in a step of a hook file; the option's unless it is given
     is        what it must look like (hook-runner.forms), or one: one of these
     usual     the default, at which it counts as not given
+    positive  0 is refused
     http      only waits over http have it
     sidecar   `hook-runner sidecar` has it as well
 */}}
@@ -36,7 +37,7 @@ Every option of the runner that is a value, once. What renders a command line, f
 - {value: execTimeout, of: exec, key: timeout, is: limit}
 - {value: execRetries, option: retries, of: exec, is: count}
 - {value: backoff, of: exec, is: duration}
-- {value: log, of: hook, is: text, sidecar: true}
+- {value: log, of: hook, is: file, sidecar: true}
 - {value: runnerTimeout, option: timeout, of: hook, is: limit}
 - {value: grace, of: hook, is: duration, sidecar: true}
 - {value: state, of: hook, is: text, sidecar: true}
@@ -46,7 +47,7 @@ Every option of the runner that is a value, once. What renders a command line, f
 - {value: keep, of: hook, is: count}
 - {value: keepBytes, of: hook, is: size}
 - {value: keepDays, of: hook, is: count}
-- {value: maxLog, of: hook, is: size}
+- {value: maxLog, of: hook, is: size, positive: true}
 - {value: splitStreams, of: hook, is: switch}
 - {value: timestamps, of: hook, is: switch}
 - {value: annotate, of: hook, is: switch}
@@ -59,13 +60,14 @@ Every option of the runner that is a value, once. What renders a command line, f
 - {value: setsid, of: hook, is: switch}
 - {value: caFile, of: hook, is: text, sidecar: true}
 - {value: terminationLog, of: hook, is: text, sidecar: true}
-- {value: metricsFile, of: hook, is: text}
+- {value: metricsFile, of: hook, is: file}
 - {value: sync, of: hook, is: text}
 {{- end -}}
 
 {{/* What an option's value must look like, what that is called, and an example. quoted: a number would not be what was written. */}}
 {{- define "hook-runner.forms" -}}
 text: {is: '.', called: text, such: vote-data}
+file: {is: '[^/]$', called: "file's path", such: /data/hook-logs/vote.txt}
 variable: {is: '^[A-Za-z_][A-Za-z0-9_]*$', called: "variable's name", such: DB_PASSWORD}
 switch: {is: '^(true|false)$', called: switch, such: "true or false"}
 count: {is: '^[0-9]{1,9}$', called: whole number, such: "3"}
@@ -117,23 +119,45 @@ status: {is: '^[1-5](xx|[0-9]{2})(-[1-5][0-9]{2})?$', called: status of HTTP, su
 {{- dict "words" $words | toJson -}}
 {{- end -}}
 
-{{/* The hook file. What the values say of copies, waits and commands holds for each step that does not say it itself: an
-     option of the command line would override the step. */}}
+{{/* The options of one step as JSON, by their names in a hook file: its own, and what the values say for each step that does not
+     say it itself. Takes hook, kind and body. */}}
+{{- define "hook-runner.step-options" -}}
+{{- $options := dict -}}
+{{- range $row := (include "hook-runner.table" . | fromJson).options -}}
+{{- if eq $row.of $.kind -}}
+{{- $own := get $.body $row.key -}}
+{{- $given := dict "values" (kindIs "slice" $own | ternary $own (list $own)) "many" (kindIs "slice" $own) -}}
+{{- if not (hasKey $.body $row.key) | or (kindIs "invalid" $own) -}}
+{{- $given = include "hook-runner.option-values" (dict "hook" $.hook "row" $row) | fromJson -}}
+{{- end -}}
+{{- with $given.values -}}
+{{- $value := $given.many | ternary . (first .) -}}
+{{- if and (has $row.is (list "count" "positive")) (kindIs "string" $value) }}{{ $value = int64 $value }}{{ end -}}
+{{- if and (eq $row.is "switch") (kindIs "string" $value) }}{{ $value = eq $value "true" }}{{ end -}}
+{{- $_ := set $options $row.key $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $options | toJson -}}
+{{- end -}}
+
+{{/* The hook file. What the values say of copies, waits and commands stands in each step: an option of the command line would
+     override the step. */}}
 {{- define "hook-runner.file" -}}
-{{- $rows := (include "hook-runner.table" . | fromJson).options -}}
 {{- $file := dict -}}
 {{- range $list, $key := dict "steps" "steps" "onFailure" "on-failure" "finally" "finally" -}}
 {{- $steps := list -}}
 {{- range $step := get $ $list -}}
 {{- range $kind, $body := $step -}}
-{{- $options := dict -}}
-{{- range $row := $rows -}}
-{{- if and (eq $row.of $kind) (not (hasKey $body $row.key) | or (kindIs "invalid" (get $body $row.key))) -}}
-{{- $given := include "hook-runner.option-values" (dict "hook" $ "row" $row) | fromJson -}}
-{{- with $given.values }}{{ $_ := set $options $row.key ($given.many | ternary . (first .)) }}{{ end -}}
+{{- $full := deepCopy $body -}}
+{{- range $key, $value := include "hook-runner.step-options" (dict "hook" $ "kind" $kind "body" $body) | fromJson -}}
+{{- $_ := set $full $key $value -}}
 {{- end -}}
+{{- with $full.when -}}
+{{- if kindIs "string" (get . "first-run") }}{{ if get . "first-run" }}{{ $_ := set . "first-run" (eq (get . "first-run") "true") }}{{ end }}{{ end -}}
+{{- if regexMatch "^[0-9]+$" (toString .revision) }}{{ $_ := set . "revision" (int64 .revision) }}{{ end -}}
 {{- end -}}
-{{- $steps = append $steps (dict $kind (mergeOverwrite (deepCopy $body) $options)) -}}
+{{- $steps = append $steps (dict $kind $full) -}}
 {{- end -}}
 {{- end -}}
 {{- with $steps }}{{ $_ := set $file $key . }}{{ end -}}

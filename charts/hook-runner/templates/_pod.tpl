@@ -39,10 +39,7 @@ containers:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 volumes:
-  {{- if $hook.claim.name }}
-  - name: content
-    persistentVolumeClaim: {claimName: {{ $hook.claim.name | quote }}}
-  {{- end }}
+  {{- include "hook-runner.claim-volume" $hook | nindent 2 }}
   - name: tmp
     emptyDir: {sizeLimit: {{ $hook.tmp.sizeLimit | quote }}}
   {{- include "hook-runner.config-volume" $hook | nindent 2 }}

@@ -4,11 +4,13 @@
 
 {{/* The program's path. */}}
 {{- define "hook-runner.program" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.program") -}}
 {{ ternary .runner.path "/runner/hook-runner" (eq .runner.from "image") }}
 {{- end -}}
 
 {{/* The initContainer that copies the runner into an emptyDir; nothing unless runner.from is install. */}}
 {{- define "hook-runner.installer" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.installer") -}}
 {{- if eq .runner.from "install" -}}
 - name: hook-runner-install
   image: {{ .runner.image | quote }}
@@ -24,12 +26,14 @@
 {{- end -}}
 
 {{- define "hook-runner.runner-mount" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.runner-mount") -}}
 {{- if ne .runner.from "image" -}}
 - {name: hook-runner, mountPath: /runner, readOnly: true}
 {{- end }}
 {{- end -}}
 
 {{- define "hook-runner.runner-volume" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.runner-volume") -}}
 {{- if eq .runner.from "install" -}}
 - name: hook-runner
   emptyDir: {sizeLimit: 32Mi}

@@ -1,10 +1,12 @@
 {{/* Pod Security "restricted" by default, for the hook's pod and for the application's that shares its volume: the same ids,
      so that each may change what the other wrote. A field that is null is left out, for clusters that assign ids. */}}
 {{- define "hook-runner.pod-security" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.pod-security") -}}
 {{- include "hook-runner.given" .podSecurityContext -}}
 {{- end -}}
 
 {{- define "hook-runner.container-security" -}}
+{{- include "hook-runner.check-given" (dict "given" . "name" "hook-runner.container-security") -}}
 {{- include "hook-runner.given" .containerSecurityContext -}}
 {{- end -}}
 

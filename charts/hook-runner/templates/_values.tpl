@@ -1,7 +1,10 @@
-{{/* The hook's values as JSON: templates rendered, checked, with what follows from them (fullname, weight, early,
-     scriptName, log, work, mounts, seconds.{job,termination,grace,attempt}). Takes the chart's root context, or a dict of root, hook
+{{/* The hook's values as JSON: templates rendered, checked, with what follows from them (fullname, weight, ordered,
+     early, scriptName, log, work, mounts, seconds.{job,termination,grace,attempt}). Takes the chart's root context, or a dict of root, hook
      (an alias's name or values) and weight (used where the values have none). */}}
 {{- define "hook-runner.values" -}}
+{{- if or (not (kindIs "map" .)) (not (hasKey . "Values")) -}}
+{{- include "hook-runner.check-call" (dict "given" . "name" "hook-runner.hook" "takes" "the context of a chart, or root and hook" "keys" (list "root" "weight" "hook") "call" `{{ include "hook-runner.hook" . }}, or, for a dependency with an alias, {{ include "hook-runner.hook" (dict "root" . "hook" "seed") }}`) -}}
+{{- end -}}
 {{- $root := include "hook-runner.is-block" . | empty | ternary . .root -}}
 {{- $alias := "hook" -}}
 {{- $hook := index $root.Values "hook-runner" -}}
@@ -20,9 +23,11 @@
 {{- $hook = merge $hook (include "hook-runner.empty" . | fromYaml) -}}
 {{- $literal := $hook.scriptFile -}}
 {{- $hook = (include "hook-runner.rendered" (dict "root" $root "value" $hook) | fromJson).value -}}
-{{- include "hook-runner.aliases" $hook -}}
 {{- include "hook-runner.typed" $hook -}}
+{{- include "hook-runner.aliases" $hook -}}
+{{- include "hook-runner.typed-fields" $hook -}}
 {{- $_ := set $hook "name" ($hook.name | default $alias) -}}
+{{- $_ := set $hook "ordered" (not (kindIs "invalid" $hook.weight)) -}}
 {{- $_ := set $hook "weight" (kindIs "invalid" $hook.weight | ternary (.weight | default 10) $hook.weight | int) -}}
 {{- $_ := set $hook "early" (include "hook-runner.early" $hook | eq "true") -}}
 {{- $_ := set $hook "fullname" (include "hook-runner.fullname" (dict "root" $root "hook" $hook)) -}}
@@ -85,19 +90,6 @@ serviceAccount: {annotations: {}}
 {{- if contains "{{" $value }}{{ $value = tpl $value $root }}{{ end -}}
 {{- end -}}
 {{- dict "value" $value | toJson -}}
-{{- end -}}
-
-{{/* What a template gave is text; in a security context a number or a switch is what was meant. */}}
-{{- define "hook-runner.typed" -}}
-{{- range list .podSecurityContext .containerSecurityContext -}}
-{{- $context := . -}}
-{{- range $key, $value := . -}}
-{{- if kindIs "string" $value -}}
-{{- if regexMatch "^[0-9]{1,10}$" $value }}{{ $_ := set $context $key (int64 $value) }}{{ end -}}
-{{- if has $value (list "true" "false") }}{{ $_ := set $context $key (eq $value "true") }}{{ end -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 
 {{/* What is named after the hook unless a name is given: the claim it makes, its account, its log. The log is in a
