@@ -182,8 +182,101 @@ fn a_power_cut_at_any_moment_leaves_old_or_new_and_the_next_copy_completes() {
     assert!(in_between > 0, "no moment was in between the releases: nothing is shown here");
 }
 
-/// A run with a copy and a command that writes, cut at any moment of opening, archiving, running and sealing: the log of the
-/// run before is there, and the next run works; right after 0 everything is there.
+/// The parts of a run, told by what its log has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// Until the header is there: the log of the run before is archived.
+    Opening,
+    /// Logs of earlier runs are removed, and the steps run.
+    Running,
+    Sealing,
+    /// Right after 0.
+    Over,
+}
+
+impl Part {
+    const ALL: [Self; 4] = [Self::Opening, Self::Running, Self::Sealing, Self::Over];
+
+    fn of(log: &Path, run: &str) -> Self {
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        match () {
+            () if log.contains(&format!("--- attempt 1 of run {run} ")) => Self::Sealing,
+            () if log.contains(&format!("=== hook-runner: attempt 1 of run {run} ")) => Self::Running,
+            () => Self::Opening,
+        }
+    }
+}
+
+/// A run of the content in `source` with a command that writes, on a volume.
+struct Hook(PathBuf);
+
+impl Hook {
+    fn run(&self, run: &str, volume: &Path) -> Command {
+        let mut command = Command::new(PROGRAM);
+        let copy = format!("{}:{}", self.0.display(), volume.join("data").display());
+        command.args(["run", "--run-id", run, "--keep", "2", "--copy", &copy, "--log"]);
+        command.arg(volume.join("data/log"));
+        command.args(["--", "sh", "-c", "echo said by $1; echo made by $1 >\"$0/made\"; echo last word"]);
+        command.arg(volume.join("data")).arg(run).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// The disk from the begin of a run to its end, at as many moments as there is time for.
+    fn snapshots(&self, disk: &Disk, run: &str) -> Vec<(Part, PathBuf)> {
+        let log = disk.mount.0.join("data/log");
+        let mut child = self.run(run, &disk.mount.0).spawn().unwrap();
+        let mut snapshots = Vec::new();
+        loop {
+            let part = Part::of(&log, run);
+            let ended = child.try_wait().unwrap();
+            let part = if ended.is_some() { Part::Over } else { part };
+            snapshots.push((part, disk.snapshot(&format!("{run}-{}", snapshots.len()))));
+            if let Some(status) = ended {
+                assert!(status.success(), "{}: {status:?}", disk.filesystem);
+                return snapshots;
+            }
+        }
+    }
+
+    /// The log of the run `last` is there, and the next run works; after 0 everything of `this` is there.
+    fn check(&self, disk: &Disk, (part, snapshot): &(Part, PathBuf), [last, this]: [&str; 2]) {
+        let after = disk.restarted(snapshot);
+        let case = format!("{part:?}, {}", snapshot.display());
+        assert_eq!(said(last, &after.0), words(last), "{case}: the log of the run before");
+        if *part == Part::Over {
+            let made = std::fs::read_to_string(after.0.join("data/made")).unwrap();
+            assert_eq!((made, said(this, &after.0)), (format!("made by {this}\n"), words(this)), "{case}");
+            let found = tree(&after.0.join("data"), true).0;
+            for (path, entry) in &tree(&self.0, true).0 {
+                // The command wrote into the destination itself, and the log is there.
+                if !path.is_empty() {
+                    assert_eq!(found.get(path), Some(entry), "{case}: {}", path.escape_ascii());
+                }
+            }
+        }
+        done(&mut self.run("next", &after.0));
+        assert_eq!(said("next", &after.0), words("next"), "{case}: the next run");
+    }
+}
+
+fn words(run: &str) -> String {
+    format!("said by {run}\nlast word\n")
+}
+
+/// What the command of a run printed, as the log shows it; the runner's own lines stand among it.
+fn said(run: &str, volume: &Path) -> String {
+    let mut logs = Command::new(PROGRAM);
+    let output = logs.args(["logs", "--raw", "--run", run]).arg(volume.join("data/log")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.split_inclusive('\n').filter(|line| !line.starts_with("hook-runner: ")).collect()
+}
+
+/// How many cuts of each part of a run on each filesystem.
+fn cuts() -> usize {
+    std::env::var("POWER_CUTS").map_or(25, |number| number.parse().expect("POWER_CUTS is a number"))
+}
+
+/// A run with a copy and a command that writes, cut at any moment of opening, archiving, running, retention and sealing.
 #[test]
 #[ignore = "long: make long-test"]
 fn a_power_cut_at_any_moment_of_a_run_loses_no_log_and_the_next_run_works() {
@@ -192,67 +285,30 @@ fn a_power_cut_at_any_moment_of_a_run_loses_no_log_and_the_next_run_works() {
         let store = Store::new();
         let [source, _] = releases(store.temp.path());
         let disk = store.disk(filesystem);
-        let run = |run: &str, volume: &Path| {
-            let mut command = Command::new(PROGRAM);
-            let copy = format!("{}:{}", source.display(), volume.join("data").display());
-            command.args(["run", "--run-id", run, "--copy", &copy, "--log"]).arg(volume.join("data/log"));
-            command.args(["--", "sh", "-c", "echo said by $1; echo made by $1 >\"$0/made\"; echo last word"]);
-            command.arg(volume.join("data")).arg(run).stdout(Stdio::null()).stderr(Stdio::null());
-            command
-        };
-        let shown = |run: &str, volume: &Path| {
-            let mut logs = Command::new(PROGRAM);
-            logs.args(["logs", "--raw", "--run", run]).arg(volume.join("data/log"));
-            let output = logs.output().unwrap();
-            // What the command printed; the runner's own lines stand among it.
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            said.split_inclusive('\n').filter(|line| !line.starts_with("hook-runner: ")).collect::<String>()
-        };
-        let mut cuts = 0;
-        for number in 0..5 {
-            let (last, this) = (format!("before-{number}"), format!("cut-{number}"));
-            done(&mut run(&last, &disk.mount.0));
-            let mut child = run(&this, &disk.mount.0).spawn().unwrap();
-            let mut snapshots = Vec::new();
-            let ended = loop {
-                let ended = child.try_wait().unwrap();
-                snapshots.push((disk.snapshot(&format!("{number}-{}", snapshots.len())), ended.is_some()));
-                if let Some(status) = ended {
-                    break status;
-                }
-            };
-            assert!(ended.success(), "{filesystem}: {ended:?}");
-            // The last one is right after 0.
-            let step = (snapshots.len() / 8).max(1);
-            for (snapshot, is_over) in snapshots.iter().rev().step_by(step) {
-                let after = disk.restarted(snapshot);
-                let case = snapshot.display();
-                let words = |run: &str| format!("said by {run}\nlast word\n");
-                assert_eq!(shown(&last, &after.0), words(&last), "{case}: the log of the run before");
-                if *is_over {
-                    let made = std::fs::read_to_string(after.0.join("data/made")).unwrap();
-                    assert_eq!(
-                        (made, shown(&this, &after.0)),
-                        (format!("made by {this}\n"), words(&this)),
-                        "{case}"
-                    );
-                    let found = tree(&after.0.join("data"), true).0;
-                    for (path, entry) in &tree(&source, true).0 {
-                        // The command wrote into the destination itself, and the log is there.
-                        if !path.is_empty() {
-                            assert_eq!(found.get(path), Some(entry), "{case}: {}", path.escape_ascii());
-                        }
-                    }
-                }
-                done(&mut run("next", &after.0));
-                assert_eq!(shown("next", &after.0), words("next"), "{case}: the next run");
-                cuts += 1;
+        let hook = Hook(source);
+        let mut tried = [0; Part::ALL.len()];
+        for number in 0.. {
+            if tried.iter().all(|tried| *tried >= cuts()) {
+                break;
             }
-            for (snapshot, _) in &snapshots {
+            assert!(number < 10 * cuts(), "{filesystem}: {tried:?} cuts of {:?}", Part::ALL);
+            let (last, this) = (format!("before-{number}"), format!("cut-{number}"));
+            done(&mut hook.run(&last, &disk.mount.0));
+            let snapshots = hook.snapshots(&disk, &this);
+            for (part, tried) in Part::ALL.iter().zip(&mut tried) {
+                let of_part: Vec<_> = snapshots.iter().filter(|(of, _)| of == part).collect();
+                let wanted = (cuts() - *tried).min(6);
+                let step = of_part.len().div_ceil(wanted.max(1)).max(1);
+                for snapshot in of_part.iter().rev().step_by(step).take(wanted) {
+                    hook.check(&disk, snapshot, [&last, &this]);
+                    *tried += 1;
+                }
+            }
+            for (_, snapshot) in &snapshots {
                 std::fs::remove_file(snapshot).unwrap();
             }
         }
-        assert!(cuts > 30, "{filesystem}: only {cuts} cuts");
+        println!("{filesystem}: {tried:?} cuts of {:?}", Part::ALL);
     }
 }
 

@@ -18,6 +18,7 @@ mod runner_entry;
 mod several;
 mod shards;
 mod sidecar;
+mod sidecar_troubles;
 mod two_jobs;
 
 use serde_json::{Value, json};
@@ -119,6 +120,12 @@ pub(crate) fn all() -> Vec<Scenario> {
             flux::show,
         ),
         scenario(19, "From a repository: chart and image as published, `helm test`", "-", published::show),
+        scenario(
+            20,
+            "A sidecar that comes late, may not read or has nothing to follow",
+            "-",
+            sidecar_troubles::show,
+        ),
     ]
 }
 
