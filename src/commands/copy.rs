@@ -65,6 +65,7 @@ fn copy(arguments: &cli::Copy, cancel: &CancellationToken) -> Result<String, Fai
     let progress = copy::Stderr::new(&label, output::show);
     if arguments.dry_run {
         let report = copy::copy(&request, &progress, cancel).map_err(|error| messages::copy(&error))?;
+        report.warnings().iter().for_each(|warning| warn(warning));
         print_report(arguments, &report, &report.plan.items)?;
         return Ok(report.summary());
     }

@@ -76,6 +76,7 @@ impl Rewriting<'_> {
         self.old.load(at, &mut buffers.old)?;
         buffers.new.clear();
         let dir = open(self.root, path, self.follow)?.map(OwnedFd::from);
+        let is_mounted = dir.as_ref().map_or(Ok(false), |dir| self.root.is_on_mount_of(dir).map(|on| !on))?;
         let claims = self.layers.directory(path)?;
         for record in records(&buffers.old) {
             let is_dir = record.kind == Kind::Dir;
@@ -83,9 +84,9 @@ impl Rewriting<'_> {
                 .filter
                 .is_some_and(|filter| filter.skips_below(path) || filter.skips(path, &record.name, is_dir));
             let name = CString::new(record.name.to_vec())?;
-            // These records keep their base of comparison: entries of the user, of another owner, or dropped by the
-            // image.
-            let stays = is_dir || record.flags.kept || record.flags.orphan || claims.later(&name).is_some();
+            // These records keep their base of comparison: entries of the user, of another owner, dropped by the image, or
+            // below a mount, which hides them.
+            let stays = is_dir || is_mounted || record.flags.kept || record.flags.orphan || claims.later(&name).is_some();
             if stays || skipped {
                 record.write(&mut buffers.new);
             } else {

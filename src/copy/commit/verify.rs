@@ -12,6 +12,7 @@ use rustix::fs::{FileType, Stat};
 use crate::copy::commit::rewrite::{WORKERS, open};
 use crate::copy::error::Error;
 use crate::copy::io::lacks::Lacks;
+use crate::copy::io::mount::is_mount;
 use crate::copy::io::path::{beside_what, join, parent, shown, shown_path};
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Content, Kind, Manifest, Reading, Record, records};
@@ -37,10 +38,14 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
         let layers = Layers::read(destination, &own, manifest.head.since, None).map_err(failed)?;
         let layers = layers.following(manifest.head.follows);
         let follow = manifest.head.follows.then_some(destination);
-        let mut closed = Vec::new();
-        // Looked for first: what is below another destination is not this one's.
+        let (mut closed, mut mounted) = (Vec::new(), Vec::new());
+        // Looked for first: what is below another destination or a mount is not this one's.
         for at in (0..manifest.len()).filter(|at| !manifest.path(*at).is_empty()) {
             let path = manifest.path(at);
+            if is_mount(&root, path) {
+                mounted.push(path);
+                continue;
+            }
             match open(&root, path, follow)
                 .and_then(|dir| dir.map_or(Ok(()), |dir| look_into(&dir, path, &layers)))
             {
@@ -52,8 +57,11 @@ pub(crate) fn verify(destination: &Path, earlier_state: Option<&Path>) -> Result
         let pool = Pool::new((0..manifest.len()).collect::<Vec<_>>());
         pool.run(vec![(Vec::new(), Vec::new()); WORKERS], |(block, data), at| {
             let at_path = || destination.join(OsStr::from_bytes(manifest.path(at)));
-            let is_closed = closed.iter().any(|dir| is_at_or_below(manifest.path(at), dir));
-            let one = if is_closed {
+            let is_in = |dirs: &[&[u8]]| dirs.iter().any(|dir| is_at_or_below(manifest.path(at), dir));
+            if is_in(&mounted) {
+                return Ok(());
+            }
+            let one = if is_in(&closed) {
                 denied_block(&manifest, at, &layers, block)
             } else {
                 verify_block((&root, follow), &manifest, at, &layers, (block, data))
@@ -169,7 +177,8 @@ fn verify_block(
             continue;
         }
         let path = shown(&join(manifest.path(at), &record.name));
-        if record.flags.kept {
+        let hides = |dir| record.kind == Kind::Dir && is_mount(dir, &*c_name);
+        if record.flags.kept || dir.as_ref().is_some_and(hides) {
             report.kept += 1;
             report.users.push(path);
             continue;

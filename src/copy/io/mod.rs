@@ -5,6 +5,7 @@ pub(crate) mod handles;
 pub(crate) mod lacks;
 pub(crate) mod listing;
 pub(crate) mod metadata;
+pub(crate) mod mount;
 pub(crate) mod path;
 pub(crate) mod pool;
 pub(crate) mod readahead;

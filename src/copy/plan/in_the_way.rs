@@ -1,12 +1,15 @@
-//! Decides about an entry of the volume, not a directory, that has the name of a directory of the image.
+//! Decides about an entry of the volume, not a directory of the destination's own, that has the name of a directory of the
+//! image.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Stat, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use crate::copy::error::Error;
+use crate::copy::io::mount::is_mount;
 use crate::copy::io::path::{names_beside, shown};
 use crate::copy::options::Policy;
 use crate::copy::plan::known::Known;
@@ -14,6 +17,7 @@ use crate::copy::plan::protected::Protected;
 use crate::copy::preflight::outside_of_state;
 use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::worker::Worker;
+use crate::support::rooted_dir::Dir;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InTheWay {
@@ -25,12 +29,14 @@ pub(crate) enum InTheWay {
     Leave,
     /// It stays, and the image's directory is installed beside it.
     Keep,
+    /// Something is mounted there, or it is a link to another mount: left alone with everything in it.
+    Mount,
     /// Another copier has installed the directory meanwhile.
     Gone,
 }
 
 impl Known<'_> {
-    /// `None` if nothing is in the way: the volume has no such entry, or a directory.
+    /// `None` if nothing is in the way: the volume has no such entry, or a directory on the destination's mount.
     pub(crate) fn in_the_way(
         &self,
         worker: &mut Worker,
@@ -40,7 +46,7 @@ impl Known<'_> {
         let (Some(made), Some(stat)) = (here.made, entry.volume) else { return Ok(None) };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
-            return Ok(None);
+            return Ok(stays_as_mount(worker, here, entry).then_some(InTheWay::Mount));
         }
         let noted = self.as_noted(worker, here, entry)?;
         let record = noted.as_ref().or(entry.record).or(entry.base);
@@ -61,7 +67,7 @@ impl Known<'_> {
                     && led.is_dir()
                 {
                     outside_of_state(&led)?;
-                    return Ok(Some(InTheWay::Follow));
+                    return self.followed(worker, &here.child(entry.name), &led).map(Some);
                 }
             }
         }
@@ -72,6 +78,16 @@ impl Known<'_> {
             Policy::KeepModified if !left => InTheWay::Keep,
             _ => InTheWay::Replace,
         }))
+    }
+
+    /// Whether a link's directory can be copied into: a rename cannot cross mounts. If not, adds a remark.
+    fn followed(&self, worker: &mut Worker, path: &[u8], led: &Path) -> Result<InTheWay, Error> {
+        let is_ours = Dir::open(led).and_then(|led| self.roots.destination.is_on_mount_of(led));
+        if is_ours.map_err(|e| self.roots.volume_error("follow", path, e))? {
+            return Ok(InTheWay::Follow);
+        }
+        worker.report.remarks.push(format!("{} leads to another mount: not copied", shown(path)));
+        Ok(InTheWay::Mount)
     }
 
     /// Whether the entry is the runner's own, which no copy replaces. If so, adds a remark.
@@ -109,13 +125,10 @@ impl Known<'_> {
     }
 }
 
-/// Whether something is mounted at the name, so that it cannot be replaced. If so, adds a remark. Linux tells since
-/// 5.8.
+/// Whether something is mounted at the name, so that it cannot be replaced. If so, adds a remark.
 pub(crate) fn stays_as_mount(worker: &mut Worker, here: &DirContext<'_>, entry: Entry<'_>) -> bool {
     let (Some(made), Some(_)) = (here.made, entry.volume) else { return false };
-    let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let is_mount = rustix::fs::statx(made, entry.name, how, StatxFlags::empty())
-        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    let is_mount = is_mount(made, entry.name);
     if is_mount {
         let remark = format!("{} is a mount on the volume: not copied", shown(&here.child(entry.name)));
         worker.report.remarks.push(remark);

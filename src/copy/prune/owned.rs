@@ -54,6 +54,12 @@ impl Pruner<'_> {
         blocks: &mut Blocks,
     ) -> Result<Vec<u8>, Error> {
         let dir = self.roots.volume_dir(path)?;
+        if let Some(dir) = &dir
+            && !self.roots.destination.is_on_mount_of(dir).map_err(|e| self.roots.volume_error("open", path, e))?
+        {
+            // What is mounted there was not installed by a copy.
+            return Ok(block.to_vec());
+        }
         let claims = self.known.layers.directory(path).map_err(|e| self.roots.manifest_error(e))?;
         let before = going.report.removed;
         let mut kept = Vec::new();

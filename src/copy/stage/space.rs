@@ -14,6 +14,7 @@ use crate::copy::control::Control;
 use crate::copy::error::{Cause, Error};
 use crate::copy::io::listing::{self, Listing};
 use crate::copy::io::metadata::time_of;
+use crate::copy::io::mount::is_mount;
 use crate::copy::io::path::{join, shown};
 use crate::copy::io::pool::Pool;
 use crate::copy::io::sight::Sight;
@@ -183,6 +184,9 @@ impl<'a> Space<'a> {
             match kind {
                 FileType::Directory => {
                     let path = join(&task.path, name.to_bytes());
+                    if is_mount(&self.known.roots.destination, &*path) {
+                        continue;
+                    }
                     let shared = shares.is_some_and(|shares| shares.is_shared(&path));
                     if mine || shared {
                         pool.push(Task { parent: dir.clone(), name: name.to_owned(), path, shared });

@@ -47,6 +47,10 @@ impl Walk<'_> {
                 (Some(child), Flags { found: true, ..Flags::default() })
             }
             Some(InTheWay::Leave) => return self.leave(worker, here, entry),
+            Some(InTheWay::Mount) => {
+                worker.report.kept += 1;
+                return self.retain(worker, here, entry.record);
+            }
             Some(InTheWay::Keep) => {
                 let flags = Flags { kept: true, found: entry.record.is_none(), ..Flags::default() };
                 (self.beside(worker, here, entry)?, flags)
@@ -228,7 +232,7 @@ impl Walk<'_> {
             None if volume.is_none() && !here.node.in_place => Target::Lazy,
             None | Some(InTheWay::Gone | InTheWay::Follow) => Target::Existing,
             Some(InTheWay::Replace) => Target::Lazy,
-            Some(InTheWay::Leave | InTheWay::Keep) => return Ok(()),
+            Some(InTheWay::Leave | InTheWay::Keep | InTheWay::Mount) => return Ok(()),
         };
         let mut child = here.node.child(name, target);
         child.finished_by_another = true;

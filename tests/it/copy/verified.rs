@@ -132,6 +132,34 @@ fn a_file_that_is_mounted_on_a_name_stays_and_is_remarked() {
     }
 }
 
+/// What is below the mount was installed before, and the mount has a file of the same content.
+#[test]
+fn a_directory_that_is_mounted_over_is_left_with_everything_in_it_and_what_it_hides_stays_installed() {
+    needs!(Mount, MountNamespace);
+    for (change, prune) in
+        [("echo next >s/x/a", "none"), ("rm -r s/x", "owned"), ("rm -r s/x; echo file >s/x", "owned"), ("rm s/x/a", "all")]
+    {
+        for policy in ["replace", "keep-modified", "missing"] {
+            let temp = image();
+            let at = temp.path();
+            let run = "\"$0\" run --log none --copy s:d --policy $1 --prune $2 -- true";
+            // In a namespace of its own, which takes the mount with it.
+            let script = format!(
+                "mkdir m; echo own >m/own; printf image >m/a; {run}; mount --bind m d/x; {change}; \"$0\" copy s d --policy $1 \
+                 --prune $2 --dry-run; {run}; {run}; \"$0\" verify d; test \"$(cd m; ls -A | xargs)\" = 'a own'; \
+                 test \"$(cat m/a)\" = image; umount d/x; \"$0\" verify d; {run}; \"$0\" verify d"
+            );
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-exc", &script, PROGRAM, policy, prune]).current_dir(at);
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{change} {policy}: {output:?}");
+            let told = said.contains("x is a mount on the volume: not copied") || said.contains("x is a mount, or holds one");
+            assert!(told || prune == "owned", "{change} {policy}: {said}");
+        }
+    }
+}
+
 /// Of the state's group, as with an `fsGroup`, but not the owner of the files.
 #[test]
 fn what_this_user_may_not_read_is_neither_as_installed_nor_changed() {
