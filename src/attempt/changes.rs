@@ -2,6 +2,7 @@
 //! kept, the summary says so.
 
 use std::collections::HashSet;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use super::open::Opened;
@@ -13,21 +14,19 @@ pub(super) fn keep(opened: &Opened, destination: &Path, changed: &copy::Changes)
     let removed = changed.items.iter().filter(|change| change.action == "removed");
     // An entry with something below it was a directory.
     let emptied: HashSet<&Path> =
-        removed.flat_map(|change| Path::new(&change.path).ancestors().skip(1)).collect();
+        removed.flat_map(|change| change.path.as_path().ancestors().skip(1)).collect();
     let items = changed.items.iter().filter_map(|change| {
-        let was_directory = change.action == "removed" && emptied.contains(Path::new(&change.path));
-        let (kind, target) = if was_directory {
-            ("directory", String::new())
-        } else {
-            kind_of(&destination.join(&change.path))
-        };
+        let path = change.path.as_path();
+        let was_directory = change.action == "removed" && emptied.contains(path);
+        let (kind, target) =
+            if was_directory { ("directory", Vec::new()) } else { kind_of(&destination.join(path)) };
         // The copy failed before the entry got its name.
         if change.action == "installed" && kind.is_empty() {
             return None;
         }
         Some(Change {
-            to: destination.display().to_string(),
-            path: change.path.clone(),
+            to: destination.as_os_str().as_bytes().to_vec(),
+            path: path.as_os_str().as_bytes().to_vec(),
             kind: kind.to_owned(),
             target,
             action: change.action.to_owned(),
@@ -41,16 +40,16 @@ pub(super) fn keep(opened: &Opened, destination: &Path, changed: &copy::Changes)
     kept.err().map(|error| format!("`hook-runner diff` will not know what this attempt changed: {error}"))
 }
 
-fn kind_of(path: &Path) -> (&'static str, String) {
-    let Ok(metadata) = std::fs::symlink_metadata(path) else { return ("", String::new()) };
+fn kind_of(path: &Path) -> (&'static str, Vec<u8>) {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else { return ("", Vec::new()) };
     if metadata.is_symlink() {
         let target = std::fs::read_link(path).unwrap_or_default();
-        return ("link", target.display().to_string());
+        return ("link", target.into_os_string().into_vec());
     }
     let kind = match (metadata.is_dir(), metadata.is_file()) {
         (true, _) => "directory",
         (_, true) => "file",
         _ => "other",
     };
-    (kind, String::new())
+    (kind, Vec::new())
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::json::json;
 use super::run::runtime;
 use super::say::{print, warn};
 use super::termination;
@@ -116,15 +117,9 @@ fn told(error: impl std::error::Error) -> String {
 /// Prints `lines` and the summary, or one JSON object.
 fn print_report(arguments: &cli::Copy, report: &copy::Report, lines: &[String]) -> Result<(), Failure> {
     if arguments.json {
-        return print_json(report);
+        return print(format!("{}\n", json(report)?).as_bytes());
     }
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let name = if arguments.dry_run { "" } else { "hook-runner: " };
     print(format!("{lines}{name}{}\n", report.summary()).as_bytes())
-}
-
-fn print_json(report: &copy::Report) -> Result<(), Failure> {
-    let text = serde_json::to_string(report)
-        .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))?;
-    print(format!("{text}\n").as_bytes())
 }

@@ -10,6 +10,7 @@ mod environment;
 mod examples;
 mod history;
 mod install;
+mod json;
 mod logs;
 mod man;
 mod not_utf8;

@@ -1,28 +1,19 @@
 //! `verify`: a volume compared with what the last copy installed.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde::Serialize;
-
+use super::json::json;
 use super::say::print;
 use crate::attempt::messages;
 use crate::attempt::outcome::Failure;
 use crate::cli;
 use crate::copy;
 use crate::exit::Kind;
-use crate::history::SCHEMA;
 use crate::volume::{self, LOG_NAME, Volume};
 
 const AS_WHO_MAY: &str = "verify as the user who copied, or another who may read all of it";
-
-/// The object of `--json`; docs/formats.md has its fields.
-#[derive(Serialize)]
-struct Row<'a> {
-    schema: u32,
-    #[serde(flatten)]
-    report: &'a copy::VerifyReport,
-}
 
 /// Compares a volume with its manifest; status 1 when it differs.
 pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
@@ -35,13 +26,10 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
         }
     })?;
     let logs = logs_in(&arguments.destination);
-    report.added.items.retain(|path| !logs.contains(path));
+    report.added.items.retain(|path| !logs.iter().any(|log| path.as_path() == Path::new(log)));
     let mut out = String::new();
     if arguments.json {
-        let row = Row { schema: SCHEMA, report: &report };
-        let text = serde_json::to_string(&row)
-            .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))?;
-        let _ = writeln!(out, "{text}");
+        let _ = writeln!(out, "{}", json(&report)?);
     } else {
         for (what, list) in [
             ("missing", &report.missing),
@@ -53,6 +41,9 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
         ] {
             for path in &list.items {
                 let _ = writeln!(out, "{what:<9} {path}");
+            }
+            if list.more > 0 {
+                let _ = writeln!(out, "{what:<9} {} more", list.more);
             }
         }
         let _ = writeln!(out, "{}", report.summary());
@@ -80,8 +71,7 @@ pub(super) fn verify(arguments: &cli::Verify) -> Result<(), Failure> {
 }
 
 /// The preserved logs in the destination: they are the runner's and were not added by a user.
-fn logs_in(destination: &Path) -> Vec<String> {
+fn logs_in(destination: &Path) -> Vec<OsString> {
     let volume = Volume::open(&destination.join(LOG_NAME), None);
-    let names = volume.map(|volume| volume::histories(&volume)).unwrap_or_default();
-    names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect()
+    volume.map(|volume| volume::histories(&volume)).unwrap_or_default()
 }

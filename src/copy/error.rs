@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::copy::io::path::shown_path;
-use crate::copy::report::Changes;
+use crate::copy::lists::{Changes, EntryPath};
 use crate::support::cause::words;
 use crate::support::sizes::human_bytes;
 
@@ -122,12 +122,12 @@ impl Error {
     }
 
     /// Source files changed during each of the attempts to read them. Everything else was copied.
-    pub(crate) fn torn(source: &Path, names: &[String], count: u64) -> Self {
-        let path = source.join(names.first().map_or("", String::as_str));
+    pub(crate) fn torn(source: &Path, names: &[EntryPath], count: u64) -> Self {
+        let path = source.join(names.first().map_or(Path::new(""), EntryPath::as_path));
         let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
         let sentence = format!(
             "{}{more} changed while it was copied, each of three times: copy from a source that nobody writes to",
-            path.display()
+            shown_path(&path)
         );
         Self::new(Problem::Torn { sentence, path })
     }

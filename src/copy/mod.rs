@@ -12,6 +12,7 @@ mod earlier;
 mod error;
 mod io;
 mod journal;
+mod lists;
 mod manifest;
 mod open;
 mod options;
@@ -41,12 +42,13 @@ use crate::support::rooted_dir::Dir;
 
 pub use commit::seal::Ended;
 pub use error::{Cause, Error};
+pub use lists::{Changes, EntryPath, List};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
 pub use pattern::is_pattern;
 #[cfg(test)]
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};
-pub use report::{Changes, List, Report, VerifyReport};
+pub use report::{Report, VerifyReport};
 pub use request::{Request, owner_of};
 pub use tree::kept::check_kept;
 pub use tree::place::Place;

@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::copy::io::path::shown;
+use crate::copy::lists::{Changes, EntryPath, LISTED, List, is_zero};
 use crate::copy::options::Options;
 use crate::copy::tree::place::Place;
 use crate::support::sizes::human_bytes;
 
-/// Length limit of each list, so that memory stays bounded; `more` counts the rest.
-const LISTED: usize = 100;
-
-/// What a copy did. Paths are relative to the destination; bytes that are not UTF-8 become `U+FFFD`.
+/// What a copy did.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// Regular files written, hard links included.
@@ -39,22 +36,22 @@ pub struct Report {
     pub plan: List,
     /// Files that the user and the image both changed; the image's version is beside them as `NAME.from-image`.
     #[serde(skip_serializing_if = "List::is_empty")]
-    pub conflicts: List,
+    pub conflicts: List<EntryPath>,
     /// For each of these a sentence that says where the image's version is.
     #[serde(skip)]
     pub beside: List,
     /// Entries of a later copy, which this one left to it.
     #[serde(skip_serializing_if = "List::is_empty")]
-    pub left_to_others: List,
+    pub left_to_others: List<EntryPath>,
     /// Entries that this copy no longer has but an earlier one has: its next run installs them.
     #[serde(skip_serializing_if = "List::is_empty")]
-    pub given_back: List,
+    pub given_back: List<EntryPath>,
     /// FIFOs, sockets and devices of the source, which are not copied.
     #[serde(skip_serializing_if = "List::is_empty")]
-    pub skipped: List,
+    pub skipped: List<EntryPath>,
     /// Source files that changed while they were being copied.
     #[serde(skip_serializing_if = "List::is_empty")]
-    pub changed_source: List,
+    pub changed_source: List<EntryPath>,
     /// Metadata that this user or volume does not permit (`owner`, `xattr user.a`), each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_permitted: Vec<String>,
@@ -67,107 +64,6 @@ pub struct Report {
     /// The directory that was copied into.
     #[serde(skip)]
     pub place: Option<Arc<Place>>,
-}
-
-/// What became of one entry, and why.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Change {
-    /// Relative to the destination; bytes that are not UTF-8 become U+FFFD. Not escaped: whoever prints it must do
-    /// that.
-    pub path: String,
-    /// `installed`, `replaced`, `kept`, `conflict`, `metadata`, `removed`.
-    pub action: &'static str,
-    /// In words.
-    pub reason: &'static str,
-}
-
-/// A list of changes, up to the number asked for, by default a hundred.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Changes {
-    /// Sorted by path.
-    pub items: Vec<Change>,
-    /// The number of those not listed.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub more: u64,
-    /// Length limit of the list.
-    #[serde(skip)]
-    pub(crate) most: usize,
-}
-
-impl Changes {
-    /// One line per change.
-    pub fn lines(&self) -> Vec<String> {
-        let line = |c: &Change| format!("{:<9} {} ({})", c.action, shown(c.path.as_bytes()), c.reason);
-        self.items.iter().map(line).collect()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    pub(crate) fn push(&mut self, path: &[u8], action: &'static str, reason: &'static str) {
-        if self.items.len() < self.most {
-            let path = String::from_utf8_lossy(path).into_owned();
-            self.items.push(Change { path, action, reason });
-        } else {
-            self.more += 1;
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.more += other.more;
-        for change in other.items {
-            if self.items.len() < self.most {
-                self.items.push(change);
-            } else {
-                self.more += 1;
-            }
-        }
-    }
-}
-
-/// A list that keeps its first hundred items and counts the rest.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct List {
-    /// The items kept.
-    pub items: Vec<String>,
-    /// The number of those not kept.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub more: u64,
-    /// Keep all: for a dry run, the list is the result.
-    #[serde(skip)]
-    pub(crate) whole: bool,
-}
-
-impl List {
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// The number of items, kept or not.
-    pub fn len(&self) -> u64 {
-        self.items.len() as u64 + self.more
-    }
-
-    pub(crate) fn push(&mut self, item: String) {
-        if self.whole || self.items.len() < LISTED {
-            self.items.push(item);
-        } else {
-            self.more += 1;
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.more += other.more;
-        for item in other.items {
-            self.push(item);
-        }
-    }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }
 
 impl Report {
@@ -278,10 +174,10 @@ impl Report {
 
     /// Sorts the lists: workers finish in any order.
     pub(crate) fn sort(&mut self) {
+        self.plan.items.sort_unstable();
+        self.beside.items.sort_unstable();
         for list in [
-            &mut self.plan,
             &mut self.conflicts,
-            &mut self.beside,
             &mut self.left_to_others,
             &mut self.given_back,
             &mut self.skipped,
@@ -300,19 +196,19 @@ pub struct VerifyReport {
     /// Entries that match the manifest.
     pub matching: u64,
     /// Entries with another type, content or link target.
-    pub modified: List,
+    pub modified: List<EntryPath>,
     /// Entries that differ only in permission bits.
-    pub mode: List,
+    pub mode: List<EntryPath>,
     /// Entries that are missing.
-    pub missing: List,
+    pub missing: List<EntryPath>,
     /// Entries that this user may not read: not compared.
-    pub denied: List,
+    pub denied: List<EntryPath>,
     /// Entries that a copy left to the user, which are not compared.
     pub kept: u64,
     /// Those entries.
-    pub users: List,
+    pub users: List<EntryPath>,
     /// Entries that no copy installed, in directories that copies made or filled.
-    pub added: List,
+    pub added: List<EntryPath>,
 }
 
 impl VerifyReport {

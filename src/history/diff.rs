@@ -45,7 +45,7 @@ pub fn diff(all: &[Records], range: &Range) -> Result<Diff, HistoryError> {
         }
     };
     let mut diff = Diff::default();
-    let mut entries: BTreeMap<(String, String), Change> = BTreeMap::new();
+    let mut entries = BTreeMap::new();
     for run in chosen.chunk_by(|a, b| a.attempt.started.run == b.attempt.started.run) {
         let mut is_known = false;
         for one in run {
@@ -85,7 +85,7 @@ fn between<'a>(first: Option<&Chosen<'a>>, last: Option<&Chosen<'a>>) -> Option<
 }
 
 /// Merges a later change of an entry with an earlier one into the change from before the earlier to after the later.
-fn fold(entries: &mut BTreeMap<(String, String), Change>, mut later: Change) {
+fn fold(entries: &mut BTreeMap<(Vec<u8>, Vec<u8>), Change>, mut later: Change) {
     let key = (later.to.clone(), later.path.clone());
     let Some(earlier) = entries.remove(&key) else {
         entries.insert(key, later);
@@ -112,7 +112,7 @@ pub fn print(diff: &Diff, json: bool, out: &mut dyn Write) -> Result<(), History
     let mut to = None;
     for change in &diff.changes {
         if several && to != Some(&change.to) {
-            writeln!(out, "==> {} <==", harmless(&change.to))?;
+            writeln!(out, "==> {} <==", shown(&change.to))?;
             to = Some(&change.to);
         }
         writeln!(out, "{}", line(change))?;
@@ -142,12 +142,16 @@ fn print_json(diff: &Diff, out: &mut dyn Write) -> Result<(), HistoryError> {
 pub(super) fn line(change: &Change) -> String {
     let slash = if change.kind == "directory" { "/" } else { "" };
     let target = if change.target.is_empty() { "" } else { " -> " };
-    let (path, to) = (harmless(&change.path), harmless(&change.target));
+    let (path, to) = (shown(&change.path), shown(&change.target));
     let why = match change.action.as_str() {
         "installed" | "replaced" | "removed" => String::new(),
         _ => format!(" ({})", harmless(&change.reason)),
     };
     format!("{} {path}{slash}{target}{to}{why}", itemized(change))
+}
+
+fn shown(path: &[u8]) -> String {
+    harmless(&String::from_utf8_lossy(path))
 }
 
 /// The eleven characters of `rsync -i`. Of a replaced entry only the content is known to differ, so attributes are dots.

@@ -3,9 +3,10 @@
 
 use std::io::{self, Write};
 
+use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderWriter;
 use serde::Serialize;
 
-use super::base64::Base64;
 
 /// Passes the output in pieces to the function that it is called with.
 pub(super) type Output<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
@@ -28,9 +29,9 @@ pub(super) fn print(
         output(&mut |piece| text.push(piece, &mut |part| escape(part, out)))?;
     } else {
         write!(out, "\"output_base64\":\"")?;
-        let mut base64 = Base64::default();
-        output(&mut |piece| base64.push(piece, out))?;
-        base64.finish(out)?;
+        let mut base64 = EncoderWriter::new(&mut *out, &STANDARD);
+        output(&mut |piece| base64.write_all(piece))?;
+        base64.finish()?;
     }
     writeln!(out, "\"}}")
 }

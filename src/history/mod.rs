@@ -1,6 +1,5 @@
 //! Reading back: `logs`, `history`, `diff`, `report`. Reads what `volume` wrote; changes nothing.
 
-mod base64;
 pub mod diff;
 mod error;
 mod filter;

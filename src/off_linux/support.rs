@@ -18,6 +18,8 @@ pub mod nearest;
 pub mod os;
 #[path = "../support/own.rs"]
 pub mod own;
+#[path = "../support/raw_path.rs"]
+pub mod raw_path;
 #[path = "../support/real_path.rs"]
 pub mod real_path;
 #[path = "rooted_dir.rs"]

@@ -13,6 +13,7 @@ pub(crate) mod nearest;
 pub mod observed;
 pub(crate) mod os;
 pub(crate) mod own;
+pub(crate) mod raw_path;
 pub(crate) mod real_path;
 pub mod rooted_dir;
 pub(crate) mod signal_mask;

@@ -9,28 +9,82 @@ use serde::{Deserialize, Serialize};
 use super::error::VolumeError;
 use super::history_dir::History;
 use crate::support::os::OsStrExt;
+use crate::support::raw_path::Written;
 use crate::support::rooted_dir::OFlags;
 
 const SUFFIX: &str = ".changes";
 
 /// One changed entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(into = "Row", try_from = "Row")]
 pub struct Change {
     /// The copy's destination.
-    pub to: String,
+    pub to: Vec<u8>,
     /// Relative to the destination.
-    pub path: String,
+    pub path: Vec<u8>,
     /// `file`, `directory`, `link`, `other`; empty if nothing is there any more.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// The target of a link.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub target: String,
+    /// The target of a link; else empty.
+    pub target: Vec<u8>,
     /// `installed`, `replaced`, `kept`, `conflict`, `removed`, `left`.
     pub action: String,
     /// The reason in words.
     pub reason: String,
+}
+
+/// A change as JSON has it. A path that is not UTF-8 is in the field of its name with `_base64`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Row {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_base64: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_base64: Option<String>,
+    action: String,
+    reason: String,
+}
+
+impl From<Change> for Row {
+    fn from(change: Change) -> Self {
+        let (to, path) = (Written::of(&change.to), Written::of(&change.path));
+        let target = if change.target.is_empty() { Written::default() } else { Written::of(&change.target) };
+        Self {
+            to: to.text,
+            to_base64: to.base64,
+            path: path.text,
+            path_base64: path.base64,
+            kind: change.kind,
+            target: target.text,
+            target_base64: target.base64,
+            action: change.action,
+            reason: change.reason,
+        }
+    }
+}
+
+impl TryFrom<Row> for Change {
+    type Error = &'static str;
+    fn try_from(row: Row) -> Result<Self, Self::Error> {
+        let read = |text, base64| Written { text, base64 }.read();
+        Ok(Self {
+            to: read(row.to, row.to_base64).ok_or("no destination")?,
+            path: read(row.path, row.path_base64).ok_or("no path")?,
+            kind: row.kind,
+            target: read(row.target, row.target_base64).unwrap_or_default(),
+            action: row.action,
+            reason: row.reason,
+        })
+    }
 }
 
 /// The changes of an attempt.

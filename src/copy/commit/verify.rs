@@ -13,7 +13,7 @@ use crate::copy::commit::rewrite::{WORKERS, open};
 use crate::copy::error::Error;
 use crate::copy::io::lacks::Lacks;
 use crate::copy::io::mount::is_mount;
-use crate::copy::io::path::{beside_what, join, parent, shown, shown_path};
+use crate::copy::io::path::{beside_what, join, parent, shown_path};
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Content, Kind, Manifest, Reading, Record, records};
 use crate::copy::plan::compare::{Baseline, has_payload, is_denied};
@@ -103,7 +103,7 @@ fn denied_block(
     for record in records(block) {
         let later = claims.later(&CString::new(record.name.to_vec())?).is_some();
         if !(record.flags.orphan || record.flags.kept || later) {
-            report.denied.push(shown(&join(manifest.path(at), &record.name)));
+            report.denied.push(join(manifest.path(at), &record.name));
         }
     }
     Ok(report)
@@ -176,7 +176,7 @@ fn verify_block(
         if record.flags.orphan || claims.later(&c_name).is_some() {
             continue;
         }
-        let path = shown(&join(manifest.path(at), &record.name));
+        let path = join(manifest.path(at), &record.name);
         let hides = |dir| record.kind == Kind::Dir && is_mount(dir, &*c_name);
         if record.flags.kept || dir.as_ref().is_some_and(hides) {
             report.kept += 1;
@@ -246,7 +246,7 @@ fn added(dir: &Dir, path: &[u8], block: &[u8], claims: &Claims, report: &mut Ver
     let spelled: HashSet<&[u8]> =
         pairs(&unlisted, &others, &Listed::of(dir)?)?.into_iter().map(|(_, name)| name).collect();
     for name in others.into_iter().filter(|name| !spelled.contains(name)) {
-        report.added.push(shown(&join(path, name)));
+        report.added.push(join(path, name));
     }
     Ok(())
 }
@@ -255,7 +255,7 @@ fn verify_entry(
     (dir, lacks): (&Dir, Lacks),
     record: &Record<'_>,
     stat: &Stat,
-    path: String,
+    path: Vec<u8>,
     (report, buffer): (&mut VerifyReport, &mut Vec<u8>),
 ) -> io::Result<()> {
     let Some((kind, _, _, mode, content)) = record.as_left() else { return Ok(()) };

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{FileType, Stat};
 
 use crate::copy::error::Error;
-use crate::copy::io::path::{beside, join, shown};
+use crate::copy::io::path::{beside, join};
 use crate::copy::manifest::{Kind, Payload, Record, records};
 use crate::copy::plan::compare::compare_content;
 use crate::copy::plan::layers::Claims;
@@ -114,7 +114,7 @@ impl Pruner<'_> {
             let is_left = is_dir || as_left()?;
             // What a user edited is the other's to replace or to keep as the user's.
             if !is_left || !at.claims.has_same(record) {
-                going.report.given_back.push(shown(&here));
+                going.report.given_back.push(here);
             }
             return Ok(!is_left);
         }

@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::copy::error::Error;
-use crate::copy::io::path::{names_beside, shown};
+use crate::copy::io::path::names_beside;
 use crate::copy::io::sight::Sight;
 use crate::copy::options::Policy;
 use crate::copy::publish::moving::{Moving, rename_new};
@@ -62,9 +62,9 @@ impl Publisher<'_> {
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(self.roots.volume_error("rename", &path, errno)),
                 Ok(()) => {
-                    worker.report.conflicts.push(shown(&path));
                     worker.report.beside.push(beside_of(&path, &at.child(&beside)));
                     worker.report.changes.push(&path, "conflict", "written by a user during the copy");
+                    worker.report.conflicts.push(path);
                     return Ok(());
                 }
             }

@@ -179,7 +179,7 @@ impl Stager<'_> {
         let how = transfer::hashing(&from.stat);
         if streamed.is_none_or(|(hash, _)| how.content(hash) != version.content) {
             if streamed.is_some() {
-                worker.report.changed_source.push(shown(&here.child(source)));
+                worker.report.changed_source.push(here.child(source));
             }
             self.unstage(here.node, name)?;
             return Ok(false);

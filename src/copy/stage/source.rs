@@ -7,7 +7,6 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::copy::error::Error;
-use crate::copy::io::path::shown;
 use crate::copy::io::sight::Sight;
 use crate::copy::io::transfer::{self, Failed, READ, Target};
 use crate::copy::manifest::Hash;
@@ -54,7 +53,7 @@ impl Stager<'_> {
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
             return Ok(Some(Opened { file, stat }));
         }
-        worker.report.changed_source.push(shown(&here.child(name)));
+        worker.report.changed_source.push(here.child(name));
         Ok(None)
     }
 
@@ -69,7 +68,7 @@ impl Stager<'_> {
         match rustix::fs::openat(here.source, self.roots.source_name(here, name), flags, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
-                worker.report.changed_source.push(shown(&here.child(name)));
+                worker.report.changed_source.push(here.child(name));
                 Ok(None)
             }
             Err(errno) => Err(self.roots.source_error("open", &here.child(name), errno)),
@@ -122,7 +121,7 @@ impl Stager<'_> {
             reopened = opened;
             from = &reopened;
         }
-        worker.report.changed_source.push(shown(&here.child(name)));
+        worker.report.changed_source.push(here.child(name));
         Ok(None)
     }
 }

@@ -151,7 +151,7 @@ impl Walk<'_> {
             worker.report.kept += 1;
             return Ok(None);
         }
-        worker.report.conflicts.push(shown(&here.child(name)));
+        worker.report.conflicts.push(here.child(name));
         let alias = self.known.directory_beside(here, name)?;
         worker.report.plan.push(format!("put beside {}/", shown(&here.child(&alias))));
         worker.report.beside.push(beside_of(&here.child(name), &here.child(&alias)));

@@ -5,7 +5,7 @@ use std::ffi::CString;
 
 use crate::copy::error::Error;
 use crate::copy::io::listing::Listing;
-use crate::copy::io::path::{join, shown};
+use crate::copy::io::path::join;
 use crate::copy::manifest::{Block, Kind, Record, records};
 use crate::copy::options::Prune;
 use crate::copy::plan::layers::Claims;
@@ -75,7 +75,7 @@ impl Walk<'_> {
     fn give_back(&self, worker: &mut Worker, dir: &[u8], record: &Record<'_>, claims: &Claims) {
         let is_theirs = claims.has(&record.name) && !claims.has_later(&record.name);
         if self.known.options.prune == Prune::None && !record.flags.orphan && is_theirs {
-            worker.report.given_back.push(shown(&join(dir, &record.name)));
+            worker.report.given_back.push(join(dir, &record.name));
         }
     }
 

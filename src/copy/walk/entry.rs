@@ -66,8 +66,8 @@ impl Walk<'_> {
             // Another owner has something else there, so that nothing below it has a place.
             FileType::Directory if later.is_some_and(|kind| kind != Kind::Dir) => {
                 let path = here.child(name);
-                worker.report.left_to_others.push(shown(&path));
                 worker.report.changes.push(&path, "left", "a later copy has it");
+                worker.report.left_to_others.push(path);
                 self.retain(worker, here, record)
             }
             FileType::Directory => self.directory(worker, here, entry),
@@ -80,7 +80,7 @@ impl Walk<'_> {
             }
             FileType::Symlink => self.symlink(worker, here, entry),
             _ => {
-                worker.report.skipped.push(shown(&here.child(name)));
+                worker.report.skipped.push(here.child(name));
                 // An earlier release may have had a file here; the image no longer has one.
                 record.map_or(Ok(()), |record| self.dropped(worker, here, record.clone()))
             }

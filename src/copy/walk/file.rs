@@ -9,7 +9,6 @@ use rustix::fs::{FileType, Stat};
 
 use crate::copy::error::Error;
 use crate::copy::io::metadata::time_of;
-use crate::copy::io::path::shown;
 use crate::copy::io::readahead::Foreseen;
 use crate::copy::io::sight::Sight;
 use crate::copy::io::transfer::{self, BUFFER};
@@ -175,7 +174,7 @@ impl Walk<'_> {
             }
             (before, last) = (after, Some(hash));
         }
-        worker.report.changed_source.push(shown(&here.child(entry.name)));
+        worker.report.changed_source.push(here.child(entry.name));
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 //! records.
 
 use crate::copy::error::Error;
-use crate::copy::io::path::{join, shown};
+use crate::copy::io::path::join;
 use crate::copy::manifest::{Flags, Kind, Left, Record, Time};
 use crate::copy::options::Policy;
 use crate::copy::plan::compare::{Baseline, as_it_is, meta_changed, seen};
@@ -55,8 +55,10 @@ impl Walk<'_> {
         let is_there = self.known.has_content(worker, here, entry, version.payload())?;
         if !is_there {
             let path = here.child(entry.name);
-            worker.report.left_to_others.push(shown(&path));
             worker.report.changes.push(&path, "left", "a later copy has it");
+            worker.report.left_to_others.push(path);
+        } else {
+            worker.report.unchanged += 1;
         }
         let flags = entry.record.map_or(Flags::default(), |record| record.flags);
         let flags = Flags { orphan: false, ..flags };
@@ -83,7 +85,7 @@ impl Walk<'_> {
             }
             Action::Conflict => {
                 worker.report.kept += 1;
-                worker.report.conflicts.push(shown(&here.child(name)));
+                worker.report.conflicts.push(here.child(name));
                 if self.stager.install(worker, here, (entry, Place::Beside), incoming)?.is_none() {
                     record.inspect(|record| note(worker, here, record));
                     return Ok(Outcome::Other);

@@ -21,7 +21,7 @@ pub(super) fn table(chosen: &Chosen<'_>) -> String {
         html.push_str(&format!(
             "<tr{class}><td>{}</td><td>{}<span class=\"how\">{}</span></td></tr>",
             escaped(&itemized(change)),
-            escaped(&change.path),
+            escaped(&String::from_utf8_lossy(&change.path)),
             escaped(&change.reason)
         ));
     }

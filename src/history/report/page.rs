@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::escape::escaped;
-use crate::history::base64::base64;
 use crate::support::os::sha256;
 use crate::support::times;
 
@@ -69,5 +71,5 @@ impl Page<'_> {
 
 /// The hash by which a content security policy allows a script or a style sheet.
 fn hash(text: &str) -> String {
-    format!("sha256-{}", base64(&sha256(text.as_bytes())))
+    format!("sha256-{}", STANDARD.encode(sha256(text.as_bytes())))
 }
