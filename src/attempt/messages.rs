@@ -187,6 +187,7 @@ pub(crate) fn copy(error: &copy::Error) -> Failure {
     match (cause, error.errno().map(Errno::from_raw)) {
         // Without a system error this is not about the volume, and the message says what to do.
         (Cause::Io, None) => failure,
+        (Cause::Io, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => failure.advise(LIMITS),
         (Cause::Io, Some(Errno::EACCES)) => {
             failure.advise("let the pod's user write there (fsGroup, or the directory's mode)")
         }

@@ -25,7 +25,6 @@ use crate::support::blocking;
 use crate::support::cause::words;
 use crate::support::durations::milliseconds;
 use crate::support::rooted_dir::Dir;
-use crate::volume::LOG_NAME;
 use crate::volume::lock::{self, AtWork};
 
 /// Copies, and writes the termination message.
@@ -101,7 +100,7 @@ fn checked_request(arguments: &cli::Copy) -> Result<Request, String> {
         group: identity.run,
         // When a pod restarts, its initContainer copies again, but the hook does not run again.
         steps_follow: false,
-        protect: vec![destination.join(LOG_NAME)].into_iter().chain(arguments.state.clone()).collect(),
+        protect: arguments.state.iter().cloned().collect(),
         source,
         destination,
         earlier_state: arguments.state.clone(),

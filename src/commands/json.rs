@@ -15,6 +15,5 @@ struct Row<'a, T> {
 /// The report with the number of its schema; docs/formats.md has the fields.
 pub(super) fn json(report: &impl Serialize) -> Result<String, Failure> {
     let row = Row { schema: SCHEMA, report };
-    serde_json::to_string(&row)
-        .map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))
+    serde_json::to_string(&row).map_err(|_| Failure::new(Kind::Fault, "the report cannot be written as JSON"))
 }

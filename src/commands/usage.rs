@@ -95,7 +95,10 @@ impl Finding<'_> {
         let suggestions =
             [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
         // The nearest comes last.
-        if let Some(name) = suggestions.into_iter().find_map(|kind| self.list(kind).pop()) {
+        let is_hidden =
+            |name: &String| self.definition.find_subcommand(name).is_some_and(Command::is_hide_set);
+        let mut names = suggestions.into_iter().flat_map(|kind| self.list(kind).into_iter().rev());
+        if let Some(name) = names.find(|name| !is_hidden(name)) {
             return format!("is `{name}` meant?");
         }
         if self.error.kind() == ErrorKind::ValueValidation {

@@ -72,8 +72,8 @@ enum Problem {
     #[error("{0}")]
     Request(String),
     #[error(
-        "{what} of {} would be needed in {}, {available} are available; --ignore-space tries all the same",
-        amount(*needed, what), shown_path(path)
+        "{what} of {} would be needed in {}, {} are available; --ignore-space tries all the same",
+        amounts(*needed, *available, what).0, shown_path(path), amounts(*needed, *available, what).1
     )]
     Space { what: &'static str, path: PathBuf, needed: u64, available: u64 },
     #[error("{sentence}")]
@@ -86,8 +86,14 @@ enum Problem {
     Cancelled,
 }
 
-fn amount(needed: u64, what: &str) -> String {
-    if what == "space" { human_bytes(needed) } else { needed.to_string() }
+/// Both in one unit, exact where they would read the same.
+fn amounts(needed: u64, available: u64, what: &str) -> (String, String) {
+    let short = (human_bytes(needed), human_bytes(available));
+    match what {
+        "space" if short.0 != short.1 => short,
+        "space" => (format!("{needed} B"), format!("{available} B")),
+        _ => (needed.to_string(), available.to_string()),
+    }
 }
 
 impl Error {

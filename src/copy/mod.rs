@@ -42,9 +42,10 @@ use crate::support::rooted_dir::Dir;
 
 pub use commit::seal::Ended;
 pub use error::{Cause, Error};
-pub use lists::{Changes, EntryPath, List};
+pub use lists::{Changes, List};
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
-pub use pattern::is_pattern;
+pub use pattern::pattern_mistake;
+pub use preflight::leads_nowhere;
 #[cfg(test)]
 pub(crate) use progress::Silent;
 pub use progress::{Progress, Stderr};

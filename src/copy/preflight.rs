@@ -58,14 +58,23 @@ impl Places {
                     destination: destination.clone(),
                 };
                 found.apart(request)?;
-                Ok(found)
+                found.leads_somewhere()
             }
-            FileType::RegularFile => Self::find_single(request),
+            FileType::RegularFile => Self::find_single(request)?.leads_somewhere(),
             _ => Err(Error::request(format!(
                 "the source {} is neither a directory nor a file",
                 shown_path(source)
             ))),
         }
+    }
+
+    /// Refuses a directory that cannot be made.
+    fn leads_somewhere(self) -> Result<Self, Error> {
+        let Some(link) = leads_nowhere(&self.destination) else { return Ok(self) };
+        let (at, link) = (shown_path(&self.destination), shown_path(&link));
+        Err(Error::request(format!(
+            "the destination {at} cannot be made: {link} is a link that leads to nothing"
+        )))
     }
 
     fn find_single(request: &Request) -> Result<Self, Error> {
@@ -168,6 +177,15 @@ impl Places {
         let made = state.map_err(|e| Error::system("create the state directory in", &self.destination, e))?;
         Ok((destination, made))
     }
+}
+
+/// The dangling link that a path is, or leads through.
+pub fn leads_nowhere(path: &Path) -> Option<PathBuf> {
+    // Without a slash at the end, behind which the link would be followed.
+    let path: PathBuf = path.components().collect();
+    let found = path.ancestors().find(|at| at.symlink_metadata().is_ok())?;
+    let is_absent = std::fs::metadata(found).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    is_absent.then(|| found.to_owned())
 }
 
 /// Gives a new destination the source's owner and mode, as far as permitted.

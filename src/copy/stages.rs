@@ -82,8 +82,9 @@ pub(crate) fn copy(
         error.changes = Box::new(report.changes);
         return Err(error);
     }
-    if opened.scope.filter.is_selective() && control.counters.snapshot().files == 0 && report.links == 0 {
-        report.remarks.push("--include matches nothing in the source".to_owned());
+    // Another shard may have met it.
+    for text in opened.scope.filter.not_met().filter(|_| opened.scope.shares.is_none()) {
+        report.remarks.push(format!("--include {text} matches nothing in the source"));
     }
     report.not_permitted = stager.permissions.refused();
     report.sort();

@@ -8,19 +8,14 @@ use crate::copy;
 use crate::hook::file_value::{FileValue, any_scalar};
 use crate::hook::yaml::{Mistake, Node};
 
-/// A pattern that is neither empty nor a comment.
+/// A pattern that can match a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob(pub String);
 
 impl FromStr for Glob {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if copy::is_pattern(text) {
-            return Ok(Self(text.into()));
-        }
-        Err(format!(
-            "'{text}' is empty or a comment and matches nothing; leave it out, or write \\# for a name that begins with #"
-        ))
+        copy::pattern_mistake(text).map_or_else(|| Ok(Self(text.into())), Err)
     }
 }
 
@@ -29,6 +24,9 @@ impl FileValue for Glob {
         String::read(node)?.parse().map_err(|message: String| node.mistake(message))
     }
     fn schema() -> Value {
-        any_scalar("^(?!#)(?!!?[ \\t\\n\\r\\f]*$(?!\\n))[^\\u0000]+$")
+        let nothing = "(?!#)(?!!?[ \\t\\n\\r\\f]*$(?!\\n))(?!!?/ *$)";
+        // Within brackets, dots and slashes mean something else.
+        let no_path = "(?![^\\[]*//)(?!!?(?:[^\\[]*/)?\\.\\.?(?:/| *$))";
+        any_scalar(&format!("^{nothing}{no_path}[^\\u0000]+$"))
     }
 }

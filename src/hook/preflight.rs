@@ -53,6 +53,13 @@ pub enum PreflightError {
         /// That file.
         file: PathBuf,
     },
+    /// The destination is a link to nothing, or leads through one.
+    #[error("the destination {} cannot be made: {} is a link that leads to nothing; make what it leads to, or remove it", destination.display(), link.display())]
+    DestinationLeadsNowhere {
+        destination: PathBuf,
+        /// That link.
+        link: PathBuf,
+    },
     /// This user may not write to the destination.
     #[error("user {uid} may not write to {} (destination {}); let the pod's user write there (fsGroup, or the directory's mode)", directory.display(), destination.display())]
     NotWritable {
@@ -96,6 +103,10 @@ pub fn check(steps: &[Step]) -> Result<(), PreflightError> {
             check_copy(from, to, may_be_made)?;
             if !may_be_made {
                 empty(from, to, options)?;
+            }
+            let into = if from.is_file() { to.parent() } else { Some(&**to) };
+            if let Some(link) = into.and_then(copy::leads_nowhere).filter(|_| !made.may_hold(to)) {
+                return Err(PreflightError::DestinationLeadsNowhere { destination: to.clone(), link });
             }
         }
         made.add(step);

@@ -1,6 +1,6 @@
 //! The options of a copy, as flags and the hook file give them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[path = "../copy/chmod.rs"]
 mod chmod;
@@ -10,11 +10,16 @@ mod options;
 mod pattern;
 
 pub use options::{ModeChange, Options, Owner, Policy, Prune, Shard};
-pub use pattern::is_pattern;
+pub use pattern::pattern_mistake;
 
 /// Only copies ask.
 pub fn empties(_source: &Path, _destination: &Path) -> bool {
     false
+}
+
+/// Only copies ask.
+pub fn leads_nowhere(_path: &Path) -> Option<PathBuf> {
+    None
 }
 
 /// Only copies ask.

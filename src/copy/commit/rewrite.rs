@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::io::Errno;
 
 use crate::copy::error::Error;
+use crate::copy::io::mount::is_hidden;
 use crate::copy::io::pool::Pool;
 use crate::copy::manifest::{self, Block, Builder, Flags, Kind, Manifest, Record, records};
 use crate::copy::plan::compare::{Baseline, as_it_is};
@@ -75,8 +76,9 @@ impl Rewriting<'_> {
         let path = self.old.path(at);
         self.old.load(at, &mut buffers.old)?;
         buffers.new.clear();
-        let dir = open(self.root, path, self.follow)?.map(OwnedFd::from);
-        let is_mounted = dir.as_ref().map_or(Ok(false), |dir| self.root.is_on_mount_of(dir).map(|on| !on))?;
+        let dir = open(self.root, path, self.follow)?;
+        let is_hidden = is_hidden(self.root, path, dir.as_ref())?;
+        let dir = dir.map(OwnedFd::from);
         let claims = self.layers.directory(path)?;
         for record in records(&buffers.old) {
             let is_dir = record.kind == Kind::Dir;
@@ -86,7 +88,11 @@ impl Rewriting<'_> {
             let name = CString::new(record.name.to_vec())?;
             // These records keep their base of comparison: entries of the user, of another owner, dropped by the image, or
             // below a mount, which hides them.
-            let stays = is_dir || is_mounted || record.flags.kept || record.flags.orphan || claims.later(&name).is_some();
+            let stays = is_dir
+                || is_hidden
+                || record.flags.kept
+                || record.flags.orphan
+                || claims.later(&name).is_some();
             if stays || skipped {
                 record.write(&mut buffers.new);
             } else {

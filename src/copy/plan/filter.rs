@@ -1,18 +1,22 @@
 //! Selects source entries by `exclude` and `include`, in gitignore(5) syntax relative to the source. As there, the last
 //! matching pattern decides, `!` re-includes, and nothing below an excluded directory can be re-included.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use gix_glob::pattern::Case;
 use gix_glob::wildmatch::Mode;
 
 use crate::copy::error::Error;
 use crate::copy::io::path::{join, parent};
 use crate::copy::options::Options;
-use crate::copy::pattern::pattern;
+use crate::copy::pattern::{pattern, pattern_mistake};
 
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
     exclude: Vec<gix_glob::Pattern>,
     include: Vec<gix_glob::Pattern>,
+    /// The include patterns as given, and whether one of the source's files was met that each matches.
+    met: Vec<(String, AtomicBool)>,
 }
 
 impl Filter {
@@ -20,6 +24,7 @@ impl Filter {
         Ok(Self {
             exclude: parse("exclude", &options.exclude)?,
             include: parse("include", &options.include)?,
+            met: options.include.iter().map(|text| (text.clone(), text.starts_with('!').into())).collect(),
         })
     }
 
@@ -50,75 +55,66 @@ impl Filter {
 
     /// Whether the file itself or a directory above it is included.
     fn includes(&self, path: &[u8]) -> bool {
-        let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
-        ends.map(|end| (&path[..end], true))
-            .chain([(path, false)])
-            .any(|(p, dir)| matches(&self.include, p, dir))
+        with_those_above(path).any(|(p, dir)| matches(&self.include, p, dir))
+    }
+
+    /// Notes which include patterns match a file of the source that takes part.
+    pub(crate) fn meet(&self, dir: &[u8], name: &[u8]) {
+        let open = || self.include.iter().zip(&self.met).filter(|(_, (_, met))| !met.load(Ordering::Relaxed));
+        if open().next().is_none() {
+            return;
+        }
+        let path = join(dir, name);
+        for (pattern, (_, met)) in open() {
+            met.store(with_those_above(&path).any(|(p, dir)| is_match(pattern, p, dir)), Ordering::Relaxed);
+        }
+    }
+
+    /// The include patterns that matched no file of the source.
+    pub(crate) fn not_met(&self) -> impl Iterator<Item = &str> {
+        self.met.iter().filter(|(_, met)| !met.load(Ordering::Relaxed)).map(|(text, _)| text.as_str())
     }
 }
 
-fn parse(option: &str, patterns: &[String]) -> Result<Vec<gix_glob::Pattern>, Error> {
-    let one = |text: &String| {
-        pattern(text)
-            .ok_or_else(|| Error::request(format!("the pattern '{text}' of {option} is empty or a comment")))
-    };
-    patterns.iter().map(one).collect()
+/// A file's path and those of the directories above it, each with whether it is a directory.
+fn with_those_above(path: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+    let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+    ends.map(|end| (&path[..end], true)).chain([(path, false)])
 }
 
-/// Warnings about patterns that can match nothing: an unclosed bracket, or a first pattern with `!`, before which
-/// nothing is excluded.
+fn parse(option: &str, patterns: &[String]) -> Result<Vec<gix_glob::Pattern>, Error> {
+    let one = |text: &String| match pattern_mistake(text) {
+        Some(mistake) => Err(Error::request(format!("{option}: {mistake}"))),
+        None => Ok(pattern(text)),
+    };
+    patterns.iter().filter_map(|text| one(text).transpose()).collect()
+}
+
+/// Warnings about patterns that take back what nothing has excluded.
 pub(crate) fn doubts(options: &Options) -> Vec<String> {
     let mut doubts = Vec::new();
     for (option, patterns) in [("exclude", &options.exclude), ("include", &options.include)] {
         for (at, text) in patterns.iter().enumerate() {
             if text.starts_with('!') && !patterns[..at].iter().any(|earlier| !earlier.starts_with('!')) {
                 doubts.push(format!("--{option} {text}: there is nothing before it that it could take back"));
-            } else if is_open(text) {
-                doubts
-                    .push(format!("--{option} {text}: a bracket is not closed, so that it matches nothing"));
             }
         }
     }
     doubts
 }
 
-/// Whether a bracket expression is not closed. A `]` right after the bracket, or after its `!` or `^`, is an ordinary
-/// character.
-fn is_open(pattern: &str) -> bool {
-    let mut rest = pattern.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '\\' => drop(rest.next()),
-            '[' => {
-                let inner: String = rest.clone().collect();
-                let start = inner.len() - inner.trim_start_matches(['!', '^']).len();
-                let skip = start + usize::from(inner[start..].starts_with(']'));
-                match inner[skip..].find(']') {
-                    Some(end) => rest.nth(inner[..=skip + end].chars().count() - 1).map_or((), drop),
-                    None => return true,
-                }
-            }
-            _ => {}
-        }
-    }
-    false
-}
-
 fn matches(patterns: &[gix_glob::Pattern], path: &[u8], is_dir: bool) -> bool {
-    let basename = path.iter().rposition(|b| *b == b'/').map(|at| at + 1);
     patterns
         .iter()
         .rev()
-        .find(|pattern| {
-            pattern.matches_repo_relative_path(
-                path.into(),
-                basename,
-                Some(is_dir),
-                Case::Sensitive,
-                Mode::NO_MATCH_SLASH_LITERAL,
-            )
-        })
+        .find(|pattern| is_match(pattern, path, is_dir))
         .is_some_and(|pattern| !pattern.is_negative())
+}
+
+fn is_match(pattern: &gix_glob::Pattern, path: &[u8], is_dir: bool) -> bool {
+    let basename = path.iter().rposition(|b| *b == b'/').map(|at| at + 1);
+    let mode = Mode::NO_MATCH_SLASH_LITERAL;
+    pattern.matches_repo_relative_path(path.into(), basename, Some(is_dir), Case::Sensitive, mode)
 }
 
 #[cfg(test)]
@@ -159,24 +155,26 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_cannot_match_is_told() {
-        let doubts = |patterns: &[&str]| {
+    fn a_pattern_that_takes_nothing_back_is_told() {
+        for (patterns, told) in [(&["!x"][..], 1), (&["*.log", "!x.log"], 0), (&["!x", "!y", "z"], 2)] {
             let exclude = patterns.iter().map(|p| (*p).to_owned()).collect();
-            doubts(&Options { exclude, ..Options::default() }).len()
-        };
-        for (patterns, told) in [
-            (&["[z-a"][..], 1),
-            (&["!x"], 1),
-            (&["*.log", "!x.log"], 0),
-            (&["[ab]c", "[]]", "[!]a]", "\\[a", "a]"], 0),
-            (&["a[b", "[!"], 2),
-        ] {
-            assert_eq!(doubts(patterns), told, "{patterns:?}");
+            assert_eq!(doubts(&Options { exclude, ..Options::default() }).len(), told, "{patterns:?}");
         }
     }
 
     #[test]
-    fn a_pattern_that_says_nothing_is_refused() {
-        assert!(Filter::new(&Options { exclude: vec!["# x".into()], ..Options::default() }).is_err());
+    fn each_include_that_matches_no_file_is_told() {
+        let f = filter(&[], &["*.html", "!b.html", "/static", "sttaic", "*.css"]);
+        for (dir, name) in [("", "a.html"), ("static", "x.css")] {
+            f.meet(dir.as_bytes(), name.as_bytes());
+        }
+        assert_eq!(f.not_met().collect::<Vec<_>>(), ["sttaic"]);
+    }
+
+    #[test]
+    fn a_pattern_that_matches_nothing_is_refused() {
+        for text in ["# x", "./x"] {
+            assert!(Filter::new(&Options { exclude: vec![text.into()], ..Options::default() }).is_err());
+        }
     }
 }

@@ -11,31 +11,41 @@ use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Incoming, Version};
 use crate::copy::tree::worker::Worker;
 
-/// An entry with its decision and the state of the volume behind it.
+/// An entry with its decision, and what it was decided by.
 #[derive(Clone, Copy)]
 pub(crate) struct Judged<'a> {
     pub(crate) entry: Entry<'a>,
     pub(crate) incoming: Incoming<'a>,
     pub(crate) action: Action,
+    pub(crate) image: Image,
     pub(crate) volume: Volume,
 }
 
 impl Judged<'_> {
     /// The action and the reason for the list of changes; `None` if nothing changes.
     pub(crate) fn told(&self) -> Option<(&'static str, &'static str)> {
-        let reason = match self.volume {
-            Volume::Absent | Volume::LeftAbsent if self.entry.record.is_none() => "new in the source",
-            Volume::Absent | Volume::LeftAbsent => "missing on the volume",
-            Volume::AsLeft { .. } => "changed in the source",
-            Volume::LeftByRun => "changed by a run",
-            Volume::AnotherOwners => "another copy had it",
-            Volume::Differs => "changed on the volume",
+        let is_new = self.entry.record.is_none();
+        let is_there = self.entry.volume.is_some();
+        let installed = match (self.image, self.volume) {
+            (_, Volume::AnotherOwners) => "another copy had it",
+            (_, Volume::Absent | Volume::LeftAbsent | Volume::Differs) if is_new => "new in the source",
+            (_, Volume::Absent | Volume::LeftAbsent) => "missing on the volume",
+            (Image::Same, Volume::AsLeft { .. }) | (_, Volume::LeftByRun) => "changed by a run",
+            (_, Volume::AsLeft { .. }) => "changed in the source",
+            (Image::Same, Volume::Differs) => "changed on the volume",
+            (_, Volume::Differs) => "changed in the source and on the volume",
+        };
+        let kept = if is_there { "changed by the user" } else { "removed by the user" };
+        let conflict = match (is_new, is_there) {
+            (true, _) => "the user's, and new in the source",
+            (_, true) => "changed by the user and in the source",
+            (_, false) => "removed by the user, and changed in the source",
         };
         match self.action {
-            Action::Install if self.entry.volume.is_none() => Some(("installed", reason)),
-            Action::Install => Some(("replaced", reason)),
-            Action::Conflict => Some(("conflict", "changed by the user and in the source")),
-            Action::Keep => Some(("kept", "changed by the user")),
+            Action::Install if is_there => Some(("replaced", installed)),
+            Action::Install => Some(("installed", installed)),
+            Action::Conflict => Some(("conflict", conflict)),
+            Action::Keep => Some(("kept", kept)),
             Action::Leave | Action::Nothing | Action::Adopt => None,
         }
     }
@@ -43,16 +53,18 @@ impl Judged<'_> {
 
 impl Known<'_> {
     /// Decides about a file or link. Reads the volume's content only if the table asks for it.
-    pub(crate) fn judge(
+    pub(crate) fn judge<'a>(
         &self,
         worker: &mut Worker,
         here: &DirContext<'_>,
-        entry: Entry<'_>,
-        version: &Version<'_>,
-    ) -> Result<(Action, Volume), Error> {
+        entry: Entry<'a>,
+        incoming: Incoming<'a>,
+    ) -> Result<Judged<'a>, Error> {
+        let version = incoming.version;
         let image = image(entry, version);
         let volume = self.volume(worker, here, entry, image)?;
         let image = if self.emptied && entry.volume.is_none() { Image::New } else { image };
+        let judged = |action| Judged { entry, incoming, action, image, volume };
         let around = Around { beside_run: self.beside_run, steps_follow: self.steps_follow };
         let action = match decide(self.policy(), image, volume, around) {
             Decision::Do(action) => action,
@@ -69,10 +81,7 @@ impl Known<'_> {
         let as_left = matches!(volume, Volume::AsLeft { .. });
         let stays = action == Action::Install
             && (stays_as_mount(worker, here, entry) || !as_left && self.stays_as_own(worker, here, entry)?);
-        if stays {
-            return Ok((Action::Leave, volume));
-        }
-        Ok((action, volume))
+        Ok(judged(if stays { Action::Leave } else { action }))
     }
 
     fn volume(

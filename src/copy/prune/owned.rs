@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{FileType, Stat};
 
 use crate::copy::error::Error;
+use crate::copy::io::mount::is_hidden;
 use crate::copy::io::path::{beside, join};
 use crate::copy::manifest::{Kind, Payload, Record, records};
 use crate::copy::plan::compare::compare_content;
@@ -54,9 +55,8 @@ impl Pruner<'_> {
         blocks: &mut Blocks,
     ) -> Result<Vec<u8>, Error> {
         let dir = self.roots.volume_dir(path)?;
-        if let Some(dir) = &dir
-            && !self.roots.destination.is_on_mount_of(dir).map_err(|e| self.roots.volume_error("open", path, e))?
-        {
+        let hidden = is_hidden(&self.roots.destination, path, dir.as_ref());
+        if hidden.map_err(|e| self.roots.volume_error("open", path, e))? {
             // What is mounted there was not installed by a copy.
             return Ok(block.to_vec());
         }

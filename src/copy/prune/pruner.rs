@@ -82,6 +82,7 @@ impl Pruner<'_> {
         let Victim { dir, name, path, is_dir } = *victim;
         if self.control.dry_run {
             going.report.plan.push(format!("remove {}", shown(path)));
+            going.report.changes.push(path, "removed", "not in the source");
             going.planned.insert(path.to_vec());
             going.report.removed += 1;
             return Ok(true);

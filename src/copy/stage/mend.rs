@@ -58,6 +58,7 @@ impl Stager<'_> {
         };
         if self.control.dry_run {
             worker.report.plan.push(format!("set the metadata of {}", shown(&here.child(entry.name))));
+            worker.report.changes.push(&here.child(entry.name), "metadata", "not as in the source");
             worker.report.metadata += 1;
             return Ok(true);
         }

@@ -53,6 +53,7 @@ impl Stager<'_> {
         if self.control.dry_run {
             if image_wins && differs || attributed {
                 worker.report.plan.push(format!("set the metadata of {}", shown(&node.path())));
+                worker.report.changes.push(&node.path(), "metadata", "not as in the source");
                 worker.report.metadata += 1;
             }
             return Ok(());

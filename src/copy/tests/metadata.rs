@@ -35,7 +35,7 @@ fn links() -> Volume {
 
 /// Checks a dry run and a copy. A second copy has nothing to do, and the volume is as recorded.
 #[track_caller]
-fn as_planned(volume: &mut Volume) -> (crate::copy::report::List, Report) {
+fn as_planned(volume: &mut Volume) -> (crate::copy::List, Report) {
     volume.options.dry_run = true;
     let plan = volume.copy();
     volume.options.dry_run = false;

@@ -354,7 +354,7 @@ fn what_copiers_installed_whose_parts_were_never_put_together_is_no_users_change
             let reports: Vec<_> = reports.collect();
             volume.options.shard = None;
             let conflicts: Vec<_> = reports.iter().flat_map(|report| &report.conflicts.items).collect();
-            assert!(conflicts.iter().all(|path| *path == "many/7"), "{case}: {conflicts:?}");
+            assert!(conflicts.iter().all(|path| **path == "many/7"), "{case}: {conflicts:?}");
             assert_eq!(volume.read("many/7"), "the user's", "{case}");
             assert_eq!(volume.read("many/7.from-image"), "3", "{case}");
             assert_eq!(volume.read("shared/mine"), "the user's", "{case}");

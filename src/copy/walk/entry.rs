@@ -54,6 +54,9 @@ impl Walk<'_> {
         if self.scope.filter.skips(here.path, name.to_bytes(), is_dir) {
             return self.retain(worker, here, record);
         }
+        if !is_dir {
+            self.scope.filter.meet(here.path, name.to_bytes());
+        }
         let volume = self.volume(here, name, is_dir)?;
         if volume.is_some_and(|stat| self.scope.protected.is_inode(&stat)) {
             return Ok(());

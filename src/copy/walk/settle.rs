@@ -40,8 +40,8 @@ impl Walk<'_> {
         let pruned =
             entry.volume.is_none() && record.is_some() && self.known.was_pruned(worker, here, entry.name)?;
         let entry = Entry { record: record.filter(|_| !pruned), ..entry };
-        let (action, volume) = self.known.judge(worker, here, entry, incoming.version)?;
-        self.act(worker, here, &Judged { entry, incoming, action, volume })
+        let judged = self.known.judge(worker, here, entry, incoming)?;
+        self.act(worker, here, &judged)
     }
 
     /// Leaves a name to a later owner, and reports that unless both have the same.
@@ -53,12 +53,12 @@ impl Walk<'_> {
         version: &Version<'_>,
     ) -> Result<Outcome, Error> {
         let is_there = self.known.has_content(worker, here, entry, version.payload())?;
-        if !is_there {
+        if is_there {
+            worker.report.unchanged += 1;
+        } else {
             let path = here.child(entry.name);
             worker.report.changes.push(&path, "left", "a later copy has it");
             worker.report.left_to_others.push(path);
-        } else {
-            worker.report.unchanged += 1;
         }
         let flags = entry.record.map_or(Flags::default(), |record| record.flags);
         let flags = Flags { orphan: false, ..flags };

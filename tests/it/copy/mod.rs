@@ -4,6 +4,7 @@ pub(crate) mod cold;
 pub(crate) mod killed;
 pub(crate) mod limits;
 pub(crate) mod meanwhile;
+pub(crate) mod names;
 pub(crate) mod odd;
 pub(crate) mod options;
 pub(crate) mod own_run;

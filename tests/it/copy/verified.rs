@@ -136,9 +136,12 @@ fn a_file_that_is_mounted_on_a_name_stays_and_is_remarked() {
 #[test]
 fn a_directory_that_is_mounted_over_is_left_with_everything_in_it_and_what_it_hides_stays_installed() {
     needs!(Mount, MountNamespace);
-    for (change, prune) in
-        [("echo next >s/x/a", "none"), ("rm -r s/x", "owned"), ("rm -r s/x; echo file >s/x", "owned"), ("rm s/x/a", "all")]
-    {
+    for (change, prune) in [
+        ("echo next >s/x/a", "none"),
+        ("rm -r s/x", "owned"),
+        ("rm -r s/x; echo file >s/x", "owned"),
+        ("rm s/x/a", "all"),
+    ] {
         for policy in ["replace", "keep-modified", "missing"] {
             let temp = image();
             let at = temp.path();
@@ -154,7 +157,8 @@ fn a_directory_that_is_mounted_over_is_left_with_everything_in_it_and_what_it_hi
             let output = command.output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{change} {policy}: {output:?}");
-            let told = said.contains("x is a mount on the volume: not copied") || said.contains("x is a mount, or holds one");
+            let told = said.contains("x is a mount on the volume: not copied")
+                || said.contains("x is a mount, or holds one");
             assert!(told || prune == "owned", "{change} {policy}: {said}");
         }
     }

@@ -112,6 +112,40 @@ fn what_was_left_to_the_user_is_told_with_the_reason() {
     assert_eq!(entry["kind"], "file");
 }
 
+/// Each reason is of what was changed since the last copy, by whom.
+#[test]
+fn each_change_is_told_with_its_own_reason() {
+    let test = Test::new().file("app/f", "1").file("data/users", "own").file("app/users", "image");
+    let run = |test: Test, id: &str, script: &str| {
+        let run =
+            ["run", "--copy", "app:data", "--log", "logs/log.txt", "--run-id", id, "--", "sh", "-c", script];
+        test.args(run).any_stderr().run()
+    };
+    let told = |done: Done| {
+        let done = done.then().args(["diff", "--json", "--log", "logs"]).any_stdout().run();
+        let entry = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        let words = |entry: serde_json::Value| {
+            ["path", "action", "reason"]
+                .map(|key| entry[key].as_str().unwrap_or_default().to_owned())
+                .join(" ")
+        };
+        let lines: Vec<String> = done.stdout.lines().map(entry).map(words).collect();
+        (done, lines)
+    };
+    let (done, lines) = told(run(test, "r1", "echo H >>data/f"));
+    assert_eq!(lines, ["f installed new in the source", "users replaced new in the source"]);
+    let (done, lines) = told(run(done.then(), "r2", "true"));
+    assert_eq!(lines, ["f replaced changed by a run"]);
+    let (done, lines) = told(run(done.then().file("app/f", "2"), "r3", "true"));
+    assert_eq!(lines, ["f replaced changed in the source"]);
+    let (done, lines) = told(run(done.then().file("data/f", "user"), "r4", "rm data/f"));
+    assert_eq!(lines, ["f replaced changed on the volume"]);
+    let (done, lines) = told(run(done.then(), "r5", "true"));
+    assert_eq!(lines, ["f installed missing on the volume"]);
+    let (_, lines) = told(run(done.then().file("data/f", "user").file("app/f", "3"), "r6", "true"));
+    assert_eq!(lines, ["f replaced changed in the source and on the volume"]);
+}
+
 #[test]
 fn a_run_that_is_unknown_copied_nothing_or_stands_in_the_wrong_order_is_told() {
     let done = copy(Test::new().file("app/a", "a\n"), "r1");
