@@ -6,7 +6,7 @@ use super::logs::{closed_pipe_is_no_failure, open, say_problems, selection};
 use crate::cli::{self, Format, When};
 use crate::exit::Failure;
 use crate::history::table::{self, Style};
-use crate::history::{Selection, select};
+use crate::history::{self, Selection, select};
 use crate::support::color;
 use crate::support::os::columns;
 
@@ -32,6 +32,7 @@ pub(super) fn print_history(options: &cli::History) -> Result<(), Failure> {
             When::Auto => color::wanted(&stdout),
         },
         width: stdout.is_terminal().then(|| columns().unwrap_or(WIDTH)),
+        several_logs: history::several_logs(&all),
     };
     let done = select(&all, &selection).and_then(|chosen| table::print(&chosen, style, &mut stdout.lock()));
     closed_pipe_is_no_failure(done)

@@ -29,8 +29,10 @@ pub(super) fn print_logs(logs: &cli::Logs) -> Result<ExitCode, Failure> {
     let view = View {
         filter: Filter { step: logs.step, grep: logs.grep.clone(), tail: logs.tail },
         raw: logs.raw || logs.step.is_some() || logs.grep.is_some(),
+        verbatim: logs.raw && logs.grep.is_none() && !logs.timestamps,
         json: logs.json,
         timestamps: logs.timestamps,
+        several_logs: all.len() > 1,
     };
     let mut out = Out::open(!logs.no_pager && !logs.json);
     let printed = print(&chosen, &view, &mut out);

@@ -41,7 +41,11 @@ pub fn diff(all: &[Records], range: &Range) -> Result<Diff, HistoryError> {
                 earlier: after.clone(),
                 later: range.up_to.clone().unwrap_or_default(),
             };
-            between(first.last(), last.last()).ok_or_else(no_order)?
+            let chosen = between(&first, &last);
+            if chosen.is_empty() {
+                return Err(no_order());
+            }
+            chosen
         }
     };
     let mut diff = Diff::default();
@@ -72,16 +76,18 @@ fn copied_nothing(attempt: &Attempt) -> bool {
     attempt.ended.as_ref().is_some_and(|ended| !ended.steps.iter().any(|step| step.step.starts_with("copy ")))
 }
 
-/// The attempts after `first` up to `last`, where both are of one log and in this order.
-fn between<'a>(first: Option<&Chosen<'a>>, last: Option<&Chosen<'a>>) -> Option<Vec<Chosen<'a>>> {
-    let (first, last) = (first?, last?);
-    let records = first.records;
+/// In each log that has both runs, the attempts after `first` up to `last`; shards have a log each.
+fn between<'a>(first: &[Chosen<'a>], last: &[Chosen<'a>]) -> Vec<Chosen<'a>> {
     let place = |chosen: &Chosen<'a>| {
-        records.attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen.attempt))
+        chosen.records.attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen.attempt))
     };
-    let (from, to) = (place(first)?, place(last)?);
-    let attempts = records.attempts.get(from + 1..=to).filter(|attempts| !attempts.is_empty())?;
-    Some(attempts.iter().map(|attempt| Chosen { records, attempt }).collect())
+    let within = |log: &[Chosen<'a>]| {
+        let to = log.last()?;
+        let from = first.iter().rfind(|chosen| std::ptr::eq(chosen.records, to.records))?;
+        let attempts = to.records.attempts.get(place(from)? + 1..=place(to)?)?;
+        Some(attempts.iter().map(|attempt| Chosen { records: to.records, attempt }))
+    };
+    last.chunk_by(|a, b| std::ptr::eq(a.records, b.records)).filter_map(within).flatten().collect()
 }
 
 /// Merges a later change of an entry with an earlier one into the change from before the earlier to after the later.

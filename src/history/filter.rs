@@ -38,12 +38,23 @@ impl Filter {
                 let last = last_lines(file, ranges, grep.as_ref(), number)?;
                 last.into_iter().try_for_each(|line| pieces(file, line, sink))
             }
-            (Some(grep), None) => {
-                let mut pick =
-                    |at: u64, line: &[u8]| if matches(grep, line) { sink(at, line) } else { Ok(()) };
-                ranges.iter().try_for_each(|range| lines(file, range.clone(), &mut pick))
-            }
+            (Some(_), None) => self.pass_lines(file, ranges, sink),
         }
+    }
+
+    /// As [`Filter::pass`], line by line.
+    pub(super) fn pass_lines(
+        &self,
+        file: &File,
+        ranges: &[Range<u64>],
+        sink: &mut Sink<'_>,
+    ) -> io::Result<()> {
+        if self.tail.is_some() {
+            return self.pass(file, ranges, sink);
+        }
+        let is_wanted = |line: &[u8]| self.grep.as_ref().is_none_or(|grep| matches(grep, line));
+        let mut pick = |at: u64, line: &[u8]| if is_wanted(line) { sink(at, line) } else { Ok(()) };
+        ranges.iter().try_for_each(|range| lines(file, range.clone(), &mut pick))
     }
 
     /// Where the last lines of `range` begin; without `tail`, where `range` begins.

@@ -13,8 +13,11 @@ use super::log_end;
 use super::logs::of_the_command;
 use super::records::{self, Records};
 use super::select::{Chosen, Selection, select};
+use super::shard::group;
 use super::state::State;
+use crate::support::durations;
 use crate::support::harmless::harmless;
+use crate::volume::Attempt;
 use crate::volume::frames::Frame;
 
 /// Interval of looks; for a large log at least four times the duration of a look.
@@ -55,6 +58,10 @@ struct Cursor {
     at: u64,
     /// The wait for the next attempt was announced.
     waits: bool,
+    /// The logs of the run's other shards that were printed to their end.
+    printed: Vec<String>,
+    /// The first status of these that is a failure, or 0.
+    status: u8,
 }
 
 /// Prints until the run is over; returns the status of its last attempt. Messages besides the log go to `say`.
@@ -92,13 +99,15 @@ fn waits_for(path: &Path) -> bool {
     path.is_dir() || path.parent().is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir())
 }
 
-/// The first attempt to print. Of several logs, the one with the newest last attempt is followed.
+/// The first attempt to print. Of several logs, the one with the newest last attempt is followed; the shards of one are
+/// printed one after the other.
 fn first(all: &[Records], follow: &Follow) -> Result<Option<Cursor>, HistoryError> {
     let chosen = select(all, &follow.selection)?;
     let Some(newest) = chosen.iter().max_by_key(|chosen| &chosen.attempt.started.at) else { return Ok(None) };
     let started = &newest.attempt.started;
     let is_same = |chosen: &&Chosen<'_>| {
-        std::ptr::eq(chosen.records, newest.records) && chosen.attempt.started.run == started.run
+        chosen.records.given == newest.records.given
+            && group(&chosen.attempt.started.run) == group(&started.run)
     };
     let first = chosen.iter().find(is_same).unwrap_or(newest);
     let mut cursor = Cursor::of(first);
@@ -120,7 +129,7 @@ fn look(
 ) -> Result<Option<u8>, HistoryError> {
     let Some(records) = all.iter().find(|records| records.log == cursor.log) else { return Ok(None) };
     loop {
-        let is_current = |attempt: &&crate::volume::Attempt| {
+        let is_current = |attempt: &&Attempt| {
             attempt.started.run == cursor.run && attempt.started.attempt == cursor.attempt
         };
         let Some(attempt) = records.attempts.iter().rfind(is_current) else { return Ok(None) };
@@ -154,22 +163,31 @@ fn look(
                 harmless(&cursor.run)
             ));
         }
-        if let Some(next) = next(&chosen, follow) {
-            *cursor = Cursor::of(&next);
+        if let Some(next) = next_attempt(&chosen, follow) {
+            cursor.go_to(&next);
             continue;
         }
         let status = attempt.ended.as_ref().map_or(INTERRUPTED, |ended| ended.status);
-        if follow.forever || waits_for_retry(&chosen, follow, &file) {
-            if !cursor.waits && !follow.forever {
-                say(&format!(
-                    "attempt {} ended with status {status}; waiting for the Job's next attempt",
-                    cursor.attempt
-                ));
+        if !follow.forever && waits_for_retry(&chosen, follow, &file) {
+            if !cursor.waits {
+                say(&waits(cursor.attempt, status));
             }
             cursor.waits = true;
             return Ok(None);
         }
-        return Ok(Some(status));
+        if cursor.waits && !follow.forever {
+            say(why_none_follows(&chosen));
+        }
+        if let Some(next) = cursor.next_log(all, status) {
+            cursor.go_to(&next);
+        } else if !follow.forever {
+            return Ok(Some(cursor.status));
+        } else if let Some(next) = next_run(&chosen) {
+            *cursor = Cursor::of(&next);
+        } else {
+            cursor.waits = true;
+            return Ok(None);
+        }
     }
 }
 
@@ -195,16 +213,39 @@ fn print(
     Ok(())
 }
 
-/// The run's next attempt or, with `forever`, the next run's first.
-fn next<'a>(chosen: &Chosen<'a>, follow: &Follow) -> Option<Chosen<'a>> {
+fn next_attempt<'a>(chosen: &Chosen<'a>, follow: &Follow) -> Option<Chosen<'a>> {
+    let is_next = |attempt: &&Attempt| attempt.started.run == chosen.attempt.started.run;
+    after(chosen).iter().find(is_next).filter(|_| follow.selection.attempt.is_none()).map(in_log_of(chosen))
+}
+
+fn next_run<'a>(chosen: &Chosen<'a>) -> Option<Chosen<'a>> {
+    let is_next = |attempt: &&Attempt| attempt.started.run != chosen.attempt.started.run;
+    after(chosen).iter().find(is_next).map(in_log_of(chosen))
+}
+
+fn after<'a>(chosen: &Chosen<'a>) -> &'a [Attempt] {
+    let attempts = &chosen.records.attempts;
+    let place = attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen.attempt));
+    place.map_or(&[], |place| &attempts[place + 1..])
+}
+
+fn in_log_of<'a>(chosen: &Chosen<'a>) -> impl Fn(&'a Attempt) -> Chosen<'a> {
     let records = chosen.records;
-    let place = records.attempts.iter().position(|attempt| std::ptr::eq(attempt, chosen.attempt))?;
-    let is_next = |attempt: &&crate::volume::Attempt| {
-        let same = attempt.started.run == chosen.attempt.started.run;
-        if same { follow.selection.attempt.is_none() } else { follow.forever }
-    };
-    let attempt = records.attempts[place + 1..].iter().find(is_next)?;
-    Some(Chosen { records, attempt })
+    move |attempt| Chosen { records, attempt }
+}
+
+fn waits(attempt: u32, status: u8) -> String {
+    let time = durations::shown(longest_wait(attempt));
+    format!("attempt {attempt} ended with status {status}; waiting up to {time} for the Job's next attempt")
+}
+
+/// What to say when the next attempt was waited for, and none began in time.
+fn why_none_follows(chosen: &Chosen<'_>) -> &'static str {
+    if after(chosen).is_empty() {
+        "no next attempt has begun: the Job's retries are used up (backoffLimit), or its pod cannot start; `kubectl describe job` says which"
+    } else {
+        "no next attempt has begun, but another run has"
+    }
 }
 
 /// Whether the Job may still start the run again: it runs in a cluster, its status does not end a Job, no other run has
@@ -218,10 +259,14 @@ fn waits_for_retry(chosen: &Chosen<'_>, follow: &Follow, file: &File) -> bool {
     if is_all || started.job.is_none() || ends_the_job || !is_last {
         return false;
     }
-    let doublings = started.attempt.saturating_sub(1).min(6);
-    let delay = LONGEST_BACKOFF.min(FIRST_BACKOFF * 2_u32.pow(doublings)) + POD_START;
     let end = file.metadata().and_then(|metadata| metadata.modified());
-    end.is_ok_and(|end| end.elapsed().unwrap_or_default() < delay)
+    end.is_ok_and(|end| end.elapsed().unwrap_or_default() < longest_wait(started.attempt))
+}
+
+/// From the end of an attempt to the start of the next one.
+fn longest_wait(attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(6);
+    LONGEST_BACKOFF.min(FIRST_BACKOFF * 2_u32.pow(doublings)) + POD_START
 }
 
 impl Cursor {
@@ -233,6 +278,29 @@ impl Cursor {
             attempt: started.attempt,
             at: 0,
             waits: false,
+            printed: Vec::new(),
+            status: 0,
         }
+    }
+
+    /// Goes to an attempt of the same run.
+    fn go_to(&mut self, next: &Chosen<'_>) {
+        let (printed, status) = (std::mem::take(&mut self.printed), self.status);
+        *self = Self { printed, status, ..Self::of(next) };
+    }
+
+    /// The run's first attempt in a shard's log that is not printed yet, after this log has ended with `status`.
+    fn next_log<'a>(&mut self, all: &'a [Records], status: u8) -> Option<Chosen<'a>> {
+        if !self.printed.contains(&self.log) {
+            self.printed.push(self.log.clone());
+            self.status = if self.status == 0 { status } else { self.status };
+        }
+        let given = &all.iter().find(|records| records.log == self.log)?.given;
+        let others =
+            all.iter().filter(|records| records.given == *given && !self.printed.contains(&records.log));
+        let run = |attempt: &&Attempt| group(&attempt.started.run) == group(&self.run);
+        let first =
+            |records: &'a Records| Some(Chosen { records, attempt: records.attempts.iter().find(run)? });
+        others.find_map(first)
     }
 }

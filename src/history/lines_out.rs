@@ -14,6 +14,11 @@ impl<W: Write> LinesOut<W> {
         Self { out, mid_line: false }
     }
 
+    /// The last byte did not end a line.
+    pub(super) fn is_within_line(&self) -> bool {
+        self.mid_line
+    }
+
     /// What comes next begins a line.
     pub(super) fn begin_line(&mut self) -> io::Result<()> {
         if self.mid_line { self.write_all(b"\n") } else { Ok(()) }

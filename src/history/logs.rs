@@ -21,10 +21,14 @@ pub struct View {
     pub filter: Filter,
     /// The command's bytes alone, without headers and footers.
     pub raw: bool,
+    /// Exactly these bytes. Otherwise each attempt and each part of one begins a line.
+    pub verbatim: bool,
     /// One JSON object per attempt.
     pub json: bool,
     /// The time before each line of output.
     pub timestamps: bool,
+    /// What is read has several logs: each is named before its output.
+    pub several_logs: bool,
 }
 
 /// Prints the attempts. Those that cannot be read are left out and returned as problems.
@@ -33,12 +37,11 @@ pub fn print(
     view: &View,
     out: &mut impl Write,
 ) -> Result<Vec<HistoryError>, HistoryError> {
-    let several = chosen.windows(2).any(|pair| !std::ptr::eq(pair[0].records, pair[1].records));
     let mut problems = Vec::new();
     let mut log = None;
     let mut out = LinesOut::new(out);
     for one in chosen {
-        if several && !view.json && !view.raw && log != Some(&one.records.log) {
+        if view.several_logs && !view.json && !view.raw && log != Some(&one.records.log) {
             out.begin_line()?;
             writeln!(out, "==> {} <==", harmless(&one.records.log))?;
             log = Some(&one.records.log);
@@ -74,11 +77,23 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut LinesOut<impl Write>) -
         out.begin_line()?;
         pieces(&file, frame.start..frame.output.start, &mut |_, piece| out.write_all(piece))?;
     }
-    let mut times = view.timestamps.then(|| Times::of(&frame));
-    view.filter.pass(&file, &parts, &mut |at, piece| match &mut times {
-        Some(times) => times.stamp(at, piece, out),
-        None => out.write_all(piece),
-    })?;
+    let times = view.timestamps.then(|| Times::of(&frame));
+    let mut end = None;
+    let mut write = |at: u64, piece: &[u8]| {
+        if end != Some(at) && !view.verbatim {
+            out.begin_line()?;
+        }
+        end = Some(at + piece.len() as u64);
+        match &times {
+            Some(times) => times.stamp(at, piece, out),
+            None => out.write_all(piece),
+        }
+    };
+    if view.timestamps {
+        view.filter.pass_lines(&file, &parts, &mut write)?;
+    } else {
+        view.filter.pass(&file, &parts, &mut write)?;
+    }
     if !view.raw {
         out.begin_line()?;
         pieces(&file, frame.output.end..frame.end, &mut |_, piece| out.write_all(piece))?;

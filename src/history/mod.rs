@@ -12,12 +12,13 @@ mod records;
 pub mod report;
 mod row;
 mod select;
+mod shard;
 mod state;
 pub mod table;
 mod times;
 
 pub use self::error::HistoryError;
 pub use self::filter::Filter;
-pub use self::records::{Records, open, run_ids};
+pub use self::records::{Records, open, run_ids, several_logs};
 pub use self::row::SCHEMA;
 pub use self::select::{Selection, select};

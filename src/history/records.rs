@@ -1,12 +1,14 @@
 //! Opens what is read: all histories of a directory, one log with its history, one log alone, or standard input.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::path::Path;
 
 use super::error::HistoryError;
-use crate::support::os;
+use super::shard::{group, shard_of};
+use crate::support::os::{self, OsStrExt};
 use crate::volume::frames::{self, Frame};
 use crate::volume::lock::{self, AtWork};
 use crate::volume::record::Started;
@@ -21,6 +23,8 @@ const TRIES: usize = 100;
 pub struct Records {
     /// The log's name.
     pub(super) log: String,
+    /// The name that the hook was given: the log's, without the number of a shard.
+    pub(super) given: String,
     /// In the order of their starts.
     pub(super) attempts: Vec<Attempt>,
     /// Who holds the volume's lock.
@@ -45,7 +49,7 @@ pub fn open(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryE
         let file = os::stdin().and_then(seekable);
         return Ok(vec![Records::alone(file.map_err(VolumeError::at("read", place))?, place)?]);
     }
-    let mut records = if place.is_dir() { directory(place, state)? } else { log(place, state)? };
+    let mut records = if place.is_dir() { directory(place, state)? } else { log_and_shards(place, state)? };
     if records.is_empty() {
         // A directory in the place of a log, whose history is beside it.
         let replaced = Volume::open(place, state).map(Records::on).into_iter();
@@ -63,32 +67,71 @@ pub fn run_ids(place: &Path, state: Option<&Path>) -> Vec<(String, String)> {
     let attempts = all.iter().flat_map(|records| records.attempts.iter().rev());
     let mut ids: Vec<(String, String)> = Vec::new();
     for started in attempts.map(|attempt| &attempt.started) {
-        if !ids.iter().any(|(id, _)| *id == started.run) {
-            ids.push((started.run.clone(), started.at.clone()));
+        if !ids.iter().any(|(id, _)| *id == group(&started.run)) {
+            ids.push((group(&started.run).to_owned(), started.at.clone()));
         }
     }
     ids.sort_by(|a, b| b.1.cmp(&a.1));
     ids
 }
 
+/// Whether hooks were given several logs; the shards of one are one.
+pub fn several_logs(all: &[Records]) -> bool {
+    all.windows(2).any(|pair| pair[0].given != pair[1].given)
+}
+
 /// All logs with a history in the state directory. If that is lost, all logs with the default name.
 fn directory(place: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
-    let mut names = match Volume::open(&place.join(LOG_NAME), state) {
-        Ok(volume) => volume::histories(&volume),
-        Err(error) if error.is_absence() => Vec::new(),
-        Err(error) => return Err(error.into()),
+    let files = files(place)?.into_iter().filter(|name| name.to_string_lossy().starts_with(LOG_NAME));
+    let mut names = known(&place.join(LOG_NAME), state)?;
+    names.extend(files);
+    each(place, names, state)
+}
+
+/// A log; of a copy with shards, the log of each shard, as the hook was given the name before `.shard-N`.
+fn log_and_shards(path: &Path, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
+    let (mut all, missing) = match log(path, state) {
+        Err(HistoryError::Missing { .. }) => (Vec::new(), true),
+        alone => (alone?, false),
     };
-    for entry in std::fs::read_dir(place).map_err(VolumeError::at("list", place))?.flatten() {
-        let name = entry.file_name();
-        if name.to_string_lossy().starts_with(LOG_NAME) && entry.file_type().is_ok_and(|kind| kind.is_file())
-        {
-            names.push(name);
-        }
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let of_volume = known(path, state).unwrap_or_default();
+    let names = of_volume.into_iter().chain(files(listed).unwrap_or_default());
+    let own = path.file_name().map(OsStr::as_bytes);
+    let is_shard = |other: &OsString| shard_of(other).is_some_and(|(log, _)| Some(log) == own);
+    all.extend(each(directory, names.filter(is_shard).collect(), state)?);
+    if all.is_empty() && missing {
+        return Err(HistoryError::Missing { path: path.to_path_buf() });
     }
-    names.sort();
-    names.dedup();
+    Ok(all)
+}
+
+/// The logs of the volume of `log` that have a history.
+fn known(log: &Path, state: Option<&Path>) -> Result<Vec<OsString>, HistoryError> {
+    match Volume::open(log, state) {
+        Ok(volume) => Ok(volume::histories(&volume)),
+        Err(error) if error.is_absence() => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn files(directory: &Path) -> Result<Vec<OsString>, HistoryError> {
+    let entries = std::fs::read_dir(directory).map_err(VolumeError::at("list", directory))?.flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    Ok(files.map(|entry| entry.file_name()).collect())
+}
+
+/// These logs of a directory. One that cannot be read does not hide the others.
+fn each(place: &Path, names: Vec<OsString>, state: Option<&Path>) -> Result<Vec<Records>, HistoryError> {
+    // The tenth shard comes after the second.
+    let by_shard = |name: OsString| {
+        let shard = shard_of(&name).map(|(log, shard)| (log.to_vec(), Some(shard)));
+        (shard.unwrap_or_else(|| (name.as_bytes().to_vec(), None)), name)
+    };
+    let names: BTreeMap<_, _> = names.into_iter().map(by_shard).collect();
     let mut all = Vec::new();
-    for name in names {
+    for name in names.into_values() {
         match log(&place.join(&name), state) {
             Ok(records) => all.extend(records),
             Err(HistoryError::Volume(error)) => all.push(Records::unreadable(&name, &error)),
@@ -145,6 +188,7 @@ impl Records {
         known.problems.extend(problem);
         Self {
             log: text(&volume.log_name),
+            given: given(&volume.log_name),
             attempts: known.attempts,
             problems: known.problems,
             at_work: lock::at_work(&volume.state),
@@ -164,6 +208,7 @@ impl Records {
         });
         Ok(Self {
             log: text(path.file_name().unwrap_or(path.as_os_str())),
+            given: given(path.file_name().unwrap_or(path.as_os_str())),
             attempts: attempts.collect(),
             problems: Vec::new(),
             at_work: AtWork::Unknown,
@@ -174,6 +219,7 @@ impl Records {
     fn unreadable(name: &OsStr, error: &VolumeError) -> Self {
         Self {
             log: text(name),
+            given: given(name),
             attempts: Vec::new(),
             problems: vec![error.to_string()],
             at_work: AtWork::Unknown,
@@ -228,6 +274,10 @@ impl Records {
 
 fn is_same(this: &Started, that: &Started) -> bool {
     this.run == that.run && this.attempt == that.attempt && this.at == that.at
+}
+
+fn given(log: &OsStr) -> String {
+    String::from_utf8_lossy(shard_of(log).map_or(log.as_bytes(), |(given, _)| given)).into_owned()
 }
 
 fn text(name: &OsStr) -> String {

@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::select::Chosen;
-use super::state::{State, shard};
+use super::shard::shard;
+use super::state::State;
 use crate::volume::record::StepEnd;
 
 /// The version of all JSON output. Removing a field or changing its meaning needs a new version.
@@ -14,6 +15,9 @@ pub const SCHEMA: u32 = 2;
 pub(super) struct Row<'a> {
     schema: u32,
     pub(super) log: &'a str,
+    /// The name that the hook was given, without the number of a shard.
+    #[serde(skip)]
+    pub(super) given: &'a str,
     pub(super) run: &'a str,
     pub(super) shard: Option<u32>,
     pub(super) attempt: u32,
@@ -41,6 +45,7 @@ impl<'a> Row<'a> {
         Self {
             schema: SCHEMA,
             log: &chosen.records.log,
+            given: &chosen.records.given,
             run: &started.run,
             shard: shard(&started.run).map(|(_, number)| number),
             attempt: started.attempt,

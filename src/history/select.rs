@@ -1,12 +1,13 @@
 //! Selects attempts by run, log, release and time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::time::SystemTime;
 
 use super::error::HistoryError;
 use super::records::Records;
-use super::state::{State, group};
+use super::shard::group;
+use super::state::State;
 use crate::support::harmless::harmless;
 use crate::volume::Attempt;
 
@@ -54,12 +55,15 @@ pub fn select<'a>(all: &'a [Records], selection: &Selection) -> Result<Vec<Chose
         .collect();
     let run = selection.run.as_deref().map(|id| resolve(&known, id)).transpose()?;
     let many = selection.all || selection.failed || selection.since.is_some() || selection.until.is_some();
+    let last = last_runs(&known);
     let chosen: Vec<Chosen<'_>> = known
         .iter()
         .filter(|chosen| match &run {
             Some(Run::One(run)) => chosen.attempt.started.run == *run,
             Some(Run::Group(run)) => group(&chosen.attempt.started.run) == run,
-            None => many || last_run(&known, chosen.records) == Some(chosen.attempt.started.run.as_str()),
+            None => {
+                many || last.get(chosen.records.given.as_str()) == Some(&group(&chosen.attempt.started.run))
+            }
         })
         .filter(|chosen| selection.attempt.is_none_or(|number| chosen.attempt.started.attempt == number))
         .filter(|chosen| !selection.failed || chosen.failed())
@@ -93,8 +97,9 @@ impl Selection {
 
 /// A name is given as it is, or as the JSON or the table shows it.
 fn is_log(records: &Records, name: &OsStr) -> bool {
+    let shown = |log: &String| name == log.as_str() || name == harmless(log).as_str();
     records.volume().is_some_and(|volume| volume.log_name == name)
-        || [records.log.clone(), harmless(&records.log)].iter().any(|shown| name == shown.as_str())
+        || [&records.log, &records.given].into_iter().any(shown)
 }
 
 impl Chosen<'_> {
@@ -132,9 +137,14 @@ fn resolve(known: &[Chosen<'_>], id: &str) -> Result<Run, HistoryError> {
     }
 }
 
-fn last_run<'a>(known: &[Chosen<'a>], records: &Records) -> Option<&'a str> {
-    let last = known.iter().rfind(|chosen| std::ptr::eq(chosen.records, records))?;
-    Some(&last.attempt.started.run)
+/// The last run of each log; the shards of a log have one together.
+fn last_runs<'a>(known: &[Chosen<'a>]) -> BTreeMap<&'a str, &'a str> {
+    // Within one log the order counts, even if the clock was set back.
+    let logs = known.chunk_by(|a, b| std::ptr::eq(a.records, b.records));
+    let mut newest: Vec<&Chosen<'a>> = logs.filter_map(|log| log.last()).collect();
+    newest.sort_by_key(|chosen| &chosen.attempt.started.at);
+    let run = |chosen: &&Chosen<'a>| (chosen.records.given.as_str(), group(&chosen.attempt.started.run));
+    newest.iter().map(run).collect()
 }
 
 /// The newest `number` attempts. Those of one log keep the order of their starts, even if the clock was set back; several logs

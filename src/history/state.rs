@@ -1,6 +1,7 @@
 //! Whether an attempt ended, is running or was interrupted: decided from the log, and without a footer from the lock.
 
 use super::records::Records;
+use super::shard::group;
 use crate::volume::Attempt;
 use crate::volume::lock::AtWork;
 
@@ -15,17 +16,6 @@ pub(super) enum State {
     Interrupted,
     /// No footer, and the lock is unknown: a log without its volume, or a volume without locks.
     Unfinished,
-}
-
-/// The run's id without the number of a shard: all shards are one run.
-pub(super) fn group(run: &str) -> &str {
-    shard(run).map_or(run, |(group, _)| group)
-}
-
-/// The run's id and the number of the shard; `None` for a run without shards.
-pub(super) fn shard(run: &str) -> Option<(&str, u32)> {
-    let (group, number) = run.rsplit_once(".shard-")?;
-    Some((group, number.parse().ok()?))
 }
 
 impl State {

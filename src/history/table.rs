@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::HistoryError;
 use super::row::Row;
 use super::select::{Chosen, newest_first, short_length};
-use super::state::group;
+use super::shard::group;
 use crate::support::durations::shown;
 use crate::support::harmless::harmless;
 use crate::volume::record::StepEnd;
@@ -23,6 +23,8 @@ pub struct Style {
     pub color: bool,
     /// Columns of the terminal; `None` if stdout is none.
     pub width: Option<usize>,
+    /// What is read has several logs.
+    pub several_logs: bool,
 }
 
 const HEADS: [&str; 14] = [
@@ -33,10 +35,16 @@ const HEADS: [&str; 14] = [
 const LOG: usize = 1;
 const RESULT: usize = 8;
 const CAUSE: usize = 13;
-/// The columns that a narrow terminal leaves out, in this order: POD, JOB, COPIED, SHARD, DURATION, EVENT, REV, RELEASE, ATTEMPT.
-const DISPENSABLE: [usize; 9] = [12, 11, 10, 6, 9, 4, 3, 2, 7];
-/// The cause gets the rest of the line. Other columns are left out until it has this width.
+/// Long, and of the least use: POD, JOB. A narrow terminal leaves them out first.
+const LONG: [usize; 2] = [12, 11];
+/// Then these, in this order, those first that say the same in each row: COPIED, SHARD, DURATION, EVENT, REV, RELEASE, ATTEMPT,
+/// LOG.
+const DISPENSABLE: [usize; 8] = [10, 6, 9, 4, 3, 2, 7, LOG];
+/// The cause gets the rest of the line. Other columns are left out until it has this width. Where that does not help, it gets a
+/// line of its own.
 const SHORTEST_CAUSE: usize = 20;
+/// Before a cause on a line of its own.
+const INDENT: &str = "  ";
 /// The cause of an attempt without an end.
 const INTERRUPTED: &str = "killed, out of memory, or the node went down";
 
@@ -53,10 +61,15 @@ pub fn print(chosen: &[Chosen<'_>], style: Style, out: &mut impl Write) -> Resul
     }
     let length = short_length(newest.iter().map(|row| row.run));
     let cells: Vec<[String; 14]> = newest.iter().map(|row| cells(row, length)).collect();
-    let columns = columns(&cells, style.width);
+    let columns = columns(&cells, style);
     print_row(&HEADS.map(String::from), &columns, style, out)?;
+    let cause_below = columns.iter().all(|(column, _)| *column != CAUSE);
     for row in &cells {
         print_row(row, &columns, style, out)?;
+        if cause_below && !row[CAUSE].is_empty() {
+            let room = style.width.unwrap_or(usize::MAX).saturating_sub(INDENT.len());
+            writeln!(out, "{INDENT}{}", cut(&row[CAUSE], room))?;
+        }
     }
     writeln!(out, "{}", cut(&totals(&newest), style.width.unwrap_or(usize::MAX)))?;
     Ok(())
@@ -72,7 +85,7 @@ fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
     };
     [
         harmless(&started.replace('T', " ")) + "Z",
-        harmless(row.log),
+        harmless(row.given),
         text(row.release),
         text(row.revision),
         text(row.event),
@@ -88,29 +101,35 @@ fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
     ]
 }
 
-/// The columns to show, with their widths: those that are not empty, and of these as many as fit.
-fn columns(cells: &[[String; 14]], terminal: Option<usize>) -> Vec<(usize, usize)> {
+/// The columns to show, with their widths: those that are not empty, and of these as many as fit. Without CAUSE, the causes
+/// stand on lines of their own.
+fn columns(cells: &[[String; 14]], style: Style) -> Vec<(usize, usize)> {
     let width = |column: usize| {
         let widest = cells.iter().map(|row| width_of(&row[column])).max().unwrap_or(0);
         widest.max(width_of(HEADS[column]))
     };
     let says = |column: usize| match column {
-        LOG => cells.iter().any(|row| row[LOG] != cells[0][LOG]),
+        LOG => style.several_logs,
         _ => cells.is_empty() || cells.iter().any(|row| !row[column].is_empty()),
     };
     let mut columns: Vec<(usize, usize)> =
         (0..HEADS.len()).filter(|&column| says(column)).map(|column| (column, width(column))).collect();
-    let Some(terminal) = terminal else { return columns };
+    let Some(terminal) = style.width else { return columns };
     let before_cause = |columns: &[(usize, usize)]| -> usize {
         columns.iter().filter(|(column, _)| *column != CAUSE).map(|(_, width)| width + 2).sum()
     };
     let cause = columns.iter().find(|(column, _)| *column == CAUSE).map_or(0, |(_, width)| *width);
-    for column in DISPENSABLE {
+    let is_same = |column: &usize| cells.iter().all(|row| row[*column] == cells[0][*column]);
+    let (same, differing): (Vec<usize>, Vec<usize>) = DISPENSABLE.into_iter().partition(is_same);
+    for column in LONG.into_iter().chain(same).chain(differing) {
         if before_cause(&columns) + cause.min(SHORTEST_CAUSE) > terminal {
             columns.retain(|(other, _)| *other != column);
         }
     }
     let room = terminal.saturating_sub(before_cause(&columns));
+    if room < cause.min(SHORTEST_CAUSE) {
+        columns.retain(|(column, _)| *column != CAUSE);
+    }
     for (column, width) in &mut columns {
         if *column == CAUSE {
             *width = room.min(*width);
@@ -122,7 +141,6 @@ fn columns(cells: &[[String; 14]], terminal: Option<usize>) -> Vec<(usize, usize
         let Some((_, width)) = widest else { break };
         *width -= 1;
     }
-    columns.retain(|(_, width)| *width > 0);
     columns
 }
 

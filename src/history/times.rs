@@ -4,15 +4,17 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
+use super::lines_out::LinesOut;
 use crate::support::times;
 use crate::volume::frames::Frame;
+
+/// The length of the time that a hook with `--timestamps` writes.
+const LENGTH: usize = "2026-01-31T23:59:59.123456Z".len();
 
 /// When parts of an attempt's output began.
 pub(super) struct Times {
     /// Ascending offsets in the file, and the time from there on.
     parts: Vec<(u64, String)>,
-    /// The last piece ended within a line.
-    within_line: bool,
 }
 
 impl Times {
@@ -30,21 +32,21 @@ impl Times {
             parts.push((frame.output.start + step.from, times::of(began + before)));
             before += Duration::from_millis(step.duration_ms);
         }
-        Self { parts, within_line: false }
+        Self { parts }
     }
 
-    /// Writes `piece`, found at offset `at` of the file, with the time before each line.
-    pub(super) fn stamp(&mut self, at: u64, piece: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    /// Writes `piece`, found at offset `at` of the file, with the time before each line. A piece may end within a line of more
+    /// than [`LENGTH`] bytes.
+    pub(super) fn stamp(&self, at: u64, piece: &[u8], out: &mut LinesOut<impl Write>) -> io::Result<()> {
         let mut at = at;
         for line in piece.split_inclusive(|&byte| byte == b'\n') {
-            if !self.within_line && !has_time(line) {
+            if !out.is_within_line() && !has_time(line) {
                 let known = self.parts.partition_point(|(from, _)| *from <= at);
                 let time = known.checked_sub(1).and_then(|known| self.parts.get(known));
                 out.write_all(time.map_or("", |(_, time)| time).as_bytes())?;
                 out.write_all(b" ")?;
             }
             out.write_all(line)?;
-            self.within_line = !line.ends_with(b"\n");
             at += line.len() as u64;
         }
         Ok(())
@@ -53,7 +55,6 @@ impl Times {
 
 /// Whether the hook has written the time before the line: `2026-01-31T23:59:59.123456Z `.
 fn has_time(line: &[u8]) -> bool {
-    const LENGTH: usize = "2026-01-31T23:59:59.123456Z".len();
     let is_time = |text: &str| humantime::parse_rfc3339(text).is_ok();
     line.get(LENGTH) == Some(&b' ') && std::str::from_utf8(&line[..LENGTH]).is_ok_and(is_time)
 }

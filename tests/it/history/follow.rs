@@ -188,3 +188,19 @@ fn a_log_from_standard_input_is_not_waited_for() {
     assert!(cat.wait().unwrap().success());
     assert_eq!(std::fs::read_to_string(volume.at("out")).unwrap(), "one\n");
 }
+
+/// A Job's delay before its next attempt is known; the log's mtime says how much of it is over.
+#[test]
+fn it_says_when_no_next_attempt_has_begun_in_the_jobs_time() {
+    let volume = Volume::new();
+    let mut run = volume.command(&["run", "--run-id", "r1", "--log", "d/log", "--", "sh", "-c", "exit 3"]);
+    let run = run.env("HOOK_RUNNER_JOB", "j").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(ends(run), Some(3));
+    let follow = volume.follow(&["d/log", "--exit-status"]);
+    volume.shows("err", "waiting up to 40s for the Job's next attempt");
+    let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::options().append(true).open(volume.at("d/log")).unwrap().set_modified(hour).unwrap();
+    assert_eq!(ends(follow), Some(3));
+    volume.shows("err", "no next attempt has begun");
+    volume.shows("err", "backoffLimit");
+}

@@ -3,3 +3,5 @@
 pub(crate) mod diff;
 pub(crate) mod follow;
 pub(crate) mod reading;
+pub(crate) mod shards;
+pub(crate) mod table;

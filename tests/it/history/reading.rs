@@ -339,7 +339,8 @@ fn raw_output_has_none_of_the_runners_own_lines() {
     let done = raw(done, &["--raw"], "onetwo\n");
     let done = raw(done, &["--raw", "--tail", "1"], "two\n");
     let done = raw(done, &["--step", "2"], "one");
-    raw(done, &["--grep", "o"], "onetwo\n");
+    // As grep(1): each line that matches is a line of what is printed.
+    raw(done, &["--grep", "o"], "one\ntwo\n");
 }
 
 /// What the runner says within the output: that it put the log back, and what `--max-log` left out.
@@ -411,4 +412,41 @@ fn a_report_to_a_dash_is_one_to_standard_output() {
     let done = Test::new().args(["run", "--log", "d/log", "--", "true"]).any_stderr().run();
     let done = done.then().args(["report", "-o", "-", "d"]).stdout_contains("<!doctype html").run();
     assert!(!done.path("-").exists());
+}
+
+/// Outputs that end without a newline, as `printf` makes them: only `--raw` alone promises the command's bytes.
+#[test]
+fn outputs_of_several_attempts_are_not_glued() {
+    let hook = "log: data/post-hook-output.txt\nsteps:\n- exec: {command: [printf, one]}\n- exec: {command: [printf, two]}\n";
+    let run = |test: Test, id: &str| {
+        let test = test.args(["run", "--hook", "hook.yaml", "--run-id", id]);
+        test.any_stdout().any_stderr().run()
+    };
+    let done = run(Test::new().file("hook.yaml", hook), "a");
+    let mut done = run(done.then(), "b");
+    for (arguments, printed) in [
+        (&["--step", "1"][..], "one\none"),
+        (&["--grep", "o"], "one\ntwo\none\ntwo"),
+        (&["--raw"], "onetwoonetwo"),
+        (&["--raw", "--step", "2"], "twotwo"),
+    ] {
+        done = done.then().args(["logs", "data", "--all"]).args(arguments).stdout(printed).run();
+    }
+    done = done.then().args(["logs", "data", "--all", "--raw", "--timestamps"]).any_stdout().run();
+    let lines = done.stdout.lines().filter_map(|line| line.split_once("Z ").map(|(_, text)| text));
+    assert_eq!(lines.collect::<Vec<_>>(), ["one", "two", "one", "two"], "{}", done.stdout);
+}
+
+/// A block of 64 KiB that ends within a line's time does not hide it.
+#[test]
+fn a_line_has_one_time_wherever_a_block_ends() {
+    let script = "seq 100000 199999";
+    let run = ["run", "--timestamps", "--log", "data/log", "--", "sh", "-c", script];
+    let done = Test::new().args(run).any_stdout().any_stderr().run();
+    let done = done.then().args(["logs", "data/log", "--raw"]).any_stdout().run();
+    let plain = done.stdout.clone();
+    let done = done.then().args(["logs", "data/log", "--raw", "--timestamps"]).any_stdout().run();
+    let differs = done.stdout.lines().zip(plain.lines()).find(|(a, b)| a != b);
+    assert_eq!(differs, None);
+    assert_eq!(done.stdout.len(), plain.len());
 }
