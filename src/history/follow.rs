@@ -296,7 +296,7 @@ impl Cursor {
             self.status = if self.status == 0 { status } else { self.status };
         }
         let given = &all.iter().find(|records| records.log == self.log)?.given;
-        let others =
+        let mut others =
             all.iter().filter(|records| records.given == *given && !self.printed.contains(&records.log));
         let run = |attempt: &&Attempt| group(&attempt.started.run) == group(&self.run);
         let first =

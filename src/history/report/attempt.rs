@@ -6,7 +6,7 @@ use super::escape::escaped;
 use super::steps;
 use super::tails::Tail;
 use crate::history::row::Row;
-use crate::history::state::group;
+use crate::history::shard::group;
 use crate::support::durations::shown;
 
 /// How an attempt's result is shown: its class in the style sheet.

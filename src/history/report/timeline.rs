@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::attempt::{class, title};
 use super::escape::escaped;
 use crate::history::row::Row;
-use crate::history::state::group;
+use crate::history::shard::group;
 use crate::support::durations::shown;
 
 /// Height of the highest bar.
