@@ -93,6 +93,9 @@ fn end_after(what: &str, ending: &Ending, grace: &str) -> String {
     };
     match ending {
         Ending { stuck: true, .. } => format!("killed after {what}, its process is stuck in the kernel"),
+        Ending { at_once: true, .. } => {
+            format!("not ended after {what}, it was killed when a second signal to stop came")
+        }
         Ending { killed: true, .. } => format!("not ended after {what} (grace {grace}), it was killed"),
         _ => format!("after {what} it {status}, within its grace of {grace}"),
     }

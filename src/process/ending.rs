@@ -42,6 +42,8 @@ pub struct Ending {
     pub stopped: bool,
     /// It had to be killed.
     pub killed: bool,
+    /// It was killed before its grace was over, because a second signal to stop came.
+    pub at_once: bool,
     /// It was killed but does not end (uninterruptible sleep); its status is assumed.
     pub stuck: bool,
     /// How many processes of the container the kernel's OOM killer ended meanwhile.

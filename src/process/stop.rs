@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use tokio_util::sync::CancellationToken;
@@ -55,16 +56,30 @@ fn name_of(pid: u32) -> String {
     String::from_utf8_lossy(&name).trim().chars().filter(|c| !c.is_control()).collect()
 }
 
+/// timeout(1) sends its signal to the process that it started, and at once to its own group: one request that comes
+/// twice. A terminal or the kubelet is another sender.
+const ONE_REQUEST: Duration = Duration::from_millis(50);
+
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     first: Arc<OnceLock<Stop>>,
     requested: CancellationToken,
     terms: u32,
     ints: u32,
+    /// The last signal, its sender, and when it came.
+    last: Option<(i32, u32, Instant)>,
 }
 
 impl Stops {
     pub(super) fn came(&mut self, received: Received) {
+        let now = Instant::now();
+        let is_repetition = self.last.is_some_and(|(signal, sender, at)| {
+            sender != 0 && (signal, sender) == (received.signal, received.sender) && now - at < ONE_REQUEST
+        });
+        self.last = Some((received.signal, received.sender, now));
+        if is_repetition {
+            return;
+        }
         let count = if received.signal == libc::SIGINT { &mut self.ints } else { &mut self.terms };
         *count += 1;
         self.first.get_or_init(|| Stop::new(received));
@@ -120,6 +135,17 @@ mod tests {
         stops.came(received(libc::SIGTERM));
         assert_eq!((stops.count(), stops.repeated()), (3, 1));
         assert_eq!(stops.first().map(|stop| stop.signal), Some(2));
+    }
+
+    #[test]
+    fn a_signal_that_a_process_sends_twice_at_once_is_one_request() {
+        let mut stops = Stops::default();
+        let from = |sender| Received { signal: libc::SIGTERM, sender, code: libc::SI_USER };
+        stops.came(from(7));
+        stops.came(from(7));
+        assert_eq!((stops.count(), stops.repeated()), (1, 0));
+        stops.came(from(8));
+        assert_eq!((stops.count(), stops.repeated()), (2, 1));
     }
 
     #[test]

@@ -181,6 +181,7 @@ impl Supervisor {
             timed_out: false,
             stopped: false,
             killed: false,
+            at_once: false,
             stuck: false,
             oom_kills: 0,
         };
@@ -214,12 +215,13 @@ impl Supervisor {
             if kill_at.is_none() && (ending.timed_out || ending.stopped) {
                 kill_at = Some(now.checked_add(limits.grace).unwrap_or(now + NEVER));
             }
-            let due = kill_at.is_some_and(|at| at <= now) || self.stops.repeated() > repeated;
-            if due && !ending.killed && self.status.is_none() {
+            let due = kill_at.is_some_and(|at| at <= now);
+            let at_once = !due && self.stops.repeated() > repeated;
+            if (due || at_once) && !ending.killed && self.status.is_none() {
                 send(-group, libc::SIGKILL);
                 // It may have left its group. It is not reaped yet, so its number is not reused.
                 send(group, libc::SIGKILL);
-                ending.killed = true;
+                (ending.killed, ending.at_once) = (true, at_once);
                 give_up_at = Some(now + AFTER_KILL);
             }
         }

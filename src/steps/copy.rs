@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::heartbeat::Heartbeat;
 use crate::copy::{self, Progress, Report, Request};
 use crate::hook::identity::Identity;
 use crate::support::rooted_dir::Dir;
@@ -52,6 +53,7 @@ pub fn copy_in_turn(
 ) -> Result<Report, CopyFailure> {
     let (path, state) = copy::prepare(request).map_err(CopyFailure::Copy)?;
     let end = Instant::now().checked_add(patience);
+    let mut heartbeat = waiting_for(&path);
     loop {
         let turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
         // Wait for another run's commands to end: this copy would undo their edits.
@@ -62,10 +64,11 @@ pub fn copy_in_turn(
         if cancel.is_cancelled() {
             return Err(CopyFailure::Turn(TurnError::Cancelled));
         }
+        let holder = Holder { run, pid, ..Holder::default() };
         if end.is_some_and(|end| Instant::now() >= end) {
-            let holder = Holder { run, pid, ..Holder::default() };
             return Err(CopyFailure::Turn(TurnError::Busy { state: path, holder, waited: patience }));
         }
+        heartbeat.beat(&format!("its lock is held by {holder}"));
         std::thread::sleep(PAUSE);
     }
 }
@@ -122,6 +125,7 @@ fn take_turn(
     let pod = Identity::from_environment(None).pod.unwrap_or_default();
     let holder = Holder { run: request.group.clone(), pod, pid: std::process::id(), since: times::now() };
     let end = Instant::now().checked_add(patience);
+    let mut heartbeat = waiting_for(path);
     loop {
         match lock::try_take(state, path, Name::Copy, shared, &holder).map_err(TurnError::Lock)? {
             Taken::Held(lock) => return Ok(Some(lock)),
@@ -130,7 +134,15 @@ fn take_turn(
             Taken::Busy(holder) if end.is_some_and(|end| Instant::now() >= end) => {
                 return Err(TurnError::Busy { state: path.to_path_buf(), holder, waited: patience });
             }
-            Taken::Busy(_) => std::thread::sleep(PAUSE),
+            Taken::Busy(holder) => {
+                heartbeat.beat(&format!("its lock is held by {holder}"));
+                std::thread::sleep(PAUSE);
+            }
         }
     }
+}
+
+/// The heartbeat while another run or copy holds the lock of a state directory.
+fn waiting_for(state: &Path) -> Heartbeat {
+    Heartbeat::new(format!("waiting for {}", state.display()))
 }

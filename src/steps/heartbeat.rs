@@ -8,6 +8,28 @@ use crate::support::durations::shown;
 
 const PERIOD: Duration = Duration::from_secs(10);
 
+/// The same for a blocking wait, which looks again and again.
+pub(super) struct Heartbeat {
+    what: String,
+    began: Instant,
+    beats: u32,
+}
+
+impl Heartbeat {
+    pub(super) fn new(what: String) -> Self {
+        Self { what, began: Instant::now(), beats: 0 }
+    }
+
+    /// Call between two looks, with the last observation.
+    pub(super) fn beat(&mut self, seen: &str) {
+        let waited = self.began.elapsed();
+        if waited >= PERIOD * (self.beats + 1) {
+            self.beats += 1;
+            say(Level::Info, &format!("{} for {}: {seen}", self.what, shown(waited)));
+        }
+    }
+}
+
 /// Runs `work` and returns its output. `what` names the work; `seen` gives the last observation, or `None` if there is
 /// nothing to report.
 pub(crate) async fn with_heartbeat<F: Future>(

@@ -95,6 +95,22 @@ fn who_waits_says_every_ten_seconds_what_was_seen_last() {
 }
 
 #[test]
+fn who_waits_for_another_run_of_the_destination_says_so_every_ten_seconds() {
+    let test = Test::new().file("app/page", "1").args(["run", "--log", "log", "--copy", "app:data", "--"]);
+    let test = test.args(["sh", "-c", "echo up; sleep 60"]);
+    let running = Running::start(test.command(), test.into_directory());
+    running.wait_for("out", "up\n");
+    let at = |name: &str| running.path(name).display().to_string();
+    Test::new()
+        .args(["run", "--log", "log", "--lock-timeout", "11s", "--copy"])
+        .args([format!("{}:{}", at("app"), at("data")), "--".into(), "true".into()])
+        .status(75)
+        .stderr_contains(format!("hook-runner: waiting for {} for 10", at("data/.hook-runner")))
+        .stderr_contains(": its lock is held by run ")
+        .run();
+}
+
+#[test]
 fn what_the_runner_says_is_not_glued_to_a_line_that_the_command_did_not_end() {
     let directory = tempfile::tempdir().expect("a directory");
     let both = directory.path().join("both");

@@ -154,8 +154,7 @@ fn a_second_signal_while_the_log_is_sealed_on_a_slow_volume_is_told_as_what_it_i
     std::fs::write(running.path("go"), "").expect("a file");
     running.wait_for("data/post-hook-output.txt", "=== end of attempt ===");
     for _ in 0..2 {
-        running.signal(libc::SIGTERM);
-        std::thread::sleep(Duration::from_millis(20));
+        signal_alone(&running, libc::SIGTERM);
     }
     assert_eq!(running.end(), 74, "{}", running.read("err"));
     let err = running.read("err");
@@ -174,18 +173,25 @@ fn a_stop_while_a_slow_volume_takes_the_output_is_no_hang() {
         let script = "echo before; while ! [ -e go ]; do sleep 0.02; done; seq 140000; touch ended";
         let mut running = room.start(&["--grace", "1s"], script);
         running.wait_for("out", "before\n");
-        room.mount.set("write", Fault::Delay(Duration::from_millis(300)).on_path("post-hook-output.txt"));
+        // About ten writes: longer than the grace and the time after a stop.
+        room.mount.set("write", Fault::Delay(Duration::from_secs(1)).on_path("post-hook-output.txt"));
         std::fs::write(running.path("go"), "").expect("a file");
         eventually("the command has ended", || running.path("ended").exists().then_some(()));
         std::thread::sleep(Duration::from_millis(50));
         for signal in [libc::SIGTERM, second] {
-            running.signal(signal);
-            std::thread::sleep(Duration::from_millis(20));
+            signal_alone(&running, signal);
         }
         assert_eq!(running.end(), 74, "{}", running.read("err"));
         let err = running.read("err");
         assert!(err.contains(told) && err.contains("SIGTERM") && !err.contains("hangs"), "{err}");
     }
+}
+
+/// Sends a signal that is no repetition of the one before it.
+fn signal_alone(running: &Running, signal: i32) {
+    running.signal(signal);
+    eventually("the signal is read", || (!running.has_pending(signal)).then_some(()));
+    std::thread::sleep(Duration::from_millis(100));
 }
 
 /// Without the index, which says it too.

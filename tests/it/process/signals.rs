@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use crate::needs;
-use crate::support::harness::{Test, eventually, with_default_actions};
+use crate::support::harness::{PROGRAM, Test, eventually, with_default_actions};
 use crate::support::running::{Running, children, processes, send};
 
 pub(crate) fn start(options: &[&str], script: &str) -> Running {
@@ -193,7 +193,27 @@ fn a_second_signal_of_the_same_kind_kills_at_once_and_one_of_the_other_kind_is_f
         running.wait_for("out", "second");
         running.signal(first);
         assert_eq!(running.end(), 128 + first);
-        assert!(running.read("data/post-hook-output.txt").contains("end of attempt"), "the log is sealed");
+        let log = running.read("data/post-hook-output.txt");
+        assert!(log.contains("end of attempt"), "the log is sealed");
+        assert!(log.contains("it was killed when a second signal to stop came"), "{log}");
+    }
+}
+
+/// timeout(1) signals the process that it started and then its own group.
+#[test]
+fn a_runner_under_timeout_gives_its_command_the_whole_grace() {
+    needs!(Program("timeout"));
+    for _ in 0..5 {
+        let test = Test::new();
+        let script = "trap 'sleep 0.2; echo handled; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
+        let directory = test.into_directory();
+        let mut command = with_default_actions("timeout");
+        command.args(["1", PROGRAM, "run", "--log", "log", "--", "bash", "-c", script]);
+        command.current_dir(directory.path());
+        let mut running = Running::start(command, directory);
+        assert_eq!(running.end(), 124, "of timeout itself");
+        let log = running.read("log");
+        assert!(log.contains("handled\n") && log.contains("it exited with 0, within its grace"), "{log}");
     }
 }
 

@@ -70,9 +70,10 @@ impl Running {
 
     /// Whether a signal to the process has not been taken yet.
     pub(crate) fn has_pending(&self, signal: i32) -> bool {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:\t")).expect("a set");
-        u64::from_str_radix(pending, 16).expect("a number") & 1 << (signal - 1) != 0
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("not reaped");
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:\t"));
+        let pending = pending.map_or(0, |set| u64::from_str_radix(set, 16).expect("a number"));
+        pending & 1 << (signal - 1) != 0
     }
 
     pub(crate) fn signal(&self, signal: i32) {
