@@ -1,6 +1,7 @@
 //! One attempt of a hook, from top to bottom: load the secrets, open the volume, run the steps in order, settle the
 //! volume, finish the log. Every failure goes into the outcome.
 
+mod at_work;
 mod changes;
 mod close;
 mod command_end;
@@ -16,6 +17,7 @@ pub mod metrics;
 pub mod open;
 pub mod outcome;
 pub mod report_paths;
+mod requests;
 mod secrets;
 mod session;
 mod settle;

@@ -1,14 +1,15 @@
 //! Runs one step of the attempt: its input, its announcement, its result.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::at_work::{begin_run, put_back};
 use super::changes;
 use super::command_end;
 use super::context::Context;
 use super::left_out;
 use super::messages;
 use super::outcome::{Failure, Outcome, StepReport};
+use super::requests::copy_request;
 use super::session::Session;
 use crate::copy;
 use crate::exit::Kind;
@@ -18,7 +19,7 @@ use crate::hook::wait::Wait;
 use crate::kubernetes::Follow;
 use crate::output;
 use crate::process::{Command, Supervisor};
-use crate::steps::copy::{CopyFailure, begin_in_turn, copy_in_turn};
+use crate::steps::copy::{CopyFailure, copy_in_turn};
 use crate::steps::exec::{self, Exec};
 use crate::steps::follow;
 use crate::steps::heartbeat::with_heartbeat;
@@ -28,7 +29,6 @@ use crate::support::blocking;
 use crate::support::cause::words;
 use crate::support::durations::{milliseconds, shown};
 use crate::support::observed::Observed;
-use crate::volume::STATE_DIRECTORY;
 use crate::volume::followed::Followed;
 
 /// How many changes of a copy are kept beside the log; each takes about 150 bytes of memory.
@@ -104,15 +104,16 @@ async fn dispatch(
         Step::Copy { from, to, options, .. } => {
             let request = copy_request(context, session, (from, to), options);
             let mut report = run_copy(request, context, session, supervisor).await?;
+            let mut again = String::new();
             if !report.given_back.is_empty() {
                 let done = outcome.steps.len().min(context.hook.steps.len());
-                let installed = copy_again(&context.hook.steps[..done], context, session, supervisor).await?;
-                outcome.files_copied += installed;
+                let done = &context.hook.steps[..done];
+                again = copy_again(done, context, session, supervisor, outcome).await?;
                 report.given_back = copy::List::default();
             }
             outcome.files_copied += report.files;
             outcome.warnings.extend(report.warnings());
-            Ok(report.summary())
+            Ok(report.summary() + &again)
         }
         Step::Wait(wait) => run_wait(wait, context, supervisor).await,
         Step::Poll(spec) => run_poll(spec, context, supervisor).await,
@@ -121,16 +122,17 @@ async fn dispatch(
     }
 }
 
-/// Repeats those copies among `steps` that have entries given back to them. Returns the number of files that they
-/// installed. What later steps of this run have edited stays.
+/// Repeats those copies among `steps` that have entries given back to them. Returns what they installed, in words. What
+/// later steps of this run have edited stays.
 async fn copy_again(
     steps: &[Step],
     context: &Context<'_>,
     session: &mut Session,
     supervisor: &mut Supervisor,
-) -> Result<u64, Failure> {
+    outcome: &mut Outcome,
+) -> Result<String, Failure> {
     let may_have_edited = steps.iter().any(|step| !matches!(step, Step::Copy { .. } | Step::Wait(_)));
-    let mut installed = 0;
+    let mut said = String::new();
     for step in steps {
         let Step::Copy { from, to, options, .. } = step else { continue };
         if left_out::why(step, context, session).is_some() {
@@ -138,96 +140,16 @@ async fn copy_again(
         }
         let request = copy_request(context, session, (from, to), options);
         let request = copy::Request { beside_run: may_have_edited, ..request };
-        installed += run_copy(request, context, session, supervisor).await?.files;
+        let report = run_copy(request, context, session, supervisor).await?;
+        outcome.files_copied += report.files;
+        if report.changed() {
+            said += &format!("; {} again: {}", from.display(), report.summary());
+        }
+        let warnings = report.warnings().into_iter();
+        let new = warnings.filter(|text| !outcome.warnings.contains(text)).collect::<Vec<_>>();
+        outcome.warnings.extend(new);
     }
-    Ok(installed)
-}
-
-/// The engine's request for a copy step.
-pub(super) fn copy_request(
-    context: &Context<'_>,
-    session: &Session,
-    (from, to): (&Path, &Path),
-    options: &copy::Options,
-) -> copy::Request {
-    let state = match &session.opened {
-        Some(opened) => opened.volume.state_path.clone(),
-        None => context.hook.state.clone().unwrap_or_else(|| to.join(STATE_DIRECTORY)),
-    };
-    let log = session.opened.as_ref().map(|opened| opened.volume.log_path.clone());
-    let attempt = session.opened.as_ref().map_or(1, |opened| opened.started.attempt);
-    let steps = &context.hook.steps;
-    let here = |step: &Step| matches!(step, Step::Copy { options: of, .. } if std::ptr::eq(&raw const **of, options));
-    let (before, after) = match steps.iter().position(here) {
-        Some(at) => (&steps[..at], &steps[at + 1..]),
-        // A copy of `on-failure` or `finally`.
-        None => (&steps[..], &[][..]),
-    };
-    copy::Request {
-        later: Some(after.iter().filter_map(copied).map(|(_, owner)| owner).collect()),
-        earlier: before.iter().filter_map(copied).collect(),
-        source: from.to_path_buf(),
-        destination: to.to_path_buf(),
-        run: format!("{}.{attempt}.{}", context.group, std::process::id()),
-        group: context.group.clone(),
-        steps_follow: true,
-        protect: log.into_iter().chain([state.clone()]).collect(),
-        earlier_state: Some(state),
-        options: options.clone(),
-        ..copy::Request::default()
-    }
-}
-
-/// All copies of the hook, also those of `on-failure` and `finally`: a command may change what an earlier run's copies
-/// installed.
-pub(super) fn all_requests(context: &Context<'_>, session: &Session) -> Vec<copy::Request> {
-    let hook = context.hook;
-    requests(context, session, hook.steps.iter().chain(&hook.on_failure).chain(&hook.finally))
-}
-
-fn requests<'s>(
-    context: &Context<'_>,
-    session: &Session,
-    steps: impl IntoIterator<Item = &'s Step>,
-) -> Vec<copy::Request> {
-    let request = |step: &Step| match step {
-        Step::Copy { from, to, options, .. } => Some(copy_request(context, session, (from, to), options)),
-        _ => None,
-    };
-    steps.into_iter().filter_map(request).collect()
-}
-
-/// A copy's destination and owner; `None` for other steps.
-fn copied(step: &Step) -> Option<(PathBuf, Vec<u8>)> {
-    let Step::Copy { from, to, options, .. } = step else { return None };
-    let options = (**options).clone();
-    let owner = copy::owner_of(&copy::Request { source: from.clone(), options, ..copy::Request::default() });
-    Some((to.clone(), owner))
-}
-
-/// Journals in each destination that a command may now change what was installed there. `done` steps of the hook have
-/// ended in this attempt.
-async fn begin_run(
-    context: &Context<'_>,
-    session: &Session,
-    supervisor: &mut Supervisor,
-    done: usize,
-) -> Result<Vec<copy::Run>, Failure> {
-    let steps = &context.hook.steps;
-    let had = requests(context, session, &steps[..done.min(steps.len())]);
-    let wanted = all_requests(context, session);
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (patience, cancel) = (context.hook.lock_timeout, supervisor.stop_token().child_token());
-    let stop = cancel.clone();
-    let begin = move |request: &copy::Request| begin_in_turn(request, &had, patience, &stop);
-    let work = blocking::run(move || wanted.iter().map(begin).collect::<Result<Vec<_>, CopyFailure>>());
-    let runs = context.limits.cancellable(supervisor, work, &cancel).await?.map_err(messages::fault)?;
-    runs.map(|runs| runs.into_iter().flatten().collect()).map_err(|failure| match failure {
-        CopyFailure::Turn(error) => messages::turn(&error),
-        CopyFailure::Copy(error) => messages::copy(&error),
-    })
+    Ok(said)
 }
 
 /// Copies, and keeps the list of changes.
@@ -321,7 +243,7 @@ async fn run_exec(
     outcome: &mut Outcome,
 ) -> Result<String, Failure> {
     // Held until the command has ended, so that a concurrent copy sees a run at work.
-    let _runs = begin_run(context, session, supervisor, outcome.steps.len()).await?;
+    let runs = begin_run(context, session, supervisor, outcome.steps.len()).await?;
     let name = command.command.first().map(|name| name.display().to_string()).unwrap_or_default();
     let exec = Exec {
         command: Command {
@@ -338,6 +260,10 @@ async fn run_exec(
         backoff: command.backoff,
     };
     let ran = exec::run(&exec, supervisor, session.tee.as_ref()).await;
+    for said in put_back(runs, context, supervisor).await {
+        session.tell(&said);
+        outcome.warnings.push(said);
+    }
     outcome.retries += ran.retries;
     if let exec::Outcome::Ended(ending) = &ran.outcome
         && let Some(text) = command_end::out_of_memory(ending)

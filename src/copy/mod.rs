@@ -73,14 +73,24 @@ pub fn is_reserved(path: &Path) -> bool {
         || path.is_file() && Dir::open(parent).and_then(is_own).unwrap_or(false)
 }
 
-/// Creates the destination and its state directory, which holds the copies' lock. Returns the state directory.
+/// A destination's state directory, which holds the copies' lock.
+#[derive(Debug)]
+pub struct Prepared {
+    pub path: PathBuf,
+    pub state: Dir,
+    /// A sentence for each entry that was in its place.
+    pub remarks: Vec<String>,
+}
+
+/// Creates the destination and its state directory.
 ///
 /// # Errors
 /// As [`copy`].
-pub fn prepare(request: &Request) -> Result<(PathBuf, Dir), Error> {
+pub fn prepare(request: &Request) -> Result<Prepared, Error> {
     let places = preflight::Places::find(request)?;
     let (_, state) = places.make(request)?;
-    Ok((places.destination.join(state::STATE), state.root))
+    let remarks = state.remarks(&places.destination);
+    Ok(Prepared { path: places.destination.join(state::STATE), state: state.root, remarks })
 }
 
 /// Another run that is at work on the request's destination, and its process id.
@@ -113,10 +123,35 @@ pub fn inside(request: &Request) -> Result<Vec<Request>, Error> {
     Ok(found.into_iter().map(|destination| Request { destination, ..request.clone() }).collect())
 }
 
+/// The same request for each destination around that of `request`: a run may change what was installed from there as
+/// well.
+pub fn around(request: &Request) -> Vec<Request> {
+    let found = commit::inside::destinations_around(&preflight::Places::of_destination(request)).into_iter();
+    let around = |(destination, below)| Request { destination, below: Some(below), ..request.clone() };
+    found.map(around).collect()
+}
+
+/// Whether a command of the request's run has begun.
+pub fn has_begun(request: &Request) -> bool {
+    commit::seal::has_begun(request)
+}
+
 /// While this lives, a run is marked as at work on a destination and may change what was installed.
 #[derive(Debug)]
 pub struct Run {
     _marks: Vec<std::fs::File>,
+    kept: commit::kept::Kept,
+}
+
+impl Run {
+    /// Records again what copies installed, if a command of the run has removed the record. Returns sentences
+    /// about it.
+    ///
+    /// # Errors
+    /// As [`copy`].
+    pub fn put_back(&self) -> Result<Vec<String>, Error> {
+        self.kept.put_back()
+    }
 }
 
 /// Journals, before a run's first command, that the run may change what was installed in the request's destination. If
@@ -130,7 +165,8 @@ pub fn begin_run(request: &Request, copied: &[Request]) -> Result<Run, Error> {
     let same = |other: &&Request| preflight::Places::of_destination(other) == destination;
     let name = |other: &Request| manifest::file_name(&owner_of(other));
     let copied: Vec<_> = copied.iter().filter(same).map(name).collect();
-    Ok(Run { _marks: commit::begin::begin(&destination, request, &copied)? })
+    let commit::begin::Begun { marks, kept } = commit::begin::begin(&destination, request, &copied)?;
+    Ok(Run { _marks: marks, kept })
 }
 
 /// Copies, or with `dry_run` only says what it would do. Returns once everything is on stable storage.

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::copy::error::Error;
 use crate::copy::manifest::{Manifest, Reading};
+use crate::copy::options::Shard;
 use crate::copy::request::Request;
 use crate::copy::shard::lock;
 use crate::copy::shard::names;
@@ -29,8 +30,8 @@ pub(crate) struct OwnFiles {
     pub(crate) staging: String,
     /// In the journal: what this copier has renamed to make way.
     pub(crate) moved: String,
-    /// How the same notes of the shards end that may be at work beside this copier.
-    moved_beside: Option<String>,
+    /// The shard that this copier is.
+    shard: Option<Shard>,
     /// Several copiers write the manifest together.
     is_shared: bool,
 }
@@ -48,8 +49,8 @@ impl OwnFiles {
         next.push(".next");
         let staging = names::stage_name(&manifest, request);
         let moved = format!("{staging}.moved");
-        let moved_beside = request.options.shard.map(|shard| format!("-of-{}.moved", shard.count));
-        Self { state, manifest, part, next, staging, moved, moved_beside, is_shared: shares.is_some() }
+        let shard = request.options.shard;
+        Self { state, manifest, part, next, staging, moved, shard, is_shared: shares.is_some() }
     }
 
     /// The manifest to compare with. A restarted shard compares with the part that it wrote before.
@@ -67,8 +68,8 @@ impl OwnFiles {
     pub(crate) fn all_moved(&self, state: &State) -> io::Result<Vec<OsString>> {
         let prefix = [self.manifest.as_bytes(), b"."].concat();
         let is_beside = |name: &[u8]| {
-            let end = self.moved_beside.as_ref().filter(|_| *name != *self.moved.as_bytes());
-            end.is_some_and(|end| name.ends_with(end.as_bytes()))
+            let end = self.shard.filter(|_| *name != *self.moved.as_bytes());
+            end.is_some_and(|shard| name.ends_with(format!("-of-{}.moved", shard.count).as_bytes()))
         };
         let mut names: Vec<_> = state.journal.entries()?.into_iter().map(|(name, _)| name).collect();
         names.retain(|name| {
@@ -76,6 +77,20 @@ impl OwnFiles {
             name.starts_with(&prefix) && name.ends_with(b".moved") && !is_beside(name)
         });
         Ok(names)
+    }
+
+    /// Whether a directory is staging of this owner's copiers that cannot be at work beside this one: the tree was not
+    /// shared then, or by another number of shards. One shard removes it.
+    pub(crate) fn is_stale(&self, staging: &str) -> bool {
+        let owner = self.manifest.to_string_lossy();
+        let Some(rest) = staging.strip_prefix(&*owner).and_then(|rest| rest.strip_prefix('.')) else {
+            return false;
+        };
+        let is_shard = rest.starts_with("shard-");
+        match self.shard {
+            None => is_shard,
+            Some(shard) => shard.index == 0 && !(is_shard && rest.contains(&format!("-of-{}.", shard.count))),
+        }
     }
 
     /// The lock between the copiers that share the tree, where there are several.

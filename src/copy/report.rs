@@ -110,7 +110,6 @@ impl Report {
         warnings
     }
 
-    #[cfg(test)]
     /// Whether anything was changed, or would be in a dry run.
     pub fn changed(&self) -> bool {
         self.files + self.dirs + self.links + self.metadata + self.removed > 0

@@ -30,6 +30,8 @@ pub struct Request {
     /// Steps follow that work on the image's version: what an earlier run's steps edited is installed again for them.
     /// Without such steps nobody would redo the work, so it stays.
     pub steps_follow: bool,
+    /// For what a run did in a destination around its own: the path of its own there. Only what is below it counts.
+    pub below: Option<PathBuf>,
     /// How to decide and work.
     pub options: Options,
     /// For tests: the number of steps until the copy is cut short.

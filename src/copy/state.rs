@@ -4,10 +4,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
 
+use crate::copy::io::path::shown_path;
 use crate::copy::manifest::sync_directory;
 use crate::support::own::STATE_DIRECTORY;
 use crate::support::rooted_dir::Dir;
@@ -17,6 +19,8 @@ pub(super) const STATE: &str = STATE_DIRECTORY;
 pub(super) const MANIFESTS: &str = "manifests";
 /// What copies are about to do, and which runs are at work.
 pub(super) const JOURNAL: &str = "journal";
+/// Complete entries that do not have their final name yet.
+pub(super) const STAGE: &str = "stage";
 /// In the journal: a copy created the destination, which does not have its final mode and times yet.
 const NEW_ROOT: &str = "new-root";
 
@@ -25,32 +29,55 @@ pub(super) struct State {
     pub(super) root: Dir,
     pub(super) manifests: Dir,
     pub(super) journal: Dir,
+    /// Entries that were in the place of one of these directories, by their new names.
+    pub(super) set_aside: Vec<PathBuf>,
 }
 
 impl State {
-    /// Opens the state directory of a destination, creating what is missing.
+    /// Opens the state directory of a destination, creating what is missing. Sets aside what is in its place.
     pub(super) fn create(destination: &Dir) -> io::Result<Self> {
-        let root = make(destination, STATE)?;
-        Ok(Self { manifests: make(&root, MANIFESTS)?, journal: make(&root, JOURNAL)?, root })
+        let mut set_aside = Vec::new();
+        let mut make = |at: &Dir, above: &str, name: &str| -> io::Result<Dir> {
+            let (dir, aside) = at.open_own_dir(name, false)?;
+            set_aside.extend(aside.map(|name| Path::new(above).join(name)));
+            Ok(dir)
+        };
+        let root = make(destination, "", STATE)?;
+        let (manifests, journal) = (make(&root, STATE, MANIFESTS)?, make(&root, STATE, JOURNAL)?);
+        if root.find(STAGE)?.is_some() {
+            make(&root, STATE, STAGE)?;
+        }
+        Ok(Self { root, manifests, journal, set_aside })
     }
 
-    /// Opens it if it exists.
+    /// A sentence for each entry that was set aside.
+    pub(super) fn remarks(&self, destination: &Path) -> Vec<String> {
+        let sentence = |aside: &PathBuf| {
+            let to = shown_path(&destination.join(aside));
+            format!("what was in the place of hook-runner's state is now {to}")
+        };
+        self.set_aside.iter().map(sentence).collect()
+    }
+
+    /// Opens it if it exists. An entry of another type in its place counts as none.
     pub(super) fn open(destination: &Dir) -> io::Result<Option<Self>> {
         let opened = destination.open_dir(STATE).and_then(|root| {
-            Ok(Self { manifests: root.open_dir(MANIFESTS)?, journal: root.open_dir(JOURNAL)?, root })
+            let (manifests, journal) = (root.open_dir(MANIFESTS)?, root.open_dir(JOURNAL)?);
+            Ok(Self { root, manifests, journal, set_aside: Vec::new() })
         });
         match opened {
             Ok(state) => Ok(Some(state)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Opens it if it has manifests, and recreates other parts that somebody has removed.
     pub(super) fn open_to_write(destination: &Dir) -> io::Result<Option<Self>> {
-        match destination.find(Path::new(STATE).join(MANIFESTS))? {
-            Some(_) => Self::create(destination).map(Some),
-            None => Ok(None),
+        match destination.open_dir(Path::new(STATE).join(MANIFESTS)) {
+            Ok(_) => Self::create(destination).map(Some),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -78,18 +105,26 @@ impl State {
 
     /// Journals durably that a run may change what each owner has installed.
     pub(super) fn begin_run(&self, run: &str) -> io::Result<Vec<File>> {
-        let mut marks = Vec::new();
-        for owner in self.owners()? {
-            let mark = self.journal.open_for_group(run_mark(&owner), OFlags::RDWR)?;
-            mark.set_len(0)?;
-            rustix::io::write(&mark, run.as_bytes())?;
-            mark.sync_all()?;
-            // The lock is held while the run is at work. A volume without locks cannot tell.
-            let _ = rustix::fs::flock(&mark, FlockOperation::NonBlockingLockExclusive);
-            marks.push(mark);
-        }
+        let marks: Vec<_> =
+            self.owners()?.iter().map(|owner| self.mark(owner, run)).collect::<io::Result<_>>()?;
         sync_directory(&self.journal)?;
         Ok(marks)
+    }
+
+    /// Journals that a run may change what one owner has installed. The lock on the file is held while the run is at
+    /// work; a volume without locks cannot tell.
+    pub(super) fn mark(&self, owner: &OsStr, run: &str) -> io::Result<File> {
+        let mark = self.journal.open_for_group(run_mark(owner), OFlags::RDWR)?;
+        mark.set_len(0)?;
+        rustix::io::write(&mark, run.as_bytes())?;
+        mark.sync_all()?;
+        let _ = rustix::fs::flock(&mark, FlockOperation::NonBlockingLockExclusive);
+        Ok(mark)
+    }
+
+    /// Whether there is a mark of a run for this owner.
+    pub(super) fn is_marked(&self, owner: &OsStr) -> io::Result<bool> {
+        Ok(self.journal.find(run_mark(owner))?.is_some())
     }
 
     /// The run that may have changed what an owner installed and has not ended well, or not ended yet.
@@ -141,15 +176,7 @@ fn run_mark(owner: &OsStr) -> OsString {
     name
 }
 
-/// A directory of the state, created if missing.
-pub(super) fn make(at: &Dir, name: impl AsRef<Path>) -> io::Result<Dir> {
-    let name = name.as_ref();
-    match at.open_dir(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        opened => return opened,
-    }
-    let dir = at.create_dir_all(name, 0o770)?;
-    // Fails if another user made it, or if the volume has modes of its own: then it stays as it is.
-    let _ = rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o2770));
-    Ok(dir)
+/// Whether a directory of the state is not there, or something else is in its place.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }

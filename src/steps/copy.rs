@@ -51,14 +51,16 @@ pub fn copy_in_turn(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<Report, CopyFailure> {
-    let (path, state) = copy::prepare(request).map_err(CopyFailure::Copy)?;
+    let copy::Prepared { path, state, remarks } = copy::prepare(request).map_err(CopyFailure::Copy)?;
     let end = Instant::now().checked_add(patience);
     let mut heartbeat = waiting_for(&path);
     loop {
         let turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
         // Wait for another run's commands to end: this copy would undo their edits.
         let Some((run, pid)) = copy::run_at_work(request).filter(|_| request.steps_follow) else {
-            return copy::copy(request, progress, cancel).map_err(CopyFailure::Copy);
+            let mut report = copy::copy(request, progress, cancel).map_err(CopyFailure::Copy)?;
+            report.remarks.splice(0..0, remarks);
+            return Ok(report);
         };
         drop(turn);
         if cancel.is_cancelled() {
@@ -74,7 +76,7 @@ pub fn copy_in_turn(
 }
 
 /// Waits for the turn for at most `patience`, then journals that the run's commands may change installed files. Does
-/// the same in each destination inside this one.
+/// the same in each destination inside this one, and in those around it for what is in this one.
 pub fn begin_in_turn(
     request: &Request,
     copied: &[Request],
@@ -89,11 +91,11 @@ pub fn begin_in_turn(
         };
         copy::begin_run(request, copied).map_err(CopyFailure::Copy)
     };
-    with_those_inside(request)?.iter().map(begin).collect()
+    copy::around(request).iter().chain(&with_those_inside(request)?).map(begin).collect()
 }
 
 /// Waits for the turn for at most `patience`, then records what the run left. Does the same in each destination inside
-/// this one. Does nothing where the run left no state directory.
+/// this one, and in those around it for what is in this one. Does nothing where the run left no state directory.
 pub fn seal_in_turn(
     request: &Request,
     ended: copy::Ended,
@@ -106,7 +108,8 @@ pub fn seal_in_turn(
         let _turn = take_turn(request, (&state, &path), patience, cancel).map_err(CopyFailure::Turn)?;
         copy::seal(request, ended).map_err(CopyFailure::Copy)
     };
-    with_those_inside(request)?.iter().try_for_each(seal)
+    let around = if copy::has_begun(request) { copy::around(request) } else { Vec::new() };
+    around.iter().chain(&with_those_inside(request)?).try_for_each(seal)
 }
 
 fn with_those_inside(request: &Request) -> Result<Vec<Request>, CopyFailure> {

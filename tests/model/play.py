@@ -79,8 +79,10 @@ class Play:
             entry = files[""]
             self.shell(f"mkdir -p F; printf {entry.content} >F/file; chmod {entry.mode:o} F/file")
         else:
-            made = self.shell(tree.commands(owner, files, "D.files" if owner == "D" else None))
-            assert not made.stderr or "setfattr" in made.stderr, made.stderr
+            operations = tree.operations(owner, files, "D.files" if owner == "D" else None)
+            self.script.append("; ".join(map(tree.shell, operations)))
+            for operation in operations:
+                tree.do(operation, self.home)
 
     def do_user(self, kind, path, token):
         full, there = f"V/{path}", self.model.volume.get(path)

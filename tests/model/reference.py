@@ -70,6 +70,7 @@ class Reference:
         self.mine, self.others = mine, [records for other, records in self.records.items() if other != owner]
         self.earlier = [records for other, records in self.records.items() if other != owner and other not in above]
         self.conflicts, self.installed, self.found, self.by_run = [], set(), found, run is not None
+        self.anew = set()  # directories in the place of what a copy had there: what they lack, no user removed
         new = {path: record for path, record in mine.items() if skips(chosen, prefix, path)}
         for path in sorted(image):
             following = [images.get(path) for images in (run or {}).values()]
@@ -119,6 +120,8 @@ class Reference:
             return Record(wanted, None, False)  # a parent was kept as the user's
         if present == wanted:
             return Record(wanted, wanted, True)
+        if present is None and any(p in self.anew for p in parents(path)):
+            return self.install(path, wanted)
         if present is None:
             if record and record.installed and record.left is None and record.source == wanted and not record.half_done:
                 # A run that ended well removed it: as left. A new run may begin with the image's own again.
@@ -162,6 +165,8 @@ class Reference:
         if wanted != ("d",):
             for below in [p for p in self.volume if p.startswith(path + "/")]:
                 del self.volume[below]  # moved beside, see the invariant about users' bytes
+        elif self.volume.get(path):
+            self.anew.add(path)
         self.volume[path] = wanted
         self.installed.add(path)
         return Record(wanted, wanted, True)

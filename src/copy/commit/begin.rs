@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use crate::copy::commit::kept::Kept;
 use crate::copy::commit::rewrite::{Rewriting, Rule};
 use crate::copy::error::Error;
 use crate::copy::manifest::{Manifest, Reading};
@@ -16,17 +17,24 @@ use crate::copy::shard::lock;
 use crate::copy::state::State;
 use crate::support::rooted_dir::Dir;
 
+/// What a run keeps open while its commands are at work.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    /// They hold a lock.
+    pub(crate) marks: Vec<File>,
+    pub(crate) kept: Kept,
+}
+
 /// Marks every owner's manifest in the destination, durably, after recording the changes that users have made so far.
-/// The owners in `copied` have just copied and have recorded those already. Returns the mark files, which hold a lock
-/// while the run is at work.
-pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) -> Result<Vec<File>, Error> {
+/// The owners in `copied` have just copied and have recorded those already.
+pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) -> Result<Begun, Error> {
     let failed = |e| Error::system("write to the journal of", destination, e);
     let root = match Dir::open(destination) {
         // A later step will create the destination.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Begun::default()),
         root => root.map_err(failed)?,
     };
-    let Some(state) = State::open_to_write(&root).map_err(failed)? else { return Ok(Vec::new()) };
+    let Some(state) = State::open_to_write(&root).map_err(failed)? else { return Ok(Begun::default()) };
     for owner in state.owners().map_err(failed)? {
         // After a run that did not end well, nobody can tell any more who changed what.
         let is_known = copied.contains(&owner) || state.unfinished_run(&owner).map_err(failed)?.is_some();
@@ -42,8 +50,16 @@ pub(crate) fn begin(destination: &Path, request: &Request, copied: &[OsString]) 
             .following(old.head.follows);
         let rule = Rule::UsersDoing;
         let follow = old.head.follows.then_some(destination);
-        let rewriting = Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow };
+        let below = request.below.as_deref();
+        let rewriting =
+            Rewriting { rule, root: &root, old: &old, layers: &layers, filter: None, follow, below };
         rewriting.write(&state, &owner).map_err(failed)?;
     }
-    state.begin_run(&request.run).map_err(failed)
+    if request.below.is_some() {
+        // Marked in the run's own destination.
+        return Ok(Begun::default());
+    }
+    let marks = state.begin_run(&request.run).map_err(failed)?;
+    let kept = Kept::open(destination, &state, &request.run).map_err(failed)?;
+    Ok(Begun { marks, kept })
 }

@@ -1,4 +1,4 @@
-//! Finds destinations inside another destination: what a run does to the outer one, it does to them.
+//! Finds destinations inside another destination, and around it: what a run does to its own, it does to them.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -28,6 +28,18 @@ pub(crate) fn destinations_inside(destination: &Path) -> io::Result<Vec<PathBuf>
         found.extend(inner.filter(|path| !found.contains(path)).collect::<Vec<_>>());
     }
     Ok(found.split_off(1))
+}
+
+/// The destinations around `destination` on its volume, each with the path from there. Leaves out one whose state this
+/// user may not write.
+pub(crate) fn destinations_around(destination: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let Ok(real) = destination.canonicalize() else { return Vec::new() };
+    let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).ok();
+    let own = device(&real);
+    let around = real.ancestors().skip(1).take_while(|path| device(path) == own);
+    let has_state = around.filter(|path| Dir::open(path).is_ok_and(|dir| is_destination(&dir, "")));
+    let with_path = |path: &Path| Some((path.to_owned(), real.strip_prefix(path).ok()?.to_owned()));
+    has_state.filter_map(with_path).collect()
 }
 
 fn directly_inside(destination: &Path) -> io::Result<Vec<PathBuf>> {

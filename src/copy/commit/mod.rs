@@ -3,6 +3,7 @@
 pub(crate) mod begin;
 pub(crate) mod force;
 pub(crate) mod inside;
+pub(crate) mod kept;
 pub(crate) mod listed;
 pub(crate) mod rewrite;
 pub(crate) mod seal;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::copy::error::Error;
 use crate::copy::io::mount::is_hidden;
 use crate::copy::io::pool::Pool;
-use crate::copy::manifest::{self, Block, Builder, Flags, Kind, Manifest, Record, records};
+use crate::copy::manifest::{self, Block, Builder, Flags, Head, Kind, Manifest, Record, records};
 use crate::copy::plan::compare::{Baseline, as_it_is};
 use crate::copy::plan::filter::Filter;
 use crate::copy::plan::layers::Layers;
@@ -41,6 +41,8 @@ pub(crate) struct Rewriting<'a> {
     /// Entries that took no part in the copy are skipped.
     pub(crate) filter: Option<&'a Filter>,
     pub(crate) follow: Option<&'a std::path::Path>,
+    /// Only entries in this directory and below it are looked at.
+    pub(crate) below: Option<&'a std::path::Path>,
 }
 
 #[derive(Clone, Default)]
@@ -48,6 +50,8 @@ struct Buffers {
     old: Vec<u8>,
     new: Vec<u8>,
     data: Vec<u8>,
+    /// A record took no part.
+    left_out: bool,
 }
 
 impl Rewriting<'_> {
@@ -55,11 +59,12 @@ impl Rewriting<'_> {
     pub(crate) fn write(&self, state: &State, owner: &OsStr) -> io::Result<()> {
         let builder = Builder::default();
         let pool = Pool::new((0..self.old.len()).collect::<Vec<_>>());
-        pool.run(vec![Buffers::default(); WORKERS], |buffers, at| {
-            self.block(at, &builder, buffers)
-                .map_err(|e| Error::system("read", OsStr::from_bytes(self.old.path(at)), e))
-        })
-        .map_err(io::Error::other)?;
+        let workers = pool
+            .run(vec![Buffers::default(); WORKERS], |buffers, at| {
+                self.block(at, &builder, buffers)
+                    .map_err(|e| Error::system("read", OsStr::from_bytes(self.old.path(at)), e))
+            })
+            .map_err(io::Error::other)?;
         let sorted = builder.sort();
         if sorted.same_as(self.old)? {
             return Ok(());
@@ -69,11 +74,16 @@ impl Rewriting<'_> {
             sorted.load(range, self.old, &mut block)?;
             Ok((Box::from(path), block))
         });
-        manifest::write_then(&state.manifests, (owner, &self.old.head), blocks, || self.old.close())
+        let left_out = workers.iter().any(|buffers| buffers.left_out).then_some(self.old.written);
+        let head = Head { compared: self.old.head.compared.or(left_out), ..self.old.head.clone() };
+        manifest::write_then(&state.manifests, (owner, &head), blocks, || self.old.close())
     }
 
     fn block(&self, at: usize, builder: &Builder, buffers: &mut Buffers) -> io::Result<()> {
         let path = self.old.path(at);
+        if self.below.is_some_and(|below| !std::path::Path::new(OsStr::from_bytes(path)).starts_with(below)) {
+            return builder.add(path, Block::Old(at), || overflow(self.root));
+        }
         self.old.load(at, &mut buffers.old)?;
         buffers.new.clear();
         let dir = open(self.root, path, self.follow)?;
@@ -94,7 +104,9 @@ impl Rewriting<'_> {
                 || record.flags.orphan
                 || claims.later(&name).is_some();
             if stays || skipped {
-                record.write(&mut buffers.new);
+                let left_out = record.flags.left_out || skipped && !is_dir;
+                buffers.left_out |= left_out;
+                Record { flags: Flags { left_out, ..record.flags }, ..record }.write(&mut buffers.new);
             } else {
                 self.changed(dir.as_ref(), record, &mut buffers.data)?.write(&mut buffers.new);
             }
@@ -117,7 +129,9 @@ impl Rewriting<'_> {
         let now = Record { left, ..record.clone() };
         let differs = now.payload_left() != record.payload_left();
         Ok(match self.rule {
-            Rule::AsTheRunLeft => Record { flags: Flags { half_done: false, ..record.flags }, ..now },
+            Rule::AsTheRunLeft => {
+                Record { flags: Flags { half_done: false, left_out: false, ..record.flags }, ..now }
+            }
             Rule::AsTheFailedRunLeft if differs => {
                 Record { flags: Flags { half_done: true, ..record.flags }, ..now }
             }

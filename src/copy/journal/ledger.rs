@@ -3,6 +3,7 @@
 //! tells what this copy installed from what was there before.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::copy::error::Error;
 use crate::copy::io::metadata::Permissions;
@@ -36,7 +37,13 @@ impl Ledger<'_> {
     /// The head of the new manifest.
     pub(crate) fn head(&self) -> Head {
         let words = self.permissions.lacks().map(|lacks| lacks.words());
-        Head { lacks: words.filter(|words| !words.is_empty()), ..self.known.head.clone() }
+        let old = &self.known.old;
+        let compared = self.known.left_out.load(Ordering::Relaxed);
+        Head {
+            lacks: words.filter(|words| !words.is_empty()),
+            compared: compared.then(|| old.head.compared.unwrap_or(old.written)),
+            ..self.known.head.clone()
+        }
     }
 
     /// Notes what is about to be installed, and what earlier interrupted copies left on the volume.

@@ -1,6 +1,6 @@
 //! The head of a manifest: its owner and what goes for all records.
 
-use crate::copy::manifest::text::{escape, unescape};
+use crate::copy::manifest::text::{Time, escape, parse_time, unescape, write_time};
 
 pub(super) const HEADER: &[u8] = b"hook-runner manifest 2\n";
 pub(super) const HEADER_0_1: &[u8] = b"hook-runner manifest 1\n";
@@ -18,6 +18,8 @@ pub(crate) struct Head {
     pub(crate) lacks: Option<String>,
     /// Links on the volume that lead to directories were followed.
     pub(crate) follows: bool,
+    /// When the records with the flag `x` were last compared with the volume.
+    pub(crate) compared: Option<Time>,
 }
 
 impl Head {
@@ -40,6 +42,11 @@ impl Head {
         if self.follows {
             line(out, b"follows ", b"links");
         }
+        if let Some(compared) = self.compared {
+            let mut time = Vec::new();
+            write_time(compared, &mut time);
+            line(out, b"compared ", &time);
+        }
     }
 
     /// Reads a line of the head; false for any other line.
@@ -55,6 +62,8 @@ impl Head {
             self.lacks = Some(String::from_utf8_lossy(&lacks).into_owned());
         } else if value(b"follows ").is_some() {
             self.follows = true;
+        } else if let Some(compared) = value(b"compared ") {
+            self.compared = parse_time(&compared);
         } else {
             return false;
         }

@@ -7,6 +7,7 @@
 //! since 1764300000000000000   nanoseconds: of two owners of a name, the later one has it
 //! version sha256:0f…      what the source was called (`--source-version`), where it was
 //! lacks modes,times=1000000000   what the volume cannot keep (times: to so many nanoseconds), where there is such
+//! compared 1764300000.000000000   when the records with the flag `x` were last compared with the volume
 //! /                       a directory, escaped; the records below are its entries
 //! d - 755 0 0 0 1690000000.000000000 - - = templates
 //! /templates
@@ -14,7 +15,7 @@
 //! end 2 <blake3 of everything before this line>
 //! ```
 //!
-//! Version 0.1 wrote the header `hook-runner manifest 1` and none of the lines from `owner` to `lacks`.
+//! Version 0.1 wrote the header `hook-runner manifest 1` and none of the lines from `owner` to `compared`.
 //!
 //! A manifest is read block by block and written in one stream. Only the path and offset of each block stay in memory.
 
@@ -65,6 +66,7 @@ mod tests {
             source_version: Some(b"v\n1".to_vec()),
             lacks: Some("modes".into()),
             follows: true,
+            compared: Some((-1, 7)),
         };
         write(&dir, name, &head, sample().into_iter().map(Ok)).unwrap();
         let Reading::Read(manifest) = Manifest::read(&dir, name).unwrap() else { panic!("must be read") };

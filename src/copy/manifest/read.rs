@@ -52,6 +52,11 @@ impl Manifest {
             },
             Ok(file) => file,
         };
+        Self::of(file)
+    }
+
+    /// As [`Manifest::read`], of an open file.
+    pub(crate) fn of(file: File) -> io::Result<Reading> {
         if !file.metadata()?.is_file() {
             return Ok(Reading::Unusable);
         }

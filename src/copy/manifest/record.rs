@@ -14,7 +14,7 @@
 //! │ │ │   └─┴ uid, gid
 //! │ │ └ permission bits, octal
 //! │ └ flags: k kept for the user, a found on the volume (not installed), o no longer in the image, h left so by a
-//! │ │   run that did not end well; `-` none
+//! │ │   run that did not end well, x took no part in the copy that wrote this; `-` none
 //! └ type: f, d, l
 //! ```
 //!
@@ -108,6 +108,8 @@ pub(crate) struct Flags {
     pub(crate) orphan: bool,
     /// A run that did not end well left it so: the next copy installs the image's version again.
     pub(crate) half_done: bool,
+    /// It took no part in the copy that wrote this, and was not compared with the volume.
+    pub(crate) left_out: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,8 +191,10 @@ impl Record<'_> {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[kind_letter(self.kind), b' ']);
         let start = out.len();
-        let Flags { kept, found, orphan, half_done } = self.flags;
-        for (set, letter) in [(kept, b'k'), (found, b'a'), (orphan, b'o'), (half_done, b'h')] {
+        let Flags { kept, found, orphan, half_done, left_out } = self.flags;
+        for (set, letter) in
+            [(kept, b'k'), (found, b'a'), (orphan, b'o'), (half_done, b'h'), (left_out, b'x')]
+        {
             if set {
                 out.push(letter);
             }
@@ -243,6 +247,7 @@ impl Record<'_> {
                 b'a' => flags.found = true,
                 b'o' => flags.orphan = true,
                 b'h' => flags.half_done = true,
+                b'x' => flags.left_out = true,
                 b'-' => {}
                 _ => return None,
             }
@@ -331,7 +336,7 @@ mod tests {
     fn record(name: &[u8]) -> Record<'_> {
         Record {
             kind: Kind::File,
-            flags: Flags { kept: true, found: false, orphan: true, half_done: true },
+            flags: Flags { kept: true, found: false, orphan: true, half_done: true, left_out: true },
             mode: 0o4755,
             uid: 0,
             gid: 65532,

@@ -37,18 +37,21 @@ pub(crate) fn meta_changed(record: &Record<'_>, version: &Version<'_>) -> bool {
 pub(crate) struct Baseline {
     /// When the manifest came into force.
     pub(crate) written: Time,
+    /// When the records that took no part in its copy were last compared.
+    pub(crate) compared: Time,
     pub(crate) lacks: Lacks,
 }
 
 impl Baseline {
     pub(crate) fn of(manifest: &Manifest) -> Self {
         let lacks = manifest.head.lacks.as_deref().map(Lacks::parse).unwrap_or_default();
-        Self { written: manifest.written, lacks }
+        let compared = manifest.head.compared.unwrap_or(manifest.written);
+        Self { written: manifest.written, compared, lacks }
     }
 
     /// Believes size and mtime even if the file was touched since (`--trust-mtime`).
     pub(crate) fn trusted(self) -> Self {
-        Self { written: (i64::MAX, 0), ..self }
+        Self { written: (i64::MAX, 0), compared: (i64::MAX, 0), ..self }
     }
 }
 
@@ -61,8 +64,8 @@ pub(crate) enum Look {
     Other,
 }
 
-/// Compares type, size and mtime, or a link's target, with what was left. If a file's ctime is not before the manifest
-/// came into force, it was touched since, and its size and mtime prove nothing.
+/// Compares type, size and mtime, or a link's target, with what was left. If a file's ctime is not before the record was
+/// last compared, it was touched since, and its size and mtime prove nothing.
 pub(crate) fn looks_as_left(
     made: Option<&OwnedFd>,
     name: &CStr,
@@ -71,10 +74,11 @@ pub(crate) fn looks_as_left(
     since: Baseline,
 ) -> io::Result<Look> {
     let Some((kind, size, mtime, _, content)) = record.as_left() else { return Ok(Look::Other) };
+    let compared = if record.flags.left_out { since.compared } else { since.written };
     let is = |same| if same { Look::AsLeft } else { Look::Other };
     Ok(match (kind, FileType::from_raw_mode(stat.st_mode), made) {
         (Kind::File, FileType::RegularFile, _) if transfer::size(stat) == size => {
-            if since.lacks.is_same_time(time_of(stat), mtime) && changed_at(stat) < since.written {
+            if since.lacks.is_same_time(time_of(stat), mtime) && changed_at(stat) < compared {
                 Look::AsLeft
             } else {
                 Look::Ask

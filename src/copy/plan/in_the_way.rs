@@ -49,15 +49,16 @@ impl Known<'_> {
             return Ok(stays_as_mount(worker, here, entry).then_some(InTheWay::Mount));
         }
         let noted = self.as_noted(worker, here, entry)?;
-        let record = noted.as_ref().or(entry.record).or(entry.base);
-        let entry = Entry { record, ..entry };
-        let left = self.is_as_left(worker, here, entry);
+        let record = noted.as_ref().or(entry.record);
+        let left = self.is_as_left(worker, here, Entry { record, ..entry });
         if self.scope.is_shared(here, entry.name)
             && self.roots.look(made, here, entry.name)?.is_some_and(|stat| is_dir(&stat))
         {
             return Ok(Some(InTheWay::Gone));
         }
-        let left = left?;
+        // Another owner's record is only here if the volume has what it says.
+        let record = if left? { record } else { entry.base };
+        let left = record.is_some();
         if kind == FileType::Symlink {
             // A link that a copy installed is the image's, not the administrator's.
             let installed = left && record.is_some_and(|record| !record.flags.found);

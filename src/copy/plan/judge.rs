@@ -63,7 +63,8 @@ impl Known<'_> {
         let version = incoming.version;
         let image = image(entry, version);
         let volume = self.volume(worker, here, entry, image)?;
-        let image = if self.emptied && entry.volume.is_none() { Image::New } else { image };
+        let nobodys = self.emptied || here.node.anew;
+        let image = if nobodys && entry.volume.is_none() { Image::New } else { image };
         let judged = |action| Judged { entry, incoming, action, image, volume };
         let around = Around { beside_run: self.beside_run, steps_follow: self.steps_follow };
         let action = match decide(self.policy(), image, volume, around) {

@@ -54,6 +54,8 @@ pub(crate) struct Known<'a> {
     pub(crate) emptied: bool,
     /// A file was touched since the manifest was written, and its content was read.
     pub(crate) looked: AtomicBool,
+    /// A record took no part in this copy.
+    pub(crate) left_out: AtomicBool,
 }
 
 impl<'a> Known<'a> {
@@ -102,13 +104,12 @@ impl<'a> Known<'a> {
         // What this run's own steps have changed is installed again by its next copy, because the hook says so.
         let at_work = is_own && request.beside_run
             || !request.steps_follow && unfinished.as_ref().is_some_and(|run| run.at_work);
-        let version = options.source_version.as_ref();
         let head = Head {
             owner: owner_of(request),
             since: Some(layers.since()),
-            source_version: version.map(|version| source_version(version, options)),
-            lacks: old.head.lacks.clone(),
+            source_version: options.source_version.as_ref().map(|version| source_version(version, options)),
             follows: options.follow_destination_links,
+            ..old.head.clone()
         };
         Ok(Self {
             roots,
@@ -125,6 +126,7 @@ impl<'a> Known<'a> {
             steps_follow: request.steps_follow,
             emptied,
             looked: AtomicBool::new(false),
+            left_out: AtomicBool::new(false),
         })
     }
 

@@ -53,7 +53,9 @@ fn look(known: &Known<'_>, at: usize, block: &mut Vec<u8>) -> Result<(bool, u64)
     let fd = OwnedFd::from(dir.reopen().map_err(|e| known.roots.volume_error("open", path, e))?);
     for record in records(block) {
         let Ok(name) = CString::new(record.name.to_vec()) else { return Ok((false, 0)) };
-        if claims.later(&name).is_some() || record.flags.kept {
+        let filter = &known.scope.filter;
+        let is_out = filter.skips_below(path) || filter.skips(path, &record.name, record.kind == Kind::Dir);
+        if claims.later(&name).is_some() || record.flags.kept || is_out {
             continue;
         }
         // If steps follow, what a run's steps edited is installed again.

@@ -97,7 +97,12 @@ impl Pruner<'_> {
             let image = here.source.as_ref().map_or(Ok(None), |source| source.find(spelling));
             let image = image.map_err(|e| self.roots.source_error("stat", &path, e))?;
             // It stays with everything in it.
-            if here.source.as_ref().is_some_and(|source| is_beside(source, spelling.as_bytes())) {
+            let in_source = |what: &str| {
+                here.source.as_ref().is_some_and(|source| matches!(source.find(what), Ok(Some(_))))
+            };
+            if beside_what(spelling.as_bytes())
+                .is_some_and(|what| in_source(&what) || claims.has(what.as_bytes()))
+            {
                 continue;
             }
             let stays = image.is_some() || claims.is_unknown || claims.has(spelling.as_bytes());
@@ -164,11 +169,11 @@ impl Pruner<'_> {
     }
 }
 
-/// Whether the name is the image's version beside a file that the user changed.
-fn is_beside(source: &Dir, name: &[u8]) -> bool {
+/// The file of the user's that the image's version of it is beside, by their names.
+fn beside_what(name: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(name);
-    let Some(at) = text.rfind(".from-image") else { return false };
+    let at = text.rfind(".from-image")?;
     let rest = &text[at + ".from-image".len()..];
     let is_suffix = rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok());
-    is_suffix && matches!(source.find(&text[..at]), Ok(Some(_)))
+    is_suffix.then(|| text[..at].to_owned())
 }

@@ -35,6 +35,9 @@ impl Publisher<'_> {
         let path = at.child(name);
         let failed = |e: io::Error| self.roots.volume_error("rename", &path, e);
         let installed = self.known.installed(at.made, name, &path)?;
+        let there =
+            rustix::fs::statat(at.made, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| failed(e.into()))?;
+        let is_dir = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
         let beside = self.put_beside(at.made, name, &path).map_err(failed)?;
         if let Err(errno) = put() {
             // Undo: the entry gets its name back, if that is still free.
@@ -47,7 +50,7 @@ impl Publisher<'_> {
         {
             return Ok(());
         }
-        let skipped = self.known.scope.filter.skips(at.path, beside.to_bytes(), true);
+        let skipped = self.known.scope.filter.skips(at.path, beside.to_bytes(), is_dir);
         let fate = if self.known.options.prune == Prune::All && !skipped {
             "removed, as --prune all removes what the source does not have".to_owned()
         } else {

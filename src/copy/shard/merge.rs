@@ -11,7 +11,7 @@ use crate::copy::io::metadata::set_times_at;
 use crate::copy::io::pool::Pool;
 use crate::copy::journal::ledger::Ledger;
 use crate::copy::manifest::pieces::join;
-use crate::copy::manifest::{self, Kind, Manifest, Reading, records};
+use crate::copy::manifest::{self, Head, Kind, Manifest, Reading, records};
 use crate::copy::options::Shard;
 use crate::copy::report::Report;
 use crate::copy::request::Request;
@@ -81,7 +81,8 @@ fn put_together(
         Ok((Box::from(pieces[0].0), block))
     });
     let state = ledger.files.state()?;
-    let (name, head) = (&ledger.files.manifest, ledger.head());
+    let compared = parts.iter().filter_map(|part| part.head.compared).min();
+    let (name, head) = (&ledger.files.manifest, Head { compared, ..ledger.head() });
     let close = || ledger.known.close_manifests();
     manifest::write_then(&state.manifests, (name, &head), blocks, close).map_err(failed)?;
     times(ledger.roots, (shares, workers), &order, parts)?;

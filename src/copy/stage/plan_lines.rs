@@ -2,18 +2,18 @@
 
 use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 
 use crate::copy::error::Error;
-use crate::copy::io::path::{names_beside, shown};
+use crate::copy::io::path::{file_name, join, names_beside, parent, shown};
 use crate::copy::options::Prune;
 use crate::copy::stage::install::Place;
 use crate::copy::stage::stager::Stager;
 use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::node::Node;
+use crate::copy::tree::replaced::Way;
 use crate::copy::tree::worker::Worker;
 use crate::support::rooted_dir::Dir;
 
@@ -41,34 +41,57 @@ impl Stager<'_> {
         };
         worker.report.plan.push(format!("{verb} {}", shown(&here.child(name))));
         if there.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
-            self.plan_swap(worker, here, name)?;
+            self.makes_way(here, name)?.plan(&mut worker.report);
         }
         Ok(())
     }
 
-    /// Lists what happens to a directory in the way, unless copies installed all of it.
-    fn plan_swap(&self, worker: &mut Worker, here: &DirContext<'_>, name: &CStr) -> Result<(), Error> {
-        let path = here.child(name);
-        let Some(made) = here.made else { return Ok(()) };
+    /// What becomes of an entry that another type of entry replaces: nothing more if copies installed all of it, as it is
+    /// removed then.
+    pub(crate) fn makes_way(&self, here: &DirContext<'_>, name: &CStr) -> Result<Way, Error> {
+        let (path, mut way) = (here.child(name), Way::default());
+        let Some(made) = here.made else { return Ok(way) };
         if self.known.installed(made, name, &path)?.is_some() {
-            return Ok(());
+            return Ok(way);
         }
         for beside in names_beside(name, ".from-volume") {
             if self.roots.look(made, here, &beside)?.is_some() {
                 continue;
             }
             let to = here.child(&beside);
-            worker.report.plan.push(format!("move {} to {}", shown(&path), shown(&to)));
-            let skipped = self.known.scope.filter.skips(here.path, beside.to_bytes(), true);
-            if self.known.options.prune == Prune::All && !skipped {
-                worker.report.plan.push(format!("remove {}", shown(&to)));
-                let below =
-                    entries_below(made, name).map_err(|e| self.roots.volume_error("list", &path, e))?;
-                worker.report.removed += 1 + below;
+            way.lines.push(format!("move {} to {}", shown(&path), shown(&to)));
+            if self.known.options.prune == Prune::All {
+                let dir =
+                    Dir::from_fd(made.try_clone().map_err(|e| self.roots.volume_error("list", &path, e))?);
+                let name = OsStr::from_bytes(name.to_bytes());
+                let below = self.removed_with(&dir, name, &to);
+                let (removed, all) = below.map_err(|e| self.roots.volume_error("list", &path, e))?;
+                way.removed = removed;
+                if all {
+                    way.lines.push(format!("remove {}", shown(&to)));
+                }
             }
             break;
         }
-        Ok(())
+        Ok(way)
+    }
+
+    /// How many entries mirroring removes of one that gets the path `to`, and whether that is all of it.
+    fn removed_with(&self, dir: &Dir, name: &OsStr, to: &[u8]) -> io::Result<(u64, bool)> {
+        let is_dir = FileType::from_raw_mode(dir.stat_at(name)?.st_mode) == FileType::Directory;
+        if self.known.scope.filter.skips(parent(to).unwrap_or_default(), file_name(to), is_dir) {
+            return Ok((0, false));
+        }
+        let (mut removed, mut all) = (0, true);
+        if is_dir {
+            let below = dir.open_dir(name)?;
+            for (name, _) in below.entries()? {
+                let (more, whole) = self.removed_with(&below, &name, &join(to, name.as_bytes()))?;
+                removed += more;
+                all &= whole;
+            }
+        }
+        Ok((removed + u64::from(all), all))
     }
 }
 
@@ -84,20 +107,8 @@ pub(crate) fn plan_parents(worker: &mut Worker, node: &Node) {
         };
         worker.report.changes.push(&path, action, "a directory of the source");
         worker.report.plan.push(line);
+        if let Some(parent) = &node.parent {
+            parent.replaced.way(&node.name).plan(&mut worker.report);
+        }
     });
-}
-
-/// The number of entries below a directory of the volume; 0 for anything else.
-fn entries_below(made: &OwnedFd, name: &CStr) -> io::Result<u64> {
-    fn count(dir: &Dir) -> io::Result<u64> {
-        dir.entries()?.iter().try_fold(0, |sum, (name, kind)| match kind {
-            FileType::Directory => Ok(sum + 1 + count(&dir.open_dir(name)?)?),
-            _ => Ok(sum + 1),
-        })
-    }
-    let stat = rustix::fs::statat(made, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Ok(0);
-    }
-    count(&Dir::from_fd(made.try_clone()?).open_dir(OsStr::from_bytes(name.to_bytes()))?)
 }

@@ -55,7 +55,7 @@ impl<'a> Stager<'a> {
             permissions.set_lacks(Lacks::parse(lacks));
         }
         let leftovers = match files.state.as_ref().filter(|_| !control.dry_run) {
-            Some(state) => Leftovers::find(&state.root, &files.staging)
+            Some(state) => Leftovers::find(&state.root, &files.staging, |name| files.is_stale(name))
                 .map_err(|e| Error::system("read the state of", &roots.path, e))?,
             None => Leftovers::default(),
         };

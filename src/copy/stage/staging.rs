@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use crate::copy::io::lacks::Lacks;
 use crate::copy::io::listing;
-use crate::copy::state::make;
+use crate::copy::state::STAGE;
 use crate::support::rooted_dir::Dir;
 
 /// Maximum number of earlier generations that are kept.
@@ -44,8 +44,8 @@ pub(crate) struct Stage {
 pub(crate) struct Leftovers {
     home: Option<Dir>,
     generations: Vec<(u32, String, Dir)>,
-    /// Staging of shards, if the tree is no longer shared.
-    shards: Vec<String>,
+    /// Staging of copiers that cannot be at work beside this one.
+    stale: Vec<String>,
     /// The highest generation that this user may not read.
     others: u32,
 }
@@ -60,19 +60,19 @@ pub(crate) struct Leftover<'a> {
 }
 
 impl Leftovers {
-    /// Finds the leftovers of the copies called `owner`.
-    pub(crate) fn find(state: &Dir, owner: &str) -> io::Result<Self> {
-        let home = match state.open_dir("stage") {
+    /// Finds the leftovers of the copies called `owner`, and what `is_stale`.
+    pub(crate) fn find(state: &Dir, owner: &str, is_stale: impl Fn(&str) -> bool) -> io::Result<Self> {
+        let home = match state.open_dir(STAGE) {
             Ok(home) => home,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
-        let (mut generations, mut shards, mut others) = (Vec::new(), Vec::new(), 0);
+        let (mut generations, mut stale, mut others) = (Vec::new(), Vec::new(), 0);
         for (name, _) in home.entries()? {
             let Some(name) = name.to_str() else { continue };
             let number = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
-            if number.is_some_and(|shard| shard.starts_with("shard-")) {
-                shards.push(name.to_owned());
+            if is_stale(name) {
+                stale.push(name.to_owned());
             }
             let Some(number) = number.and_then(|number| number.parse::<u32>().ok()) else { continue };
             match home.open_dir(name) {
@@ -88,7 +88,7 @@ impl Leftovers {
                 unless_others(home.remove_all(name))?;
             }
         }
-        Ok(Self { home: Some(home), generations, shards, others })
+        Ok(Self { home: Some(home), generations, stale, others })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -129,7 +129,7 @@ impl Leftovers {
 
     pub(crate) fn remove(&self) -> io::Result<()> {
         let Some(home) = &self.home else { return Ok(()) };
-        let names = self.generations.iter().map(|(_, name, _)| name).chain(&self.shards);
+        let names = self.generations.iter().map(|(_, name, _)| name).chain(&self.stale);
         names.into_iter().try_for_each(|name| unless_others(home.remove_all(name)))
     }
 }
@@ -165,7 +165,7 @@ impl Stage {
         leftovers: &Leftovers,
         may_chown: bool,
     ) -> io::Result<Self> {
-        let home = make(state, "stage")?;
+        let (home, _) = state.open_own_dir(STAGE, false)?;
         let name = format!("{owner}.{}", leftovers.next());
         home.create_dir(&name, 0o770)?;
         let dir = home.open_dir(&name)?;

@@ -122,3 +122,32 @@ fn what_a_copy_cut_short_had_pruned_is_no_users_removal() {
         }
     }
 }
+
+#[test]
+fn staging_of_another_number_of_shards_goes_with_the_next_copy() {
+    let shard = |index, count| Some(Shard { index, count });
+    for (cut_short, next) in [
+        (shard(1, 3), vec![None]),
+        (shard(1, 3), vec![shard(0, 2), shard(1, 2)]),
+        (None, vec![shard(1, 2), shard(0, 2)]),
+    ] {
+        let mut volume = Volume::new();
+        for n in 0..12 {
+            volume.put(&format!("f{n}"), "1");
+        }
+        volume.options.shard = cut_short;
+        let staged =
+            |volume: &Volume| std::fs::read_dir(volume.at(".hook-runner/stage")).map_or(0, Iterator::count);
+        for steps in 1.. {
+            assert_eq!(after(&mut volume, steps), None, "{cut_short:?}: over before anything was staged");
+            if staged(&volume) > 0 {
+                break;
+            }
+        }
+        for shard in &next {
+            volume.options.shard = *shard;
+            copy(&volume.request(), &Silent, &CancellationToken::new()).unwrap();
+        }
+        assert_eq!(staged(&volume), 0, "{cut_short:?}, then {next:?}");
+    }
+}

@@ -79,7 +79,7 @@ impl Volume {
     }
 
     pub(super) fn seal(&mut self) {
-        seal(&self.request(), Ended::Well).unwrap();
+        ended_well(&self.request());
     }
 
     #[track_caller]
@@ -90,6 +90,13 @@ impl Volume {
     pub(super) fn has(&self, path: &str) -> bool {
         self.at(path).symlink_metadata().is_ok()
     }
+}
+
+/// The end of a run whose command edited what is different now.
+fn ended_well(request: &Request) {
+    let root = Dir::open(request.destination.as_path()).unwrap();
+    let _marks = state::State::open(&root).unwrap().unwrap().begin_run(&request.run).unwrap();
+    seal(request, Ended::Well).unwrap();
 }
 
 fn write(path: &Path, content: &str) {

@@ -79,7 +79,7 @@ fn what_a_destination_inside_another_has_outlives_the_directory_in_the_outer_ima
             for to in ["", inner] {
                 let mut request = volume.request();
                 request.destination = volume.at(to);
-                seal(&request, Ended::Well).unwrap();
+                ended_well(&request);
             }
             std::fs::remove_dir_all(volume.temp.path().join("a/sub")).unwrap();
             for _ in 0..2 {
@@ -271,4 +271,26 @@ fn hard_links_of_the_image_are_one_file_though_the_first_of_them_is_a_users() {
         std::fs::remove_dir_all(volume.at("")).unwrap();
         std::fs::create_dir(volume.at("")).unwrap();
     }
+}
+
+#[test]
+fn a_directory_comes_back_in_the_place_of_the_file_that_another_copy_had_there_meanwhile() {
+    let mut volume = Volume::new();
+    volume.options.policy = Policy::KeepModified;
+    put(&volume, "old/x/page", "1");
+    put(&volume, "new/x", "2");
+    let mut run = |source: &str| {
+        let mut request = volume.request();
+        request.source = volume.temp.path().join(source);
+        request.options.owner = Some(source.into());
+        request.later = Some(Vec::new());
+        copy(&request, &Silent, &CancellationToken::new()).unwrap()
+    };
+    for _ in 0..2 {
+        assert!(run("old").conflicts.is_empty());
+        assert!(run("new").conflicts.is_empty());
+    }
+    assert!(run("old").conflicts.is_empty());
+    assert_eq!(volume.read("x/page"), "1");
+    assert!(!volume.has("x.from-volume") && !volume.has("x.from-image"));
 }

@@ -78,3 +78,61 @@ fn a_file_that_is_linked_anew_is_no_conflict() {
         assert_eq!(inode("d/a"), inode("x"), "{policy}");
     }
 }
+
+#[test]
+fn a_dry_run_counts_what_makes_way_and_is_removed() {
+    for include in [vec![], vec!["x".to_owned()]] {
+        let mut volume = Volume::new();
+        volume.options.prune = Prune::All;
+        volume.options.include = include;
+        volume.put("file/x", "1");
+        volume.put("link/x", "1");
+        volume.edit("file", "user");
+        std::os::unix::fs::symlink("nowhere", volume.at("link")).unwrap();
+        volume.options.dry_run = true;
+        let (plan, count) = (volume.copy().plan.items, 2);
+        volume.options.dry_run = false;
+        let done = volume.copy();
+        let included = !volume.options.include.is_empty();
+        // What an --include leaves alone stays beside.
+        let count = if included { 0 } else { count };
+        assert_eq!(done.removed, count, "{}", done.summary());
+        assert_eq!(volume.has("file.from-volume"), included);
+        let removals = plan.iter().filter(|line| line.starts_with("remove ")).count() as u64;
+        assert_eq!(removals, count, "{plan:?}");
+        for name in ["file", "link"] {
+            assert!(plan.contains(&format!("move {name} to {name}.from-volume")), "{plan:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_in_the_place_of_the_copies_state_is_set_aside() {
+    for place in ["", "manifests", "journal", "stage"] {
+        for kind in ["file", "link", "dangling"] {
+            let mut volume = Volume::new();
+            volume.put("f", "1");
+            volume.edit("user", "1");
+            let state = volume.at(".hook-runner");
+            let at = if place.is_empty() { state.clone() } else { state.join(place) };
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            match kind {
+                "file" => std::fs::write(&at, "mine").unwrap(),
+                "link" => std::os::unix::fs::symlink(volume.temp.path(), &at).unwrap(),
+                _ => std::os::unix::fs::symlink("nowhere", &at).unwrap(),
+            }
+            let case = format!("{kind} at {place}");
+            volume.options.dry_run = true;
+            volume.copy();
+            assert!(!volume.has("f") && at.symlink_metadata().is_ok_and(|stat| !stat.is_dir()), "{case}");
+            volume.options.dry_run = false;
+            let prepared = prepare(&volume.request()).unwrap();
+            assert_eq!(prepared.remarks.len(), 1, "{case}: {:?}", prepared.remarks);
+            volume.copy();
+            assert_eq!(volume.read("f"), "1", "{case}");
+            let kept = at.with_file_name(format!("{}.from-volume", at.file_name().unwrap().display()));
+            assert!(kept.symlink_metadata().is_ok_and(|stat| !stat.is_dir()), "{case}");
+            assert!(verify(&volume.at(""), None).unwrap().is_clean(), "{case}");
+        }
+    }
+}

@@ -221,3 +221,62 @@ fn what_a_run_at_work_has_edited_is_the_runs_whatever_copies_beside_it() {
         }
     }
 }
+
+#[test]
+fn a_removed_file_stays_removed_beside_a_file_in_the_way_of_a_directory() {
+    let mut volume = Volume::new();
+    volume.options.policy = Policy::KeepModified;
+    volume.put("a", "1");
+    std::fs::create_dir(volume.image("b")).unwrap();
+    volume.edit("b", "user");
+    for _ in 0..3 {
+        volume.copy();
+    }
+    std::fs::remove_file(volume.at("a")).unwrap();
+    for _ in 0..2 {
+        let report = volume.copy();
+        assert!(!volume.has("a"), "{}", report.summary());
+    }
+}
+
+#[test]
+fn an_edit_is_seen_after_a_copy_that_left_the_file_out_whatever_its_size_and_mtime() {
+    for dropped in [false, true] {
+        for policy in [Policy::Replace, Policy::KeepModified] {
+            let case = format!("{policy}, dropped: {dropped}");
+            let mut volume = Volume::new();
+            volume.options.policy = policy;
+            volume.put("f", "1");
+            volume.put("d/f", "1");
+            volume.put("other", "1");
+            volume.copy();
+            let old = volume.at("f").metadata().unwrap().modified().unwrap();
+            for path in ["f", "d/f"] {
+                let file = std::fs::File::options().write(true).open(volume.at(path)).unwrap();
+                std::os::unix::fs::FileExt::write_all_at(&file, b"X", 0).unwrap();
+                file.set_modified(old).unwrap();
+            }
+            // The manifest comes into force after the edit, more than once.
+            for n in ["2", "3"] {
+                volume.options.exclude = if dropped { vec![] } else { vec!["f".into()] };
+                for path in ["f", "d/f"].into_iter().filter(|_| dropped) {
+                    let _ = std::fs::remove_file(volume.image(path));
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                volume.put("other", n);
+                volume.copy();
+            }
+            volume.options.exclude.clear();
+            for path in ["f", "d/f"] {
+                volume.put(path, "1");
+            }
+            let report = volume.copy();
+            let (kept, now) = if policy == Policy::Replace { (0, "1") } else { (2, "X") };
+            assert_eq!(report.kept, kept, "{case}: {}", report.summary());
+            assert_eq!([volume.read("f"), volume.read("d/f")], [now, now], "{case}");
+            // Nothing of it is left in the manifest.
+            let manifest = std::fs::read_to_string(volume.at(".hook-runner/manifests/image")).unwrap();
+            assert!(!manifest.contains("\ncompared "), "{case}: {manifest}");
+        }
+    }
+}

@@ -57,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) on_demand: bool,
     /// The record, as written, of what stays under its name if nothing is.
     pub(crate) instead: Option<Box<[u8]>>,
+    /// It replaces what a copy had put in its place: what it lacks, no user removed.
+    pub(crate) anew: bool,
     /// Links on the volume may be followed.
     pub(crate) follow: bool,
     /// Links in the source are followed.
@@ -111,6 +113,7 @@ impl Node {
         Self {
             beside_users: parent.as_ref().is_some_and(|parent| parent.beside_users),
             dereference: parent.as_ref().is_some_and(|parent| parent.dereference),
+            anew: parent.as_ref().is_some_and(|parent| parent.anew),
             parent,
             name,
             alias: None,

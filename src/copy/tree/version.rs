@@ -26,7 +26,7 @@ impl Version<'_> {
     pub(crate) fn record<'r>(&'r self, name: &'r CStr, flags: Flags, left: Left<'r>) -> Record<'r> {
         Record {
             kind: self.kind,
-            flags,
+            flags: Flags { left_out: false, ..flags },
             mode: self.meta.mode,
             uid: self.meta.uid,
             gid: self.meta.gid,

@@ -14,6 +14,7 @@ use crate::copy::stage::install::beside_of;
 use crate::copy::stage::plan_lines::plan_parents;
 use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::node::{Node, Target};
+use crate::copy::tree::replaced::Way;
 use crate::copy::tree::worker::{Task, Worker};
 use crate::copy::walk::context::Walk;
 
@@ -52,10 +53,11 @@ impl Walk<'_> {
                 return self.retain(worker, here, entry.record);
             }
             Some(InTheWay::Keep) => {
-                let flags = Flags { kept: true, found: entry.record.is_none(), ..Flags::default() };
+                let found = entry.record.is_none_or(|record| record.flags.found);
+                let flags = Flags { kept: true, found, ..Flags::default() };
                 (self.beside(worker, here, entry)?, flags)
             }
-            Some(InTheWay::Replace) => (Some(self.replacing(worker, here, entry)), Flags::default()),
+            Some(InTheWay::Replace) => (Some(self.replacing(worker, here, entry)?), Flags::default()),
         };
         let mut is_recorded = !here.node.beside_users;
         if let Some(child) = child {
@@ -84,6 +86,7 @@ impl Walk<'_> {
         let removed = was_dir
             && self.known.policy() == Policy::KeepModified
             && !self.known.emptied
+            && !here.node.anew
             && !self.known.was_pruned(worker, here, name)?;
         let on_demand = removed || self.scope.filter.is_selective();
         let target = if here.node.in_place && self.scope.is_shared(here, name) {
@@ -109,18 +112,25 @@ impl Walk<'_> {
 
     /// A directory that replaces something else. If only a part of the source is copied, it waits until something is
     /// put into it.
-    fn replacing(&self, worker: &mut Worker, here: &DirContext<'_>, entry: Entry<'_>) -> Node {
+    fn replacing(&self, worker: &mut Worker, here: &DirContext<'_>, entry: Entry<'_>) -> Result<Node, Error> {
         entry.volume.inspect(|stat| here.node.replaced.add(entry.name, stat));
-        if self.scope.filter.is_selective() {
-            let mut new = here.node.child(entry.name, Target::Lazy);
+        let way =
+            if self.control.dry_run { self.stager.makes_way(here, entry.name)? } else { Way::default() };
+        let is_selective = self.scope.filter.is_selective();
+        let target = if is_selective { Target::Lazy } else { self.new_target() };
+        let mut new = here.node.child(entry.name, target);
+        new.anew = true;
+        if is_selective {
+            here.node.replaced.makes_way(entry.name, way);
             new.on_demand = true;
-            return new;
+            return Ok(new);
         }
         let path = here.child(entry.name);
         worker.report.plan.push(format!("replace {} by a directory", shown(&path)));
+        way.plan(&mut worker.report);
         worker.report.changes.push(&path, "replaced", "a directory of the source");
         worker.report.dirs += 1;
-        here.node.child(entry.name, self.new_target())
+        Ok(new)
     }
 
     /// The record of a file or link that stays where nothing is put into the directory which would take its place.

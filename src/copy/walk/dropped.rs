@@ -2,6 +2,7 @@
 //! together with what interrupted copies had installed.
 
 use std::ffi::CString;
+use std::sync::atomic::Ordering;
 
 use crate::copy::error::Error;
 use crate::copy::io::listing::Listing;
@@ -22,16 +23,41 @@ impl Walk<'_> {
         record: Option<&Record<'_>>,
     ) -> Result<(), Error> {
         let Some(record) = record else { return Ok(()) };
-        record.write(&mut worker.block);
+        self.left_out(record.clone()).write(&mut worker.block);
         worker.orphans |= record.flags.orphan;
         if record.kind == Kind::Dir {
             let recorded = here.node.recorded_path();
+            let (mut block, mut marked) = (Vec::new(), Vec::new());
             let old = &self.known.old;
             for at in old.subtree(&join(&recorded, &record.name)) {
-                self.blocks.add(&moved(old.path(at), &recorded, here.path), Block::Old(at))?;
+                old.load(at, &mut block).map_err(|e| Error::system("read", "the manifest", e))?;
+                marked.clear();
+                let mut orphans = false;
+                for record in records(&block) {
+                    orphans |= record.flags.orphan;
+                    self.left_out(record).write(&mut marked);
+                }
+                let new = Block::New { records: &marked, orphans };
+                let block = if marked == block { Block::Old(at) } else { new };
+                self.blocks.add(&moved(old.path(at), &recorded, here.path), block)?;
             }
         }
         Ok(())
+    }
+
+    /// The record of an entry that the image no longer has. Pruning compares it with the volume.
+    fn orphan<'r>(&self, mut record: Record<'r>) -> Record<'r> {
+        record.flags.orphan = true;
+        if self.known.options.prune == Prune::None { self.left_out(record) } else { record }
+    }
+
+    /// The record of a file or link that this copy does not compare with the volume.
+    fn left_out<'r>(&self, mut record: Record<'r>) -> Record<'r> {
+        if record.kind != Kind::Dir {
+            record.flags.left_out = true;
+            self.known.left_out.store(true, Ordering::Relaxed);
+        }
+        record
     }
 
     /// Marks a record and those below it for pruning: the image no longer has the entry.
@@ -64,8 +90,7 @@ impl Walk<'_> {
             self.give_back(worker, here.path, &record, &claims);
             worker.claims = claims;
         }
-        record.flags.orphan = true;
-        record.write(&mut worker.block);
+        self.orphan(record).write(&mut worker.block);
         worker.orphans = true;
         Ok(())
     }
@@ -89,12 +114,11 @@ impl Walk<'_> {
             marked.clear();
             let path = moved(old.path(at), &recorded, here.path);
             let claims = self.known.layers.directory(&path).map_err(|e| self.roots.manifest_error(e))?;
-            for mut record in records(&block) {
+            for record in records(&block) {
                 if record.kind != Kind::Dir {
                     self.give_back(worker, &path, &record, &claims);
                 }
-                record.flags.orphan = true;
-                record.write(&mut marked);
+                self.orphan(record).write(&mut marked);
             }
             let same = marked == block;
             let block = if same { Block::Old(at) } else { Block::New { records: &marked, orphans: true } };

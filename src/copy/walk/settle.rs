@@ -99,7 +99,7 @@ impl Walk<'_> {
                 if let Some(record) = record {
                     // The image still has the entry, so that it is not pruned. What differs stays, whoever changed it.
                     let kept = !matches!(judged.volume, Volume::AsLeft { .. });
-                    let flags = Flags { kept, orphan: false, half_done: false, ..flags };
+                    let flags = Flags { kept, orphan: false, half_done: false, left_out: false, ..flags };
                     let record = record.clone().into_owned();
                     // Its mode may differ, and is recorded as left.
                     let left = if kept { record.left.clone() } else { self.as_it_is(worker, here, &record)? };

@@ -290,3 +290,129 @@ fn a_run_does_not_succeed_when_its_command_mounts_something_on_the_destination()
     assert_eq!(output.status.code(), Some(74), "{said}");
     assert!(said.contains("/d no longer leads to the directory"), "{said}");
 }
+
+#[test]
+fn what_copies_recorded_is_there_again_after_a_command_that_removed_it() {
+    for removes in [
+        "rm -rf d/.hook-runner",
+        "mv d/.hook-runner d/x",
+        "rm -rf d/.hook-runner; echo mine >d/.hook-runner",
+        "rm d/.hook-runner/manifests/*",
+        "rm -rf d/.hook-runner/journal",
+    ] {
+        for policy in ["replace", "keep-modified"] {
+            for fails in [false, true] {
+                let case = format!("{removes}, {policy}, fails: {fails}");
+                let temp = tempfile::tempdir().unwrap();
+                let at = temp.path();
+                for name in ["f", "same", "users"] {
+                    write(at, &format!("s/{name}"), "1");
+                }
+                let copy = |options: &[&str]| {
+                    let mut command = Command::new(PROGRAM);
+                    command.arg("copy").args(options).args(["--policy", policy, "s", "d"]);
+                    command.current_dir(at).output().unwrap()
+                };
+                assert!(copy(&[]).status.success());
+                write(at, "d/users", "user");
+                // An edit of the same size and mtime too.
+                let script = format!(
+                    "{removes}; echo HOOK >d/f; touch -r d/same r; printf H >d/same; touch -r r d/same; exit {}",
+                    if fails { 5 } else { 0 }
+                );
+                let run =
+                    ["run", "--log", "l", "--policy", policy, "--copy", "s:d", "--", "sh", "-c", &script];
+                let output = Command::new(PROGRAM).args(run).current_dir(at).output().unwrap();
+                assert_eq!(output.status.code(), Some(if fails { 5 } else { 0 }), "{case}: {output:?}");
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert!(
+                    said.contains("in d was removed while the hook ran, and is written"),
+                    "{case}: {said}"
+                );
+                let read = |name: &str| std::fs::read_to_string(at.join("d").join(name)).unwrap();
+                let copied = copy(&[]);
+                assert!(copied.status.success(), "{case}: {copied:?}");
+                let hooks = if fails { ["1", "1"] } else { ["HOOK\n", "H"] };
+                assert_eq!([read("f"), read("same")], hooks, "{case}: {copied:?}");
+                let users = if policy == "replace" { "1" } else { "user" };
+                assert_eq!(read("users"), users, "{case}");
+                // The next release reaches what the hook had edited.
+                write(at, "s/f", "2");
+                let next = copy(&[]);
+                assert_eq!(read("f"), "2", "{case}: {next:?}");
+                assert!(!at.join("d/f.from-image").exists(), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_repeated_says_what_it_installed() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    for path in ["a/f", "a/g", "b/f", "b/h"] {
+        write(at, path, path);
+    }
+    let run = ["run", "--log", "l", "--prune", "owned", "--copy", "a:d", "--copy", "b:d"];
+    let run = || Command::new(PROGRAM).args(run).current_dir(at).output().unwrap();
+    assert!(run().status.success());
+    std::fs::remove_file(at.join("b/f")).unwrap();
+    let output = run();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("; a again: 1 file (3 B) copied"), "{said}");
+    assert_eq!(std::fs::read_to_string(at.join("d/f")).unwrap(), "a/f");
+}
+
+#[test]
+fn a_run_without_a_command_takes_no_users_edit_for_its_own() {
+    let temp = tempfile::tempdir().unwrap();
+    let at = temp.path();
+    write(at, "a/f", "1");
+    write(at, "b/g", "1");
+    let copy = || {
+        let copy = ["copy", "--policy", "keep-modified", "a", "d"];
+        assert!(Command::new(PROGRAM).args(copy).current_dir(at).status().unwrap().success());
+    };
+    copy();
+    write(at, "d/f", "user");
+    let hook = "log: log\nsteps: [{copy: {from: b, to: d, policy: keep-modified}}]\n";
+    assert!(run_hook(at, hook).status.success());
+    write(at, "a/f", "2");
+    copy();
+    assert_eq!(std::fs::read_to_string(at.join("d/f")).unwrap(), "user");
+}
+
+#[test]
+fn what_a_command_edits_in_its_runs_destination_is_the_runs_though_a_copy_around_it_installed_it() {
+    for (policy, edited) in [("replace", "1"), ("keep-modified", "user")] {
+        for fails in [false, true] {
+            let case = format!("{policy}, fails first: {fails}");
+            let temp = tempfile::tempdir().unwrap();
+            let at = temp.path();
+            for name in ["d/f", "d/users", "users"] {
+                write(at, &format!("outer/{name}"), "1");
+            }
+            write(at, "inner/g", "1");
+            let copy = || {
+                let copy = ["copy", "--policy", policy, "outer", "v"];
+                assert!(Command::new(PROGRAM).args(copy).current_dir(at).status().unwrap().success());
+            };
+            copy();
+            for name in ["v/d/users", "v/users"] {
+                write(at, name, "user");
+            }
+            let run = |script: &str| {
+                let run = ["run", "--log", "l", "--copy", "inner:v/d", "--", "sh", "-c", script];
+                Command::new(PROGRAM).args(run).current_dir(at).status().unwrap().success()
+            };
+            assert_eq!(run(&format!("printf hook >v/d/f; exit {}", u32::from(fails))), !fails, "{case}");
+            assert!(!fails || run("true"), "{case}");
+            copy();
+            let read = |name: &str| std::fs::read_to_string(at.join("v").join(name)).unwrap();
+            assert_eq!([read("d/f"), read("d/users"), read("users")], ["hook", edited, edited], "{case}");
+            write(at, "outer/d/f", "2");
+            copy();
+            assert_eq!(read("d/f"), "2", "{case}");
+        }
+    }
+}
