@@ -116,8 +116,15 @@ pub(super) fn unreadable(error: HistoryError) -> Failure {
         HistoryError::Volume(_)
         | HistoryError::Print(_)
         | HistoryError::NotKept { .. }
+        | HistoryError::Unread { .. }
         | HistoryError::NoChanges { .. } => Kind::Io,
         _ => Kind::Config,
     };
-    Failure::new(kind, error.to_string())
+    let failure = Failure::new(kind, error.to_string());
+    match &error {
+        HistoryError::Volume(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => {
+            failure.advise("read as the user or in the group that the hook ran with")
+        }
+        _ => failure,
+    }
 }

@@ -1,7 +1,7 @@
 //! Why a preserved log cannot be read back: a sentence each, with what to do.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Display, Path, PathBuf};
 
 use crate::support::cause::words;
 use crate::support::harmless::harmless;
@@ -26,7 +26,7 @@ pub enum HistoryError {
         path: PathBuf,
     },
     /// A file without any frame.
-    #[error("{} is no log of hook-runner; give one, or the directory of one", path.display())]
+    #[error("{} is no log of hook-runner; give one, or the directory of one", or_stdin(path))]
     NoLog {
         /// The file.
         path: PathBuf,
@@ -70,6 +70,16 @@ pub enum HistoryError {
         run: String,
         attempt: u32,
     },
+    /// A log that may have it cannot be read; which one has been said.
+    #[error(
+        "the output of attempt {attempt} of run {} is in none of the logs that can be read; those that cannot be are named above, and another user, such as the hook's, may be able to read them",
+        harmless(run)
+    )]
+    Unread {
+        /// The run.
+        run: String,
+        attempt: u32,
+    },
     /// No changes of the run are kept.
     #[error("it is not known what run {} changed: the list of its changes is no longer kept", harmless(run))]
     NoChanges {
@@ -86,4 +96,8 @@ pub enum HistoryError {
     /// The output cannot be written.
     #[error("cannot print: {}", words(.0))]
     Print(#[from] io::Error),
+}
+
+fn or_stdin(path: &Path) -> Display<'_> {
+    if path == Path::new("-") { Path::new("standard input") } else { path }.display()
 }

@@ -1,6 +1,7 @@
 //! `logs -f`: prints a run's attempts as they are written, and follows the log into the archive, the Job's next attempt
 //! and, if asked, the next run. Each look reads the volume again, so that nothing depends on where the log was before.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ pub struct Follow {
 
 /// How far the printing has got.
 struct Cursor {
-    log: String,
+    log: OsString,
     run: String,
     attempt: u32,
     /// The next byte to print.
@@ -59,7 +60,7 @@ struct Cursor {
     /// The wait for the next attempt was announced.
     waits: bool,
     /// The logs of the run's other shards that were printed to their end.
-    printed: Vec<String>,
+    printed: Vec<OsString>,
     /// The first status of these that is a failure, or 0.
     status: u8,
 }
@@ -127,7 +128,7 @@ fn look(
     out: &mut LinesOut<&mut dyn Write>,
     say: &dyn Fn(&str),
 ) -> Result<Option<u8>, HistoryError> {
-    let Some(records) = all.iter().find(|records| records.log == cursor.log) else { return Ok(None) };
+    let Some(records) = all.iter().find(|records| records.name == cursor.log) else { return Ok(None) };
     loop {
         let is_current = |attempt: &&Attempt| {
             attempt.started.run == cursor.run && attempt.started.attempt == cursor.attempt
@@ -141,7 +142,7 @@ fn look(
                 // The command has removed the log; the runner will put it back.
                 return Ok(None);
             }
-            return Err(HistoryError::NotKept { run: cursor.run.clone(), attempt: cursor.attempt });
+            return Err(records.without_bytes(attempt));
         };
         let (shown, frame) = match (state, file.try_clone()?) {
             // The end kept beside the log (`--max-log`) still changes.
@@ -273,7 +274,7 @@ impl Cursor {
     fn of(chosen: &Chosen<'_>) -> Self {
         let started = &chosen.attempt.started;
         Self {
-            log: chosen.records.log.clone(),
+            log: chosen.records.name.clone(),
             run: started.run.clone(),
             attempt: started.attempt,
             at: 0,
@@ -295,9 +296,9 @@ impl Cursor {
             self.printed.push(self.log.clone());
             self.status = if self.status == 0 { status } else { self.status };
         }
-        let given = &all.iter().find(|records| records.log == self.log)?.given;
+        let given = &all.iter().find(|records| records.name == self.log)?.given;
         let mut others =
-            all.iter().filter(|records| records.given == *given && !self.printed.contains(&records.log));
+            all.iter().filter(|records| records.given == *given && !self.printed.contains(&records.name));
         let run = |attempt: &&Attempt| group(&attempt.started.run) == group(&self.run);
         let first =
             |records: &'a Records| Some(Chosen { records, attempt: records.attempts.iter().find(run)? });

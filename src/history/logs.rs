@@ -41,10 +41,10 @@ pub fn print(
     let mut log = None;
     let mut out = LinesOut::new(out);
     for one in chosen {
-        if view.several_logs && !view.json && !view.raw && log != Some(&one.records.log) {
+        if view.several_logs && !view.json && !view.raw && log != Some(&one.records.name) {
             out.begin_line()?;
             writeln!(out, "==> {} <==", harmless(&one.records.log))?;
-            log = Some(&one.records.log);
+            log = Some(&one.records.name);
         }
         match print_one(one, view, &mut out) {
             Err(error @ HistoryError::Print(_)) => return Err(error),
@@ -62,8 +62,7 @@ fn print_one(chosen: &Chosen<'_>, view: &View, out: &mut LinesOut<impl Write>) -
             json::print(&Row::of(chosen), None, out)?;
             return Ok(());
         }
-        let started = &chosen.attempt.started;
-        return Err(HistoryError::NotKept { run: started.run.clone(), attempt: started.attempt });
+        return Err(chosen.records.without_bytes(chosen.attempt));
     };
     let parts = parts(&frame, view)?;
     if view.json {

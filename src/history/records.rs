@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::error::HistoryError;
 use super::shard::{group, shard_of};
-use crate::support::os::{self, OsStrExt};
+use crate::support::os::{self, OsStrExt, OsStringExt};
 use crate::volume::frames::{self, Frame};
 use crate::volume::lock::{self, AtWork};
 use crate::volume::record::Started;
@@ -22,9 +22,11 @@ const TRIES: usize = 100;
 #[derive(Debug)]
 pub struct Records {
     /// The log's name.
+    pub(super) name: OsString,
+    /// The same as text, for people.
     pub(super) log: String,
     /// The name that the hook was given: the log's, without the number of a shard.
-    pub(super) given: String,
+    pub(super) given: OsString,
     /// In the order of their starts.
     pub(super) attempts: Vec<Attempt>,
     /// Who holds the volume's lock.
@@ -32,6 +34,8 @@ pub struct Records {
     source: Source,
     /// What could not be read, one sentence each.
     pub problems: Vec<String>,
+    /// Some of it is a log, which may have the bytes of an attempt that has none.
+    has_unread_logs: bool,
 }
 
 #[derive(Debug)]
@@ -187,10 +191,12 @@ impl Records {
         let mut known = volume::known(&volume, history.as_ref());
         known.problems.extend(problem);
         Self {
+            name: volume.log_name.clone(),
             log: text(&volume.log_name),
             given: given(&volume.log_name),
             attempts: known.attempts,
             problems: known.problems,
+            has_unread_logs: known.has_unread_logs,
             at_work: lock::at_work(&volume.state),
             source: Source::Volume(Box::new(volume), history),
         }
@@ -206,11 +212,14 @@ impl Records {
             ended: frame.ended.clone(),
             bytes: Some((LogFile::Current, frame)),
         });
+        let name = path.file_name().unwrap_or(path.as_os_str());
         Ok(Self {
-            log: text(path.file_name().unwrap_or(path.as_os_str())),
-            given: given(path.file_name().unwrap_or(path.as_os_str())),
+            name: name.to_owned(),
+            log: text(name),
+            given: given(name),
             attempts: attempts.collect(),
             problems: Vec::new(),
+            has_unread_logs: false,
             at_work: AtWork::Unknown,
             source: Source::Alone(file),
         })
@@ -218,10 +227,12 @@ impl Records {
 
     fn unreadable(name: &OsStr, error: &VolumeError) -> Self {
         Self {
+            name: name.to_owned(),
             log: text(name),
             given: given(name),
             attempts: Vec::new(),
             problems: vec![error.to_string()],
+            has_unread_logs: true,
             at_work: AtWork::Unknown,
             source: Source::Nothing,
         }
@@ -260,6 +271,16 @@ impl Records {
 }
 
 impl Records {
+    /// Why there are no bytes of `attempt`.
+    pub(super) fn without_bytes(&self, attempt: &Attempt) -> HistoryError {
+        let (run, attempt) = (attempt.started.run.clone(), attempt.started.attempt);
+        if self.has_unread_logs {
+            HistoryError::Unread { run, attempt }
+        } else {
+            HistoryError::NotKept { run, attempt }
+        }
+    }
+
     /// Where the log is, if it was not given alone.
     pub(super) fn volume(&self) -> Option<&Volume> {
         if let Source::Volume(volume, _) = &self.source { Some(volume) } else { None }
@@ -276,8 +297,8 @@ fn is_same(this: &Started, that: &Started) -> bool {
     this.run == that.run && this.attempt == that.attempt && this.at == that.at
 }
 
-fn given(log: &OsStr) -> String {
-    String::from_utf8_lossy(shard_of(log).map_or(log.as_bytes(), |(given, _)| given)).into_owned()
+fn given(log: &OsStr) -> OsString {
+    shard_of(log).map_or_else(|| log.to_owned(), |(given, _)| OsString::from_vec(given.to_vec()))
 }
 
 fn text(name: &OsStr) -> String {

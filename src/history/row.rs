@@ -1,11 +1,15 @@
 //! An attempt as programs read it: one object, the same for `history --json` and `logs --json`. docs/formats.md has its
 //! fields.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::select::Chosen;
 use super::shard::shard;
 use super::state::State;
+use crate::support::os::OsStrExt;
+use crate::support::raw_path::Written;
 use crate::volume::record::StepEnd;
 
 /// The version of all JSON output. Removing a field or changing its meaning needs a new version.
@@ -14,10 +18,12 @@ pub const SCHEMA: u32 = 2;
 #[derive(Debug, Serialize)]
 pub(super) struct Row<'a> {
     schema: u32,
-    pub(super) log: &'a str,
+    log: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_base64: Option<String>,
     /// The name that the hook was given, without the number of a shard.
     #[serde(skip)]
-    pub(super) given: &'a str,
+    pub(super) given: Cow<'a, str>,
     pub(super) run: &'a str,
     pub(super) shard: Option<u32>,
     pub(super) attempt: u32,
@@ -42,10 +48,12 @@ pub(super) struct Row<'a> {
 impl<'a> Row<'a> {
     pub(super) fn of(chosen: &Chosen<'a>) -> Self {
         let (started, ended) = (&chosen.attempt.started, chosen.attempt.ended.as_ref());
+        let log = Written::of(chosen.records.name.as_bytes());
         Self {
             schema: SCHEMA,
-            log: &chosen.records.log,
-            given: &chosen.records.given,
+            log: log.text,
+            log_base64: log.base64,
+            given: chosen.records.given.to_string_lossy(),
             run: &started.run,
             shard: shard(&started.run).map(|(_, number)| number),
             attempt: started.attempt,

@@ -62,7 +62,8 @@ pub fn select<'a>(all: &'a [Records], selection: &Selection) -> Result<Vec<Chose
             Some(Run::One(run)) => chosen.attempt.started.run == *run,
             Some(Run::Group(run)) => group(&chosen.attempt.started.run) == run,
             None => {
-                many || last.get(chosen.records.given.as_str()) == Some(&group(&chosen.attempt.started.run))
+                many || last.get(chosen.records.given.as_os_str())
+                    == Some(&group(&chosen.attempt.started.run))
             }
         })
         .filter(|chosen| selection.attempt.is_none_or(|number| chosen.attempt.started.attempt == number))
@@ -97,9 +98,10 @@ impl Selection {
 
 /// A name is given as it is, or as the JSON or the table shows it.
 fn is_log(records: &Records, name: &OsStr) -> bool {
-    let shown = |log: &String| name == log.as_str() || name == harmless(log).as_str();
-    records.volume().is_some_and(|volume| volume.log_name == name)
-        || [&records.log, &records.given].into_iter().any(shown)
+    [&records.name, &records.given].into_iter().any(|log| {
+        let text = log.to_string_lossy();
+        name == log || name == &*text || name == harmless(&text).as_str()
+    })
 }
 
 impl Chosen<'_> {
@@ -138,12 +140,12 @@ fn resolve(known: &[Chosen<'_>], id: &str) -> Result<Run, HistoryError> {
 }
 
 /// The last run of each log; the shards of a log have one together.
-fn last_runs<'a>(known: &[Chosen<'a>]) -> BTreeMap<&'a str, &'a str> {
+fn last_runs<'a>(known: &[Chosen<'a>]) -> BTreeMap<&'a OsStr, &'a str> {
     // Within one log the order counts, even if the clock was set back.
     let logs = known.chunk_by(|a, b| std::ptr::eq(a.records, b.records));
     let mut newest: Vec<&Chosen<'a>> = logs.filter_map(|log| log.last()).collect();
     newest.sort_by_key(|chosen| &chosen.attempt.started.at);
-    let run = |chosen: &&Chosen<'a>| (chosen.records.given.as_str(), group(&chosen.attempt.started.run));
+    let run = |chosen: &&Chosen<'a>| (chosen.records.given.as_os_str(), group(&chosen.attempt.started.run));
     newest.iter().map(run).collect()
 }
 

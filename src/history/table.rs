@@ -85,7 +85,7 @@ fn cells(row: &Row<'_>, id: usize) -> [String; 14] {
     };
     [
         harmless(&started.replace('T', " ")) + "Z",
-        harmless(row.given),
+        harmless(&row.given),
         text(row.release),
         text(row.revision),
         text(row.event),

@@ -28,6 +28,15 @@ pub struct Known {
     pub attempts: Vec<Attempt>,
     /// A sentence for each thing that could not be read.
     pub problems: Vec<String>,
+    /// A log could not be read, so that an attempt without bytes may have some there.
+    pub has_unread_logs: bool,
+}
+
+impl Known {
+    fn has_not_read(&mut self, error: &VolumeError) {
+        self.problems.push(error.to_string());
+        self.has_unread_logs = true;
+    }
 }
 
 /// All attempts of the volume's log, from the log, its archived logs and the index. Goes on past unreadable files. If
@@ -65,7 +74,7 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     if let Some(history) = history {
         match history.archived() {
             Ok(names) => logs.extend(names.into_iter().map(LogFile::Archived)),
-            Err(error) => known.problems.push(error.to_string()),
+            Err(error) => known.has_not_read(&error),
         }
     }
     for log in logs {
@@ -77,7 +86,7 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
                 known.attempts.extend(attempts.into_iter().filter(is_new));
             }
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => known.problems.push(error.to_string()),
+            Err(error) => known.has_not_read(&error),
         }
     }
     index::joined(old.lines).attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));

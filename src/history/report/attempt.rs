@@ -60,7 +60,7 @@ pub(super) fn facts(row: &Row<'_>, number: usize, id: usize) -> String {
         ("event", row.event),
         ("job", row.job),
         ("pod", row.pod),
-        ("log", Some(row.log)),
+        ("log", Some(&*row.given)),
         ("started", Some(row.started)),
         ("ended", row.ended),
         ("files copied", copied.as_deref()),

@@ -53,7 +53,11 @@ pub(super) fn tails(attempts: &[Chosen<'_>], painter: &mut Painter) -> (Vec<Tail
 
 fn tail(chosen: &Chosen<'_>, limit: usize, painter: &mut Painter) -> Result<Tail, HistoryError> {
     let Some((file, frame)) = log_end::bytes_of(chosen.records, chosen.attempt)? else {
-        return Ok(Tail { note: "Its log is no longer kept.".into(), html: String::new() });
+        let note = match chosen.records.without_bytes(chosen.attempt) {
+            HistoryError::Unread { .. } => "Its log cannot be read by the user who made this page.",
+            _ => "Its log is no longer kept.",
+        };
+        return Ok(Tail { note: note.into(), html: String::new() });
     };
     let output = frame.command_output();
     let from = output.end.saturating_sub(limit as u64).max(output.start);

@@ -201,6 +201,24 @@ fn a_log_is_found_by_its_name_whatever_is_in_it_and_programs_get_the_name_as_it_
     assert!(done.stdout.contains("1 run, 1 attempt") && !done.stdout.contains('\u{1b}'), "{:?}", done.stdout);
 }
 
+/// Two names that differ only in bytes that are no text are two logs, also for programs.
+#[test]
+fn a_name_that_is_no_text_is_kept_in_json_and_taken_for_no_other() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let mut done = Test::new().args(["--version"]).any_stdout().run();
+    for (byte, word) in [(0xfe, "one"), (0xff, "two")] {
+        let log = std::ffi::OsString::from_vec([b"data/l", &[byte][..]].concat());
+        let test = done.then().args(["run", "--run-id", word, "--log"]).args([log]);
+        done = test.args(["--", "echo", word]).any_stdout().any_stderr().run();
+    }
+    let done = done.then().args(["history", "data", "--json"]).any_stdout().run();
+    let names = objects(&done.stdout).iter().map(|row| row["log_base64"].clone()).collect::<Vec<_>>();
+    // base64 of 6c ff and 6c fe, by hand.
+    assert_eq!(names, ["bP8=", "bP4="]);
+    assert!(objects(&done.stdout)[0]["log"].is_null());
+    done.then().args(["logs", "data", "--raw"]).stdout("one\ntwo\n").run();
+}
+
 #[test]
 fn what_cannot_be_printed_is_no_success() {
     let mut done = attempt(Test::new().file("image/a", "x"), "aaa", "true", 0);
@@ -262,10 +280,20 @@ fn a_log_that_cannot_be_read_does_not_end_the_others() {
     std::fs::remove_file(done.path("data/a")).unwrap();
     std::fs::create_dir(done.path("data/a")).unwrap();
     let done = done.then().args(["history", "data"]).stdout_contains("bbb").stderr_contains("data/a").run();
-    done.then()
+    let done = done
+        .then()
         .args(["logs", "data", "--run", "bbb", "--raw"])
         .stdout("three\n")
         .stderr_contains("data/a")
+        .run();
+    // Its run is known from the index, and what it printed may well be there: nothing says that it was removed.
+    let done = done.then().args(["logs", "data", "--run", "x"]).status(74).stdout("==> a <==\n");
+    let done = done.stderr_contains("attempt 1 of run x is in none of the logs that can be read").run();
+    assert!(!done.stderr.contains("no longer kept"), "{}", done.stderr);
+    done.then()
+        .args(["report", "data"])
+        .stdout_contains("Its log cannot be read by the user")
+        .any_stderr()
         .run();
 }
 
