@@ -67,5 +67,9 @@ fn own_chart(case: &Case, registry: &str) -> Result<()> {
     let installed = paste(&chart);
     ensure(installed.ok, || format!("the README's chart: {}", installed.text))?;
     gone(case, "demo-hook")?;
-    contains("what the notes' command shows", &paste(reading).text, &["the hook of demo, revision 1", "succeeded"])
+    contains(
+        "what the notes' command shows",
+        &paste(reading).text,
+        &["the hook of demo, revision 1", "succeeded"],
+    )
 }
