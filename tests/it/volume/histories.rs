@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::harness::{Done, Test};
+use crate::support::harness::{Done, PROGRAM, Test};
 
 /// `run --run-id RUN --log LOG` of a shell script.
 #[track_caller]
@@ -173,4 +175,40 @@ fn the_archive_replaces_nothing() {
     let done = run(done.then(), "r1", "log", "echo three", 0);
     let (_, all) = printed(done, &["logs", "--run", "r1", "--raw", "log"]);
     assert_eq!(all, "one\nthree\n");
+}
+
+/// Each run archives the other's log and brings its own back.
+#[test]
+fn a_run_is_read_as_itself_while_two_runs_alternate() {
+    let mut done = Test::new();
+    for name in ["a", "b"] {
+        done = run(done, name, "d/log", &format!("echo of {name}"), 0).then();
+    }
+    let directory = done.into_directory();
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).current_dir(directory.path());
+        command
+    };
+    let is_over = AtomicBool::new(false);
+    let read = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut read = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let output = command(&["logs", "--run", "a", "--raw", "d/log"]).output().unwrap();
+                let text = String::from_utf8_lossy(&output.stdout);
+                let is_its_own = !text.is_empty() && text.lines().all(|line| line == "of a");
+                assert!(output.status.success() && is_its_own && output.stderr.is_empty(), "{output:?}");
+                read += 1;
+            }
+            read
+        });
+        let again =
+            |name| command(&["run", "--run-id", name, "--log", "d/log", "--", "echo", "of", name]).output();
+        let ended: Vec<_> = (0..30).map(|number| again(["a", "b"][number % 2])).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(ended.iter().flatten().filter(|output| output.status.success()).count() == 30, "{ended:?}");
+        reader.join().unwrap()
+    });
+    assert!(read > 5, "only {read} times");
 }
