@@ -60,6 +60,11 @@ impl Xattrs {
         self.all.iter().all(|attribute| other.all.contains(attribute))
     }
 
+    /// Removes those that another entry has, with whatever value.
+    pub(crate) fn remove_names_of(&mut self, other: &Self) {
+        self.all.retain(|(name, _)| other.all.iter().all(|(there, _)| there != name));
+    }
+
     /// A short digest for the manifest.
     pub(crate) fn digest(&self) -> Option<u64> {
         if self.all.is_empty() {

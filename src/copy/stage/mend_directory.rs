@@ -1,7 +1,7 @@
 //! Repairs mode, owner, attributes and mtime of a directory on the volume.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use rustix::fs::Stat;
@@ -9,6 +9,7 @@ use rustix::fs::Stat;
 use crate::copy::error::Error;
 use crate::copy::io::metadata::{Before, Meta, time_of};
 use crate::copy::io::path::shown;
+use crate::copy::io::xattrs::Xattrs;
 use crate::copy::options::Policy;
 use crate::copy::stage::stager::Stager;
 use crate::copy::tree::node::Node;
@@ -30,7 +31,7 @@ impl Stager<'_> {
     }
 
     /// Repairs an existing directory's mode, owner, attributes and mtime. Attributes are set only if the image's have
-    /// changed, the mtime only if something was put into the directory (`touched`) or the image's has changed, because
+    /// changed or the volume has lost them, the mtime only if something was put into the directory (`touched`) or the image's has changed, because
     /// users of the volume change it all the time.
     pub(crate) fn mend_directory(
         &self,
@@ -48,10 +49,12 @@ impl Stager<'_> {
         let replaces = self.known.policy() == Policy::Replace;
         let image_wins = replaces || node.changed || fresh;
         let attributed = node.attributed.load(Ordering::Relaxed);
+        let may_mend = replaces && !self.known.beside_run && !attributed && !fresh;
+        let lost = may_mend && self.lost_xattrs(worker, node, &made)?;
         let mode = meta.mode | self.inherited(meta.mode, &stat).map_err(failed)?;
         let differs = self.permissions.differs(&stat, &Meta { mode, mtime: time_of(&stat), ..*meta });
         if self.control.dry_run {
-            if image_wins && differs || attributed {
+            if image_wins && differs || attributed || lost {
                 worker.report.plan.push(format!("set the metadata of {}", shown(&node.path())));
                 worker.report.changes.push(&node.path(), "metadata", "not as in the source");
                 worker.report.metadata += 1;
@@ -62,8 +65,13 @@ impl Stager<'_> {
             self.directory_xattrs(worker, node)?;
             self.permissions.bring_xattrs(&*made, &worker.xattrs, node.xattrs).map_err(failed)?;
         }
-        worker.xattrs.clear();
         let mut is_told = attributed;
+        if lost {
+            self.permissions.bring_xattrs(&*made, &worker.xattrs, None).map_err(failed)?;
+            // What is not permitted stays away, and is told as that.
+            is_told = !self.lost_xattrs(worker, node, &made)?;
+        }
+        worker.xattrs.clear();
         if image_wins && differs {
             let before = Before::Found(&stat);
             let wanted = Meta { mode, ..*meta };
@@ -84,6 +92,19 @@ impl Stager<'_> {
             worker.report.changes.push(&node.path(), "metadata", "not as in the source");
         }
         Ok(())
+    }
+
+    /// Reads the attributes that the last copy gave the directory and the volume no longer has, as after a restore without
+    /// them. Those with another value are a user's.
+    fn lost_xattrs(&self, worker: &mut Worker, node: &Node, made: &OwnedFd) -> Result<bool, Error> {
+        if node.xattrs.is_none() || self.permissions.lacks().unwrap_or_default().xattrs {
+            return Ok(false);
+        }
+        self.directory_xattrs(worker, node)?;
+        let mut there = Xattrs::default();
+        there.read(made).map_err(|e| self.roots.volume_error("read the attributes of", &node.path(), e))?;
+        worker.xattrs.remove_names_of(&there);
+        Ok(!worker.xattrs.is_empty())
     }
 
     /// Whether this copy or another copier of the tree has just made the directory in place; its provisional mode

@@ -233,6 +233,27 @@ fn attributes_that_a_user_gave_a_directory_stay() {
     }
 }
 
+/// As after a restore without attributes.
+#[test]
+fn attributes_that_a_directory_has_lost_on_the_volume_are_brought_back() {
+    for policy in [Policy::Replace, Policy::KeepModified, Policy::Missing] {
+        let mut volume = Volume::new();
+        volume.put("dir/file", "1");
+        attribute_is(&volume.image("dir"), "user.a", Some(b"1"));
+        attribute_is(&volume.image("dir"), "user.b", Some(b"1"));
+        volume.copy();
+        volume.options.policy = policy;
+        attribute_is(&volume.at("dir"), "user.a", None);
+        attribute_is(&volume.at("dir"), "user.b", Some(b"the user's"));
+        let (_, report) = as_planned(&mut volume);
+        let brought = u64::from(policy == Policy::Replace);
+        assert_eq!(report.metadata, brought, "{policy}: {}", report.summary());
+        assert_eq!(attribute(&volume.at("dir"), "user.a").is_some(), brought == 1, "{policy}");
+        assert_eq!(attribute(&volume.at("dir"), "user.b").as_deref(), Some(&b"the user's"[..]), "{policy}");
+        assert!(!as_planned(&mut volume).1.changed(), "{policy}");
+    }
+}
+
 /// The first manifests had no digest for directories.
 #[test]
 fn a_manifest_without_digests_of_directories_is_read() {
