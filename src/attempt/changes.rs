@@ -31,6 +31,7 @@ pub(super) fn keep(opened: &Opened, destination: &Path, changed: &copy::Changes)
             target,
             action: change.action.to_owned(),
             reason: change.reason.to_owned(),
+            differs: change.differs.to_string(),
         })
     });
     let list = Changes { items: items.collect(), more: changed.more };

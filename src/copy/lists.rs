@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 
+use crate::copy::differs::Differs;
 use crate::copy::io::path::shown;
 use crate::support::raw_path::Written;
 
@@ -66,6 +67,9 @@ pub struct Change {
     pub action: &'static str,
     /// In words.
     pub reason: &'static str,
+    /// Of `replaced` and `metadata`: what was not as it is now.
+    #[serde(skip_serializing_if = "Differs::is_empty")]
+    pub differs: Differs,
 }
 
 /// A list of changes, up to the number asked for, by default a hundred.
@@ -93,8 +97,17 @@ impl Changes {
     }
 
     pub(crate) fn push(&mut self, path: &[u8], action: &'static str, reason: &'static str) {
+        self.push_differing(path, (action, reason), Differs::default());
+    }
+
+    pub(crate) fn push_differing(
+        &mut self,
+        path: &[u8],
+        (action, reason): (&'static str, &'static str),
+        differs: Differs,
+    ) {
         if self.items.len() < self.most {
-            self.items.push(Change { path: path.to_vec().into(), action, reason });
+            self.items.push(Change { path: path.to_vec().into(), action, reason, differs });
         } else {
             self.more += 1;
         }

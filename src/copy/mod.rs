@@ -8,6 +8,7 @@
 mod chmod;
 mod commit;
 mod control;
+mod differs;
 mod earlier;
 mod error;
 mod io;

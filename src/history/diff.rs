@@ -100,10 +100,16 @@ fn fold(entries: &mut BTreeMap<(Vec<u8>, Vec<u8>), Change>, mut later: Change) {
     match (earlier.action.as_str(), later.action.as_str()) {
         // It did not exist before, and does not exist now.
         ("installed", "removed") => return,
-        ("installed", "replaced") => later.action = "installed".into(),
+        ("installed", "replaced" | "metadata") => later.action = "installed".into(),
         ("removed", "installed") => later.action = "replaced".into(),
+        ("replaced" | "metadata", "replaced" | "metadata") => {
+            if earlier.action == "replaced" {
+                later.action = earlier.action;
+            }
+            later.differs.push_str(&earlier.differs);
+        }
         // `kept` and `left` changed nothing: the earlier change stands.
-        ("installed" | "replaced" | "removed" | "conflict", "kept" | "left") => later = earlier,
+        ("installed" | "replaced" | "removed" | "conflict" | "metadata", "kept" | "left") => later = earlier,
         _ => {}
     }
     entries.insert(key, later);
@@ -151,6 +157,7 @@ pub(super) fn line(change: &Change) -> String {
     let (path, to) = (shown(&change.path), shown(&change.target));
     let why = match change.action.as_str() {
         "installed" | "replaced" | "removed" => String::new(),
+        "metadata" if !change.differs.is_empty() => String::new(),
         _ => format!(" ({})", harmless(&change.reason)),
     };
     format!("{} {path}{slash}{target}{to}{why}", itemized(change))
@@ -160,7 +167,7 @@ fn shown(path: &[u8]) -> String {
     harmless(&String::from_utf8_lossy(path))
 }
 
-/// The eleven characters of `rsync -i`. Of a replaced entry only the content is known to differ, so attributes are dots.
+/// The eleven characters of `rsync -i`. An entry of another type than before is a new one, as rsync removes what was there.
 pub(super) fn itemized(change: &Change) -> String {
     let kind = match change.kind.as_str() {
         "file" => 'f',
@@ -170,12 +177,20 @@ pub(super) fn itemized(change: &Change) -> String {
     };
     // A file is transferred; a directory or link is made here.
     let update = if kind == 'f' { '>' } else { 'c' };
-    match change.action.as_str() {
-        "installed" => format!("{update}{kind}+++++++++"),
-        "replaced" => format!("{update}{kind}c........"),
-        "removed" => "*deleting  ".to_owned(),
-        action => format!("{:<11}", format!("*{}", harmless(action))),
+    match (change.action.as_str(), change.differs.as_str()) {
+        ("installed", _) => format!("{update}{kind}+++++++++"),
+        ("replaced", differs) if differs.contains('+') => format!("{update}{kind}+++++++++"),
+        // Lists of earlier versions.
+        ("replaced", "") => format!("{update}{kind}c........"),
+        ("replaced", differs) => format!("{update}{kind}{}", letters(differs)),
+        ("metadata", differs) if !differs.is_empty() => format!(".{kind}{}", letters(differs)),
+        ("removed", _) => "*deleting  ".to_owned(),
+        (action, _) => format!("{:<11}", format!("*{}", harmless(action))),
     }
+}
+
+fn letters(differs: &str) -> String {
+    "cstpoguax".chars().map(|letter| if differs.contains(letter) { letter } else { '.' }).collect()
 }
 
 #[cfg(test)]
@@ -203,6 +218,11 @@ mod tests {
             (&["kept", "conflict"], &["conflict"]),
             (&["conflict", "kept"], &["conflict"]),
             (&["conflict", "replaced"], &["replaced"]),
+            (&["installed", "metadata"], &["installed"]),
+            (&["replaced", "metadata"], &["replaced"]),
+            (&["metadata", "replaced"], &["replaced"]),
+            (&["metadata", "kept"], &["metadata"]),
+            (&["metadata", "removed"], &["removed"]),
         ] {
             assert_eq!(folded(actions), told, "{actions:?}");
         }

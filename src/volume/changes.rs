@@ -30,6 +30,8 @@ pub struct Change {
     pub action: String,
     /// The reason in words.
     pub reason: String,
+    /// Of `replaced` and `metadata`: letters of what was not as it is now; `+` if it was of another type.
+    pub differs: String,
 }
 
 /// A change as JSON has it. A path that is not UTF-8 is in the field of its name with `_base64`.
@@ -52,6 +54,8 @@ struct Row {
     target_base64: Option<String>,
     action: String,
     reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    differs: String,
 }
 
 impl From<Change> for Row {
@@ -68,6 +72,7 @@ impl From<Change> for Row {
             target_base64: target.base64,
             action: change.action,
             reason: change.reason,
+            differs: change.differs,
         }
     }
 }
@@ -83,6 +88,7 @@ impl TryFrom<Row> for Change {
             target: read(row.target, row.target_base64).unwrap_or_default(),
             action: row.action,
             reason: row.reason,
+            differs: row.differs,
         })
     }
 }

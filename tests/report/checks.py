@@ -98,7 +98,7 @@ def changes_are_told_and_conflicts_come_first():
     page("vote")
     rows = browser.value("""[...document.querySelectorAll('#a3 .changes tr')].map(
         (row) => [row.className, row.cells[0].textContent, row.cells[1].firstChild.textContent])""")
-    equal(rows, [["conflict", "*conflict  ", "options.txt"], ["", ">fc........", "index.html"],
+    equal(rows, [["conflict", "*conflict  ", "options.txt"], ["", ">fcst......", "index.html"],
                  ["", "*deleting  ", "old.css"], ["", ">f+++++++++", "results.html"]])
 
 

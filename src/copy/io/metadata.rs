@@ -11,6 +11,7 @@ use std::sync::{Mutex, OnceLock};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use crate::copy::differs::Differs;
 use crate::copy::io::lacks::Lacks;
 use crate::copy::io::xattrs::Xattrs;
 use crate::copy::manifest::Time;
@@ -28,6 +29,17 @@ pub(crate) struct Meta {
 
 pub(crate) fn time_of(stat: &Stat) -> Time {
     (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0))
+}
+
+/// Compares the metadata of an entry at two moments.
+pub(crate) fn changed_between(before: &Stat, after: &Stat) -> Differs {
+    let is_link = FileType::from_raw_mode(after.st_mode) == FileType::Symlink;
+    Differs::of([
+        (Differs::TIME, time_of(before) != time_of(after)),
+        (Differs::MODE, !is_link && before.st_mode != after.st_mode),
+        (Differs::OWNER, before.st_uid != after.st_uid),
+        (Differs::GROUP, before.st_gid != after.st_gid),
+    ])
 }
 
 /// The state of an entry before its metadata is set.
@@ -92,11 +104,20 @@ impl Permissions {
 
     /// Whether mode, owner (if it can be set) or mtime differ from the wanted ones and can be repaired.
     pub(crate) fn differs(&self, stat: &Stat, wanted: &Meta) -> bool {
+        !self.differing(stat, wanted).is_empty()
+    }
+
+    /// What differs from the wanted metadata and can be set here.
+    pub(crate) fn differing(&self, stat: &Stat, wanted: &Meta) -> Differs {
         let lacks = self.lacks().unwrap_or_default();
-        let mode = FileType::from_raw_mode(stat.st_mode) != FileType::Symlink
-            && stat.st_mode & 0o7777 != wanted.mode;
-        let owner = self.may_chown() && (stat.st_uid, stat.st_gid) != (wanted.uid, wanted.gid);
-        mode && !lacks.modes || owner && !lacks.owners || !lacks.is_same_time(time_of(stat), wanted.mtime)
+        let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        let owners = self.may_chown() && !lacks.owners;
+        Differs::of([
+            (Differs::TIME, !lacks.is_same_time(time_of(stat), wanted.mtime)),
+            (Differs::MODE, !is_link && !lacks.modes && stat.st_mode & 0o7777 != wanted.mode),
+            (Differs::OWNER, owners && stat.st_uid != wanted.uid),
+            (Differs::GROUP, owners && stat.st_gid != wanted.gid),
+        ])
     }
 
     /// Whether owners can be set; otherwise a different owner cannot be repaired.

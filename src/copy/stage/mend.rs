@@ -5,16 +5,20 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
+use crate::copy::differs::Differs;
 use crate::copy::error::Error;
-use crate::copy::io::metadata::{Before, time_of};
+use crate::copy::io::metadata::{Before, changed_between, time_of};
 use crate::copy::io::path::shown;
-use crate::copy::io::transfer::READ;
+use crate::copy::io::transfer::{self, READ};
 use crate::copy::io::xattrs::Xattrs;
 use crate::copy::manifest::{Content, Kind, Time};
 use crate::copy::stage::stager::Stager;
 use crate::copy::tree::entry::{DirContext, Entry};
 use crate::copy::tree::version::{Data, Incoming, Version};
 use crate::copy::tree::worker::Worker;
+
+/// The action and its reason.
+pub(crate) const NOT_AS_SOURCE: (&str, &str) = ("metadata", "not as in the source");
 
 impl Stager<'_> {
     /// Whether mode, mtime, owner or attributes differ from the wanted ones and can be set here.
@@ -44,6 +48,21 @@ impl Stager<'_> {
         Ok(!worker.xattrs.are_in(&found))
     }
 
+    /// What of an entry with other content is not as in the version that replaces it.
+    pub(crate) fn replaced(&self, stat: &Stat, version: &Version<'_>) -> Differs {
+        let is_same_type = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => version.kind == Kind::File,
+            FileType::Symlink => version.kind == Kind::Link,
+            _ => false,
+        };
+        if !is_same_type {
+            return Differs::TYPE;
+        }
+        let size = version.kind == Kind::File && transfer::size(stat) != version.size;
+        let content = Differs::of([(Differs::CONTENT, true), (Differs::SIZE, size)]);
+        content.and(self.permissions.differing(stat, &version.meta))
+    }
+
     /// Repairs the metadata of a file or link on the volume. False if that would affect another hard link, or needs a
     /// new file.
     pub(crate) fn mend(
@@ -58,7 +77,9 @@ impl Stager<'_> {
         };
         if self.control.dry_run {
             worker.report.plan.push(format!("set the metadata of {}", shown(&here.child(entry.name))));
-            worker.report.changes.push(&here.child(entry.name), "metadata", "not as in the source");
+            let differing = |stat| self.permissions.differing(stat, &version.meta);
+            let differs = entry.volume.map_or(Differs::default(), differing);
+            worker.report.changes.push_differing(&here.child(entry.name), NOT_AS_SOURCE, differs);
             worker.report.metadata += 1;
             return Ok(true);
         }
@@ -91,11 +112,13 @@ impl Stager<'_> {
             Err(error) => return Err(failed(error)),
         }
         let after = rustix::fs::fstat(&there).map_err(|e| failed(e.into()))?;
-        if all(&before) == all(&after) && attributes_before == attributes()? {
+        let attributes = Differs::of([(Differs::XATTRS, attributes_before != attributes()?)]);
+        if all(&before) == all(&after) && attributes.is_empty() {
             worker.report.unchanged += 1;
         } else {
             worker.report.metadata += 1;
-            worker.report.changes.push(&here.child(entry.name), "metadata", "not as in the source");
+            let differs = changed_between(&before, &after).and(attributes);
+            worker.report.changes.push_differing(&here.child(entry.name), NOT_AS_SOURCE, differs);
         }
         Ok(true)
     }

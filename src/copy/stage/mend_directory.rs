@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering;
 
 use rustix::fs::Stat;
 
+use crate::copy::differs::Differs;
 use crate::copy::error::Error;
-use crate::copy::io::metadata::{Before, Meta, time_of};
+use crate::copy::io::metadata::{Before, Meta, changed_between, time_of};
 use crate::copy::io::path::shown;
 use crate::copy::io::xattrs::Xattrs;
 use crate::copy::options::Policy;
+use crate::copy::stage::mend::NOT_AS_SOURCE;
 use crate::copy::stage::stager::Stager;
 use crate::copy::tree::node::Node;
 use crate::copy::tree::worker::Worker;
@@ -56,7 +58,11 @@ impl Stager<'_> {
         if self.control.dry_run {
             if image_wins && differs || attributed || lost {
                 worker.report.plan.push(format!("set the metadata of {}", shown(&node.path())));
-                worker.report.changes.push(&node.path(), "metadata", "not as in the source");
+                let attributes = Differs::of([(Differs::XATTRS, attributed || lost)]);
+                let differs =
+                    self.permissions.differing(&stat, &Meta { mode, mtime: time_of(&stat), ..*meta });
+                let differs = if image_wins { differs.and(attributes) } else { attributes };
+                worker.report.changes.push_differing(&node.path(), NOT_AS_SOURCE, differs);
                 worker.report.metadata += 1;
             }
             return Ok(());
@@ -65,11 +71,11 @@ impl Stager<'_> {
             self.directory_xattrs(worker, node)?;
             self.permissions.bring_xattrs(&*made, &worker.xattrs, node.xattrs).map_err(failed)?;
         }
-        let mut is_told = attributed;
+        let mut told = Differs::of([(Differs::XATTRS, attributed)]);
         if lost {
             self.permissions.bring_xattrs(&*made, &worker.xattrs, None).map_err(failed)?;
             // What is not permitted stays away, and is told as that.
-            is_told = !self.lost_xattrs(worker, node, &made)?;
+            told = Differs::of([(Differs::XATTRS, !self.lost_xattrs(worker, node, &made)?)]);
         }
         worker.xattrs.clear();
         if image_wins && differs {
@@ -77,8 +83,8 @@ impl Stager<'_> {
             let wanted = Meta { mode, ..*meta };
             self.permissions.apply(made.as_fd(), &wanted, &worker.xattrs, before).map_err(failed)?;
             let after = rustix::fs::fstat(&*made).map_err(|e| failed(e.into()))?;
-            is_told |=
-                (stat.st_mode, stat.st_uid, stat.st_gid) != (after.st_mode, after.st_uid, after.st_gid);
+            // Its mtime alone changes with each entry.
+            told = told.and(changed_between(&stat, &after).without(Differs::TIME));
         } else {
             let lacks = self.permissions.lacks().unwrap_or_default();
             let redated =
@@ -87,9 +93,9 @@ impl Stager<'_> {
                 self.permissions.set_times(&*made, meta.mtime).map_err(failed)?;
             }
         }
-        if is_told && !fresh {
+        if !told.is_empty() && !fresh {
             worker.report.metadata += 1;
-            worker.report.changes.push(&node.path(), "metadata", "not as in the source");
+            worker.report.changes.push_differing(&node.path(), NOT_AS_SOURCE, told);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::FileType;
 
+use crate::copy::differs::Differs;
 use crate::copy::error::Error;
 use crate::copy::io::path::{file_name, join, names_beside, parent, shown};
 use crate::copy::options::Prune;
@@ -105,7 +106,8 @@ pub(crate) fn plan_parents(worker: &mut Worker, node: &Node) {
         } else {
             ("installed", format!("create {}/", shown(&path)))
         };
-        worker.report.changes.push(&path, action, "a directory of the source");
+        let differs = Differs::of([(Differs::TYPE, node.is_replacing())]);
+        worker.report.changes.push_differing(&path, (action, "a directory of the source"), differs);
         worker.report.plan.push(line);
         if let Some(parent) = &node.parent {
             parent.replaced.way(&node.name).plan(&mut worker.report);

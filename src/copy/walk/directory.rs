@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
+use crate::copy::differs::Differs;
 use crate::copy::error::Error;
 use crate::copy::io::metadata::Meta;
 use crate::copy::io::path::shown;
@@ -128,7 +129,7 @@ impl Walk<'_> {
         let path = here.child(entry.name);
         worker.report.plan.push(format!("replace {} by a directory", shown(&path)));
         way.plan(&mut worker.report);
-        worker.report.changes.push(&path, "replaced", "a directory of the source");
+        worker.report.changes.push_differing(&path, ("replaced", "a directory of the source"), Differs::TYPE);
         worker.report.dirs += 1;
         Ok(new)
     }

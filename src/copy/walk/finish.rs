@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::copy::differs::Differs;
 use crate::copy::error::Error;
 use crate::copy::io::durable;
 use crate::copy::io::metadata::{Before, Meta};
@@ -53,7 +54,9 @@ impl Walk<'_> {
         if node.target == Target::Lazy && !node.finished_by_another {
             worker.report.dirs += 1;
             let action = if node.is_replacing() { "replaced" } else { "installed" };
-            worker.report.changes.push(&node.path(), action, "a directory of the source");
+            let differs = Differs::of([(Differs::TYPE, node.is_replacing())]);
+            let told = (action, "a directory of the source");
+            worker.report.changes.push_differing(&node.path(), told, differs);
         }
         let Some(meta) = node.meta.get() else { return Ok(()) };
         if let Some(parent) =

@@ -1,6 +1,7 @@
 //! Carries out the decision about one file or symbolic link whose version is known: `plan` judges, then this acts and
 //! records.
 
+use crate::copy::differs::Differs;
 use crate::copy::error::Error;
 use crate::copy::io::path::join;
 use crate::copy::manifest::{Flags, Kind, Left, Record, Time};
@@ -72,7 +73,10 @@ impl Walk<'_> {
         let Entry { name, record, .. } = entry;
         let flags = record.map_or(Flags::default(), |r| r.flags);
         if let Some((action, reason)) = judged.told() {
-            worker.report.changes.push(&here.child(name), action, reason);
+            let replaced = entry.volume.filter(|_| action == "replaced");
+            let differs =
+                replaced.map_or(Differs::default(), |stat| self.stager.replaced(stat, incoming.version));
+            worker.report.changes.push_differing(&here.child(name), (action, reason), differs);
         }
         match judged.action {
             Action::Install => self.put(worker, here, entry, incoming),
@@ -156,7 +160,10 @@ impl Walk<'_> {
         if !mend || !self.stager.differs(worker, here, entry, version)? {
             worker.report.unchanged += 1;
         } else if !self.stager.mend(worker, here, entry, incoming)? {
-            worker.report.changes.push(&here.child(entry.name), "replaced", "metadata not as in the source");
+            let differing = |stat| self.stager.permissions.differing(stat, &version.meta);
+            let told = ("replaced", "metadata not as in the source");
+            let differs = entry.volume.map_or(Differs::default(), differing);
+            worker.report.changes.push_differing(&here.child(entry.name), told, differs);
             return self.put(worker, here, entry, incoming);
         }
         note(worker, here, &version.record(entry.name, flags, left));

@@ -112,6 +112,42 @@ fn what_was_left_to_the_user_is_told_with_the_reason() {
     assert_eq!(entry["kind"], "file");
 }
 
+/// Which of content, size, time, mode and owner changes, letter by letter.
+#[test]
+fn each_letter_is_that_of_rsync() {
+    needs!(Program("rsync"), OtherUsers);
+    let names =
+        ["content", "size", "mode", "owner", "group", "time", "to-link", "to-directory", "all", "same"];
+    let test = names.iter().fold(Test::new(), |test, name| test.file(&format!("app/{name}"), "1"));
+    let done = test.file("app/dir/x", "1").file("app/owned/x", "1").args(["--version"]).any_stdout().run();
+    let sh = |done: &Done, script: &str| {
+        let status = Command::new("sh").args(["-ec", script]).current_dir(done.path(".")).status();
+        assert!(status.expect("sh").success());
+    };
+    sh(&done, "ln -s a app/link; ln -s a app/owned-link");
+    let done = copy(done.then(), "r1");
+    sh(
+        &done,
+        "cd app; printf 2 >content; touch -r ../data/content content; printf 22 >size; chmod 600 mode; chown 5 owner; chgrp 6 group; \
+         touch -d @99999999 time; rm to-link; ln -s x to-link; rm to-directory; mkdir to-directory; echo 333 >all; chmod 640 all; \
+         chown 7:8 all; ln -sfn b link; chown -h 5:6 owned-link; chmod 700 dir; chown 5:6 owned; ln -s q new-link; mkdir new; echo n >new/n",
+    );
+    let whole = |text: &str| {
+        let mut lines: Vec<String> =
+            text.lines().filter(|line| !line.ends_with(" ./")).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let rsync = Command::new("rsync")
+        .args(["-a", "-i", "-n", "--checksum", "--delete", "--exclude=.hook-runner", "app/", "data/"])
+        .current_dir(done.path("."))
+        .output()
+        .expect("rsync");
+    let done = copy(done.then(), "r2");
+    let (_, printed) = diff(done, &[]);
+    assert_eq!(whole(&printed), whole(&String::from_utf8(rsync.stdout).expect("text")));
+}
+
 /// Each reason is of what was changed since the last copy, by whom.
 #[test]
 fn each_change_is_told_with_its_own_reason() {
@@ -203,7 +239,7 @@ fn what_a_copy_changed_before_it_failed_is_told_and_what_had_no_name_yet_is_not(
     room.mount.clear();
     assert!(done.path("data/new").exists() && done.path("data/gone").exists());
     let words = |run: &str| ["diff".to_owned(), run.to_owned(), "--log=data".to_owned()];
-    let told = ">fc........ changed\n>f+++++++++ new\n";
+    let told = ">fc.t...... changed\n>f+++++++++ new\n";
     let done = done.then().args(words("second")).stdout(told).run();
     // Before the first name.
     std::fs::write(done.path("app/late"), "4").unwrap();
