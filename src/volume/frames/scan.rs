@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io;
 
+use memchr::memmem::FinderRev;
+
 use crate::support::os::FileExt;
 
 /// How many bytes are read first to find the start of a line.
@@ -42,7 +44,7 @@ pub(super) fn line_before(file: &File, end: u64) -> io::Result<Option<(u64, Vec<
 pub(super) fn last_line_start(file: &File, end: u64, wanted: &[&str]) -> io::Result<Option<u64>> {
     let mut end = end;
     let longest = wanted.iter().map(|text| text.len()).max().unwrap_or(0) as u64;
-    let finder = aho_corasick::AhoCorasick::new(wanted).map_err(io::Error::other)?;
+    let finders: Vec<_> = wanted.iter().map(FinderRev::new).collect();
     let mut block = FIRST_LOOK;
     loop {
         let from = end.saturating_sub(block);
@@ -52,7 +54,7 @@ pub(super) fn last_line_start(file: &File, end: u64, wanted: &[&str]) -> io::Res
             0 => from == 0,
             _ => bytes[at - 1] == b'\n',
         };
-        let last = finder.find_iter(&bytes).map(|found| found.start()).filter(|&at| at_line_start(at)).last();
+        let last = finders.iter().filter_map(|finder| finder.rfind_iter(&bytes).find(|&at| at_line_start(at))).max();
         match last {
             Some(at) => return Ok(Some(from + at as u64)),
             None if from == 0 => return Ok(None),
