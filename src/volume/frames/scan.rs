@@ -54,7 +54,8 @@ pub(super) fn last_line_start(file: &File, end: u64, wanted: &[&str]) -> io::Res
             0 => from == 0,
             _ => bytes[at - 1] == b'\n',
         };
-        let last = finders.iter().filter_map(|finder| finder.rfind_iter(&bytes).find(|&at| at_line_start(at))).max();
+        let last =
+            finders.iter().filter_map(|finder| finder.rfind_iter(&bytes).find(|&at| at_line_start(at))).max();
         match last {
             Some(at) => return Ok(Some(from + at as u64)),
             None if from == 0 => return Ok(None),
