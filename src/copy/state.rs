@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{FileType, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::copy::io::path::shown_path;
@@ -21,6 +21,8 @@ pub(super) const MANIFESTS: &str = "manifests";
 pub(super) const JOURNAL: &str = "journal";
 /// Complete entries that do not have their final name yet.
 pub(super) const STAGE: &str = "stage";
+/// Paths of destinations inside this one, each ended by a NUL. An empty one says that the whole tree was looked through.
+pub(super) const LIST: &str = "inside";
 /// In the journal: a copy created the destination, which does not have its final mode and times yet.
 const NEW_ROOT: &str = "new-root";
 
@@ -46,6 +48,14 @@ impl State {
         let (manifests, journal) = (make(&root, STATE, MANIFESTS)?, make(&root, STATE, JOURNAL)?);
         if root.find(STAGE)?.is_some() {
             make(&root, STATE, STAGE)?;
+        }
+        for (dir, name) in [(&manifests, MANIFESTS), (&journal, JOURNAL)] {
+            for aside in set_aside_in(dir)? {
+                set_aside.push(Path::new(STATE).join(name).join(aside));
+            }
+        }
+        if root.find(LIST)?.is_some_and(|stat| !is_regular(stat.st_mode)) {
+            set_aside.push(Path::new(STATE).join(root.set_aside(LIST)?));
         }
         Ok(Self { root, manifests, journal, set_aside })
     }
@@ -174,6 +184,22 @@ fn run_mark(owner: &OsStr) -> OsString {
     let mut name = owner.to_owned();
     name.push(".run");
     name
+}
+
+/// Sets aside what is no file where only files are.
+fn set_aside_in(dir: &Dir) -> io::Result<Vec<OsString>> {
+    let mut aside = Vec::new();
+    for (name, _) in dir.entries()? {
+        let is_new = !name.to_string_lossy().contains(".from-volume");
+        if is_new && dir.find(&name)?.is_some_and(|stat| !is_regular(stat.st_mode)) {
+            aside.push(dir.set_aside(&name)?);
+        }
+    }
+    Ok(aside)
+}
+
+fn is_regular(mode: u32) -> bool {
+    FileType::from_raw_mode(mode) == FileType::RegularFile
 }
 
 /// Whether a directory of the state is not there, or something else is in its place.

@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, OFlags};
 
-use crate::copy::state::{STATE, State};
+use crate::copy::state::{LIST, STATE, State};
 use crate::support::rooted_dir::Dir;
-
-/// Paths below the destination, each ended by a NUL. An empty one says that the whole tree was looked through.
-const LIST: &str = "inside";
 
 /// Adds a destination to the lists of those above it. It is best effort: one that this user may not write is another
 /// user's, and what is wrong with one is for its own next run to say.

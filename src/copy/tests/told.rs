@@ -136,3 +136,29 @@ fn what_is_in_the_place_of_the_copies_state_is_set_aside() {
         }
     }
 }
+
+#[test]
+fn what_is_in_the_place_of_a_file_of_the_copies_state_is_set_aside() {
+    let places =
+        ["manifests/image", "journal/image.next", "journal/image.moved", "journal/image.run", "inside"];
+    for place in places {
+        for kind in ["directory", "link"] {
+            let mut volume = Volume::new();
+            volume.put("f", "1");
+            volume.copy();
+            let at = volume.at(".hook-runner").join(place);
+            let _ = std::fs::remove_file(&at);
+            match kind {
+                "directory" => std::fs::create_dir_all(at.join("mine")).unwrap(),
+                _ => std::os::unix::fs::symlink("nowhere", &at).unwrap(),
+            }
+            volume.put("f", "2");
+            volume.copy();
+            drop(begin_run(&volume.request(), &[]).unwrap());
+            volume.copy();
+            assert_eq!(volume.read("f"), "2", "{kind} at {place}");
+            let kept = at.with_file_name(format!("{}.from-volume", at.file_name().unwrap().display()));
+            assert!(kept.symlink_metadata().is_ok(), "{kind} at {place}");
+        }
+    }
+}
