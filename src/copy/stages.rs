@@ -54,6 +54,7 @@ pub(crate) fn copy(
     let workers = options.workers.map_or(WORKERS, NonZeroUsize::get).min(256);
     let control = Control::of(request, cancel);
     let opened = open::open(request, workers, cancel)?;
+    report.remarks.extend(opened.files.state.iter().flat_map(|state| state.remarks(&opened.roots.path)));
     if !options.dry_run {
         let place = Place::of(&opened.roots.destination, &opened.roots.path);
         report.place = Some(Arc::new(place.map_err(|e| Error::system("open", &opened.roots.path, e))?));

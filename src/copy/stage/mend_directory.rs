@@ -33,8 +33,8 @@ impl Stager<'_> {
     }
 
     /// Repairs an existing directory's mode, owner, attributes and mtime. Attributes are set only if the image's have
-    /// changed or the volume has lost them, the mtime only if something was put into the directory (`touched`) or the image's has changed, because
-    /// users of the volume change it all the time.
+    /// changed or the volume lacks them. The mtime is set only if something was put into the directory (`touched`) or the
+    /// image's has changed, because users of the volume change it all the time.
     pub(crate) fn mend_directory(
         &self,
         worker: &mut Worker,
@@ -100,10 +100,11 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// Reads the attributes that the last copy gave the directory and the volume no longer has, as after a restore without
-    /// them. Those with another value are a user's.
+    /// Reads the image's attributes that the volume's directory lacks: it was there before the first copy, or has lost them,
+    /// as in a restore without them. Those with another value are a user's.
     fn lost_xattrs(&self, worker: &mut Worker, node: &Node, made: &OwnedFd) -> Result<bool, Error> {
-        if node.xattrs.is_none() || self.permissions.lacks().unwrap_or_default().xattrs {
+        let has_none = node.xattrs.is_none() && !node.unrecorded;
+        if has_none || self.permissions.lacks().unwrap_or_default().xattrs {
             return Ok(false);
         }
         self.directory_xattrs(worker, node)?;
