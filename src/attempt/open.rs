@@ -177,23 +177,24 @@ fn begin(
     key: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Begun, OpenError> {
-    let before = known(volume, Some(history));
+    let mut before = known(volume, Some(history));
     let succeeded = |ended: &Ended| ended.status == 0 && ended.result == SUCCEEDED;
     let first_run = !before.attempts.iter().any(|attempt| attempt.ended.as_ref().is_some_and(succeeded));
     warnings.extend(before.problems);
-    match history.mend(&before.attempts) {
+    let mended = if before.index_is_whole { Ok(None) } else { history.mend(&before.attempts) };
+    match mended {
         Ok(told) => warnings.extend(told),
         // The logs are the truth.
         Err(error) => warnings.push(format!("a damaged index stays: {error}")),
     }
-    let placed = place(volume, history, &before.attempts, &plan.identity.run)?;
+    let placed = place(volume, history, &mut before.attempts, &plan.identity.run)?;
     let (mut file, size) = volume.open_log()?;
     let newline = ends_mid_line(&file, size).map_err(VolumeError::at("read", &volume.log_path))?;
     let started = header::started(plan, volume, &before.attempts, size + u64::from(newline), key);
     let header = header::text(plan, &started, before.attempts.last());
     let text = if newline { format!("\n{header}") } else { header.clone() };
     let tidy = |warnings: &mut Vec<String>| {
-        if let Err(error) = prune(history, &known(volume, Some(history)).attempts, plan.keep) {
+        if let Err(error) = prune(history, &before.attempts, plan.keep) {
             warnings.push(format!("too many logs of earlier runs are kept: {error}"));
         }
     };

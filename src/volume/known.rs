@@ -1,7 +1,8 @@
 //! All attempts known from a log, its archived logs and the index. The logs are the truth: the index only adds attempts
 //! whose log is gone, and ends without a footer.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
@@ -30,6 +31,8 @@ pub struct Known {
     pub problems: Vec<String>,
     /// A log could not be read, so that an attempt without bytes may have some there.
     pub has_unread_logs: bool,
+    /// The index has lines, and each can be read.
+    pub index_is_whole: bool,
 }
 
 impl Known {
@@ -68,7 +71,8 @@ fn logs_now(volume: &Volume, history: Option<&History>) -> Vec<(OsString, u64)> 
 fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     let mut known = Known::default();
     let old = old(volume);
-    let mut seen = HashSet::new();
+    // Where in `attempts` each is.
+    let mut places = HashMap::new();
     let mut logs = vec![LogFile::Current];
     logs.extend(old.runs.into_iter().map(LogFile::Old));
     if let Some(history) = history {
@@ -81,22 +85,36 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
         let file = open_log(volume, history, &log);
         match file.and_then(|file| in_log(&log, &file).map_err(VolumeError::at("read", &volume.log_path))) {
             Ok(attempts) => {
-                // A log that was copied back may hold the same attempts as an archived one.
-                let is_new = |attempt: &Attempt| seen.insert(identity(&attempt.started));
-                known.attempts.extend(attempts.into_iter().filter(is_new));
+                for attempt in attempts {
+                    // A log that was copied back may hold the same attempts as an archived one.
+                    if let Entry::Vacant(place) = places.entry(identity(&attempt.started)) {
+                        place.insert(known.attempts.len());
+                        known.attempts.push(attempt);
+                    }
+                }
             }
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => known.has_not_read(&error),
         }
     }
-    index::joined(old.lines).attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
+    let mut entries = index::joined(old.lines).attempts;
     if let Some(history) = history {
         match Index::new(&history.directory, &history.path).read() {
-            Ok(entries) => {
-                known.problems.extend(unreadable(entries.unreadable, history));
-                entries.attempts.into_iter().for_each(|entry| add(&mut known.attempts, entry));
+            Ok(index) => {
+                known.problems.extend(unreadable(index.unreadable, history));
+                known.index_is_whole = index.unreadable == 0 && !index.attempts.is_empty();
+                entries.extend(index.attempts);
             }
             Err(error) => known.problems.push(error.to_string()),
+        }
+    }
+    for (started, ended) in entries {
+        match places.entry(identity(&started)) {
+            Entry::Occupied(place) => add(&mut known.attempts[*place.get()], started, ended),
+            Entry::Vacant(place) => {
+                place.insert(known.attempts.len());
+                known.attempts.push(Attempt { started, ended, bytes: None });
+            }
         }
     }
     known.attempts.sort_by(|a, b| order(&a.started).cmp(&order(&b.started)));
@@ -139,31 +157,23 @@ fn adopted(log: &LogFile, file: &File) -> std::io::Result<Option<Frame>> {
     Ok(Some(Frame { started, ended: Some(ended), start: 0, output: 0..end, closed: end, end }))
 }
 
-/// Adds what only the index knows: attempts whose log is gone, and ends that have no footer or that turned out to be
-/// wrong after the footer was written.
-fn add(attempts: &mut Vec<Attempt>, (started, ended): (Started, Option<Ended>)) {
-    let same = |known: &&mut Attempt| {
-        let other = &known.started;
-        other.run == started.run && other.attempt == started.attempt && other.at == started.at
-    };
-    match (attempts.iter_mut().find(same), ended) {
-        (None, ended) => attempts.push(Attempt { started, ended, bytes: None }),
-        (Some(known), ended) if known.started.format == 0 => {
-            // Frames of version 0.1 hold less than its index.
-            let agrees =
-                known.ended.as_ref().map(|ended| ended.status) == ended.as_ref().map(|ended| ended.status);
-            known.started = Started { offset: known.started.offset, ..started };
-            if agrees || known.ended.is_none() {
-                known.ended = ended;
-            }
+/// Adds what only the index knows of an attempt: an end that has no footer or that turned out to be wrong after the footer
+/// was written.
+fn add(known: &mut Attempt, started: Started, ended: Option<Ended>) {
+    if known.started.format == 0 {
+        // Frames of version 0.1 hold less than its index.
+        let status = |ended: &Option<Ended>| ended.as_ref().map(|ended| ended.status);
+        let agrees = status(&known.ended) == status(&ended);
+        known.started = Started { offset: known.started.offset, ..started };
+        if agrees || known.ended.is_none() {
+            known.ended = ended;
         }
-        (Some(known), Some(ended)) => {
-            let succeeded = known.ended.as_ref().is_none_or(|known| known.status == 0);
-            if succeeded && (known.ended.is_none() || ended.status != 0) {
-                known.ended = Some(ended);
-            }
-        }
-        (Some(_), None) => {}
+        return;
+    }
+    let Some(ended) = ended else { return };
+    let succeeded = known.ended.as_ref().is_none_or(|known| known.status == 0);
+    if succeeded && (known.ended.is_none() || ended.status != 0) {
+        known.ended = Some(ended);
     }
 }
 

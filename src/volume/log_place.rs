@@ -117,11 +117,11 @@ pub fn check(log: &Path, state: Option<&Path>) -> Result<(), LogProblem> {
 }
 
 /// Makes sure that the log's path is free or holds the log of `run`: archives another run's log, and brings this run's
-/// own log back if another ran in between.
+/// own log back if another ran in between. Says in `attempts` where their bytes are then.
 pub fn place(
     volume: &Volume,
     history: &History,
-    attempts: &[Attempt],
+    attempts: &mut [Attempt],
     run: &str,
 ) -> Result<Placed, LogProblem> {
     let found = look(&volume.directory, &volume.log_name)
@@ -154,16 +154,26 @@ pub fn place(
             if owner == run {
                 return Ok(placed);
             }
-            put_away(volume, history, owner)?;
+            let name = put_away(volume, history, owner)?;
+            moved(attempts, &LogFile::Current, &LogFile::Archived(name));
             placed = Placed::Moved;
         }
     }
     let last = attempts.iter().rfind(|attempt| attempt.started.run == run);
-    if let Some((LogFile::Archived(name), _)) = last.and_then(|attempt| attempt.bytes.as_ref()) {
-        bring_back(volume, history, name)?;
+    if let Some((LogFile::Archived(name), _)) = last.and_then(|attempt| attempt.bytes.clone()) {
+        bring_back(volume, history, &name)?;
+        moved(attempts, &LogFile::Archived(name), &LogFile::Current);
         placed = Placed::Moved;
     }
     Ok(placed)
+}
+
+fn moved(attempts: &mut [Attempt], from: &LogFile, to: &LogFile) {
+    for (place, _) in attempts.iter_mut().filter_map(|attempt| attempt.bytes.as_mut()) {
+        if place == from {
+            place.clone_from(to);
+        }
+    }
 }
 
 /// Whether the history of `log` says that the file under its name is what a killed attempt left. Changes nothing.
