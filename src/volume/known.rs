@@ -71,6 +71,18 @@ fn logs_now(volume: &Volume, history: Option<&History>) -> Vec<(OsString, u64)> 
 fn known_now(volume: &Volume, history: Option<&History>) -> Known {
     let mut known = Known::default();
     let old = old(volume);
+    // Before the logs: an attempt is in its log first, and ends there first.
+    let mut entries = index::joined(old.lines).attempts;
+    if let Some(history) = history {
+        match Index::new(&history.directory, &history.path).read() {
+            Ok(index) => {
+                known.problems.extend(unreadable(index.unreadable, history));
+                known.index_is_whole = index.unreadable == 0 && !index.attempts.is_empty();
+                entries.extend(index.attempts);
+            }
+            Err(error) => known.problems.push(error.to_string()),
+        }
+    }
     // Where in `attempts` each is.
     let mut places = HashMap::new();
     let mut logs = vec![LogFile::Current];
@@ -95,17 +107,6 @@ fn known_now(volume: &Volume, history: Option<&History>) -> Known {
             }
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => known.has_not_read(&error),
-        }
-    }
-    let mut entries = index::joined(old.lines).attempts;
-    if let Some(history) = history {
-        match Index::new(&history.directory, &history.path).read() {
-            Ok(index) => {
-                known.problems.extend(unreadable(index.unreadable, history));
-                known.index_is_whole = index.unreadable == 0 && !index.attempts.is_empty();
-                entries.extend(index.attempts);
-            }
-            Err(error) => known.problems.push(error.to_string()),
         }
     }
     for (started, ended) in entries {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::needs;
+use crate::support::cases::one_in;
 use crate::support::harness::{PROGRAM, eventually};
 use crate::support::tree::{assert_same, assert_same_entries, copied, copy_command, file, releases};
 use crate::support::volumes::{done, faulty_volume};
@@ -157,7 +158,7 @@ fn no_share_fails_where_what_they_share_takes_the_place_of_something_else() {
         }
         root
     });
-    for (round, kind) in [0, 2, 1, 2].into_iter().cycle().take(24).enumerate() {
+    for (round, kind) in [0, 2, 1, 2].into_iter().cycle().take(24 / one_in(3)).enumerate() {
         shared(&round.to_string(), &kinds[kind], &volume);
     }
 }

@@ -208,10 +208,13 @@ fn a_runner_under_timeout_gives_its_command_the_whole_grace() {
         let script = "trap 'sleep 0.2; echo handled; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
         let directory = test.into_directory();
         let mut command = with_default_actions("timeout");
-        command.args(["1", PROGRAM, "run", "--log", "log", "--", "bash", "-c", script]);
+        command.args(["60", PROGRAM, "run", "--log", "log", "--", "bash", "-c", script]);
         command.current_dir(directory.path());
         let mut running = Running::start(command, directory);
-        assert_eq!(running.end(), 124, "of timeout itself");
+        running.wait_for("out", "ready");
+        // It passes a signal on as it does its own.
+        running.signal(libc::SIGTERM);
+        assert_eq!(running.end(), 128 + libc::SIGTERM);
         let log = running.read("log");
         assert!(log.contains("handled\n") && log.contains("it exited with 0, within its grace"), "{log}");
     }

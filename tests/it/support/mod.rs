@@ -1,6 +1,7 @@
 //! What tests share: the program under test, trees, servers, terminals, volumes.
 
 pub(crate) mod api_server;
+pub(crate) mod cases;
 pub(crate) mod faulty;
 pub(crate) mod harness;
 pub(crate) mod needs;

@@ -52,7 +52,7 @@ const ERRNOS: [i32; 34] = [
 const MOST: u64 = 40;
 
 /// Every so many of the cases are tried each day: those of the number in `FAULT_SEED`.
-const EVERY: usize = 53;
+const EVERY: usize = 97;
 
 #[test]
 fn zero_never_comes_of_a_call_that_failed_each_day_a_part() {
