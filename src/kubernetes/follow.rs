@@ -31,6 +31,10 @@ const LATE: &str = "[hook-runner: lines may be missing here: the container had s
 /// Tolerance: `startedAt` is cut to whole seconds, and a program needs a moment to print its first line.
 const FIRST_LINE: Duration = Duration::from_secs(2);
 
+/// How long after the container's start an empty log is believed to be so because nothing was printed yet. Kubelets look
+/// every ten seconds by default whether a log is to be rotated (`containerLogMonitorInterval`).
+const EMPTY: Duration = Duration::from_secs(10);
+
 /// Follows the log of `container` in this pod until it has ended, and writes it to `sink` as it comes.
 ///
 /// `preserved` is the id of the container start that was preserved last: the next start is waited for. With
@@ -251,6 +255,11 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
                     if !self.cursor.caught_up() && !nothing_after {
                         self.gap(self.cursor.is_mid_line()).await?;
                     }
+                    // The log of what has ended is not rotated any more.
+                    let asked = self.asked_at.min(how.finished_at().or(self.asked_at));
+                    if self.cursor.first().is_none() && self.is_late(asked) {
+                        self.late().await?;
+                    }
                     return Ok(());
                 }
                 Ok(came) => came.foreign.unwrap_or_default(),
@@ -296,10 +305,8 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         let mid_line = self.cursor.is_mid_line();
         let before_first = self.cursor.first().is_none();
         let news = self.cursor.take(piece);
-        if before_first && self.is_late() {
-            self.gaps += 1;
-            tracing::warn!("the log begins after the container's start: lines may be missing");
-            self.write(LATE.as_bytes()).await?;
+        if before_first && self.cursor.first().is_some() && self.is_late(self.asked_at) {
+            self.late().await?;
         }
         if news.gap {
             self.gap(mid_line).await?;
@@ -313,14 +320,20 @@ impl<W: AsyncWrite + Unpin> Following<'_, W> {
         Ok(())
     }
 
-    /// Whether lines may have been rotated away before the log was first asked for: the oldest line that is left was
-    /// printed before that moment, but well after the container's start.
-    fn is_late(&self) -> bool {
-        let (Some(first), Some(started), Some(asked)) = (self.cursor.first(), self.started_at, self.asked_at)
-        else {
-            return false;
-        };
-        first < asked && started.later_by(FIRST_LINE) < first
+    /// Whether lines may have been rotated away before the log was first asked for. Either the oldest line that is left was
+    /// printed before that moment, but well after the container's start; or none was left, long after the start.
+    fn is_late(&self, asked: Option<Stamp>) -> bool {
+        let (Some(started), Some(asked)) = (self.started_at, asked) else { return false };
+        match self.cursor.first().filter(|first| *first < asked) {
+            Some(first) => started.later_by(FIRST_LINE) < first,
+            None => started.later_by(EMPTY) < asked,
+        }
+    }
+
+    async fn late(&mut self) -> Result<(), Failure> {
+        self.gaps += 1;
+        tracing::warn!("the log begins after the container's start: lines may be missing");
+        self.write(LATE.as_bytes()).await
     }
 
     async fn gap(&mut self, mid_line: bool) -> Result<(), Failure> {

@@ -80,9 +80,15 @@ pub struct Terminated {
     pub container_id: String,
     /// When it started, in whole seconds (RFC 3339); `None` if it never did.
     pub started_at: Option<String>,
+    /// When it ended, likewise.
+    pub finished_at: Option<String>,
 }
 
 impl Terminated {
+    pub(super) fn finished_at(&self) -> Option<Stamp> {
+        Stamp::parse(self.finished_at.as_deref()?.as_bytes())
+    }
+
     /// Whether the runtime could not start it, so that it printed nothing. The reasons are containerd's and CRI-O's.
     pub fn never_started(&self) -> bool {
         matches!(self.reason.as_str(), "StartError" | "ContainerCannotRun" | "CreateContainerError")

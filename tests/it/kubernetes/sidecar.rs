@@ -188,14 +188,49 @@ async fn what_was_rotated_away_before_the_first_connection_is_marked_and_counted
     assert!(log.contains("]\nline 28\n") && log.ends_with("line 49\n"), "{log}");
 }
 
+/// Nothing is left of what the kubelet has rotated away: neither a line nor a sign of it.
+#[tokio::test]
+async fn a_log_that_is_empty_long_after_the_start_may_have_been_rotated() {
+    for last in ["last\n", ""] {
+        let api = ApiServer::start();
+        api.change(|cluster| (cluster.started_at, cluster.finished_at) = (seconds_ago(25), seconds_ago(0)));
+        let script = async {
+            until(|| api.log_requests() > 0).await;
+            if !last.is_empty() {
+                api.print(since_1970(0) + 60, 0, last);
+            }
+            api.exit(0);
+        };
+        let (ended, log) = run_beside(&api, script).await;
+        assert_eq!(ended.expect("the end").gaps, 1, "{log}");
+        assert!(
+            log.starts_with("[hook-runner: lines may be missing here")
+                && log.ends_with(&format!("]\n{last}")),
+            "{log}"
+        );
+    }
+}
+
+fn since_1970(ago: u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_secs() - ago
+}
+
+/// As the API server writes it.
+fn seconds_ago(ago: u64) -> String {
+    let at = std::process::Command::new("date")
+        .args(["-u", "+%FT%TZ", "-d", &format!("@{}", since_1970(ago))])
+        .output();
+    String::from_utf8(at.expect("date").stdout).expect("text").trim().to_owned()
+}
+
 #[tokio::test]
 async fn a_first_line_that_comes_while_the_log_is_followed_is_the_first_however_late() {
     let api = ApiServer::start();
+    api.change(|cluster| cluster.started_at = seconds_ago(3));
     let script = async {
         until(|| api.log_requests() > 0).await;
-        let later = std::time::SystemTime::now() + Duration::from_secs(60);
-        let later = later.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
-        api.print(later, 0, "quiet until now\n");
+        api.print(since_1970(0) + 60, 0, "quiet until now\n");
         api.exit(0);
     };
     let (ended, log) = run_beside(&api, script).await;

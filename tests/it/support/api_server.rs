@@ -39,6 +39,7 @@ pub(crate) struct Cluster {
     pub(crate) in_place_of_log: Option<&'static str>,
     /// When the container started, RFC 3339.
     pub(crate) started_at: String,
+    pub(crate) finished_at: String,
     /// Why the container waits or ended, in place of what its state says: reason and message.
     pub(crate) reason: Option<(&'static str, &'static str)>,
     over: bool,
@@ -78,6 +79,7 @@ impl ApiServer {
             token: "first".into(),
             in_place_of_log: None,
             started_at: "2026-11-22T20:12:38Z".into(),
+            finished_at: "2026-11-23T00:01:00Z".into(),
             reason: None,
             over: false,
         };
@@ -200,7 +202,7 @@ fn pod(cluster: &Cluster) -> String {
                 (None, _) => "Error",
             },
             "message": cluster.reason.map_or("", |why| why.1),
-            "startedAt": cluster.started_at, "finishedAt": "2026-11-23T00:01:00Z", "containerID": id,
+            "startedAt": cluster.started_at, "finishedAt": cluster.finished_at, "containerID": id,
         }}),
     };
     let containers: Vec<_> =
