@@ -46,7 +46,7 @@ bare-test:       ## make demo and make test in a Debian with only what the READM
 	@tests/bare/run
 
 .PHONY: manner-test kill-test peer-test crowd-test
-model-test:      ## random histories of copies against a reference (HISTORIES=5000: more than 1,000)
+model-test:      ## random histories of copies against a reference (HISTORIES=5000: more than 300)
 	@tests/model/check model $(HISTORIES)
 
 manner-test:     ## the same over each manner of volumes and each pair (needs root; HISTORIES=20: more of each)

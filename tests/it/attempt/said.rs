@@ -235,13 +235,14 @@ fn a_log_that_the_command_truncates_is_74_with_its_cause_whatever_is_done_to_its
 
 #[test]
 fn the_end_of_a_long_output_is_kept_whatever_the_command_does_to_the_state_directory() {
+    // Again where something came into the directory meanwhile.
     let removals = [
         "rm -rf {}/data/.hook-runner/tail-*",
-        "rm -rf {}/data/.hook-runner",
-        "rm -rf {}/data/.hook-runner; mkdir {}/data/.hook-runner",
+        "until rm -rf {}/data/.hook-runner; do :; done",
+        "until rm -rf {}/data/.hook-runner; do :; done; mkdir -p {}/data/.hook-runner",
         "mv {}/data/.hook-runner {}/moved",
-        "rm -rf {}/data; mkdir {}/data",
-        "rm -rf {}/data/.hook-runner; echo mine >{}/data/.hook-runner",
+        "until rm -rf {}/data; do :; done; mkdir -p {}/data",
+        "until rm -rf {}/data/.hook-runner && echo mine >{}/data/.hook-runner; do :; done",
     ];
     for removal in removals {
         for (script, status) in [

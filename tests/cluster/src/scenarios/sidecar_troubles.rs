@@ -107,7 +107,8 @@ fn told(case: &Case, name: &str, status: u64, parts: &[&str], why: &str) -> Resu
     contains(&format!("the history of {name}"), &case.read(CLAIM, &index), &[why])
 }
 
-/// Whole if and only if the status is 0; no line twice or out of its place. Returns how many were whole.
+/// Whole wherever the status is 0; no line twice or out of its place. Returns how many are 0: around a rotation a sidecar may
+/// not know that it has everything.
 fn rotated(case: &Case) -> Result<usize> {
     let mut whole = 0;
     for pause in 1..=4 {
@@ -118,10 +119,10 @@ fn rotated(case: &Case) -> Result<usize> {
         let numbers: Vec<usize> = log.lines().filter_map(number).collect();
         ensure(numbers.windows(2).all(|pair| pair[0] < pair[1]), || format!("{pod}: a line comes twice"))?;
         let is_whole = numbers.len() == LINES && log.contains("\nlast\n");
-        ensure(is_whole == (status == 0) && matches!(status, 0 | 74), || {
+        ensure((is_whole || status != 0) && matches!(status, 0 | 74), || {
             format!("{pod}: {} lines of {LINES}, and the status is {status}: {message}", numbers.len())
         })?;
-        whole += usize::from(is_whole);
+        whole += usize::from(status == 0);
     }
     Ok(whole)
 }
