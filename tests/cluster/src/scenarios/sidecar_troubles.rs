@@ -32,10 +32,10 @@ pub(super) fn show(case: &Case) -> Result<String> {
         start(&format!("rotated-{pause}"), "reads-logs", &hook, "")?;
     }
     start("no-right", "reads-pods", "sleep 5; echo printed", "")?;
-    start("no-api", "reads-logs", "echo printed", "export KUBERNETES_SERVICE_HOST=10.255.255.1;")?;
+    start("no-api", "reads-logs", "echo printed", "export KUBERNETES_SERVICE_HOST=127.0.0.1;")?;
     let mut no_image = pod("no-image", "reads-logs", &["true"], "");
-    no_image["spec"]["containers"][0]["image"] = json!("localhost/nowhere:1");
-    no_image["spec"]["containers"][0]["imagePullPolicy"] = json!("IfNotPresent");
+    no_image["spec"]["containers"][1]["image"] = json!("localhost/nowhere:1");
+    no_image["spec"]["containers"][1]["imagePullPolicy"] = json!("IfNotPresent");
     case.apply(&no_image)?;
     case.apply(&pod("no-start", "reads-logs", &["/not/there"], ""))?;
 
@@ -74,7 +74,8 @@ fn pod(name: &str, account: &str, hook: &[&str], before: &str) -> Value {
     sidecar["name"] = json!("hook-runner");
     sidecar["command"] = json!(["sh", "-c", run]);
     if let Some(containers) = spec["containers"].as_array_mut() {
-        containers.push(sidecar);
+        // As the chart has it: it is started first.
+        containers.insert(0, sidecar);
     }
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
 }
