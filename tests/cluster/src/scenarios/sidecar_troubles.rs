@@ -1,5 +1,6 @@
-//! A sidecar that comes late, may not read, has nothing to follow, or cannot reach the API server: 0 only with the whole
-//! log, else what was the matter, in the log, the history and the termination message.
+//! A sidecar that comes late, may not read, has nothing to follow, or cannot reach the API server: what was the matter is in
+//! the log, the history and the termination message. What a kubelet rotates away in the first seconds leaves no trace, and is
+//! not shown here.
 
 use serde_json::{Value, json};
 
